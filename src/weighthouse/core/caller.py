@@ -1,0 +1,42 @@
+"""Who is asking, as established by the identity room and carried through one unit of work.
+
+Guards against ambient authority: no function learns who calls it from anywhere but this value.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.ids import DeviceId, PrincipalId, SessionId
+
+
+class Assurance(msgspec.Struct, frozen=True):
+    """How surely, and when, the caller proved who they are: level 1 is one factor, level 2 a second factor."""
+
+    level: int
+    at: Millis
+    method: str
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """The authenticated caller of one request: a person, a workload, or the system itself.
+
+    `binding` says what the session is tied to; `attributes` are facts the control plane itself established about a
+    workload (run, image digest, sandbox), never claims the caller made.
+    """
+
+    principal: PrincipalId
+    kind: Literal["person", "workload", "system"]
+    session: SessionId | None = None
+    assurance: Assurance = Assurance(0, 0, "none")
+    binding: Literal["dpop", "browser", "workload", "none"] = "none"
+    device: DeviceId | None = None
+    address: str = ""
+    user_agent: str = ""
+    attributes: dict[str, str] = {}
+
+
+SYSTEM = Caller(principal=PrincipalId("system"), kind="system")

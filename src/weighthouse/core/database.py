@@ -1,0 +1,132 @@
+"""The database behind one face: SQLite (WAL, FULL, STRICT, foreign keys, BEGIN IMMEDIATE) or PostgreSQL.
+
+Guards acknowledged changes from being lost, and SQLite from its own defaults: no deferred transaction that fails when
+it turns into a write, no silent type coercion, no foreign keys left off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Engine, MetaData, String, Table, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Invalid
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+READ_ONLY = "weighthouse_read_only"
+BUSY_TIMEOUT: Millis = 5_000
+
+
+@compiles(BigInteger, "sqlite")
+def _big_integer(_type: BigInteger, _compiler: Any, **_: Any) -> str:
+    return "INTEGER"
+
+
+@compiles(String, "sqlite")
+def _string(_type: String, _compiler: Any, **_: Any) -> str:
+    return "TEXT"
+
+
+@event.listens_for(Table, "after_parent_attach")
+def _strict(table: Table, _parent: MetaData) -> None:
+    table.dialect_options["sqlite"]["strict"] = True
+
+
+class Database:
+    """An engine with this software's rules applied to every connection.
+
+    `url` is a SQLAlchemy address (`sqlite:////folder/file.db` or `postgresql+psycopg://…`).
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        parsed = make_url(url)
+        self.dialect = parsed.get_backend_name()
+        if self.dialect == "sqlite":
+            self.engine = _sqlite(url, parsed.database, pool_size)
+        elif self.dialect == "postgresql":
+            self.engine = _postgresql(url, pool_size)
+        else:
+            raise Invalid(
+                "core.bad_database",
+                f"'{self.dialect}' is not a database this software keeps its promises on.",
+                "Use a sqlite:/// or a postgresql+psycopg:// address in the setting database.url.",
+            )
+
+    def create_all(self) -> None:
+        """Make every declared table at once; for tests and benchmarks, which need no migration history."""
+        metadata.create_all(self.engine)
+
+    def now(self, connection: Connection) -> Millis | None:
+        """Return the database's own time on PostgreSQL, so that servers agree; None where the file has no clock."""
+        if self.dialect != "postgresql":
+            return None
+        value = connection.execute(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")).scalar_one()
+        return int(value)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
+    if not path or path == ":memory:":
+        raise Invalid(
+            "core.bad_database", "SQLite in memory keeps nothing.", "Give a file: sqlite:////folder/file.db."
+        )
+    if not Path(path).parent.is_dir():
+        raise Invalid(
+            "core.bad_database",
+            f"The folder of {path} does not exist.",
+            "Make it, or run `weighthouse init`.",
+        )
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=20,
+        connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT / 1000},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves; the driver's own rule would defer it
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"busy_timeout = {BUSY_TIMEOUT}",
+            "trusted_schema = OFF",
+        ):
+            cursor.execute("PRAGMA " + pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A deferred BEGIN that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT; IMMEDIATE waits its turn.
+        read_only = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=20,
+        pool_timeout=BUSY_TIMEOUT / 1000,
+        connect_args={"options": f"-c statement_timeout=15000 -c lock_timeout={BUSY_TIMEOUT} -c timezone=UTC"},
+    )

@@ -1,0 +1,87 @@
+"""Timers and leader leases with fencing numbers. Guards against two servers that both believe they lead.
+
+A lease is a row with an expiry in database time; each new holder gets a larger fencing number, and every write of the
+holder checks the number in its own transaction, so that a paused leader that wakes up late changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from weighthouse.core import store
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Conflict, WeighthouseError
+from weighthouse.core.work import System, Unit
+
+log = logging.getLogger("weighthouse.jobs")
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """Work that is due every `every_ms`; `run` opens its own unit and must be idempotent."""
+
+    name: str
+    every_ms: Millis
+    run: Callable[[System], object]
+
+
+def acquire(unit: Unit, name: str, holder: str, ttl: Millis) -> int | None:
+    """Take or renew the lease `name` for `holder`; return its fencing number, or None while somebody else leads."""
+    row = store.read_lease(unit.conn, name, lock=True)
+    if row is None:
+        store.write_lease(unit.conn, name, holder, 1, unit.now + ttl, new=True)
+        return 1
+    current, fencing, expires = row
+    if current == holder:
+        store.write_lease(unit.conn, name, holder, fencing, unit.now + ttl, new=False)
+        return fencing
+    if expires > unit.now:
+        return None
+    store.write_lease(unit.conn, name, holder, fencing + 1, unit.now + ttl, new=False)
+    return fencing + 1
+
+
+def check_fencing(unit: Unit, name: str, fencing: int) -> None:
+    """Raise `core.fenced_off` unless `fencing` is still the number of the lease; locks the row until commit."""
+    row = store.read_lease(unit.conn, name, lock=True)
+    if row is None or row[1] != fencing:
+        raise Conflict(
+            "core.fenced_off",
+            f"Another server has taken over '{name}'; this one may no longer write for it.",
+            "None is needed: the new leader goes on where this one stopped.",
+        )
+
+
+class Loop:
+    """Runs timers and followers in threads of its own until `stop`; a failing run is logged and tried again."""
+
+    def __init__(self, system: System, timers: list[Timer]) -> None:
+        self._system = system
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._tick, args=(timer,), name=f"timer-{timer.name}", daemon=True)
+            for timer in timers
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def _tick(self, timer: Timer) -> None:
+        while not self._stop.is_set():
+            try:
+                timer.run(self._system)
+            except WeighthouseError as error:
+                log.warning("%s: %s (%s)", timer.name, error.message, error.code)
+            except Exception:
+                log.exception("%s failed and will be tried again", timer.name)
+            self._stop.wait(timer.every_ms / 1000)
+
+    def stop(self) -> None:
+        """Ask every thread to end and wait for it."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=10)

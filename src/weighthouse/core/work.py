@@ -1,0 +1,245 @@
+"""The unit of work: one transaction that carries a change, its log entry and the kept answer. Guards against halves.
+
+`begin` is the only way to write. If the work is refused, everything it did rolls back, and the facts that the refusal
+carries (`error.record`) are committed in a transaction of their own before the refusal leaves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar, cast
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from weighthouse.core import store
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import Clock, Millis, SystemClock, judge
+from weighthouse.core.database import READ_ONLY, Database
+from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
+from weighthouse.core.events import Event
+from weighthouse.core.ids import new_id
+from weighthouse.core.settings import Settings
+
+T = TypeVar("T")
+PERSIST_EVERY: Millis = 1_000
+
+
+class Recorder(Protocol):
+    """Appends a fact to the log inside a unit; the app binds the audit room's `append`."""
+
+    def __call__(self, unit: Unit, event: Event) -> None: ...
+
+
+class TimeKeeper:
+    """Holds the high-water time of one process and decides when to persist it."""
+
+    def __init__(self, clock: Clock, high_water: Millis) -> None:
+        self._clock = clock
+        self._high_water = high_water
+        self._persisted = high_water
+        self._base = (clock.now(), clock.monotonic())
+        self._lock = threading.Lock()
+
+    def read(self, database_now: Millis | None) -> tuple[Millis, bool]:
+        """Return the time to use and whether the clock is suspect (stepped back or leapt ahead)."""
+        wall = self._clock.now() if database_now is None else database_now
+        with self._lock:
+            expected = self._base[0] + self._clock.monotonic() - self._base[1]
+            reading = judge(wall, self._high_water, expected)
+            self._high_water = max(self._high_water, reading.now)
+        return reading.now, reading.stepped_back or reading.leapt_ahead
+
+    def due(self, now: Millis) -> bool:
+        return now - self._persisted >= PERSIST_EVERY
+
+    def persisted(self, now: Millis) -> None:
+        self._persisted = max(self._persisted, now)
+
+    def confirm(self) -> None:
+        """An operator has confirmed the wall clock: measure leaps from here on."""
+        self._base = (self._clock.now(), self._clock.monotonic())
+
+
+class System:
+    """Everything a room needs from outside, chosen once by the app: settings, clock, database and bound parts."""
+
+    def __init__(self, settings: Settings, clock: Clock, database: Database) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.database = database
+        self.changed = threading.Event()  # set after each commit, so that followers wake at once
+        self._parts: dict[type, object] = {}
+        self._time: TimeKeeper | None = None
+        self._time_lock = threading.Lock()
+
+    def bind(self, port: type[T], part: T) -> None:
+        """Choose the adapter `part` for `port`."""
+        self._parts[port] = part
+
+    def part(self, port: type[T]) -> T:
+        """Return the adapter bound for `port`; raise `core.part_missing` if the app chose none."""
+        part = self._parts.get(port)
+        if part is None:
+            raise Unavailable(
+                "core.part_missing",
+                f"No adapter is bound for {port.__name__}, so what depends on it is refused.",
+                "Start the server through `weighthouse serve`, which binds every part, or bind one in the test.",
+            )
+        return cast(T, part)
+
+    def time(self, connection: Connection) -> TimeKeeper:
+        with self._time_lock:
+            if self._time is None:
+                self._time = TimeKeeper(self.clock, store.read_high_water(connection))
+            return self._time
+
+
+class Unit:
+    """One unit of work: a transaction, its time, its caller, and what must happen just before and after commit."""
+
+    def __init__(
+        self, system: System, conn: Connection, actor: Caller | None, request_id: str, *, read_only: bool
+    ) -> None:
+        self.system = system
+        self.conn = conn
+        self.actor = actor
+        self.request_id = request_id or new_id("rqs")
+        self.read_only = read_only
+        self.memo: dict[object, Any] = {}
+        self._before: list[Callable[[], None]] = []
+        self._after: list[Callable[[], None]] = []
+        keeper = system.time(conn)
+        outside = system.database.now(conn) if isinstance(system.clock, SystemClock) else None
+        self.now, self.clock_suspect = keeper.read(outside)
+        if not read_only and keeper.due(self.now):
+            store.raise_high_water(conn, self.now)
+            now = self.now
+            self._after.append(lambda: keeper.persisted(now))
+
+    def part(self, port: type[T]) -> T:
+        return self.system.part(port)
+
+    def before_commit(self, act: Callable[[], None]) -> None:
+        """Run `act` inside this transaction, after all other work and before commit."""
+        self._before.append(act)
+
+    def after_commit(self, act: Callable[[], None]) -> None:
+        """Run `act` once the commit is durable."""
+        self._after.append(act)
+
+    def _finish(self) -> None:
+        for act in self._before:
+            act()
+        self.conn.commit()
+        for act in self._after:
+            act()
+        self.system.changed.set()
+
+
+def _translate(error: DBAPIError | PoolTimeout) -> WeighthouseError:
+    text = str(getattr(error, "orig", error)).lower()
+    if "full" in text or "no space" in text:
+        what, remedy = "is full", "Free space on its volume; nothing was half-written."
+    elif "locked" in text or "timeout" in text or isinstance(error, PoolTimeout):
+        what, remedy = "is busy beyond its deadline", "Try again; nothing was changed."
+    else:
+        what, remedy = "did not answer", "Check that it runs and is reachable; nothing was changed."
+    return Unavailable("core.database_unavailable", f"The database {what}, so the answer is no.", remedy)
+
+
+@contextmanager
+def begin(system: System, actor: Caller | None = None, *, request_id: str = "") -> Iterator[Unit]:
+    """Open a unit that may write. Commits on leaving; on an exception rolls back, commits its `record`, re-raises.
+
+    Raises `core.database_unavailable` when the database is busy, full or away.
+    """
+    try:
+        with _unit(system, actor, request_id, read_only=False) as unit:
+            yield unit
+            unit._finish()
+    except WeighthouseError as refusal:
+        if refusal.record:
+            _record(system, actor, request_id, refusal)
+        raise
+
+
+def _record(system: System, actor: Caller | None, request_id: str, refusal: WeighthouseError) -> None:
+    append = system.part(Recorder)  # type: ignore[type-abstract]
+    with _unit(system, actor, request_id, read_only=False) as unit:
+        for event in refusal.record:
+            append(unit, event)
+        unit._finish()
+    refusal.record = ()  # an outer unit must not write the same fact twice
+
+
+@contextmanager
+def read(system: System, actor: Caller | None = None, *, request_id: str = "") -> Iterator[Unit]:
+    """Open a unit on one snapshot that writes nothing."""
+    with _unit(system, actor, request_id, read_only=True) as unit:
+        yield unit
+
+
+@contextmanager
+def _unit(system: System, actor: Caller | None, request_id: str, *, read_only: bool) -> Iterator[Unit]:
+    try:
+        with system.database.engine.connect() as connection:
+            if read_only and system.database.dialect == "postgresql":
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            connection.execution_options(**{READ_ONLY: read_only})
+            yield Unit(system, connection, actor, request_id, read_only=read_only)
+    except PoolTimeout as error:
+        raise _translate(error) from error
+    except OperationalError as error:
+        if _retriable(error):
+            raise
+        raise _translate(error) from error
+
+
+def _retriable(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+
+
+def retry(system: System, actor: Caller | None, work: Callable[[Unit], T], attempts: int = 5) -> T:
+    """Run `work` in a unit, again when the database chose it as the victim of a deadlock or serialization clash."""
+    for attempt in range(attempts):
+        try:
+            with begin(system, actor) as unit:
+                return work(unit)
+        except OperationalError as error:
+            if attempt == attempts - 1:
+                raise _translate(error) from error
+    raise AssertionError("unreachable")
+
+
+def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object]) -> Any:
+    """Run a change at most once for the caller's idempotency `key`, and keep its answer in the same transaction.
+
+    The same key with the same `fingerprint` returns the kept answer; with another one raises
+    `core.idempotency_mismatch`. Without a key, `run` simply runs. Returns JSON-ready values.
+    """
+    if key is None:
+        return msgspec.to_builtins(run())
+    if not 8 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
+        raise Invalid(
+            "core.bad_idempotency_key",
+            "An idempotency key has 8 to 128 printable ASCII characters.",
+            "Send a fresh UUID for each change and repeat it only with the same body.",
+        )
+    principal = unit.actor.principal if unit.actor else ""
+    kept = store.find_answer(unit.conn, principal, key)
+    if kept is None:
+        answer = msgspec.to_builtins(run())
+        store.keep_answer(unit.conn, principal, key, fingerprint, msgspec.json.encode(answer).decode(), unit.now)
+        return answer
+    if kept[0] != fingerprint:
+        raise Conflict(
+            "core.idempotency_mismatch",
+            "This idempotency key was used before with another body.",
+            "Use a fresh key for a new change.",
+        )
+    return msgspec.json.decode(kept[1])
