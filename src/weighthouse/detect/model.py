@@ -1,0 +1,86 @@
+"""The nouns of detection: signals, incidents, alerts, and the settings that hold the thresholds.
+
+Guards rules from clear personal data: a signal carries a keyed pseudonym of an address or an account, never the text.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weighthouse.core.clock import Millis
+
+Severity = Literal["low", "medium", "high"]
+
+SPRAY = "spray-then-success"
+ELSEWHERE = "session-used-elsewhere"
+BULK = "bulk-reads"
+
+TITLES: dict[str, str] = {
+    SPRAY: "Many accounts failed from one network, then one got in",
+    ELSEWHERE: "A session was used without the key it is bound to",
+    BULK: "One person read more weights than the work needs",
+}
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One sign-in attempt. `network` and `account` are pseudonyms; `session` is set when it succeeded."""
+
+    index: int
+    at: Millis
+    network: str
+    account: str
+    succeeded: bool
+    session: str = ""
+    principal: str = ""
+
+
+class Read(msgspec.Struct, frozen=True, kw_only=True):
+    """One read of weights by a person or a run of theirs: `loads` started and `bytes` made readable by it."""
+
+    index: int
+    at: Millis
+    person: str
+    loads: int
+    bytes: int
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule concluded. `key` names the incident: the same facts always give the same key."""
+
+    rule: str
+    key: str
+    severity: Severity
+    principal: str
+    session: str
+    evidence: tuple[int, ...]
+    text: str
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident on record: the rule, the log indexes it rests on, what was done, and who has seen it."""
+
+    id: str
+    rule: str
+    title: str
+    severity: Severity
+    principal: str
+    session: str
+    evidence: tuple[int, ...]
+    text: str
+    at: Millis
+    response: tuple[str, ...]
+    acknowledged_by: str | None
+    acknowledged_at: Millis | None
+    note: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The thresholds in force, read once for each pass."""
+
+    spray_accounts: int
+    spray_window: Millis
+    bulk_loads: int
+    bulk_bytes: int
+    bulk_window: Millis

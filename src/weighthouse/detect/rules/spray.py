@@ -1,0 +1,71 @@
+"""Password spray, then success (rule R8 of the sign-in detections; ATT&CK T1110.003).
+
+Guards accounts from somebody who tries one common password on many of them and gets into one. Promises: a single
+person who forgot a password, however often they fail, never fires it; a success fires once, whenever its failures
+become known.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.detect.model import SPRAY, Attempt, Incident
+
+SMALL_LAB = 50
+SMALL_LAB_ACCOUNTS = 5
+LARGE_LAB_ACCOUNTS = 10
+EVIDENCE_LIMIT = 64
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one place: an IPv4 address, or the /64 of an IPv6 one (a host owns all of it)."""
+    try:
+        parsed = ipaddress.ip_address(address.strip().strip("[]").partition("%")[0])
+    except ValueError:
+        return "unknown:" + address.strip().lower()[:64]
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def accounts_needed(configured: int, people: int) -> int:
+    """Return how many distinct failing accounts make a spray; 0 in the settings means: by the size of the lab."""
+    if configured > 0:
+        return configured
+    return SMALL_LAB_ACCOUNTS if people <= SMALL_LAB else LARGE_LAB_ACCOUNTS
+
+
+def find(attempts: Iterable[Attempt], accounts: int, window: Millis) -> tuple[Incident, ...]:
+    """Return one incident for each success that at least `accounts` distinct failing accounts precede.
+
+    `attempts` are of one network, in any order and with repeats. A failure counts when it happened within `window`
+    before the success, at the very millisecond included. Counting is over distinct accounts, so that an event
+    imported twice, or one person failing thirty times, adds nothing.
+    """
+    attempts = sorted(attempts, key=lambda one: (one.at, one.index))
+    found = []
+    for success in (one for one in attempts if one.succeeded):
+        failing: dict[str, int] = {}
+        for one in attempts:
+            if not one.succeeded and success.at - window <= one.at <= success.at:
+                failing[one.account] = one.index
+        if len(failing) < accounts:
+            continue
+        newest = sorted(failing.values())[-(EVIDENCE_LIMIT - 1) :]
+        found.append(
+            Incident(
+                rule=SPRAY,
+                key=f"{SPRAY}:{success.session}",
+                severity="high",
+                principal=success.principal,
+                session=success.session,
+                evidence=(*newest, success.index),
+                text=f"{len(failing)} accounts failed to sign in from one network within "
+                f"{window // MINUTE} minutes before this sign-in succeeded from it.",
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,92 @@
+"""Rule R8 as a pure function: it fires on a spray that succeeded, and on nothing that merely looks like one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weighthouse.core.clock import HOUR, MINUTE
+from weighthouse.detect.model import Attempt
+from weighthouse.detect.rules import spray
+
+T = 10 * HOUR
+
+
+def fail(index: int, account: str, at: int = T, network: str = "n") -> Attempt:
+    return Attempt(index=index, at=at, network=network, account=account, succeeded=False)
+
+
+def success(index: int, at: int = T, session: str = "ses_1") -> Attempt:
+    return Attempt(index=index, at=at, network="n", account="eve", succeeded=True, session=session, principal="eve")
+
+
+def fails(count: int, at: int = T - MINUTE) -> list[Attempt]:
+    return [fail(i, f"user{i}", at + i) for i in range(count)]
+
+
+def test_a_spray_that_succeeded_fires_once_with_its_evidence() -> None:
+    (incident,) = spray.find([*fails(5), success(9)], 5, HOUR)
+    assert incident.session == "ses_1"
+    assert incident.principal == "eve"
+    assert incident.evidence == (0, 1, 2, 3, 4, 9)
+    assert incident.severity == "high"
+
+
+@pytest.mark.parametrize(
+    ("story", "attempts"),
+    [
+        ("four accounts are too few", [*fails(4), success(9)]),
+        ("no success followed", fails(30)),
+        ("one person forgot a password thirty times", [*(fail(i, "ada", T - i) for i in range(30)), success(99)]),
+        ("the failures are older than the window", [*fails(8, T - 2 * HOUR), success(9)]),
+        ("the failures came after the success", [*fails(8, T + MINUTE), success(9)]),
+        ("the same four events, imported three times", [*fails(4), *fails(4), *fails(4), success(9)]),
+        ("nothing at all", []),
+    ],
+)
+def test_benign_look_alikes_do_not_fire(story: str, attempts: list[Attempt]) -> None:
+    assert spray.find(attempts, 5, HOUR) == (), story
+
+
+def test_the_edges_of_the_window_belong_to_it() -> None:
+    edge = [fail(i, f"user{i}", T - HOUR) for i in range(4)] + [fail(5, "user5", T)]
+    assert len(spray.find([*edge, success(9)], 5, HOUR)) == 1
+    outside = [fail(i, f"user{i}", T - HOUR - 1) for i in range(4)] + [fail(5, "user5", T)]
+    assert spray.find([*outside, success(9)], 5, HOUR) == ()
+
+
+@given(st.permutations([*fails(6), success(9), success(10, T + 1, "ses_2")]))
+def test_order_of_arrival_changes_nothing(attempts: list[Attempt]) -> None:
+    found = spray.find(attempts, 5, HOUR)
+    assert [one.key for one in found] == ["spray-then-success:ses_1", "spray-then-success:ses_2"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(T - 2 * HOUR, T + HOUR)), max_size=40))
+def test_it_fires_exactly_when_enough_distinct_accounts_failed_in_the_hour_before(
+    tries: list[tuple[int, int]],
+) -> None:
+    attempts = [fail(i, f"user{user}", at) for i, (user, at) in enumerate(tries)]
+    distinct = {user for user, at in tries if T - HOUR <= at <= T}
+    assert bool(spray.find([*attempts, success(99)], 5, HOUR)) == (len(distinct) >= 5)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("[2001:db8::1]", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("Unix", "unknown:unix"),
+    ],
+)
+def test_a_sprayer_cannot_hide_in_the_addresses_of_one_ipv6_network(address: str, network: str) -> None:
+    assert spray.network_of(address) == network
+
+
+@pytest.mark.parametrize(("configured", "people", "needed"), [(0, 10, 5), (0, 50, 5), (0, 51, 10), (7, 9000, 7)])
+def test_small_labs_have_a_lower_threshold(configured: int, people: int, needed: int) -> None:
+    assert spray.accounts_needed(configured, people) == needed
