@@ -1,0 +1,61 @@
+"""Ids that cannot be mistaken, and one canonical form for every value that is signed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weighthouse.core import canonical
+from weighthouse.core.errors import Invalid
+from weighthouse.core.ids import check_id, check_slug, new_id
+from weighthouse.core.signing import MemorySigners, verify_ed25519
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def test_ids_are_ordered_by_time_and_checked_by_kind() -> None:
+    first, second = new_id("req"), new_id("req")
+    assert first[:12] <= second[:12]
+    assert check_id(first, "req") == first
+    for bad in (first.upper(), first + "0", "grt" + first[3:], first + "\n", ""):
+        with pytest.raises(Invalid):
+            check_id(bad, "req")
+
+
+@pytest.mark.parametrize("bad", ["", "Model/tern", "model//tern", "../x", "a/b/c/d/e", "m\u043edel", "x" * 65, "a\n"])
+def test_data_case_26_names_that_play_tricks_are_refused(bad: str) -> None:
+    with pytest.raises(Invalid):
+        check_slug(bad)
+
+
+@given(values)
+def test_canonical_bytes_read_back_as_the_same_value(value: object) -> None:
+    assert canonical.decode(canonical.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"a":1,"a":2}', b'{"b":1,"a":2}', b"1.0", b"NaN", b'"\\u0041"', b"\xff", b"[1, 2]", b"[" * 100_000]
+)
+def test_data_case_30_bytes_with_two_readings_are_refused(data: bytes) -> None:
+    with pytest.raises(Invalid):
+        canonical.decode(data)
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), 2**53, "\ud800", {1: 2}, b"x", {"a": [1.0]}])
+def test_values_without_a_canonical_form_are_refused(value: object) -> None:
+    with pytest.raises(Invalid):
+        canonical.encode(value)
+
+
+def test_signers_keep_purposes_apart() -> None:
+    signers = MemorySigners()
+    signature = signers.signer("grant").sign(b"data")
+    assert verify_ed25519(signers.signer("grant").public, signature, b"data")
+    assert not verify_ed25519(signers.signer("policy").public, signature, b"data")
+    assert not verify_ed25519(b"short", signature, b"data")
+    assert signers.mac("session", b"x") != signers.mac("device", b"x")

@@ -1,0 +1,152 @@
+"""A change and its record are one transaction, a refusal is a fact too, and an answer is given once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import pytest
+from sqlalchemy import BigInteger, Column, Table, Text, insert, select
+
+from weighthouse.core import jobs
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import HOUR, ManualClock
+from weighthouse.core.database import Database, metadata
+from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
+from weighthouse.core.events import Event
+from weighthouse.core.work import Recorder, System, Unit, begin, once, read
+
+things = Table(
+    "test_thing", metadata, Column("id", BigInteger, primary_key=True), Column("name", Text, nullable=False)
+)
+
+
+class Refused(Event):
+    KIND: ClassVar[str] = "test.Refused"
+    why: str
+
+
+@pytest.fixture
+def recorded(any_system: System) -> list[Event]:
+    kept: list[Event] = []
+    any_system.bind(Recorder, lambda unit, event: kept.append(event))  # type: ignore[type-abstract]
+    return kept
+
+
+@pytest.fixture
+def any_system(make_system: Callable[[Database], System], any_database: Database) -> System:
+    return make_system(any_database)
+
+
+def names(system: System) -> list[str]:
+    with read(system) as unit:
+        return [row[0] for row in unit.conn.execute(select(things.c.name).order_by(things.c.id))]
+
+
+def test_a_change_commits_when_the_unit_ends(any_system: System) -> None:
+    with begin(any_system) as unit:
+        unit.conn.execute(insert(things).values(id=1, name="kept"))
+    assert names(any_system) == ["kept"]
+
+
+def test_a_refusal_rolls_back_the_change_and_commits_its_record_once(
+    any_system: System, recorded: list[Event]
+) -> None:
+    with pytest.raises(Denied) as caught, begin(any_system) as unit:
+        unit.conn.execute(insert(things).values(id=1, name="half"))
+        raise Denied("test.no", "No.", "Do not.", record=[Refused(why="no")])
+    assert names(any_system) == []
+    assert recorded == [Refused(why="no")]
+    assert caught.value.record == ()
+
+
+def test_a_refusal_without_a_recorder_still_refuses(any_system: System) -> None:
+    with pytest.raises(Unavailable, match="Recorder"), begin(any_system):
+        raise Denied("test.no", "No.", "Do not.", record=[Refused(why="no")])
+
+
+def test_work_before_commit_is_part_of_the_transaction(any_system: System) -> None:
+    def fail() -> None:
+        raise Conflict("test.late", "Late.", "Again.")
+
+    with pytest.raises(Conflict), begin(any_system) as unit:
+        unit.conn.execute(insert(things).values(id=1, name="half"))
+        unit.before_commit(fail)
+    assert names(any_system) == []
+
+
+def test_an_idempotency_key_gives_the_first_answer_again(any_system: System) -> None:
+    runs: list[int] = []
+
+    def change() -> dict[str, int]:
+        runs.append(1)
+        return {"made": len(runs)}
+
+    for _ in range(2):
+        with begin(any_system, SYSTEM) as unit:
+            assert once(unit, "a-key-of-a-client", "body", change) == {"made": 1}
+    assert runs == [1]
+
+
+def test_data_case_6_one_key_with_another_body_is_refused(any_system: System) -> None:
+    with begin(any_system, SYSTEM) as unit:
+        once(unit, "a-key-of-a-client", "body", dict)
+    with pytest.raises(Conflict) as caught, begin(any_system, SYSTEM) as unit:
+        once(unit, "a-key-of-a-client", "other body", dict)
+    assert caught.value.code == "core.idempotency_mismatch"
+    with pytest.raises(Invalid), begin(any_system, SYSTEM) as unit:
+        once(unit, "short", "body", dict)
+
+
+def test_a_clock_that_steps_back_does_not_take_time_back(any_system: System, clock: ManualClock) -> None:
+    with begin(any_system) as unit:
+        first = unit.now
+    clock.set(first - HOUR)
+    with begin(any_system) as unit:
+        assert (unit.now, unit.clock_suspect) == (first, True)
+
+
+def test_data_case_4_the_high_water_time_outlives_the_process(
+    any_system: System, make_system: Callable[[Database], System], clock: ManualClock
+) -> None:
+    clock.advance(HOUR)
+    with begin(any_system) as unit:
+        first = unit.now
+    clock.set(first - HOUR)
+    again = make_system(any_system.database)
+    with begin(again) as unit:
+        assert (unit.now, unit.clock_suspect) == (first, True)
+
+
+def test_data_case_4_a_leap_ahead_is_marked(any_system: System, clock: ManualClock) -> None:
+    with begin(any_system) as unit:
+        assert not unit.clock_suspect
+        first = unit.now
+    clock.set(first + 24 * HOUR)
+    with read(any_system) as unit:
+        assert (unit.now, unit.clock_suspect) == (first + 24 * HOUR, True)
+
+
+def test_data_case_19_a_leader_that_was_paused_is_fenced_off(any_system: System, clock: ManualClock) -> None:
+    with begin(any_system) as unit:
+        assert jobs.acquire(unit, "sequencer", "one", 10_000) == 1
+        assert jobs.acquire(unit, "sequencer", "two", 10_000) is None
+    clock.advance(60_000)
+    with begin(any_system) as unit:
+        assert jobs.acquire(unit, "sequencer", "two", 10_000) == 2
+    with pytest.raises(Conflict) as caught, begin(any_system) as unit:
+        jobs.check_fencing(unit, "sequencer", 1)
+    assert caught.value.code == "core.fenced_off"
+
+
+def test_a_busy_database_is_an_error_with_a_remedy_not_a_traceback(system: System) -> None:
+    def hold(unit: Unit) -> None:
+        with begin(system):
+            raise AssertionError("two writers at once")
+
+    system.database.engine.connect().close()
+    with begin(system) as unit, pytest.raises(Unavailable) as caught:
+        unit.conn.exec_driver_sql("SELECT 1")
+        hold(unit)
+    assert caught.value.code == "core.database_unavailable"
+    assert "busy" in caught.value.message
