@@ -115,7 +115,7 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A deferred BEGIN that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT; IMMEDIATE waits its turn.
+        # A deferred BEGIN that reads and then writes fails with SQLITE_BUSY_SNAPSHOT; IMMEDIATE waits.
         read_only = connection.get_execution_options().get(READ_ONLY, False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 

@@ -1,0 +1,73 @@
+# Five words run everything: make setup | check | test | demo | docs; make help lists the rest.
+# Plain Python 3.11+ with venv and make are all that `make demo` and `make test` assume of the machine.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PARTS := .parts/bin
+JOBS ?= 2
+# Every target says how long it took.
+CLOCK = start=$$(date +%s)
+DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-browser lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Weighthouse needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Set PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "'$(PYTHON) -m venv' failed; on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml sdk/pyproject.toml verifier/pyproject.toml
+	@echo "Installing what the server and the demo need (hashed, from the Python registry) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e sdk -e verifier
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "Installing what the tests and checks need ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup-run: $(VENV)/.run
+setup: $(VENV)/.dev ## make the virtual environment with everything locked
+
+check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
+	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
+
+test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not real_gvisor and not soak" && $(DONE)
+
+demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
+	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
+
+docs: $(VENV)/.dev ## build the documentation into docs/_build
+	@$(CLOCK); $(BIN)/python -m sphinx -q -W -b html docs docs/_build/html && echo "docs/_build/html/index.html" && $(DONE)
+
+bench: $(VENV)/.dev ## every benchmark as ratios against a peer or a limit
+	@$(CLOCK); $(BIN)/python -m benchmarks.all && $(DONE)
+
+soak: $(VENV)/.dev ## the long property, race and kill runs (Shows 3 and 5 in full)
+	@$(CLOCK); WEIGHTHOUSE_KILLS=200 WEIGHTHOUSE_ROUNDS=10000 WEIGHTHOUSE_CASES=100000 \
+	  $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --timeout 3000 -m "soak" && $(DONE)
+
+parts: $(PARTS)/runsc ## build gVisor's runsc from its Go module (needs Go; under a minute warm)
+$(PARTS)/runsc: parts/gvisor/go.mod parts/gvisor/build.sh
+	@command -v go >/dev/null || { echo "make parts needs Go 1.26 or newer, which is not on this machine's PATH."; exit 1; }
+	@$(CLOCK); sh parts/gvisor/build.sh "$(CURDIR)/$(PARTS)/runsc" && $(DONE)
+
+test-gvisor: $(VENV)/.dev $(PARTS)/runsc ## the tests that run a real gVisor sandbox
+	@$(CLOCK); WEIGHTHOUSE_RUNS_RUNSC="$(CURDIR)/$(PARTS)/runsc" $(BIN)/python -m pytest -q -m real_gvisor && $(DONE)
+
+test-browser: $(VENV)/.dev ## the tests that drive Debian's Chromium (apt-get install chromium)
+	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
+	@$(CLOCK); $(BIN)/python -m pytest -q -m browser && $(DONE)
+
+lock: ## renew requirements/*.txt on purpose (needs uv)
+	@for f in run dev; do uv pip compile -q --upgrade requirements/$$f.in -o requirements/$$f.txt --python-version 3.11 --generate-hashes --no-annotate --no-header --universal; done
+
+clean: ## remove the virtual environment, built parts and caches
+	@rm -rf $(VENV) .parts .mypy_cache .ruff_cache .hypothesis .import_linter_cache docs/_build
