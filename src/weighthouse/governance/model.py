@@ -1,0 +1,150 @@
+"""The nouns of governance: charter, seats, motions, ballots, tallies and the status of a release.
+
+Guards the count from two readings: every statement that a member signs is built here, in one way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from weighthouse.core.clock import DAY, Millis
+
+SeatKind = Literal["director", "expert", "adviser", "observer"]
+MotionClass = Literal["ordinary", "release_clear", "hold", "lift_hold", "charter_change"]
+Choice = Literal["for", "against", "abstain", "recuse"]
+Outcome = Literal["carried", "lost"]
+
+CLASSES: tuple[MotionClass, ...] = ("ordinary", "release_clear", "hold", "lift_hold", "charter_change")
+CHOICES: tuple[Choice, ...] = ("for", "against", "abstain", "recuse")
+HELD_ACTIONS: tuple[str, ...] = ("weights.export", "weights.deploy")
+RATIFY_WITHIN: Millis = 14 * DAY
+SECOND_WITHIN: Millis = 7 * DAY
+
+
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """One seat. Only voting seats count; `independent` means without a part in the executive."""
+
+    person: str
+    kind: SeatKind
+    voting: bool
+    independent: bool
+
+
+class Charter(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules in force. They come from the policy bundle, whose signature the policy room has verified."""
+
+    version: str
+    seats: tuple[Seat, ...]
+    chair: str
+    min_independent: int = 1
+    attested_ballots: bool = False
+
+    @property
+    def voting(self) -> frozenset[str]:
+        """The people whose ballots count."""
+        return frozenset(seat.person for seat in self.seats if seat.voting)
+
+    @property
+    def independent(self) -> frozenset[str]:
+        """The voting people who are independent."""
+        return frozenset(seat.person for seat in self.seats if seat.voting and seat.independent)
+
+    def statement(self) -> dict[str, Any]:
+        """Return the charter as the value whose digest motions name, so that a changed charter voids open motions."""
+        return {"v": 1, "type": "governance.charter", **msgspec.to_builtins(self)}
+
+
+class Motion(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to the committee. `subject` is a model, a hold or a topic; the digest covers every field."""
+
+    id: str
+    cls: MotionClass
+    subject: str
+    text: str
+    opened_by: str
+    opened_at: Millis
+    charter: str
+    """Digest of the charter under which it is decided."""
+
+    def statement(self) -> dict[str, Any]:
+        """Return what the motion's digest is taken over."""
+        return {"v": 1, "type": "governance.motion", **msgspec.to_builtins(self)}
+
+
+class Ballot(msgspec.Struct, frozen=True, kw_only=True):
+    """One member's answer with the signature that makes it theirs. `kind` says which key signed."""
+
+    motion: str
+    member: str
+    choice: Choice
+    at: Millis
+    kind: Literal["device", "attested"]
+    device: str
+    signature: str
+    """Hexadecimal."""
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """The live count: who counts, who is there, what the rule needs, in words."""
+
+    seats: int
+    present: int
+    needed: int
+    independent_present: int
+    independent_needed: int
+    votes_for: int
+    votes_against: int
+    abstained: int
+    recused: tuple[str, ...]
+    quorate: bool
+    carried: bool
+    rule: str
+
+
+class MotionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A motion as a member sees it: with its digest, the live count and the statements to sign."""
+
+    motion: Motion
+    digest: str
+    tally: Tally
+    voted: tuple[str, ...]
+    closed_at: Millis | None
+    outcome: Outcome | None
+    statements: dict[str, str]
+    """For each choice open to the caller, the canonical text to sign."""
+
+
+class HoldCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's call to hold a release. The chair's binds at once; another's needs a second member."""
+
+    model: str
+    member: str
+    reason: str
+    at: Millis
+
+
+class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a model may leave, and if not, since when, why, and what would change it."""
+
+    model: str
+    held: bool
+    hold: str | None
+    since: Millis | None
+    reason: str
+    called_by: tuple[str, ...]
+    ratify_by: Millis | None
+    ratified: bool
+    remedy: str
+
+
+def ballot_statement(motion_digest: str, member: str, choice: str) -> dict[str, Any]:
+    """Return the value that a member signs: this answer, of this member, to exactly this motion."""
+    return {
+        "v": 1,
+        "type": "governance.ballot",
+        "motion": motion_digest,
+        "member": member,
+        "choice": choice,
+    }

@@ -1,0 +1,104 @@
+"""Quorum and the voting classes. Guards a decision from a count that is too small or of the wrong people.
+
+A ballot counts only if its member holds a voting seat of the charter, and each member counts once. Who recuses leaves
+the count on both sides. Sources: the charter of the lab; the defaults are a majority of the voting seats and at least
+one independent member present. No published charter of a real safety committee states its rule, so it is
+configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from weighthouse.governance.model import Ballot, Charter, Choice, MotionClass, Tally
+
+LEAST_PRESENT = 2
+"""No single person decides, even when everybody else has recused or the charter has one seat."""
+
+RULES: dict[MotionClass, str] = {
+    "ordinary": "more votes for than against, with a quorum",
+    "release_clear": "more votes for than against, with a quorum, and no unresolved critical finding",
+    "hold": "two members, or the chair alone",
+    "lift_hold": "more than half of the seats that may vote, with a quorum",
+    "charter_change": "two thirds of the seats that may vote, with a quorum; then the board",
+}
+
+
+def majority(count: int) -> int:
+    """Return the smallest number that is more than half of `count`."""
+    return count // 2 + 1
+
+
+def two_thirds(count: int) -> int:
+    """Return the smallest number that is at least two thirds of `count`."""
+    return -(-2 * count // 3)
+
+
+def choices(charter: Charter, ballots: Iterable[Ballot]) -> dict[str, Choice]:
+    """Return each voting member's one choice: the first by time; a later ballot of the same member is ignored.
+
+    A recusal is final in both directions: whoever has recused cannot vote on it later, and whoever has voted may
+    still recuse, which takes the vote back.
+    """
+    found: dict[str, Choice] = {}
+    for ballot in sorted(ballots, key=lambda one: (one.at, one.member)):
+        if ballot.member not in charter.voting:
+            continue
+        if ballot.choice == "recuse" or ballot.member not in found:
+            found[ballot.member] = ballot.choice
+    return found
+
+
+def tally(charter: Charter, cls: MotionClass, ballots: Iterable[Ballot], *, criticals: int = 0) -> Tally:
+    """Count `ballots`, which must be verified, under the rule of the class. `criticals` are unresolved findings.
+
+    A quorum is a majority of the voting seats that have not recused, all present by a ballot (an abstention is
+    presence), never fewer than two people, with the charter's number of independent members among them.
+    """
+    counted = choices(charter, ballots)
+    recused = frozenset(member for member, choice in counted.items() if choice == "recuse")
+    seats = charter.voting - recused
+    present = frozenset(counted) - recused
+    independent = present & charter.independent
+    votes_for = sum(counted[member] == "for" for member in present)
+    votes_against = sum(counted[member] == "against" for member in present)
+    quorate = len(seats) > 0 and len(present) >= majority(len(seats)) and len(independent) >= charter.min_independent
+    passed = {
+        "ordinary": votes_for > votes_against,
+        "release_clear": votes_for > votes_against and criticals == 0,
+        "hold": votes_for >= 2 or counted.get(charter.chair) == "for",
+        "lift_hold": votes_for >= majority(len(seats)),
+        "charter_change": votes_for >= two_thirds(len(seats)) and votes_for > 0,
+    }[cls]
+    return Tally(
+        seats=len(seats),
+        present=len(present),
+        needed=needed,
+        independent_present=len(independent),
+        independent_needed=charter.min_independent,
+        votes_for=votes_for,
+        votes_against=votes_against,
+        abstained=len(present) - votes_for - votes_against,
+        recused=tuple(sorted(recused)),
+        quorate=quorate,
+        carried=passed and (quorate or cls == "hold"),
+        rule=RULES[cls],
+    )
+
+
+def may_hold(charter: Charter, members: Iterable[str]) -> bool:
+    """Return whether these members together may hold a release: any two voting members, or the chair alone."""
+    calling = frozenset(members) & charter.voting
+    return len(calling) >= 2 or charter.chair in calling
+
+
+def lacks(count: Tally) -> str:
+    """Say in words what a quorum still lacks; empty when it is quorate."""
+    missing = []
+    if count.seats < LEAST_PRESENT:
+        return "too many voting members have recused, so nobody can decide"
+    if count.present < count.needed:
+        missing.append(f"{count.needed - count.present} more of the {count.seats} voting members")
+    if count.independent_present < count.independent_needed:
+        missing.append(f"{count.independent_needed - count.independent_present} more independent member")
+    return " and ".join(missing)

@@ -1,0 +1,188 @@
+"""Quorum and voting classes as tables and properties: no count that is too small, or of the wrong people, decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weighthouse.governance.model import CHOICES, CLASSES, Ballot, Charter, Seat
+from weighthouse.governance.rules import quorum
+
+
+def seat(person: str, *, voting: bool = True, independent: bool = False) -> Seat:
+    return Seat(person=person, kind="director", voting=voting, independent=independent)
+
+
+def charter(*seats: Seat, chair: str = "gil", **more: Any) -> Charter:
+    return Charter(version="1", seats=seats, chair=chair, **more)
+
+
+FIVE = charter(
+    seat("gil", independent=True),
+    seat("hana", independent=True),
+    seat("ivo"),
+    seat("jan"),
+    seat("kay"),
+    seat("olu", voting=False),
+)
+
+
+def ballots(**cast: str) -> list[Ballot]:
+    return [
+        Ballot(motion="m", member=who, choice=choice, at=i, kind="device", device="d", signature="")  # type: ignore[arg-type]
+        for i, (who, choice) in enumerate(cast.items())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("story", "cast", "quorate", "carried"),
+    [
+        ("nobody came", {}, False, False),
+        ("two of five are below quorum", {"gil": "for", "hana": "for"}, False, False),
+        ("three of five, one independent", {"gil": "for", "ivo": "for", "jan": "for"}, True, True),
+        ("three of five, none independent", {"ivo": "for", "jan": "for", "kay": "for"}, False, False),
+        ("an observer does not make the quorum", {"gil": "for", "hana": "for", "olu": "for"}, False, False),
+        ("a stranger does not make the quorum", {"gil": "for", "hana": "for", "eve": "for"}, False, False),
+        ("an abstention is presence, not a vote", {"gil": "for", "hana": "for", "ivo": "abstain"}, True, False),
+        ("a tie among five is lost", {"gil": "for", "hana": "for", "ivo": "against", "jan": "against"}, True, False),
+        ("all for", {"gil": "for", "hana": "for", "ivo": "for", "jan": "for", "kay": "for"}, True, True),
+        (
+            "recusal leaves the count: two of three suffice",
+            {"jan": "recuse", "kay": "recuse", "gil": "for", "ivo": "for"},
+            True,
+            True,
+        ),
+        (
+            "recusal of the independents leaves no quorum",
+            {"gil": "recuse", "hana": "recuse", "ivo": "for", "jan": "for", "kay": "for"},
+            False,
+            False,
+        ),
+        ("everybody recused", dict.fromkeys(["gil", "hana", "ivo", "jan", "kay"], "recuse"), False, False),
+    ],
+)
+def test_lifting_a_hold_needs_a_quorate_majority(
+    story: str, cast: dict[str, str], quorate: bool, carried: bool
+) -> None:
+    count = quorum.tally(FIVE, "lift_hold", ballots(**cast))
+    assert (count.quorate, count.carried) == (quorate, carried), story
+    assert (quorum.lacks(count) == "") == count.quorate
+
+
+@pytest.mark.parametrize(
+    ("cls", "cast", "criticals", "carried"),
+    [
+        ("ordinary", {"gil": "for", "hana": "abstain", "ivo": "abstain"}, 0, True),
+        ("ordinary", {"gil": "for", "hana": "against", "ivo": "abstain"}, 0, False),
+        ("release_clear", {"gil": "for", "hana": "for", "ivo": "against"}, 0, True),
+        ("release_clear", {"gil": "for", "hana": "for", "ivo": "for"}, 1, False),
+        ("hold", {"gil": "for"}, 0, True),
+        ("hold", {"hana": "for"}, 0, False),
+        ("hold", {"hana": "for", "ivo": "for"}, 0, True),
+        ("hold", {"hana": "for", "olu": "for"}, 0, False),
+        ("charter_change", {"gil": "for", "hana": "for", "ivo": "for"}, 0, False),
+        ("charter_change", {"gil": "for", "hana": "for", "ivo": "for", "jan": "for"}, 0, True),
+    ],
+)
+def test_each_class_has_its_rule(cls: Any, cast: dict[str, str], criticals: int, carried: bool) -> None:
+    assert quorum.tally(FIVE, cls, ballots(**cast), criticals=criticals).carried == carried
+
+
+def test_whoever_recused_cannot_vote_later_and_whoever_voted_may_still_recuse() -> None:
+    late = [*ballots(gil="recuse"), *ballots(ivo="for", jan="for", gil="for")]
+    assert quorum.choices(FIVE, late)["gil"] == "recuse"
+    assert quorum.choices(FIVE, [*ballots(gil="for"), *ballots(hana="for", gil="recuse")])["gil"] == "recuse"
+
+
+def test_a_second_ballot_of_one_member_changes_nothing() -> None:
+    twice = [*ballots(gil="against"), *ballots(hana="for", gil="for")]
+    assert quorum.choices(FIVE, twice) == {"gil": "against", "hana": "for"}
+
+
+@pytest.mark.parametrize(
+    ("count", "more_than_half", "at_least_two_thirds"),
+    [(1, 1, 1), (2, 2, 2), (3, 2, 2), (4, 3, 3), (5, 3, 4), (6, 4, 4), (9, 5, 6)],
+)
+def test_fractions(count: int, more_than_half: int, at_least_two_thirds: int) -> None:
+    assert quorum.majority(count) == more_than_half
+    assert quorum.two_thirds(count) == at_least_two_thirds
+
+
+@pytest.mark.parametrize(
+    ("members", "holds"),
+    [
+        (["gil"], True),
+        (["hana"], False),
+        (["hana", "ivo"], True),
+        (["hana", "hana"], False),
+        (["hana", "olu"], False),
+        (["olu", "eve"], False),
+        ([], False),
+    ],
+)
+def test_two_members_or_the_chair_alone_may_hold(members: list[str], holds: bool) -> None:
+    assert quorum.may_hold(FIVE, members) == holds
+
+
+def test_a_chair_without_a_voting_seat_cannot_hold_alone() -> None:
+    assert not quorum.may_hold(charter(seat("hana"), seat("ivo"), chair="gil"), ["gil"])
+
+
+PEOPLE = ["p0", "p1", "p2", "p3", "p4", "p5", "p6"]
+
+
+@st.composite
+def votes(draw: st.DrawFn) -> tuple[Charter, list[Ballot]]:
+    seats = [
+        seat(person, voting=draw(st.booleans()), independent=draw(st.booleans()))
+        for person in PEOPLE[: draw(st.integers(1, 7))]
+    ]
+    cast = draw(st.lists(st.tuples(st.sampled_from([*PEOPLE, "eve"]), st.sampled_from(CHOICES)), max_size=14))
+    made = [
+        Ballot(motion="m", member=who, choice=choice, at=i, kind="device", device="d", signature="")
+        for i, (who, choice) in enumerate(cast)
+    ]
+    return charter(*seats, chair="p0", min_independent=draw(st.integers(0, 2))), made
+
+
+@given(votes(), st.sampled_from(CLASSES))
+def test_nothing_but_a_hold_is_ever_carried_below_quorum(found: tuple[Charter, list[Ballot]], cls: Any) -> None:
+    rules, cast = found
+    count = quorum.tally(rules, cls, cast)
+    if count.carried and cls != "hold":
+        assert count.quorate
+        assert 2 * count.present > count.seats
+        assert count.independent_present >= rules.min_independent
+        assert count.votes_for > count.votes_against
+        assert count.votes_for >= 1
+
+
+@given(votes(), st.sampled_from(CLASSES), st.randoms(use_true_random=False))
+def test_the_order_of_rows_never_changes_the_count(
+    found: tuple[Charter, list[Ballot]], cls: Any, random: Any
+) -> None:
+    rules, cast = found
+    shuffled = list(cast)
+    random.shuffle(shuffled)
+    assert quorum.tally(rules, cls, shuffled) == quorum.tally(rules, cls, cast)
+
+
+@given(votes(), st.sampled_from(CLASSES))
+def test_ballots_of_people_without_a_voting_seat_change_nothing(
+    found: tuple[Charter, list[Ballot]], cls: Any
+) -> None:
+    rules, cast = found
+    own = [one for one in cast if one.member in rules.voting]
+    assert quorum.tally(rules, cls, own) == quorum.tally(rules, cls, cast)
+
+
+@given(votes(), st.sampled_from(PEOPLE), st.sampled_from(CLASSES))
+def test_one_person_alone_never_decides_even_when_all_others_recuse(
+    found: tuple[Charter, list[Ballot]], person: str, cls: Any
+) -> None:
+    rules, cast = found
+    alone = [one for one in cast if one.member == person or one.choice == "recuse"]
+    assert cls == "hold" or not quorum.tally(rules, cls, alone).carried
