@@ -1,0 +1,1 @@
+"""What policy needs from outside, for one machine."""
