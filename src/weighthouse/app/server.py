@@ -1,0 +1,98 @@
+"""One process that serves: the console and API on TCP, and the broker for workloads on a Unix socket.
+
+Guards the broker from everything but the proxies of running workloads: its socket lies in a folder of mode 0700 and
+is never bound to an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import stat
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from granian.constants import Interfaces
+from granian.server.embed import Server as Granian
+
+from weighthouse.core.errors import Unavailable
+
+START_DEADLINE_S = 20
+
+
+class Served:
+    """An ASGI application served by granian in a thread of its own, until `stop`."""
+
+    def __init__(self, application: Any, *, address: str = "127.0.0.1", port: int = 0, unix: Path | None = None) -> None:
+        self._where = unix
+        self._address, self._port = address, port
+        self._loop = asyncio.new_event_loop()
+        if unix is not None:
+            _private(unix)
+        self._granian = Granian(
+            application,
+            address=address,
+            port=port,
+            uds=unix,
+            interface=Interfaces.ASGI,
+            log_enabled=False,
+            websockets=False,
+        )
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._granian.serve())
+        except BaseException as error:
+            self._failure = error
+
+    def start(self) -> Served:
+        """Start serving; return once a connection is accepted, or raise `app.cannot_listen`."""
+        self._thread.start()
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline and self._failure is None and self._thread.is_alive():
+            if self._answers():
+                if self._where is not None:
+                    self._where.chmod(0o600)
+                return self
+            time.sleep(0.02)
+        where = str(self._where) if self._where else f"{self._address}:{self._port}"
+        raise Unavailable(
+            "app.cannot_listen",
+            f"The server could not listen on {where}: {self._failure or 'no answer in time'}.",
+            "Choose another address with --port, or end the process that holds it.",
+        )
+
+    def _answers(self) -> bool:
+        family, target = (
+            (socket.AF_UNIX, str(self._where)) if self._where else (socket.AF_INET, (self._address, self._port))
+        )
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            return probe.connect_ex(target) == 0
+
+    def stop(self) -> None:
+        """Stop accepting, end the thread, and remove the socket file."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._granian.stop)
+        self._thread.join(timeout=10)
+        if self._where is not None:
+            self._where.unlink(missing_ok=True)
+
+
+def _private(unix: Path) -> None:
+    unix.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unix.parent.chmod(0o700)
+    if unix.exists() and stat.S_ISSOCK(unix.stat().st_mode):
+        unix.unlink()
+
+
+def free_port(address: str) -> int:
+    """Return a port that is free on `address` now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
