@@ -1,0 +1,67 @@
+"""The memory of identity in a file of the state folder. Guards freezes and ends from whoever can restore a database.
+
+One line a fact: `v <version> <principal>` or `s <until> <session>`; appended and flushed to disk before the call
+returns. A line that cannot be read stops the start: an unreadable memory is not an empty one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Unavailable
+from weighthouse.identity.store.memory import ProcessMemory
+
+
+class FileMemory(ProcessMemory):
+    """Keeps versions of states and ends of sessions in `path` (mode 0600)."""
+
+    def __init__(self, path: Path, *, now: Millis) -> None:
+        super().__init__()
+        self._path = path
+        self._file: int | None = None
+        if path.exists():
+            self._load(now)
+        self._compact()
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def _load(self, now: Millis) -> None:
+        lines = self._path.read_text("utf-8").split("\n")
+        lines.pop()  # what follows the last newline was never acknowledged
+        for number, line in enumerate(lines, start=1):
+            kind, _, rest = line.partition(" ")
+            figure, _, name = rest.partition(" ")
+            if kind not in ("v", "s") or not figure.isdigit() or not name:
+                raise Unavailable(
+                    "identity.memory_broken",
+                    f"Line {number} of {self._path.name} cannot be read, so nobody knows which sessions are over.",
+                    "Restore the file from the newest backup of the state folder; do not delete it.",
+                )
+            if kind == "v":
+                self._versions[name] = max(int(figure), self._versions.get(name, 0))
+            elif int(figure) > now:
+                self._condemned[name] = int(figure)
+
+    def _compact(self) -> None:
+        lines = [f"v {version} {name}\n" for name, version in self._versions.items()]
+        lines += [f"s {until} {name}\n" for name, until in self._condemned.items()]
+        draft = self._path.with_suffix(".new")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(handle, "".join(lines).encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        draft.replace(self._path)
+
+    def keep(self, line: str) -> None:
+        if self._file is not None:
+            os.write(self._file, (line + "\n").encode())
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file; nothing is lost, every line is already on disk."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,188 @@
+"""The facts this room publishes. Addresses, agents and names are personal: the log keeps commitments to them only.
+
+`origin` is a keyed mark of an address: detections can group by it, nobody can turn it back into the address.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from weighthouse.core.events import Event
+
+
+class SessionStarted(Event, frozen=True, kw_only=True):
+    """A session was made after its risk check."""
+
+    KIND: ClassVar[str] = "identity.SessionStarted"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"address", "user_agent"})
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    binding: str
+    level: int
+    method: str
+    reasons: tuple[str, ...]
+    origin: str
+    ends: int
+    address: str
+    user_agent: str
+
+
+class SessionEnded(Event, frozen=True, kw_only=True):
+    """A session ended before its time, and by whose hand."""
+
+    KIND: ClassVar[str] = "identity.SessionEnded"
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    reason: str
+    by: str
+
+
+class SessionUsedElsewhere(Event, frozen=True, kw_only=True):
+    """A session's secret was presented without what it is bound to; the session is ended."""
+
+    KIND: ClassVar[str] = "identity.SessionUsedElsewhere"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"address", "user_agent"})
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    changed: str
+    origin: str
+    address: str
+    user_agent: str
+
+
+class SignInFailed(Event, frozen=True, kw_only=True):
+    """A sign-in did not come about: wrong password at the provider, or a token, state or proof refused here."""
+
+    KIND: ClassVar[str] = "identity.SignInFailed"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"account", "address", "user_agent"})
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    account_mark: str
+    reason: str
+    source: str
+    origin: str
+    account: str
+    address: str
+    user_agent: str
+
+
+class SignInDenied(Event, frozen=True, kw_only=True):
+    """The provider vouched for somebody, and this room said no: not admitted, or too risky."""
+
+    KIND: ClassVar[str] = "identity.SignInDenied"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"account", "address", "user_agent"})
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    reasons: tuple[str, ...]
+    origin: str
+    account: str
+    address: str
+    user_agent: str
+
+
+class StepUpDemanded(Event, frozen=True, kw_only=True):
+    """A second factor was asked for before a session was made."""
+
+    KIND: ClassVar[str] = "identity.StepUpDemanded"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    reasons: tuple[str, ...]
+    origin: str
+
+
+class StepUpDone(Event, frozen=True, kw_only=True):
+    """A live session was raised by a fresh second factor."""
+
+    KIND: ClassVar[str] = "identity.StepUpDone"
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    level: int
+    method: str
+
+
+class PersonFrozen(Event, frozen=True, kw_only=True):
+    """A person was frozen: every session ended, none can begin, no vote of theirs counts."""
+
+    KIND: ClassVar[str] = "identity.PersonFrozen"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    reason: str
+    by: str
+
+
+class PersonThawed(Event, frozen=True, kw_only=True):
+    """A frozen person may sign in again."""
+
+    KIND: ClassVar[str] = "identity.PersonThawed"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    reason: str
+    by: str
+
+
+class DeviceEnrolled(Event, frozen=True, kw_only=True):
+    """A person enrolled a key that may sign their votes."""
+
+    KIND: ClassVar[str] = "identity.DeviceEnrolled"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"name"})
+    SUBJECT: ClassVar[str] = "device"
+    device: str
+    principal: str
+    thumbprint: str
+    name: str
+
+
+class DeviceEnded(Event, frozen=True, kw_only=True):
+    """A device's key counts no more."""
+
+    KIND: ClassVar[str] = "identity.DeviceEnded"
+    SUBJECT: ClassVar[str] = "device"
+    device: str
+    principal: str
+    reason: str
+    by: str
+
+
+class WorkloadStarted(Event, frozen=True, kw_only=True):
+    """A run got an identity of its own."""
+
+    KIND: ClassVar[str] = "identity.WorkloadStarted"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    attributes: dict[str, str]
+    until: int
+
+
+class WorkloadEnded(Event, frozen=True, kw_only=True):
+    """A run's identity counts no more."""
+
+    KIND: ClassVar[str] = "identity.WorkloadEnded"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+
+
+class CredentialRefused(Event, frozen=True, kw_only=True):
+    """A known session or workload was presented with a proof or binding that does not hold."""
+
+    KIND: ClassVar[str] = "identity.CredentialRefused"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"address"})
+    SUBJECT: ClassVar[str] = "subject_id"
+    subject_id: str
+    principal: str
+    code: str
+    origin: str
+    address: str
+
+
+class RecordRefused(Event, frozen=True, kw_only=True):
+    """A row of this room failed its seal, or is older than what this server remembers: the database was edited."""
+
+    KIND: ClassVar[str] = "identity.RecordRefused"
+    SUBJECT: ClassVar[str] = "row"
+    table: str
+    row: str
+    why: str

@@ -1,0 +1,231 @@
+"""The nouns of identity. Pure and frozen, so that a session in hand cannot be talked into being another one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.clock import DAY, HOUR, MINUTE, Millis
+from weighthouse.core.ids import DeviceId, PrincipalId, SessionId
+from weighthouse.core.settings import Setting
+
+FRESH: Millis = 10 * MINUTE  # how long a second factor counts as fresh for acts of this room
+START_LIFE: Millis = 10 * MINUTE  # how long a begun sign-in may wait for its callback
+HISTORY: Millis = 180 * DAY  # sign-ins older than this say nothing any more
+
+Binding = Literal["dpop", "browser"]
+
+settings: tuple[Setting, ...] = (
+    Setting(
+        "identity.issuer",
+        "text",
+        "",
+        "Issuer of the OpenID provider, byte for byte as its tokens say it; empty means the embedded one.",
+    ),
+    Setting("identity.client_id", "text", "weighthouse", "Our client id at the identity provider."),
+    Setting(
+        "identity.client_secret",
+        "text",
+        "",
+        "Client secret, for providers that demand one from web clients.",
+        secret=True,
+    ),
+    Setting("identity.tenant", "text", "", "Tenant id that tokens must name in `tid`; empty asks for none."),
+    Setting("identity.subject_claim", "text", "oid", "Claim that names an account for good.", choices=("oid", "sub")),
+    Setting("identity.step_up_value", "text", "c2", "Value of `acrs` or `acr` that stands for a second factor."),
+    Setting("identity.idle_s", "int", 30 * 60, "Seconds without use after which a session ends.", minimum=60),
+    Setting("identity.absolute_s", "int", 8 * 3600, "Seconds after which a session ends, used or not.", minimum=60),
+    Setting("identity.sessions_per_person", "int", 10, "Live sessions of one person; the oldest ends.", minimum=1),
+    Setting("identity.workload_s", "int", 600, "Seconds a workload's token lives without renewal.", minimum=30),
+    Setting("identity.places_csv", "text", "", "CSV of address ranges: range,network,country[,lat,lon,radius_km]."),
+)
+
+
+class PublicKey(msgspec.Struct, frozen=True):
+    """One key known to be public. `algorithms` are the only ones its type may be used with."""
+
+    kid: str
+    jwk: dict[str, str]
+    algorithms: tuple[str, ...]
+
+
+class IssuerProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What we demand of one issuer. `account_issuer` is how the lab's accounts name it."""
+
+    issuer: str
+    account_issuer: str
+    client_id: str
+    tenant: str = ""
+    subject_claim: str = "oid"
+    step_up_value: str = "c2"
+    algorithms: tuple[str, ...] = ("RS256",)
+    announces_iss: bool = False
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an address is. `spot` is latitude and longitude in thousandths of a degree, and a radius in km."""
+
+    network: str
+    country: str = ""
+    known: bool = False
+    spot: tuple[int, int, int] | None = None
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of the lab: the signed configuration's entry plus what this room keeps (frozen or not)."""
+
+    id: PrincipalId
+    name: str
+    teams: tuple[str, ...]
+    active: bool
+    frozen: bool
+    frozen_reason: str = ""
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request presents. `url` is the address the server knows itself by, never the Host header.
+
+    `proof` is the DPoP proof (kind dpop), or the run that the broker socket vouches for (kind workload).
+    """
+
+    kind: Literal["cookie", "dpop", "workload"]
+    value: str
+    proof: str = ""
+    method: str = "GET"
+    url: str = ""
+    address: str = ""
+    user_agent: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.kind}, …)"
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """One session, as its sealed row says it. `secret` is the SHA-256 of the cookie or token, never the value."""
+
+    id: SessionId
+    person: PrincipalId
+    binding: Binding
+    key: str
+    user_agent: str
+    address: str
+    network: str
+    device_mark: str
+    epoch: int
+    secret: str
+    created: Millis
+    ends: Millis
+    seen: Millis
+    assurance: Assurance
+    reasons: tuple[str, ...] = ()
+    ended: Millis | None = None
+    ended_reason: str = ""
+
+
+class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
+    """What this room keeps about one principal: version, epoch, freeze, and which sessions and devices live.
+
+    The version only grows and is remembered outside the database, so a row restored from yesterday is recognised.
+    """
+
+    principal: PrincipalId
+    version: int = 0
+    epoch: int = 0
+    frozen_at: Millis | None = None
+    frozen_reason: str = ""
+    sessions: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A P-256 key that a person has enrolled; votes are signed with it. `jwk` holds kty, crv, x and y only."""
+
+    id: DeviceId
+    person: PrincipalId
+    name: str
+    jwk: dict[str, str]
+    thumbprint: str
+    at: Millis
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """The identity of one run. `expires` moves with renewal, `until` never does."""
+
+    run: str
+    secret: str
+    attributes: dict[str, str]
+    started: Millis
+    expires: Millis
+    until: Millis
+    seen: Millis
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """A begun sign-in or step-up, kept on the server until its callback; used at most once."""
+
+    secret: str
+    purpose: Literal["sign_in", "step_up"]
+    issuer: str
+    state: str
+    nonce: str
+    verifier: str
+    redirect_uri: str
+    return_to: str
+    key: str
+    level: int
+    person: str
+    session: str
+    created: Millis
+    expires: Millis
+
+
+class SignInStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to send the person, and the secret that ties their browser or CLI to this attempt."""
+
+    url: str
+    transaction: str
+    reasons: tuple[str, ...] = ()
+
+
+class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A session was made or raised. `secret` is the cookie value or access token; it is shown this once."""
+
+    session: Session
+    secret: str
+    caller: Caller
+    return_to: str
+    device_mark: str = ""
+
+    def __repr__(self) -> str:
+        return f"SignedIn({self.session.id}, …)"
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """How the callback reached us: the peer, the browser, and what it proves it holds."""
+
+    address: str
+    user_agent: str
+    proof: str = ""
+    method: str = "POST"
+    url: str = ""
+    device_mark: str = ""
+    session_secret: str = ""
+
+
+class SignInResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign-in result that a provider reports. `event_id` lets the same report arrive twice and count once."""
+
+    issuer: str
+    subject: str
+    address: str
+    user_agent: str
+    outcome: Literal["failure", "locked", "success"]
+    reason: str
+    event_id: str
+
+
+SESSION_TOUCH: Millis = MINUTE  # a session's last use is written at most this often
+DORMANT: Millis = 90 * DAY
+SPRAY_WINDOW: Millis = HOUR

@@ -1,0 +1,73 @@
+"""The outside systems of identity: an identity provider, address facts, and a memory outside the database."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from weighthouse.core.clock import Millis
+from weighthouse.identity.model import IssuerProfile, Place, PublicKey
+
+
+class Redeemed(msgspec.Struct, frozen=True):
+    """What the provider gave for a code. Neither value leaves the server."""
+
+    id_token: str
+    access_token: str
+
+    def __repr__(self) -> str:
+        return "Redeemed(…)"
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What to ask the provider's authorization endpoint for. `step_up` asks for the second factor, now."""
+
+    redirect_uri: str
+    state: str
+    nonce: str
+    challenge: str
+    step_up: bool
+    hint: str = ""
+
+
+class Provider(Protocol):
+    """One OpenID provider. Calls may go over the network, so none is made inside a unit of work."""
+
+    def profile(self) -> IssuerProfile:
+        """What its tokens must look like; raises Unavailable `identity.provider_unavailable`."""
+
+    def authorize_url(self, wish: Wish) -> str:
+        """Where to send the browser."""
+
+    def redeem(self, *, code: str, verifier: str, redirect_uri: str) -> Redeemed:
+        """Exchange a code; raises Unauthenticated `identity.code_refused` or Unavailable."""
+
+    def key(self, kid: str) -> PublicKey:
+        """The key with exactly this id; raises Unauthenticated `identity.token_key` or Unavailable."""
+
+
+class Places(Protocol):
+    """Facts about network addresses."""
+
+    def place(self, address: str) -> Place:
+        """Where `address` is; may raise, which the risk check takes as `detector_failed`."""
+
+
+class Memory(Protocol):
+    """What must not be forgotten when somebody restores an old database: kept outside it."""
+
+    def version(self, principal: str) -> int:
+        """The largest version of this principal's state ever seen here."""
+
+    def raise_version(self, principal: str, version: int) -> None:
+        """Remember `version`, if it is larger."""
+
+    def condemn(self, session: str, until: Millis) -> None:
+        """Remember that a session is over, at least until `until`."""
+
+    def condemned(self, session: str) -> bool:
+        """Whether the session is over, whatever its row says."""
+
+    def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
+        """Whether this one-time value is new; it is remembered until `keep_until`."""

@@ -1,0 +1,104 @@
+"""What a request really presents, and from where. Guards from spoofed addresses, doubled cookies and doubled credentials.
+
+The peer's address counts unless the operator has named the peer as a proxy; then the right-most address that is not a
+proxy counts. Two cookies of one name, or a cookie beside a token, are refused rather than chosen from.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import NoReturn
+
+from weighthouse.core.errors import Unauthenticated
+from weighthouse.identity.model import Credential
+
+SESSION_COOKIE = "__Host-sid"
+START_COOKIE = "__Host-sign-in"
+DEVICE_COOKIE = "__Host-browser"
+MAX_SECRET = 256
+
+Headers = Sequence[tuple[str, str]]
+
+
+def plain_address(text: str) -> str:
+    """Return an address in one spelling: no zone, IPv4 inside IPv6 as IPv4; empty if it is none."""
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return ""
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+    return str(address)
+
+
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Read comma-separated networks of proxies that the operator has named."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def client_address(
+    peer: str, headers: Headers, trusted: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+) -> str:
+    """Return the address that the request counts as coming from. `Forwarded` (RFC 7239) is never read."""
+    here = plain_address(peer)
+    hops = [hop for name, value in headers if name.lower() == "x-forwarded-for" for hop in value.split(",")]
+    while here and hops and any(ipaddress.ip_address(here) in network for network in trusted):
+        before = plain_address(hops.pop())
+        if not before:  # a proxy that we trust passed on nonsense: stop at what we know
+            break
+        here = before
+    return here
+
+
+def _all(headers: Headers, name: str) -> list[str]:
+    return [value for key, value in headers if key.lower() == name]
+
+
+def cookie(headers: Headers, name: str) -> str:
+    """Return the value of a cookie, empty if absent; raise `identity.credential_ambiguous` if it comes twice."""
+    found = [
+        value.strip().strip('"')
+        for header in _all(headers, "cookie")
+        for key, _, value in (part.partition("=") for part in header.split(";"))
+        if key.strip() == name
+    ]
+    if len(found) > 1:  # a sibling host has tossed one in; which is first is the attacker's choice
+        _ambiguous(f"Two cookies are named {name}.")
+    return found[0] if found else ""
+
+
+def _ambiguous(what: str) -> NoReturn:
+    raise Unauthenticated(
+        "identity.credential_ambiguous",
+        f"{what} Neither is believed.",
+        "Clear this site's cookies, or send one credential only.",
+    )
+
+
+def read_credential(
+    headers: Headers, *, method: str, url: str, peer: str, trusted_proxies: str = "", run: str = ""
+) -> Credential:
+    """Return the one credential that a request presents; `url` begins with our own origin, never the Host header.
+
+    `run` is what the broker socket vouches for, empty elsewhere. Raises `identity.no_credential` or
+    `identity.credential_ambiguous`.
+    """
+    agent = " ".join(_all(headers, "user-agent"))[:512]
+    address = client_address(peer, headers, networks(trusted_proxies))
+    given, proofs, sid = _all(headers, "authorization"), _all(headers, "dpop"), cookie(headers, SESSION_COOKIE)
+    if len(given) > 1 or len(proofs) > 1 or (given and sid):
+        _ambiguous("The request presents more than one credential.")
+    common = {"method": method, "url": url, "address": address, "user_agent": agent}
+    if given:
+        scheme, _, value = given[0].partition(" ")
+        if scheme.lower() == "dpop" and 0 < len(value) <= MAX_SECRET:
+            return Credential(kind="dpop", value=value, proof=proofs[0] if proofs else "", **common)
+        if scheme.lower() == "bearer" and run and 0 < len(value) <= MAX_SECRET:
+            return Credential(kind="workload", value=value, proof=run, **common)
+    elif 0 < len(sid) <= MAX_SECRET:
+        return Credential(kind="cookie", value=sid, **common)
+    raise Unauthenticated("identity.no_credential", "The request says nothing about who asks.", "Sign in first.")

@@ -1,0 +1,61 @@
+"""What this process remembers of sessions and states. Guards against a database put back to before a freeze.
+
+`ProcessMemory` forgets at exit; the app binds the file adapter, which does not. One-time values (DPoP proof ids,
+authorization codes) live a minute or two and are kept in memory only.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from weighthouse.core.clock import Millis
+
+SWEEP_AT = 4_096
+
+
+class ProcessMemory:
+    """The memory port, in this process only."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, int] = {}
+        self._condemned: dict[str, Millis] = {}
+        self._used: dict[str, Millis] = {}
+        self._sweep_at = SWEEP_AT
+        self._lock = threading.Lock()
+
+    def version(self, principal: str) -> int:
+        with self._lock:
+            return self._versions.get(principal, 0)
+
+    def raise_version(self, principal: str, version: int) -> None:
+        with self._lock:
+            if version > self._versions.get(principal, 0):
+                self._versions[principal] = version
+                self.keep(f"v {version} {principal}")
+
+    def condemn(self, session: str, until: Millis) -> None:
+        with self._lock:
+            if session not in self._condemned:
+                self._condemned[session] = until
+                self.keep(f"s {until} {session}")
+
+    def condemned(self, session: str) -> bool:
+        with self._lock:
+            return session in self._condemned
+
+    def all_condemned(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(self._condemned)
+
+    def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
+        with self._lock:
+            if len(self._used) >= self._sweep_at:
+                self._used = {used: until for used, until in self._used.items() if until > now}
+                self._sweep_at = max(SWEEP_AT, 2 * len(self._used))
+            if self._used.get(key, 0) > now:
+                return False
+            self._used[key] = keep_until
+            return True
+
+    def keep(self, line: str) -> None:
+        """Make a fact outlast the process; here it does not."""
