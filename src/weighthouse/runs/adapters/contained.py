@@ -1,0 +1,141 @@
+"""A started sandbox process, the same for every driver: judge the guard's report, pump lines, end without remains.
+
+Guards against a sandbox that is not one (nothing runs before `rules.judge` has passed) and against output that fills
+the server's memory: pipes are read line by line into a bounded queue, and a full queue holds the workload back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from weighthouse.core.errors import Unavailable
+from weighthouse.runs.model import Facts, Line, Seen, Stream
+from weighthouse.runs.rules.inside import LONGEST_LINE, Expected, judge
+
+LEASH = Path(__file__).with_name("leash.py")
+GUARD = Path(__file__).with_name("guard.py")
+GUARD_INSIDE = "/weighthouse/guard.py"
+QUEUED_LINES = 512
+START_LIMIT_S = 60
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """Return `command` so prefixed that the kernel kills it when the calling thread dies."""
+    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command]
+
+
+def guard_order(
+    limits: dict[str, int], identity: int, workdir: str, command: Sequence[str], variables: dict[str, str]
+) -> str:
+    """Return the one argument that the guard inside takes."""
+    order = {"limits": limits, "identity": identity, "workdir": workdir, "command": command, "variables": variables}
+    return msgspec.json.encode(order).decode()
+
+
+class Contained:
+    """The `Handle` of every driver (see ports.py)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], expected: Expected, end: Callable[[], None]) -> None:
+        self._process = process
+        self._end = end
+        self._lines: queue.Queue[Line] = queue.Queue(QUEUED_LINES)
+        self._stopped = threading.Event()
+        self._facts: Facts | None = None
+        self._readers = [threading.Thread(target=self._read, args=("err", process.stderr), daemon=True)]
+        self._readers[0].start()
+        try:
+            self._admit(expected)
+        except BaseException:
+            self.stop()
+            raise
+        self._readers.append(threading.Thread(target=self._read, args=("out", process.stdout), daemon=True))
+        self._readers[1].start()
+
+    def _admit(self, expected: Expected) -> None:
+        """Wait for the guard's report, judge it, and only then let the submitted code start."""
+        alarm = threading.Timer(START_LIMIT_S, self._process.kill)
+        alarm.start()
+        try:
+            assert self._process.stdout is not None and self._process.stdin is not None
+            report = self._process.stdout.readline(65536)
+            try:
+                seen = msgspec.json.decode(report, type=Seen)
+            except msgspec.DecodeError:
+                raise Unavailable(
+                    "runs.sandbox_failed",
+                    f"The {expected.tier} sandbox did not start: {self._said() or 'it gave no report'}.",
+                    "Run `weighthouse doctor`, which tries each sandbox and says what it lacks.",
+                ) from None
+            self._facts = judge(seen, expected)
+            self._process.stdin.write(b"go\n")
+            self._process.stdin.close()
+        finally:
+            alarm.cancel()
+
+    def _said(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self._readers[0].join(timeout=5)
+        return " / ".join(line.text for line in self.lines(0))[-400:]
+
+    def _read(self, stream: Stream, pipe: IO[bytes] | None) -> None:
+        assert pipe is not None
+        with pipe:
+            while raw := pipe.readline(LONGEST_LINE):
+                line = Line(stream, raw.decode("utf-8", "replace").rstrip("\r\n").replace("\x00", "�"))
+                while not self._stopped.is_set():
+                    with contextlib.suppress(queue.Full):
+                        self._lines.put(line, timeout=0.2)
+                        break
+
+    @property
+    def facts(self) -> Facts:
+        assert self._facts is not None
+        return self._facts
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def lines(self, timeout_ms: int) -> list[Line]:
+        found: list[Line] = []
+        with contextlib.suppress(queue.Empty):
+            if timeout_ms:
+                found.append(self._lines.get(timeout=timeout_ms / 1000))
+            while len(found) < QUEUED_LINES:
+                found.append(self._lines.get_nowait())
+        return found
+
+    def wait(self, timeout_ms: int) -> int | None:
+        try:
+            status = self._process.wait(timeout_ms / 1000)
+        except subprocess.TimeoutExpired:
+            return None
+        for reader in self._readers:
+            if self._lines.empty() and not self._stopped.is_set():
+                reader.join(timeout=5)
+        return status if status >= 0 else 128 - status
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._process.poll() is None:
+            self._end()
+            self._process.kill()
+        self._process.wait(30)
+        for pipe in (self._process.stdin, self._process.stdout if len(self._readers) == 1 else None):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        for reader in self._readers:
+            reader.join(timeout=10)
+        self._end()

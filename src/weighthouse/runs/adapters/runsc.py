@@ -1,0 +1,152 @@
+"""The gVisor driver: our own OCI bundle for `runsc`, no network, one host socket folder. The tier for what matters most.
+
+Guards the host's kernel from submitted code: system calls end in gVisor's kernel in user space (platform systrap; kvm
+hangs on nested machines). The bundle has a read-only root made of nothing but mounts, user 65534, no capability, no new
+privileges, and `--network=none`. Source: OCI runtime spec 1.2; gVisor user guide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from weighthouse.core import canonical
+from weighthouse.core.ids import new_id
+from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order, leashed
+from weighthouse.runs.model import Limits
+from weighthouse.runs.ports import SandboxSpec
+from weighthouse.runs.rules.inside import Expected
+
+NOBODY = 65534
+SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
+SYSTEM_FILES = ("/etc/ld.so.cache",)
+SHOWN = frozenset({"proc", "dev", "sys", "tmp", "etc", "usr", "lib", "lib64", "lib32", "bin", "sbin"})
+
+
+class Runsc:
+    """Driver behind `runs.ports.Sandbox`."""
+
+    name = "runsc"
+    tier = "gvisor"
+
+    def __init__(self, binary: Path, *, platform: str = "systrap", rooted: bool | None = None) -> None:
+        self._binary = binary
+        self._platform = platform
+        self._rooted = os.geteuid() == 0 if rooted is None else rooted
+        with binary.open("rb") as file:
+            self.digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+    def start(self, spec: SandboxSpec) -> Contained:
+        bundle, state = spec.folder / "bundle", spec.folder / "state"
+        for folder in (bundle, bundle / "rootfs", state):
+            folder.mkdir(mode=0o700)
+        document = self._document(spec, bundle / "rootfs")
+        (bundle / "config.json").write_bytes(msgspec.json.encode(document))
+        name = new_id("box")
+        process = subprocess.Popen(
+            leashed([*self._command(state), "run", "--bundle", str(bundle), name]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            start_new_session=True,
+            cwd=spec.folder,
+        )
+        expected = Expected(
+            runtime=self.name,
+            tier=self.tier,
+            digest=self.digest,
+            specification=canonical.digest(document),
+            confinement=f"{self._platform}, " + ("started by root" if self._rooted else "rootless"),
+            host_release=os.uname().release,
+            host_version=os.uname().version,
+            roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
+        )
+        return Contained(process, expected, lambda: self._end(state, name))
+
+    def _command(self, state: Path) -> list[str]:
+        flags = [f"--root={state}", f"--platform={self._platform}", "--network=none", "--host-uds=open"]
+        flags += ["--ignore-cgroups", "--overlay2=none", "--host-settings=ignore", "--oci-seccomp=false"]
+        return [str(self._binary), *flags, *([] if self._rooted else ["--rootless"])]
+
+    def _end(self, state: Path, name: str) -> None:
+        """Kill the sandbox through its own runtime, which also reaps the file server process."""
+        command = [*self._command(state), "delete", "--force", name]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, timeout=20, check=False)
+
+    def _document(self, spec: SandboxSpec, rootfs: Path) -> dict[str, Any]:
+        order = guard_order({}, 0, spec.workdir, spec.command, dict(spec.variables))
+        return {
+            "ociVersion": "1.2.0",
+            "process": {
+                "terminal": False,
+                "user": {"uid": NOBODY, "gid": NOBODY},
+                "args": [spec.environment.python, "-I", "-S", GUARD_INSIDE, order],
+                "env": ["PATH=/usr/bin:/bin"],
+                "cwd": "/",
+                "noNewPrivileges": True,
+                "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")},
+                "rlimits": _limits(spec.limits),
+            },
+            "root": {"path": str(rootfs), "readonly": True},
+            "hostname": "run",
+            "mounts": self._mounts(spec, rootfs),
+            "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]},
+        }
+
+    def _mounts(self, spec: SandboxSpec, rootfs: Path) -> list[dict[str, Any]]:
+        """Return the mounts, having made in the empty root each point that they cover."""
+        shown = [(Path(path), path, False) for path in (*SYSTEM, *SYSTEM_FILES) if Path(path).exists()]
+        for source, target, _ in shown:
+            if source.is_symlink():
+                (rootfs / target[1:]).symlink_to(source.readlink())
+        shown = [item for item in shown if not item[0].is_symlink()]
+        outside = [folder for folder in spec.environment.folders if not folder.is_relative_to("/usr")]
+        shown += [(folder, str(folder), False) for folder in outside]
+        shown += [(GUARD, GUARD_INSIDE, False)]
+        shown += [(mount.source, mount.target, mount.writable) for mount in spec.mounts]
+        mounts: list[dict[str, Any]] = [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {
+                "destination": "/tmp",  # noqa: S108  inside the sandbox
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "nodev", "mode=1777", f"size={spec.limits.tmp_bytes}"],
+            },
+        ]
+        for source, target, writable in shown:
+            _point(rootfs / target[1:], source.is_dir())
+            options = ["rbind" if source.is_dir() else "bind", "rw" if writable else "ro", "nosuid", "nodev"]
+            mounts.append({"destination": target, "type": "bind", "source": str(source), "options": options})
+        for name in ("proc", "tmp", "dev", "sys"):
+            (rootfs / name).mkdir(exist_ok=True)
+        for folder in (rootfs, *rootfs.rglob("*")):
+            if folder.is_dir() and not folder.is_symlink():
+                folder.chmod(0o755)
+        return mounts
+
+
+def _point(path: Path, folder: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if folder:
+        path.mkdir(exist_ok=True)
+    else:
+        path.touch()
+
+
+def _limits(limits: Limits) -> list[dict[str, Any]]:
+    wanted = {
+        "RLIMIT_CORE": 0,
+        "RLIMIT_AS": limits.memory_bytes,
+        "RLIMIT_NPROC": limits.processes,
+        "RLIMIT_NOFILE": limits.files,
+        "RLIMIT_FSIZE": limits.file_bytes,
+    }
+    return [{"type": kind, "hard": value, "soft": value} for kind, value in wanted.items()]

@@ -1,0 +1,142 @@
+"""The nouns of a run: what was asked for, where it stands, what it was really executed in.
+
+Guards readers from guessing: states are closed, sizes are bytes, times are milliseconds, and the facts of a sandbox
+are what was seen from inside it, never what was configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.settings import Setting
+
+State = Literal["queued", "preparing", "running", "succeeded", "failed", "stopped"]
+OPEN: frozenset[str] = frozenset({"queued", "preparing", "running"})
+
+Stream = Literal["out", "err", "lab"]
+
+MIB = 1024 * 1024
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of output; `stream` is `lab` for words of the control plane itself."""
+
+    stream: Stream
+    text: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sandbox may use at most."""
+
+    memory_bytes: int = 2048 * MIB
+    processes: int = 64
+    files: int = 256
+    file_bytes: int = 1024 * MIB
+    tmp_bytes: int = 256 * MIB
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Interpreter and locked packages, named by `digest`; `folders` are what a sandbox must see to run it."""
+
+    digest: str
+    python: str
+    folders: tuple[Path, ...]
+    paths: tuple[str, ...]
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was really executed in, as seen from inside and hashed from outside."""
+
+    runtime: str
+    tier: str
+    digest: str
+    kernel: str
+    kernel_version: str
+    uid: int
+    specification: str
+    confinement: str
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The guard's report from inside."""
+
+    release: str
+    version: str
+    interfaces: tuple[str, ...]
+    routes: tuple[str, ...]
+    pid: int
+    uid: int
+    capabilities: str
+    no_new_privileges: str
+    roots: tuple[str, ...]
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asked to be run. `code` maps file names to their text and is part of the digest."""
+
+    model: str
+    environment: str
+    command: tuple[str, ...]
+    code: Mapping[str, str]
+    dataset: str
+    parent: str | None
+    risk: Literal["low", "high"]
+    egress_profile: str
+    wall_clock: Millis
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as its owner sees it. `progress` is 0 to 1000, as the workload reports it; `loss` in millionths."""
+
+    id: str
+    model: str
+    owner: str
+    grant: str | None
+    state: State
+    order: Order
+    order_digest: str
+    submitted: Millis
+    started: Millis | None
+    ended: Millis | None
+    must_end: Millis
+    exit_status: int | None
+    reason: str
+    progress: int
+    loss_micro: int | None
+    note: str
+    facts: Facts | None
+    sent_bytes: int
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One kept line of a run's output."""
+
+    number: int
+    at: Millis
+    stream: Stream
+    text: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("runs.runsc", "path", Path(), "The runsc to use; empty looks in .parts/bin, then on the PATH."),
+    Setting(
+        "runs.allow_unsandboxed",
+        "bool",
+        False,
+        "Run without any sandbox when none is usable. Submitted code can then read whatever the server can.",
+    ),
+    Setting("runs.sandbox", "text", "best", "Which driver to use.", choices=("best", "gvisor", "bubblewrap")),
+    Setting("runs.wall_clock_s", "int", 3600, "Longest time one run may take.", minimum=1),
+    Setting("runs.memory_mib", "int", 2048, "Memory of one run.", minimum=64),
+    Setting("runs.processes", "int", 64, "Processes and threads of one run.", minimum=1),
+    Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
+    Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),
+    Setting("runs.embedded", "bool", True, "Whether this server executes runs itself."),
+)
+
+MAX_WALL_CLOCK_DEFAULT: Millis = 60 * MINUTE

@@ -1,0 +1,71 @@
+"""What a sandbox must do, whichever program provides it: start, tell its facts, give lines, end.
+
+Guards the runner from trusting a name: a handle exists only after the guard inside reported what it sees and the
+driver judged that it is not the host (`runs.sandbox_is_host`). Contract suite: tests/ports/test_sandbox.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from weighthouse.runs.model import Environment, Facts, Limits, Line
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """One path of the host that the sandbox may see, read-only unless said otherwise."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a sandbox is allowed to be. `folder` is private scratch of the driver (0700), never mounted."""
+
+    name: str
+    folder: Path
+    environment: Environment
+    command: tuple[str, ...]
+    variables: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    workdir: str
+    limits: Limits
+
+
+class Handle(Protocol):
+    """A started sandbox."""
+
+    @property
+    def facts(self) -> Facts: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def lines(self, timeout_ms: int) -> list[Line]:
+        """Return what was written since the last call, waiting up to `timeout_ms` for the first line."""
+
+    def wait(self, timeout_ms: int) -> int | None:
+        """Return the exit status (128 + signal when killed), or None while it runs."""
+
+    def stop(self) -> None:
+        """End every process of the sandbox now, and wait until they are gone."""
+
+
+class Sandbox(Protocol):
+    """A driver. `tier` is what resource classes ask for; `digest` names the runtime binary's bytes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tier(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def start(self, spec: SandboxSpec) -> Handle:
+        """Start and judge a sandbox; raises `runs.sandbox_is_host` or `runs.sandbox_failed` with nothing left."""
