@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from weighthouse.core.clock import Millis
+from weighthouse.core.clock import HOUR, SECOND, Millis
+from weighthouse.core.settings import Setting
 
 Severity = Literal["low", "medium", "high"]
 
@@ -22,6 +23,38 @@ TITLES: dict[str, str] = {
     ELSEWHERE: "A session was used without the key it is bound to",
     BULK: "One person read more weights than the work needs",
 }
+
+
+settings: tuple[Setting, ...] = (
+    Setting(
+        "detect.spray_accounts",
+        "int",
+        0,
+        "Distinct failing accounts from one network that make a spray; 0 means 5 in a lab of up to 50 people, else 10.",
+    ),
+    Setting(
+        "detect.spray_window_s",
+        "int",
+        HOUR // SECOND,
+        "Seconds before a successful sign-in in which failures count towards a spray.",
+        minimum=60,
+    ),
+    Setting(
+        "detect.bulk_loads",
+        "int",
+        40,
+        "Key releases for reading weights that one person may cause in the window; 0 switches this measure off.",
+    ),
+    Setting(
+        "detect.bulk_bytes",
+        "int",
+        4 * 1024**4,
+        "Bytes of weights that one person may have made readable in the window; 0 switches this measure off.",
+    ),
+    Setting(
+        "detect.bulk_window_s", "int", HOUR // SECOND, "Seconds over which bulk reads are counted.", minimum=60
+    ),
+)
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -62,7 +62,8 @@ def tally(charter: Charter, cls: MotionClass, ballots: Iterable[Ballot], *, crit
     independent = present & charter.independent
     votes_for = sum(counted[member] == "for" for member in present)
     votes_against = sum(counted[member] == "against" for member in present)
-    quorate = len(seats) > 0 and len(present) >= majority(len(seats)) and len(independent) >= charter.min_independent
+    needed = max(majority(len(seats)), LEAST_PRESENT)
+    quorate = len(present) >= needed and len(independent) >= charter.min_independent
     passed = {
         "ordinary": votes_for > votes_against,
         "release_clear": votes_for > votes_against and criticals == 0,

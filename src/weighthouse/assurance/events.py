@@ -1,0 +1,44 @@
+"""The facts that assurance publishes: an attack was run, a check was computed. Never a typed statement."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from weighthouse.core.events import Event
+
+
+class AttackRun(Event, frozen=True, kw_only=True):
+    """One scenario was run. `status` is what happened, `expected` what should have; `evidence` is the log index of
+    the line that shows it, where there is one. `on` says whether it ran on the live system or on a copy."""
+
+    KIND: ClassVar[str] = "assurance.AttackRun"
+    SUBJECT: ClassVar[str] = "scenario"
+
+    scenario: str
+    title: str
+    techniques: tuple[str, ...]
+    status: str
+    expected: str
+    room: str
+    rule: str
+    reason: str
+    evidence: int | None
+    on: str
+
+
+class EvidenceComputed(Event, frozen=True, kw_only=True):
+    """One check was computed over the log and the live state. `samples` are digests of the leaves it looked at."""
+
+    KIND: ClassVar[str] = "assurance.EvidenceComputed"
+    SUBJECT: ClassVar[str] = "check"
+
+    check: str
+    query_version: int
+    result: str
+    detail: str
+    period_from: int
+    period_to: int
+    log_size: int
+    population: int
+    failing: tuple[int, ...]
+    samples: tuple[str, ...]

@@ -1,0 +1,116 @@
+"""The public face of detection: read the alerts, acknowledge one, put an incident on record.
+
+Guards alerts from those they are about: who may see them is decided by access, like everything else. Alerts are raised
+by the followers in `jobs`, never by a caller.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Conflict, Invalid, NotFound
+from weighthouse.core.ids import check_id, new_id
+from weighthouse.core.work import Unit
+from weighthouse.detect import store
+from weighthouse.detect.events import AlertAcknowledged, AlertRaised, ResponseTaken
+from weighthouse.detect.model import TITLES, Alert, Incident
+
+NOTE_LIMIT = 2_000
+
+__all__ = ["NOTE_LIMIT", "Alert", "acknowledge", "alert", "alerts", "record"]
+
+
+def alerts(unit: Unit, caller: Caller, *, limit: int = 100, before: Millis | None = None) -> list[Alert]:
+    """Return alerts, newest first. Raises Denied unless the caller may end sessions or read the log."""
+    _may_see(unit, caller)
+    return store.newest_alerts(unit.conn, max(1, min(limit, 500)), before)
+
+
+def alert(unit: Unit, caller: Caller, alert_id: str) -> Alert:
+    """Return one alert. Raises Denied, or `detect.no_such_alert`."""
+    _may_see(unit, caller)
+    return _found(unit, alert_id)
+
+
+def acknowledge(unit: Unit, caller: Caller, alert_id: str, note: str = "") -> Alert:
+    """Put on record that a responder has seen the alert. Raises Denied, `detect.no_such_alert`, `detect.own_alert`,
+    `detect.already_acknowledged` or `detect.note_too_long`."""
+    access.require(unit, caller, "session.end", "lab")
+    found = _found(unit, alert_id)
+    if len(note) > NOTE_LIMIT:
+        raise Invalid(
+            "detect.note_too_long", f"A note has at most {NOTE_LIMIT} characters.", "Shorten the note, or link to it."
+        )
+    if found.principal == caller.principal:
+        raise Conflict(
+            "detect.own_alert",
+            "This alert is about you, so you cannot be the one who acknowledges it.",
+            "Ask another responder to look at it.",
+        )
+    if found.acknowledged_by is not None:
+        raise Conflict(
+            "detect.already_acknowledged",
+            "Another responder has acknowledged this alert already.",
+            "Read their note; nothing else is needed.",
+        )
+    changed = msgspec.structs.replace(
+        found, acknowledged_by=str(caller.principal), acknowledged_at=unit.now, note=note
+    )
+    store.change_alert(unit.conn, changed)
+    audit.append(unit, AlertAcknowledged(alert=found.id, by=caller.principal, note=note))
+    return changed
+
+
+def record(unit: Unit, incident: Incident, actions: tuple[str, ...], failed: tuple[str, ...]) -> Alert:
+    """Put an incident and its response on record: one alert, one fact of each kind. For this room's followers only."""
+    made = Alert(
+        id=new_id("alr"),
+        rule=incident.rule,
+        title=TITLES[incident.rule],
+        severity=incident.severity,
+        principal=incident.principal,
+        session=incident.session,
+        evidence=incident.evidence,
+        text=incident.text,
+        at=unit.now,
+        response=(*actions, *(f"failed: {one}" for one in failed)),
+        acknowledged_by=None,
+        acknowledged_at=None,
+        note="",
+    )
+    store.add_alert(unit.conn, incident.key, made)
+    audit.append(
+        unit,
+        AlertRaised(
+            alert=made.id,
+            rule=made.rule,
+            severity=made.severity,
+            principal=made.principal,
+            session=made.session,
+            evidence=made.evidence,
+            text=made.text,
+        ),
+    )
+    audit.append(
+        unit,
+        ResponseTaken(alert=made.id, rule=made.rule, principal=made.principal, actions=actions, failed=failed),
+    )
+    return made
+
+
+def _may_see(unit: Unit, caller: Caller) -> None:
+    if not access.explain(unit, caller, "session.end", "lab").allowed:
+        access.require(unit, caller, "audit.read", "lab")
+
+
+def _found(unit: Unit, alert_id: str) -> Alert:
+    found = store.find_alert(unit.conn, check_id(alert_id, "alr"))
+    if found is None:
+        raise NotFound(
+            "detect.no_such_alert", "There is no alert with this id.", "List the alerts and copy the id whole."
+        )
+    return found

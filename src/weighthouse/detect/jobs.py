@@ -1,0 +1,112 @@
+"""The followers that detect and act. Guards what is live, within one pass over the log.
+
+Each handler runs inside the transaction that moves its cursor: signal, alert, response and cursor are one change, so a
+crash repeats all of it or none. A response that a lower room refuses is itself put on record as failed; the alert
+stands either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import SECOND
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import System, Unit
+from weighthouse.detect import api, store
+from weighthouse.detect.model import BULK, Alert, Incident, Limits
+from weighthouse.detect.rules import bulk, elsewhere, facts, spray
+from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
+
+
+def limits(unit: Unit) -> Limits:
+    """Read the thresholds in force from the settings and the size of the lab."""
+    settings = unit.system.settings
+    people = len(policy.current(unit).lab.people)
+    return Limits(
+        spray_accounts=spray.accounts_needed(settings.integer("detect.spray_accounts"), people),
+        spray_window=settings.integer("detect.spray_window_s") * SECOND,
+        bulk_loads=settings.integer("detect.bulk_loads"),
+        bulk_bytes=settings.integer("detect.bulk_bytes"),
+        bulk_window=settings.integer("detect.bulk_window_s") * SECOND,
+    )
+
+
+def on_sign_in(unit: Unit, entry: audit.Entry) -> None:
+    """Spray, then success: whichever fact arrives last completes it; the session that got in ends."""
+    one = facts.attempt(entry.index, entry.at, entry.kind, entry.data)
+    if one is None:
+        return
+    now = limits(unit)
+    if not store.keep_attempt(unit.conn, one, now.spray_window):
+        return
+    for incident in spray.find(store.attempts_from(unit.conn, one.network), now.spray_accounts, now.spray_window):
+        if not store.known(unit.conn, incident.key):
+            _act(unit, incident, _end_one)
+
+
+def on_used_elsewhere(unit: Unit, entry: audit.Entry) -> None:
+    """A session used from elsewhere: every session of the person it is bound to ends."""
+    session, principal = facts.text(entry.data, "session"), facts.text(entry.data, "principal")
+    if not session or not principal:
+        return
+    incident = elsewhere.conclude(entry.index, principal, session)
+    if not store.known(unit.conn, incident.key):
+        _act(unit, incident, _end_all)
+
+
+def on_read(unit: Unit, entry: audit.Entry) -> None:
+    """Bulk reads: the person's access is held and their sessions end."""
+    one = facts.read(entry.index, entry.at, entry.kind, entry.data)
+    if one is None:
+        return
+    now = limits(unit)
+    if not store.keep_read(unit.conn, one, now.bulk_window):
+        return
+    fresh = store.reads_by(unit.conn, one.person, store.last_evidence(unit.conn, BULK, one.person))
+    incident = bulk.find(fresh, now.bulk_loads, now.bulk_bytes, now.bulk_window)
+    if incident is not None and not store.known(unit.conn, incident.key):
+        _act(unit, incident, _hold, _end_all)
+
+
+Response = Callable[[Unit, Incident], str]
+
+
+def _act(unit: Unit, incident: Incident, *responses: Response) -> Alert:
+    done, failed = [], []
+    for response in responses:
+        try:
+            done.append(response(unit, incident))
+        except WeighthouseError as refusal:
+            failed.append(f"{response.__name__.strip('_')}: {refusal.code}")
+    return api.record(unit, incident, tuple(done), tuple(failed))
+
+
+def _end_one(unit: Unit, incident: Incident) -> str:
+    identity.end_session(unit, incident.session, f"detect:{incident.rule}", SYSTEM)
+    return f"identity.end_session {incident.session}"
+
+
+def _end_all(unit: Unit, incident: Incident) -> str:
+    count = identity.end_sessions_of(unit, incident.principal, f"detect:{incident.rule}", SYSTEM)
+    return f"identity.end_sessions_of {incident.principal}: {count} ended"
+
+
+def _hold(unit: Unit, incident: Incident) -> str:
+    hold = access.place_hold(unit, SYSTEM, incident.principal, f"{incident.rule}: {incident.text}")
+    return f"access.place_hold {hold.id}"
+
+
+FOLLOWERS: tuple[audit.Follower, ...] = (
+    audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
+    audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
+    audit.Follower("detect.bulk", facts.READ_KINDS, on_read),
+)
+
+
+def follow(system: System) -> int:
+    """Make one pass over what is new in the log with every detection; return how many entries were handled."""
+    return sum(audit.pump(system, follower) for follower in FOLLOWERS)

@@ -1,0 +1,48 @@
+"""From log entries to signals. Guards the rules from the shapes of other rooms' events: only this file knows them.
+
+Networks and accounts are the keyed marks that the identity room publishes, so no clear address is ever held here. An
+entry that lacks what a rule needs is no signal; it is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weighthouse.core.clock import Millis
+from weighthouse.detect.model import Attempt
+
+SIGN_IN_KINDS = frozenset({"identity.SessionStarted", "identity.SignInFailed"})
+ELSEWHERE_KINDS = frozenset({"identity.SessionUsedElsewhere"})
+
+
+def text(data: Mapping[str, Any], name: str) -> str:
+    """Return a field as text, empty when it is absent or of another type."""
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def whole(data: Mapping[str, Any], name: str) -> int:
+    """Return a field as a whole number, 0 when it is absent, negative or of another type."""
+    value = data.get(name)
+    return max(value, 0) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attempt | None:
+    """Return the sign-in attempt that an entry tells of, or None when it names no place or no account."""
+    network = text(data, "origin")
+    if not network:
+        return None
+    if kind == "identity.SessionStarted" and text(data, "session"):
+        return Attempt(
+            index=index,
+            at=at,
+            network=network,
+            account=text(data, "principal"),
+            succeeded=True,
+            session=text(data, "session"),
+            principal=text(data, "principal"),
+        )
+    if kind == "identity.SignInFailed" and text(data, "account_mark"):
+        return Attempt(index=index, at=at, network=network, account=text(data, "account_mark"), succeeded=False)
+    return None
