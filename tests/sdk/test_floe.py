@@ -124,7 +124,11 @@ def test_weights_case_11_empty_file_and_empty_final_segment() -> None:
 
 def test_weights_case_12_header_downgrade() -> None:
     whole = four_segments()
-    for wrong in (bytes.fromhex("01") + whole[1:], whole[:1] + b"\x01" + whole[2:], whole[:2] + (40).to_bytes(4, "big") + whole[6:]):
+    for wrong in (
+        bytes.fromhex("01") + whole[1:],
+        whole[:1] + b"\x01" + whole[2:],
+        whole[:2] + (40).to_bytes(4, "big") + whole[6:],
+    ):
         refused(wrong, "floe.header")
     refused(bytes(whole), "floe.header", parameters=floe.GCM256_IV256_4K)
 

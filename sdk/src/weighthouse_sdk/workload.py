@@ -1,0 +1,169 @@
+"""Inside a run: tokens, tickets and progress over the run's one Unix socket. Guards a run from needing any secret.
+
+The run holds no credential of its own: who it is comes from the socket it is connected to, which only its sandbox can
+reach. Data keys arrive sealed to a key pair made in this process; while a load runs, its lease is renewed, and a
+refused renewal stops every reader before its next segment.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from . import checkpoint
+from .checkpoint_binding import Recipient
+from .errors import CheckpointError, Refused
+
+HOST = "control.weighthouse"
+SOCKET = Path("/egress/socket")
+MAX_REPLY = 32 << 20
+TIMEOUT = 60
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP/1.1 to the host `control.weighthouse` through a Unix socket instead of a network."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(HOST, timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Lease:
+    """The lease of one load. `check` is cheap, may be called from any thread, and renews at half time."""
+
+    def __init__(self, workload: Workload, lease: str, lasts: int) -> None:
+        self._workload, self._lease, self._lasts = workload, lease, lasts / 1000
+        self._start = time.monotonic()
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Raise `checkpoint.lease` or the control plane's refusal when the lease has ended and is not renewed."""
+        if time.monotonic() - self._start < self._lasts / 2:
+            return
+        with self._lock:
+            if time.monotonic() - self._start < self._lasts / 2:
+                return
+            asked = time.monotonic()
+            answer = self._workload.call("POST", f"/workload/v1/leases/{self._lease}", {})
+            self._start, self._lasts = asked, (answer["lease_until"] - answer["now"]) / 1000
+            if self._lasts <= 0:
+                why = "The lease of this load has ended."
+                raise CheckpointError("checkpoint.lease", why, "Ask for a new grant, then load again.")
+
+
+class Workload:
+    """The control plane as a run sees it. `data_in` and `data_out` are the run's ciphertext folders."""
+
+    def __init__(
+        self, socket_path: Path = SOCKET, *, data_in: Path = Path("/in"), data_out: Path = Path("/out")
+    ) -> None:
+        self._path, self._in, self._out = Path(socket_path), data_in, data_out
+        self._token: str | None = None
+        self._lock = threading.Lock()
+
+    def call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Call one endpoint with JSON; a refusal is raised as `Refused` with the control plane's own code."""
+        return self._send(method, path, body, {"Authorization": f"Workload {self._bearer()}"})
+
+    def _bearer(self) -> str:
+        with self._lock:
+            if self._token is None:
+                self._token = str(self._send("POST", "/workload/v1/token", {}, {})["token"])
+            return self._token
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+        connection = _UnixConnection(self._path)
+        try:
+            payload = json.dumps(body).encode()
+            connection.request(method, path, payload, {"Content-Type": "application/json", **headers})
+            reply = connection.getresponse()
+            raw = reply.read(MAX_REPLY + 1)
+        except (OSError, http.client.HTTPException) as error:
+            why = f"The control plane did not answer: {error}."
+            raise Refused("workload.unreachable", why, "Try again; see the run's page.", 503) from None
+        finally:
+            connection.close()
+        try:
+            document = json.loads(raw) if len(raw) <= MAX_REPLY else None
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise Refused("workload.answer", "The answer is not a JSON object.", "See the run's page.", reply.status)
+        if reply.status >= 400:
+            code = str(document.get("code", "workload.refused"))
+            why = str(document.get("detail") or document.get("title") or "The control plane refused.")
+            raise Refused(code, why, str(document.get("remedy", "")), reply.status)
+        return document
+
+    def load(
+        self,
+        version: str,
+        *,
+        into: MutableMapping[str, Any] | None = None,
+        names: Iterable[str] | None = None,
+        verify: str | None = None,
+        threads: int | None = None,
+    ) -> MutableMapping[str, Any]:
+        """Load a version whose ciphertext lies in `data_in`, under a lease that is renewed while it runs."""
+        recipient = Recipient()
+        body = {"version": version, "recipient": base64.b64encode(recipient.public).decode()}
+        ticket = checkpoint.parse_load(self.call("POST", "/workload/v1/loads", body))
+        if ticket.version != version:
+            why = "The control plane answered for another version."
+            raise CheckpointError("checkpoint.ticket", why, "Ask again; tell security if it happens again.")
+        lease = Lease(self, ticket.lease, ticket.lasts)
+        options = {"names": names, "verify": verify, "threads": threads, "between": lease.check}
+        return checkpoint.load(ticket, recipient, self._in, into=into, **options)  # type: ignore[arg-type]
+
+    def save(
+        self,
+        model: str,
+        tensors: Mapping[str, Any],
+        *,
+        parent: str | None = None,
+        provenance: Mapping[str, str] | None = None,
+        threads: int | None = None,
+    ) -> dict[str, Any]:
+        """Encrypt `tensors` into `data_out`, commit the signed manifest, and return the new version's record.
+
+        Nothing is visible to anyone before the commit is acknowledged.
+        """
+        recipient, signer = Recipient(), Ed25519PrivateKey.generate()
+        plan = checkpoint.plan_shards(tensors)
+        body = {
+            "model": model,
+            "parent": parent,
+            "shards": len(plan),
+            "recipient": base64.b64encode(recipient.public).decode(),
+            "signer": base64.b64encode(signer.public_key().public_bytes_raw()).decode(),
+        }
+        ticket = checkpoint.parse_save(self.call("POST", "/workload/v1/saves", body))
+        envelope = checkpoint.save(
+            tensors,
+            ticket,
+            recipient,
+            signer,
+            self._out / ticket.save,
+            plan=plan,
+            provenance=provenance,
+            threads=threads,
+        )
+        return self.call("POST", f"/workload/v1/saves/{ticket.save}/commit", {"manifest": envelope.decode()})
+
+    def progress(self, **fields: int | str) -> None:
+        """Report progress (step, loss in millionths, a word); shown on the run's page."""
+        self.call("POST", "/workload/v1/progress", fields)
