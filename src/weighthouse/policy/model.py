@@ -65,7 +65,7 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SensitivityClass(Named, frozen=True, kw_only=True):
-    """How sensitive a resource is. `fresh` is how old a second factor may be; `rank` orders classes, higher is worse."""
+    """How sensitive a resource is. `fresh` is how old a second factor may be; a higher `rank` is more sensitive."""
 
     rank: int
     max_grant: Millis
@@ -135,9 +135,9 @@ class Entitlement(Named, frozen=True, kw_only=True):
     operation: tuple[str, ...] = ()
 
     def covers(self, resource: str) -> bool:
-        """Whether `resource` is named here, outright or by a prefix such as `model/*`."""
+        """Whether `resource` is named here, outright, by a prefix such as `model/*`, or by `*`."""
         return any(
-            resource == pattern or (pattern.endswith("/*") and resource.startswith(pattern[:-1]))
+            pattern in (resource, "*") or (pattern.endswith("/*") and resource.startswith(pattern[:-1]))
             for pattern in self.resources
         )
 
@@ -183,7 +183,7 @@ class SeatEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision class of the committee: how many voting seats must take part, how many say yes, how many independent."""
+    """A decision class of the committee: how many voting seats take part, how many say yes, how many independent."""
 
     id: str
     present: int

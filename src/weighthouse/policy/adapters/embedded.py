@@ -6,6 +6,7 @@ this file: that is the operator of the host, whom file permissions (0600) and th
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -56,18 +57,21 @@ class FilePolicyMemory:
         )
 
     def remember(self, version: int, digest: str) -> None:
-        if version <= self.newest().version:
-            return
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # two processes must not overtake each other with an older version
+            if version > self.newest().version:
+                self._replace({"version": version, "digest": digest})
+                os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _replace(self, content: dict[str, int | str]) -> None:
         fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.{threading.get_ident()}")
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(handle, json.dumps({"version": version, "digest": digest}).encode())
+            os.write(handle, json.dumps(content).encode())
             os.fsync(handle)
         finally:
             os.close(handle)
         fresh.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -1,0 +1,186 @@
+"""The face of policy: read a text, publish it signed, know the current lab, and decide one question.
+
+Guards against a swapped or rolled-back bundle: `current` checks the policy key's signature, the digest of the text
+and the newest version remembered outside the database, each time, before anything is decided with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from weighthouse.core.canonical import encode, sha256_hex
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Conflict, Unavailable
+from weighthouse.core.signing import Signers, verify_ed25519
+from weighthouse.core.work import Unit
+from weighthouse.policy import store as rows
+from weighthouse.policy.model import (
+    ACTIONS,
+    LAB_RESOURCE,
+    RELEASING,
+    SHARED,
+    STEP_UP,
+    STEP_UP_FRESH,
+    Bundle,
+    Charter,
+    EgressEntry,
+    EgressProfile,
+    Entitlement,
+    Environment,
+    GrantFacts,
+    Lab,
+    PersonEntry,
+    PolicyQuestion,
+    PrincipalFacts,
+    QuorumRule,
+    Resource,
+    ResourceFacts,
+    SeatEntry,
+    SensitivityClass,
+    Separation,
+    Slot,
+    Team,
+    Verdict,
+)
+from weighthouse.policy.ports import PolicyMemory
+from weighthouse.policy.rules.difference import difference
+from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
+from weighthouse.policy.rules.read import read_lab
+from weighthouse.policy.rules.verdict import EVALUATION_ERROR, engine
+
+__all__ = [
+    "ACTIONS", "EVALUATION_ERROR", "LAB_RESOURCE", "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH", "Bundle",
+    "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab", "PersonEntry",
+    "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "SensitivityClass",
+    "Separation", "Slot", "Team", "Verdict", "current", "current_text", "decide", "difference", "digest_of",
+    "duration_text", "parse", "parse_duration", "size_text", "store",
+]  # fmt: skip
+
+_KEPT = 8
+_verified: OrderedDict[tuple[bytes, int, str, bytes], Bundle] = OrderedDict()
+_lock = threading.Lock()
+
+
+def parse(text: str, name: str) -> Lab:
+    """Read a lab; raises Invalid(`policy.*`) that names file:line, what was expected and the nearest valid name."""
+    return read_lab(text, name)
+
+
+def digest_of(text: str) -> str:
+    """The digest that names exactly this text: `sha256:<hex>` of its UTF-8 bytes."""
+    return "sha256:" + sha256_hex(text.encode())
+
+
+def decide(question: PolicyQuestion) -> Verdict:
+    """Cedar's verdict on one question; an evaluation error is a no."""
+    return engine().decide(question)
+
+
+def _statement(version: int, digest: str, at: Millis, published_by: str) -> bytes:
+    return encode(
+        {"type": "weighthouse/policy/1", "version": version, "digest": digest, "at": at, "published_by": published_by}
+    )
+
+
+def current(unit: Unit) -> Bundle:
+    """The lab that decides now.
+
+    Raises Unavailable: `policy.none` before the first publication, `policy.bundle_seal` for a row or text that the
+    policy key did not sign, `policy.rolled_back` for a version older than one already used, `policy.forked` for
+    another text under a version already used.
+    """
+    bundle: Bundle | None = unit.memo.get("policy.current")
+    if bundle is not None:
+        return bundle
+    row = rows.find_current(unit.conn)
+    memory = unit.part(PolicyMemory)  # type: ignore[type-abstract]
+    newest = memory.newest()
+    if row is None:
+        if newest.version:
+            raise _rolled_back(0, newest.version)
+        raise Unavailable("policy.none", "No policy has been published, so every answer is no.", "Publish a lab.")
+    if row.version < newest.version:
+        raise _rolled_back(row.version, newest.version)
+    bundle = _verify(unit, row)
+    if row.version == newest.version and row.digest != newest.digest:
+        raise Unavailable(
+            "policy.forked",
+            f"Version {row.version} of the policy is another text than the one already used.",
+            "Restore the database from before the change; find out who wrote to it.",
+        )
+    if row.version > newest.version and unit.read_only:
+        # Signed and newer, from another server: remember it, so that nobody can take it back. In a unit that writes,
+        # the version may be our own and not yet committed; `store` remembers it once it is.
+        memory.remember(row.version, row.digest)
+    unit.memo["policy.current"] = bundle
+    return bundle
+
+
+def _rolled_back(found: int, newest: int) -> Unavailable:
+    return Unavailable(
+        "policy.rolled_back",
+        f"The database names policy version {found}, but version {newest} has been in force.",
+        "Restore the newest database, or publish the older text again as a new version.",
+    )
+
+
+def _verify(unit: Unit, row: rows.Row) -> Bundle:
+    public = unit.part(Signers).signer("policy").public  # type: ignore[type-abstract]
+    key = (public, row.version, row.digest, row.signature)
+    with _lock:
+        kept = _verified.get(key)
+        if kept is not None and kept.at == row.at and kept.published_by == row.published_by:
+            _verified.move_to_end(key)
+            return kept
+    statement = _statement(row.version, row.digest, row.at, row.published_by)
+    if not verify_ed25519(public, row.signature, statement):
+        raise _not_signed(row.version)
+    found = rows.find_text(unit.conn, row.version)
+    if found is None or digest_of(found[0]) != row.digest:
+        raise _not_signed(row.version)
+    bundle = Bundle(
+        digest=row.digest, version=row.version, lab=parse(*found), at=row.at, published_by=row.published_by
+    )
+    with _lock:
+        _verified[key] = bundle
+        while len(_verified) > _KEPT:
+            _verified.popitem(last=False)
+    return bundle
+
+
+def _not_signed(version: int) -> Unavailable:
+    return Unavailable(
+        "policy.bundle_seal",
+        f"Version {version} of the policy in the database is not what the policy key signed.",
+        "Restore the database from before the change; find out who wrote to it.",
+    )
+
+
+def current_text(unit: Unit) -> str:
+    """The text of the current bundle, whole and checked."""
+    bundle = current(unit)
+    found = rows.find_text(unit.conn, bundle.version)
+    if found is None or digest_of(found[0]) != bundle.digest:
+        raise _not_signed(bundle.version)
+    return found[0]
+
+
+def store(unit: Unit, text: str, name: str, published_by: str = "") -> Bundle:
+    """Check, sign and point to a new version; called by access, which decides who may and records the fact.
+
+    Raises Invalid(`policy.*`) for a faulty text, Conflict `policy.unchanged` when this very text is in force.
+    """
+    lab = parse(text, name)
+    digest = digest_of(text)
+    memory = unit.part(PolicyMemory)  # type: ignore[type-abstract]
+    pointed = rows.lock_pointer(unit.conn)
+    if pointed and rows.digest_of_version(unit.conn, pointed) == digest:
+        raise Conflict("policy.unchanged", "This very text is in force already.", "None is needed.")
+    version = max(pointed, memory.newest().version) + 1
+    signer = unit.part(Signers).signer("policy")  # type: ignore[type-abstract]
+    signature = signer.sign(_statement(version, digest, unit.now, published_by))
+    rows.add(unit.conn, rows.Row(version, digest, unit.now, published_by, signature), name, text)
+    unit.memo.pop("policy.current", None)
+    unit.after_commit(lambda: memory.remember(version, digest))
+    return Bundle(digest=digest, version=version, lab=lab, at=unit.now, published_by=published_by)

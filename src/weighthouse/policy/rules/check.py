@@ -1,0 +1,160 @@
+"""Checks across sections. Guards against a lab that reads well and means something nobody wanted.
+
+An impossible quorum is refused now, not when somebody waits for it; a class's least approval binds every entitlement
+that reaches its resources; one account is one person; the executive holds no voting seat where the charter says so.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from weighthouse.policy.model import (
+    LAB_RESOURCE,
+    RELEASING,
+    SHARED,
+    Charter,
+    Entitlement,
+    Lab,
+    Resource,
+    SensitivityClass,
+    Slot,
+)
+from weighthouse.policy.rules.quantities import duration_text
+from weighthouse.policy.rules.tree import Place, refuse
+
+Places = dict[tuple[str, str], Place]
+
+
+def check(lab: Lab, places: Places) -> None:
+    """Raise Invalid(`policy.*`) at the first contradiction."""
+    _accounts(lab, places)
+    if LAB_RESOURCE not in lab.resources:
+        place = next(iter(places.values()))
+        refuse(
+            "missing_lab_resource",
+            place.file,
+            f"'resources' needs '{LAB_RESOURCE}', the resource of actions without a thing.",
+            "Add `lab: {name: …, class: …, environment: shared, owner: …}` to 'resources'.",
+        )
+    for resource in lab.resources.values():
+        if resource.environment == SHARED and resource.kind == "model":
+            refuse(
+                "shared_model",
+                places["resource", resource.id],
+                f"model '{resource.id}' may not be shared by all environments.",
+                "Place it in one environment.",
+            )
+    members = {team: {person.id for person in lab.members(team)} for team in lab.teams}
+    for entitlement in lab.entitlements.values():
+        _entitlement(lab, entitlement, places["entitlement", entitlement.id])
+        _possible(lab, entitlement, members, places["entitlement", entitlement.id])
+    if lab.committee is not None:
+        _charter(lab.committee, places["committee", ""])
+
+
+def _accounts(lab: Lab, places: Places) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for person in lab.people.values():
+        for issuer, subject in person.accounts:
+            key = (issuer, subject.casefold())
+            other = owners.setdefault(key, person.id)
+            if other != person.id:
+                refuse(
+                    "account_shared",
+                    places["person", person.id],
+                    f"account '{subject}' belongs to both '{other}' and '{person.id}'.",
+                    "One account is one person; case does not make it another.",
+                )
+
+
+def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
+    covered = [resource for resource in lab.resources.values() if entitlement.covers(resource.id)]
+    releasing = bool(entitlement.actions & RELEASING)
+    if "*" in entitlement.resources and (releasing or not entitlement.standing):
+        refuse("too_wide", place, f"entitlement '{entitlement.id}' covers '*'.", "Name resources, or a prefix.")
+    for resource in covered:
+        named = resource.id in entitlement.resources
+        reaches = resource.environment in (SHARED, entitlement.environment)
+        if named and not reaches:
+            refuse(
+                "environment_mismatch",
+                place,
+                f"entitlement '{entitlement.id}' of '{entitlement.environment}' names '{resource.id}' of "
+                f"'{resource.environment}'.",
+                "Grants never cross environments; make one entitlement for each.",
+            )
+        if reaches:
+            _against_class(entitlement, resource, lab.classes[resource.cls], releasing, place)
+
+
+def _against_class(
+    entitlement: Entitlement, resource: Resource, cls: SensitivityClass, releasing: bool, place: Place
+) -> None:
+    if not entitlement.standing and entitlement.max_duration > cls.max_grant:
+        refuse(
+            "absurd_duration",
+            place,
+            f"entitlement '{entitlement.id}' allows {duration_text(entitlement.max_duration)}, but class "
+            f"'{cls.id}' of '{resource.id}' at most {duration_text(cls.max_grant)}.",
+            f"Write `longest: {duration_text(cls.max_grant)}` or less.",
+        )
+    people = sum(slot.count for slot in entitlement.requires)
+    teams = len({slot.team for slot in entitlement.requires})
+    if releasing and (people < cls.approvals.people or teams < cls.approvals.teams):
+        refuse(
+            "weak_approval",
+            place,
+            f"entitlement '{entitlement.id}' asks {people} people of {teams} teams, but class '{cls.id}' of "
+            f"'{resource.id}' asks {cls.approvals.people} of {cls.approvals.teams}.",
+            "Add slots of other teams.",
+        )
+
+
+def _possible(lab: Lab, entitlement: Entitlement, members: dict[str, set[str]], place: Place) -> None:
+    if not entitlement.requires:
+        return
+    involved = set().union(*(members[slot.team] for slot in entitlement.requires))
+    asking = set().union(*(members[team] for team in entitlement.eligible_teams))
+    for asker in ["", *sorted(asking & involved)]:
+        short = shortage(entitlement.requires, members, without=asker)
+        if short:
+            who = f"when '{asker}' asks" if asker else "whoever asks"
+            refuse(
+                "impossible_quorum",
+                place,
+                f"entitlement '{entitlement.id}' could never be approved {who}: {short}.",
+                "Add members to the team, lower the count, or change who is eligible.",
+            )
+
+
+def shortage(slots: tuple[Slot, ...], members: dict[str, set[str]], *, without: str) -> str:
+    """Say which slots cannot be filled by different people, or return an empty text (Hall's marriage theorem)."""
+    for size in range(1, len(slots) + 1):
+        for some in combinations(slots, size):
+            able = set().union(*(members.get(slot.team, set()) for slot in some)) - {without}
+            needed = sum(slot.count for slot in some)
+            if len(able) < needed:
+                names = " and ".join(f"'{slot.name}' ({slot.team})" for slot in some)
+                return f"{names} need {needed} different active people and have {len(able)}"
+    return ""
+
+
+def _charter(charter: Charter, place: Place) -> None:
+    voting = [seat for seat in charter.seats if seat.voting]
+    independent = [seat for seat in voting if seat.independent]
+    for seat in voting:
+        if seat.person in charter.barred:
+            refuse("barred_seat", place, f"'{seat.person}' is barred from a voting seat.", "Seat somebody else.")
+    if sum(seat.chair for seat in charter.seats) != 1:
+        refuse("chair", place, "the committee needs exactly one chair.", "Mark one seat `chair: true`.")
+    if len(independent) < charter.min_independent:
+        refuse("impossible_quorum", place, "too few independent voting seats.", "Seat more, or lower the minimum.")
+    for rule in charter.quorums.values():
+        if rule.present > len(voting) or rule.approve > rule.present or rule.independent > len(independent):
+            refuse(
+                "impossible_quorum",
+                place,
+                f"quorum '{rule.id}' asks more than {len(voting)} voting seats, "
+                f"{len(independent)} of them independent, can give.",
+                "Expected approve <= present <= voting seats, and enough independent seats.",
+            )
