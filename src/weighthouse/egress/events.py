@@ -1,0 +1,67 @@
+"""The facts that egress publishes. Guards later readers: one refused connection is exactly one entry."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from weighthouse.core.events import Event
+
+
+class WayOpened(Event, frozen=True, kw_only=True):
+    """A run got its one way out."""
+
+    KIND: ClassVar[str] = "egress.WayOpened"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    profile: str
+    policy_digest: str
+    destinations: tuple[str, ...]
+    unresolved: tuple[str, ...]
+
+
+class WayClosed(Event, frozen=True, kw_only=True):
+    """A run's way out is gone, with what it carried."""
+
+    KIND: ClassVar[str] = "egress.WayClosed"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    reason: str
+    sent_bytes: int
+    granted_bytes: int
+
+
+class Connected(Event, frozen=True, kw_only=True):
+    """A connection to a listed destination was allowed."""
+
+    KIND: ClassVar[str] = "egress.Connected"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    profile: str
+    host: str
+    port: int
+
+
+class Refused(Event, frozen=True, kw_only=True):
+    """A connection was refused; `code` says by which rule."""
+
+    KIND: ClassVar[str] = "egress.Refused"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    profile: str
+    host: str
+    port: int
+    code: str
+
+
+class BudgetSpent(Event, frozen=True, kw_only=True):
+    """The ledger lent no more, and the way was cut. `level` and `account` had nothing left."""
+
+    KIND: ClassVar[str] = "egress.BudgetSpent"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    profile: str
+    host: str
+    level: str
+    account: str
+    sent_bytes: int

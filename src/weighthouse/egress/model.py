@@ -1,0 +1,95 @@
+"""The nouns of egress: destinations, verdicts, ways, levels of the ledger, budgets.
+
+Guards readers from mixing units: sizes are bytes, spans are milliseconds, hosts are in canonical form (lower case,
+A-labels, no trailing dot).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from weighthouse.core.clock import DAY, HOUR, Millis
+from weighthouse.core.settings import Setting
+
+KIB = 1024
+MIB = 1024 * KIB
+CONTROL_HOST = "control.weighthouse"
+
+Level = Literal["lab", "model", "run", "destination"]
+LEVELS: tuple[Level, ...] = ("lab", "model", "run", "destination")
+WINDOWS: tuple[Millis, ...] = (HOUR, DAY, 30 * DAY)
+
+
+class Destination(msgspec.Struct, frozen=True, kw_only=True):
+    """One place a way may lead to. `addresses` are pinned for the life of the way, so a name cannot move under it."""
+
+    host: str
+    port: int
+    tls: bool
+    addresses: tuple[str, ...]
+    address_port: int
+    rate: int  # bytes a second in each direction
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Yes or no to one connection, with the code of the reason; `host` and `port` are canonical where they can be."""
+
+    allowed: bool
+    host: str
+    port: int
+    code: str
+    reason: str
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One account of the ledger."""
+
+    level: Level
+    name: str
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What one sliding window allows and what was debited in it."""
+
+    span: Millis
+    cap: int
+    spent: int
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """One account as the budgets page shows it. Times to theft are at the daily cap; None means never."""
+
+    level: Level
+    name: str
+    daily: int
+    windows: tuple[Window, ...]
+    artefact_bytes: int = 0
+    theft_of_whole: Millis | None = None
+    theft_of_hundredth: Millis | None = None
+    holds: bool = True
+
+
+class WayRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A way as the ledger knows it. Byte counts are whole-life sums."""
+
+    run: str
+    profile: str
+    model: str
+    opened: Millis
+    closed: Millis | None
+    spent_at: Millis | None
+    refused: int
+    granted: int
+    sent: int
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("egress.poll_ms", "int", 200, "How often the bytes of a run are counted.", minimum=20, maximum=5000),
+    Setting("egress.lab_daily_bytes", "int", 10 * 1024 * MIB, "What the whole lab may send out in 24 hours."),
+    Setting("egress.model_daily_bytes", "int", 1024 * MIB, "What all runs on one model may send out in 24 hours."),
+    Setting("egress.compression", "int", 100, "How far a thief is assumed to shrink weights.", minimum=1),
+    Setting("egress.respond_hours", "int", 24, "Hours until a theft is found and stopped, for planning.", minimum=1),
+    Setting("egress.max_refusals", "int", 200, "Refused connections after which a run's way is cut.", minimum=1),
+)

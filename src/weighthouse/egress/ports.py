@@ -1,0 +1,72 @@
+"""What a proxy must do, whichever program provides it: one way out per run, counted, cuttable.
+
+Guards against a way that outlives its run or carries uncounted bytes. Contract suite: tests/ports/test_proxy.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from weighthouse.egress.model import Destination
+
+
+class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One way. `folder` is private to the proxy; `socket` is the only thing the run sees; `token` names the way."""
+
+    run: str
+    token: str
+    folder: Path
+    socket: Path
+    judge: Path
+    broker: Path
+    destinations: tuple[Destination, ...]
+
+    def __repr__(self) -> str:
+        return f"ProxySpec(run={self.run!r}, token=…)"
+
+
+class ProxyHandle(Protocol):
+    """A started proxy."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def sent(self) -> dict[str, int]:
+        """Return bytes sent out so far by `host:port`, handshakes included; raises `egress.uncounted` if unknown."""
+
+    def alive(self) -> bool: ...
+
+    def cut(self) -> None:
+        """End the proxy and every connection in it now, and wait until it is gone."""
+
+
+class Proxy(Protocol):
+    """A driver. `digest` names the bytes of the program."""
+
+    @property
+    def digest(self) -> str: ...
+
+    def start(self, spec: ProxySpec) -> ProxyHandle:
+        """Start a proxy and return once it accepts on `socket`; raises `egress.proxy_failed` with nothing left."""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What a proxy asks before it lets a connection through.
+
+    `outer` questions carry the authority that the workload named; inner ones the destination it was let through to
+    and the name in the TLS greeting inside, empty when there is none.
+    """
+
+    token: str
+    kind: str
+    authority: str
+    server_name: str = ""
+
+
+class Judge(Protocol):
+    """Answers questions of proxies; False is also the answer to anything that goes wrong."""
+
+    def __call__(self, question: Question) -> bool: ...
