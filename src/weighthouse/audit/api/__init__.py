@@ -1,0 +1,57 @@
+"""The public face of the log. Guards its callers from having to know how it is stored or signed.
+
+Rooms `append` facts in the transaction of their change and `pump` followers to learn what has happened; auditors
+`prove`, `verify` and `export`; operators `erase` a person and, after an incident, `accept_fork`.
+"""
+
+from weighthouse.audit.api.appending import append, heartbeat, overdue
+from weighthouse.audit.api.checking import start, verify
+from weighthouse.audit.api.following import pump
+from weighthouse.audit.api.forking import accept_fork
+from weighthouse.audit.api.personal import erase, reveal
+from weighthouse.audit.api.proving import consistency, export, keys, prove
+from weighthouse.audit.api.reading import entries, entry, head
+from weighthouse.audit.api.sequencing import backlog, sequence
+from weighthouse.audit.api.witnessing import ask_witnesses
+from weighthouse.audit.model import (
+    Backlog,
+    Entry,
+    ExportReport,
+    Follower,
+    Head,
+    Problem,
+    Report,
+    Witnessed,
+    settings,
+)
+
+__all__ = [
+    "Backlog",
+    "Entry",
+    "ExportReport",
+    "Follower",
+    "Head",
+    "Problem",
+    "Report",
+    "Witnessed",
+    "accept_fork",
+    "append",
+    "ask_witnesses",
+    "backlog",
+    "consistency",
+    "entries",
+    "entry",
+    "erase",
+    "export",
+    "head",
+    "heartbeat",
+    "keys",
+    "overdue",
+    "prove",
+    "pump",
+    "reveal",
+    "sequence",
+    "settings",
+    "start",
+    "verify",
+]

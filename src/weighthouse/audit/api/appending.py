@@ -1,0 +1,103 @@
+"""Appending facts. Guards the promise that a change and its entry are one transaction, with canonical bytes.
+
+On SQLite the entries of a unit join the tree just before its commit; on PostgreSQL they join the outbox, which the
+one sequencer drains. Either way a change that commits has its entry, and one that does not has none.
+"""
+
+from __future__ import annotations
+
+import os
+
+from weighthouse.audit.api import growing, signing
+from weighthouse.audit.events import Heartbeat
+from weighthouse.audit.model import Leaf, setting
+from weighthouse.audit.rules import leaf as leaves
+from weighthouse.audit.store import log as store
+from weighthouse.audit.store import outbox, readers
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import TooMany, Unavailable
+from weighthouse.core.events import Event
+from weighthouse.core.work import System, Unit, begin
+
+_PENDING = "audit.pending"
+
+
+def prepare(unit: Unit, event: Event) -> tuple[Leaf, bytes]:
+    """Return the leaf of `event` and its bytes, keeping personal values aside in this transaction."""
+    actor = unit.actor.principal if unit.actor else ""
+    data = event.data()
+    if event.PERSONAL:
+        data, kept = leaves.conceal(
+            data, event.PERSONAL, leaves.owner_of(data, actor), lambda: os.urandom(leaves.SALT_BYTES)
+        )
+        if kept:
+            readers.keep_personal(unit.conn, kept)
+    leaf = Leaf(
+        kind=event.KIND,
+        version=event.VERSION,
+        at=unit.now,
+        actor=actor,
+        request=unit.request_id,
+        subject=event.subject(),
+        data=data,
+    )
+    return leaf, leaves.build(leaf)
+
+
+def append(unit: Unit, event: Event) -> None:
+    """Append `event` to the log in the transaction of `unit`.
+
+    Raises at once `core.not_canonical`, `audit.entry_too_large` or `audit.read_only`; and at commit, so that the
+    change is refused with it, whatever makes the log unfit to be signed (`audit.tampered`, `audit.log_smaller`,
+    `audit.log_forked`, `audit.memory_missing`) or `audit.backlog_full`.
+    """
+    if unit.read_only:
+        raise Unavailable(
+            "audit.read_only",
+            f"The fact {event.KIND} was stated in a unit that writes nothing, so it would be lost.",
+            "This is a defect of the calling room: open the unit with `begin`.",
+        )
+    prepared = prepare(unit, event)
+    pending: list[tuple[Leaf, bytes]] | None = unit.memo.get(_PENDING)
+    if pending is None:
+        unit.memo[_PENDING] = pending = []
+        unit.before_commit(lambda: _flush(unit))
+    pending.append(prepared)
+
+
+def _flush(unit: Unit) -> None:
+    # Taken out first: an act that runs before commit after this one may append again, and then asks for its own
+    # flush.
+    pending: list[tuple[Leaf, bytes]] = unit.memo.pop(_PENDING)
+    if unit.system.database.dialect == "sqlite":
+        growing.extend(unit, pending)
+        return
+    xid, waiting, epoch = outbox.transaction(unit.conn)
+    limit = int(setting(unit.system.settings, "log.backlog"))  # type: ignore[arg-type]
+    if waiting > limit:
+        raise TooMany(
+            "audit.backlog_full",
+            f"{waiting} log entries wait for the sequencer, more than the {limit} allowed, so no change is accepted.",
+            "Find out why the sequencer stands still: it logs the reason on the server that leads.",
+        )
+    rows = [(data, signing.seal_outbox(unit.system, epoch, xid, data)) for _, data in pending]
+    outbox.put(unit.conn, xid, unit.now, rows)
+
+
+def _every_s(system: System) -> int:
+    return int(setting(system.settings, "log.heartbeat_s"))  # type: ignore[arg-type]
+
+
+def heartbeat(system: System) -> None:
+    """Append one heartbeat, so that a silent or a cut log is seen by its missing heartbeats."""
+    with begin(system, SYSTEM) as unit:
+        stored = store.read_head(unit.conn)
+        append(unit, Heartbeat(size=stored.size if stored else 0, every_s=_every_s(system)))
+
+
+def overdue(unit: Unit) -> Millis:
+    """Return for how long two heartbeats have been missing, 0 if the log is alive: an alarm for a cut tail."""
+    stored = store.read_head(unit.conn)
+    silent = unit.now - (stored.at if stored else 0)
+    return max(0, silent - 2 * _every_s(unit.system) * SECOND)

@@ -1,0 +1,121 @@
+"""Checking the whole stored log. Guards against edits by whoever holds the database; names the first bad place.
+
+Goes from the signed head down: signature, signer's memory, tiles level by level, then every row against its tile. The
+same checks are made, by other code, by `weighthouse-verify` over an export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from sqlalchemy import Connection
+
+from weighthouse.audit.api import growing, signing
+from weighthouse.audit.model import Problem, Report
+from weighthouse.audit.rules import tiles, tree
+from weighthouse.audit.store import log as store
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import System, Unit, read
+
+MAX_PROBLEMS = 100
+_WIDTH, _BYTES = tiles.TILE_WIDTH, tree.HASH_BYTES
+
+
+def start(system: System) -> None:
+    """Refuse to start on a log that is not the one this server signed last.
+
+    Raises `audit.tampered`, `audit.log_smaller`, `audit.log_forked` or `audit.memory_missing`.
+    """
+    with read(system) as unit:
+        head = store.read_head(unit.conn) or growing.EMPTY_HEAD
+        if head.size == 0 and store.count_entries(unit.conn):
+            raise growing.tampered("there are entries, but no signed head")
+        growing.trusted_edge(system, unit.conn, head)
+        growing.judge_memory(system, unit.conn, head.size, head.root)
+
+
+def verify(system: System) -> Report:
+    """Check every stored entry, tile and the head on one snapshot; report the first 100 problems by place."""
+    with read(system) as unit:
+        head = store.read_head(unit.conn) or growing.EMPTY_HEAD
+        problems: list[Problem] = []
+        for found in _problems(unit, head):
+            problems.append(found)
+            if len(problems) == MAX_PROBLEMS:
+                break
+    return Report(not problems, head.size, tuple(sorted(problems, key=lambda p: p.index)))
+
+
+def _problems(unit: Unit, head: store.HeadRow) -> Iterator[Problem]:
+    yield from _head_problems(unit, head)
+    yield from _tile_problems(unit.conn, head.size)
+    yield from _entry_problems(unit.conn, head.size)
+
+
+def _head_problems(unit: Unit, head: store.HeadRow) -> Iterator[Problem]:
+    if head.size:
+        try:
+            checkpoint = signing.open_own_checkpoint(unit.system, head.note)
+            if (checkpoint.size, checkpoint.root) != (head.size, head.root):
+                yield Problem(-1, "the head row is not what its signed checkpoint says")
+            edge = tiles.edge_from_tiles(head.size, growing.tile_reader(unit.conn))
+            if edge.root() != checkpoint.root:
+                yield Problem(-1, f"checkpoint of size {head.size}: the tiles do not hash to its root")
+        except (WeighthouseError, ValueError) as error:
+            yield Problem(-1, f"checkpoint of size {head.size}: {error}")
+    try:
+        growing.judge_memory(unit.system, unit.conn, head.size, head.root)
+    except WeighthouseError as error:
+        yield Problem(-1, f"signer memory: {error.message}")
+
+
+def _tile_problems(conn: Connection, size: int) -> Iterator[Problem]:
+    expected: set[tuple[int, int]] = set()
+    above: dict[int, bytes] = {}
+    for level in reversed(range(tiles.levels(size))):
+        stored: dict[int, bytes] = {}
+        for index, width in tiles.tile_widths(size, level):
+            expected.add((level, index))
+            stored[index] = tile = store.read_tile(conn, level, index)
+            first = index << (tiles.TILE_HEIGHT * (level + 1))
+            name = tiles.tile_path(level, index, width)
+            if len(tile) != width * _BYTES:
+                yield Problem(first, f"{name} has {len(tile)} bytes where {width * _BYTES} belong")
+            elif width == _WIDTH and tree.root_of(tiles.hashes_in(tile)) != _hash_at(above, index):
+                yield Problem(first, f"{name} does not hash to its place in the tile above")
+        above = stored if level else {}
+    for level, index in store.tile_places(conn):
+        if (level, index) not in expected:
+            yield Problem(-1, f"tile {level}/{index} belongs to no tree of {size} entries")
+
+
+def _hash_at(level: dict[int, bytes], position: int) -> bytes:
+    start = position % _WIDTH * _BYTES
+    return level.get(position // _WIDTH, b"")[start : start + _BYTES]
+
+
+def _entry_problems(conn: Connection, size: int) -> Iterator[Problem]:
+    expected, tile, tile_index = 0, b"", -1
+    for row in store.scan_entries(conn):
+        if not 0 <= row.place < size:
+            yield Problem(row.place, "the entry is outside the signed log")
+            continue
+        if row.place > expected:
+            yield Problem(expected, f"entries {expected} to {row.place - 1} are missing")
+        expected = row.place + 1
+        if row.place // _WIDTH != tile_index:
+            tile_index = row.place // _WIDTH
+            tile = store.read_tile(conn, 0, tile_index)
+        start = row.place % _WIDTH * _BYTES
+        if tree.leaf_hash(row.leaf) != tile[start : start + _BYTES]:
+            yield Problem(row.place, "the entry is not the one the tree holds")
+        elif not _columns_agree(row):
+            yield Problem(row.place, "the columns kind, subject or at are not what the entry says")
+    if expected < size:
+        yield Problem(expected, f"entries {expected} to {size - 1} are missing")
+
+
+def _columns_agree(row: store.EntryRow) -> bool:
+    said = msgspec.json.decode(row.leaf)
+    return bool((said["at"], said["kind"], said["subject"]) == (row.at, row.kind, row.subject))

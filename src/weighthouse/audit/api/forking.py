@@ -1,0 +1,59 @@
+"""The fork ceremony: accepting a log that is not the one signed last. Guards against doing so silently.
+
+After a backup was restored or a replica without the last commits was promoted, the signer refuses for ever. This is
+the only way on; it writes into the log what was remembered and what was found, so that the loss stays on record.
+"""
+
+from __future__ import annotations
+
+from weighthouse.audit.api import appending, growing, sequencing, signing
+from weighthouse.audit.events import ForkAccepted
+from weighthouse.audit.model import Leaf, Remembered
+from weighthouse.audit.ports import SignerMemory
+from weighthouse.audit.rules.tree import EMPTY_ROOT, MAX_SIZE
+from weighthouse.audit.store import log as store
+from weighthouse.audit.store import outbox
+from weighthouse.core import jobs
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Unavailable
+from weighthouse.core.work import System, Unit, begin
+
+
+def accept_fork(system: System, actor: Caller, reason: str) -> int:
+    """Accept the stored log as it is, append `audit.ForkAccepted`, replace the signer's memory; return the new size.
+
+    The stored log must still be whole and signed (`audit.tampered` otherwise): the ceremony accepts a lost tail,
+    never an edited entry. Witnesses keep refusing the fork until their own operators decide. Meant for the
+    machine's operator at the command line, never for a route.
+    """
+    memory = system.part(SignerMemory)  # type: ignore[type-abstract]
+    remembered = memory.recall(signing.origin_of(system)) or Remembered(0, EMPTY_ROOT)
+    fencing = sequencing.lead(system) if system.database.dialect == "postgresql" else 0
+    if fencing is None:
+        raise Unavailable(
+            "audit.sequencer_elsewhere",
+            "Another server sequences the log at this moment.",
+            "Stop every other server first; a fork is accepted by one signer alone.",
+        )
+    with begin(system, actor) as unit:
+        head = store.read_head(unit.conn, lock=True) or growing.EMPTY_HEAD
+        leaves, floor = _waiting(unit, head, fencing) if fencing else ([], None)
+        fact = ForkAccepted(
+            reason=reason,
+            signed_size=remembered.size,
+            signed_root=remembered.root.hex(),
+            found_size=head.size,
+            found_root=head.root.hex(),
+        )
+        leaves.append(appending.prepare(unit, fact))
+        growing.extend(unit, leaves, fencing=fencing, floor=floor, accept_fork=True)
+    return head.size + len(leaves)
+
+
+def _waiting(unit: Unit, head: store.HeadRow, fencing: int) -> tuple[list[tuple[Leaf, bytes]], int]:
+    """Take every waiting row, for after the ceremony rows of the old epoch are refused; return them and the floor."""
+    jobs.check_fencing(unit, sequencing.LEASE, fencing)
+    growing.check_seal(unit.system, head)
+    rows, _ = outbox.take(unit.conn, MAX_SIZE, MAX_SIZE)
+    outbox.drop(unit.conn, [row.id for row in rows])
+    return [sequencing.judge(unit, row, head) for row in rows], outbox.barrier(unit.conn)

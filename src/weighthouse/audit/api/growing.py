@@ -1,0 +1,159 @@
+"""The one way the tree grows: check the head, append, sign, store, remember. Guards the log from its own database.
+
+Before anything is signed, the stored head must carry the log's signature, the stored tiles must add up to it, and the
+signer's memory outside the database must agree that this tree continues the last one signed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection
+
+from weighthouse.audit.api import signing
+from weighthouse.audit.model import Leaf, Remembered
+from weighthouse.audit.ports import SignerMemory
+from weighthouse.audit.rules import memory as memories
+from weighthouse.audit.rules import tiles, tree
+from weighthouse.audit.store import log as store
+from weighthouse.core import signing as codes
+from weighthouse.core.database import Database
+from weighthouse.core.errors import Unavailable, WeighthouseError
+from weighthouse.core.work import System, Unit
+
+logger = logging.getLogger("weighthouse.audit")
+EMPTY_HEAD = store.HeadRow(0, tree.EMPTY_ROOT, "", 0, 0, 0, 0, b"")
+_EDGES_KEPT = 8
+_edges: WeakKeyDictionary[Database, OrderedDict[tuple[int, bytes], tiles.Edge]] = WeakKeyDictionary()
+
+
+def tampered(what: str) -> Unavailable:
+    """Return the refusal to go on with a log whose stored parts do not fit together."""
+    return Unavailable(
+        "audit.tampered",
+        f"The stored log does not fit its signed head: {what}.",
+        "Run `weighthouse audit verify` to see every problem, and restore the database from a good backup.",
+    )
+
+
+def tile_reader(conn: Connection) -> tiles.TileReader:
+    """Return a reader of stored tiles that asks the database once for each."""
+    kept: dict[tuple[int, int], bytes] = {}
+
+    def read(level: int, index: int) -> bytes:
+        if (level, index) not in kept:
+            kept[level, index] = store.read_tile(conn, level, index)
+        return kept[level, index]
+
+    return read
+
+
+def _keep(database: Database, edge: tiles.Edge, root: bytes) -> None:
+    # Kept before commit: a rolled-back edge is harmless, for an edge is used only if the stored head equals its key.
+    kept = _edges.setdefault(database, OrderedDict())
+    kept[edge.size, root] = edge
+    while len(kept) > _EDGES_KEPT:
+        try:
+            kept.popitem(last=False)
+        except KeyError:  # another thread was faster
+            break
+
+
+def trusted_edge(system: System, conn: Connection, head: store.HeadRow) -> tiles.Edge:
+    """Return the edge of the stored head after checking signature and tiles; raise `audit.tampered` otherwise.
+
+    An edge that this process already checked, or made itself, is found again by size and root.
+    """
+    kept = _edges.get(system.database, OrderedDict()).get((head.size, head.root))
+    if kept is not None:
+        return kept
+    if head.size == 0:
+        return tiles.Edge()
+    try:
+        checkpoint = signing.open_own_checkpoint(system, head.note)
+        if (checkpoint.size, checkpoint.root) != (head.size, head.root):
+            raise tampered("the head row is not what its checkpoint says")
+        edge = tiles.edge_from_tiles(head.size, tile_reader(conn))
+    except ValueError as error:
+        raise tampered(str(error)) from None
+    except WeighthouseError as error:
+        raise tampered(error.message) if error.code != "audit.tampered" else error from None
+    if edge.root() != head.root:
+        raise tampered("the tiles at the right edge do not hash to the signed root")
+    _keep(system.database, edge, head.root)
+    return edge
+
+
+def judge_memory(system: System, conn: Connection, size: int, root: bytes) -> None:
+    """Raise unless the stored tree continues the last one this signer signed."""
+    memory = system.part(SignerMemory)  # type: ignore[type-abstract]
+    remembered = memory.recall(signing.origin_of(system))
+    if remembered is not None and (remembered.size, remembered.root) == (size, root):
+        return
+    node = tiles.node_from_tiles(tile_reader(conn))
+    try:
+        memories.judge(remembered, size, root, lambda count: tree.range_root(0, count, node))
+    except ValueError as error:
+        raise tampered(str(error)) from None
+
+
+def extend(
+    unit: Unit,
+    leaves: Sequence[tuple[Leaf, bytes]],
+    *,
+    fencing: int = 0,
+    floor: int | None = None,
+    accept_fork: bool = False,
+) -> None:
+    """Append `leaves` to the tree in this transaction, with one signed checkpoint for all of them.
+
+    `floor` is the outbox number below which nothing waits any more (PostgreSQL). `accept_fork` belongs to the fork
+    ceremony alone: it passes the signer's memory over and replaces it.
+    """
+    system, conn = unit.system, unit.conn
+    stored = store.read_head(conn, lock=True)
+    head = stored or EMPTY_HEAD
+    if fencing < head.fencing and not accept_fork:
+        raise Unavailable(
+            "audit.fenced_off",
+            "Another server has taken over the sequencing of the log; this one may no longer write to it.",
+            "None is needed: the new sequencer goes on where this one stopped.",
+        )
+    edge = trusted_edge(system, conn, head)
+    if not accept_fork:
+        judge_memory(system, conn, head.size, head.root)
+    growth = tiles.grow(edge, [tree.leaf_hash(data) for _, data in leaves])
+    size, root = growth.edge.size, growth.edge.root()
+    bound = head.floor if floor is None else floor
+    epoch = head.epoch + accept_fork
+    seal = signing.seal_head(system, size, root, bound, epoch) if fencing else b""
+    note = signing.sign_checkpoint(system, size, root, unit.now)
+    store.write_entries(conn, head.size, leaves)
+    store.write_tiles(conn, growth.tiles)
+    grown = store.HeadRow(size, root, note, unit.now, fencing, bound, epoch, seal)
+    store.write_head(conn, grown, new=stored is None)
+    _keep(system.database, growth.edge, root)
+    unit.after_commit(lambda: _remember(system, Remembered(size, root), replace=accept_fork))
+
+
+def _remember(system: System, signed: Remembered, *, replace: bool) -> None:
+    memory, origin = system.part(SignerMemory), signing.origin_of(system)  # type: ignore[type-abstract]
+    try:
+        if replace:
+            memory.replace(origin, signed)
+        else:
+            memory.remember(origin, signed)
+    except (OSError, WeighthouseError) as error:
+        # The change is committed and must be acknowledged. A memory that lags is caught up by the next checkpoint,
+        # which first proves that its tree continues the remembered one.
+        logger.error("The signer's memory could not be written (%s): until it can, a rollback may go unseen.", error)
+
+
+def check_seal(system: System, head: store.HeadRow) -> None:
+    """Raise `audit.tampered` unless the stored floor of the outbox is the one this software wrote."""
+    seal = signing.seal_head(system, head.size, head.root, head.floor, head.epoch)
+    if head.size and not codes.equal(head.seal, seal):
+        raise tampered("the floor of the outbox was changed")

@@ -1,0 +1,85 @@
+"""The log's own keys and the signing of checkpoints. Guards the one signature that makes a head the log's head.
+
+The Ed25519 key and the seed of the ML-DSA-44 key come from the signers outside the database; nothing here stores one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+
+from weighthouse.audit.model import setting
+from weighthouse.audit.rules import note as notes
+from weighthouse.audit.rules.checkpoint import Checkpoint, Sign, open_checkpoint, sign_note
+from weighthouse.audit.rules.note import Note, VerifierKey
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.signing import Signers
+from weighthouse.core.work import System
+
+_ML_DSA_LABEL = b"weighthouse log ml-dsa-44 seed v1"
+
+
+class LogKey(NamedTuple):
+    """One key of the log: what verifiers know, and how to sign with it."""
+
+    public: VerifierKey
+    sign: Sign
+
+
+@lru_cache(maxsize=8)
+def _ml_dsa(seed: bytes) -> MLDSA44PrivateKey:
+    return MLDSA44PrivateKey.from_seed_bytes(seed)
+
+
+@lru_cache(maxsize=8)
+def _verifier_key(origin: str, kind: int, public: bytes) -> VerifierKey:
+    return VerifierKey(notes.check_name(origin), kind, public)
+
+
+def origin_of(system: System) -> str:
+    """Return the name of this log."""
+    return str(setting(system.settings, "log.origin"))
+
+
+def log_keys(system: System) -> list[LogKey]:
+    """Return the keys that sign this log's checkpoints, Ed25519 first."""
+    signers = system.part(Signers)  # type: ignore[type-abstract]
+    origin = origin_of(system)
+    plain = signers.signer("log")
+    keys = [LogKey(_verifier_key(origin, notes.ED25519, plain.public), plain.sign)]
+    if setting(system.settings, "log.ml_dsa"):
+        private = _ml_dsa(signers.mac("log", _ML_DSA_LABEL))
+        public = private.public_key().public_bytes_raw()
+        keys.append(LogKey(_verifier_key(origin, notes.COSIGNATURE_ML_DSA_44, public), private.sign))
+    return keys
+
+
+def sign_checkpoint(system: System, size: int, root: bytes, at: Millis) -> str:
+    """Return the signed checkpoint note of a tree; the caller has already judged the tree by the signer's memory."""
+    checkpoint = Checkpoint(origin_of(system), size, root)
+    signatures = tuple(sign_note(key.public, key.sign, checkpoint, at // SECOND) for key in log_keys(system))
+    return str(Note(checkpoint.text(), signatures))
+
+
+def open_own_checkpoint(system: System, note: str) -> Checkpoint:
+    """Return what a stored checkpoint says if this log signed it; else `audit.bad_signature` or `audit.malformed`."""
+    return _open(note, tuple(key.public for key in log_keys(system)))
+
+
+@lru_cache(maxsize=64)
+def _open(note: str, keys: tuple[VerifierKey, ...]) -> Checkpoint:
+    return open_checkpoint(note.encode(), keys)[0]
+
+
+def seal_head(system: System, size: int, root: bytes, floor: int, epoch: int) -> bytes:
+    """Return the code over what the head says about the outbox, so that no writer of rows can lower its floor."""
+    message = b"head/v1\n%d\n%d\n%d\n" % (size, floor, epoch) + root
+    return system.part(Signers).mac("log", message)  # type: ignore[type-abstract]
+
+
+def seal_outbox(system: System, epoch: int, xid: int, leaf: bytes) -> bytes:
+    """Return the code of one outbox row, bound to the transaction that wrote it."""
+    message = b"outbox/v1\n%d\n%d\n" % (epoch, xid) + leaf
+    return system.part(Signers).mac("log", message)  # type: ignore[type-abstract]

@@ -1,0 +1,63 @@
+"""The facts that the log records about itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from weighthouse.core.events import Event
+
+
+class Heartbeat(Event, frozen=True, kw_only=True):
+    """The log is alive: a missing heartbeat makes silence, or a cut tail, visible."""
+
+    KIND: ClassVar[str] = "audit.Heartbeat"
+
+    size: int
+    every_s: int
+
+
+class PersonErased(Event, frozen=True, kw_only=True):
+    """The clear personal values of one person were destroyed; the entries and all proofs stay valid."""
+
+    KIND: ClassVar[str] = "audit.PersonErased"
+    SUBJECT: ClassVar[str] = "person"
+
+    person: str
+    values: int
+
+
+class ForkAccepted(Event, frozen=True, kw_only=True):
+    """An operator accepted the present database as the log although the signer's memory says otherwise.
+
+    `signed_size` and `signed_root` are what the signer remembered; with an old checkpoint they prove the fork.
+    """
+
+    KIND: ClassVar[str] = "audit.ForkAccepted"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    reason: str
+    signed_size: int
+    signed_root: str
+    found_size: int
+    found_root: str
+
+
+class OutboxRefused(Event, frozen=True, kw_only=True):
+    """A row in the outbox was not written by this software, and was kept out of the log."""
+
+    KIND: ClassVar[str] = "audit.OutboxRefused"
+
+    row: int
+    digest: str
+    why: str
+
+
+class WitnessRefused(Event, frozen=True, kw_only=True):
+    """A witness refused to cosign: it has seen a log that this one does not continue."""
+
+    KIND: ClassVar[str] = "audit.WitnessRefused"
+    SUBJECT: ClassVar[str] = "witness"
+
+    witness: str
+    status: int
+    size: int

@@ -1,0 +1,148 @@
+"""The nouns of the log: entries, heads, reports and followers. Frozen, so that what was read stays what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+import msgspec
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Invalid
+from weighthouse.core.settings import Setting, Settings, Value
+from weighthouse.core.work import Unit
+
+settings = (
+    Setting(
+        "log.origin", "text", "weighthouse.local/log", "Name of the log in its checkpoints; never change it later."
+    ),
+    Setting(
+        "log.backlog",
+        "int",
+        100_000,
+        "PostgreSQL: how many entries may wait for the sequencer before changes are refused.",
+        minimum=1,
+    ),
+    Setting("log.sequence_ms", "int", 50, "PostgreSQL: milliseconds between two rounds of the sequencer.", minimum=1),
+    Setting(
+        "log.witnesses", "text", "", "File in tlog-policy form that names the witnesses to ask; empty means none."
+    ),
+    Setting("log.witness_s", "int", 60, "Seconds between two rounds of asking the witnesses.", minimum=1),
+)
+
+
+_DEFAULTS = {setting.name: setting.default for setting in settings}
+_undeclared: WeakSet[Settings] = WeakSet()
+
+
+def setting(chosen: Settings, name: str) -> Value:
+    """Return a setting of this room; a system that was built without the room's settings uses their defaults."""
+    if chosen in _undeclared and name in _DEFAULTS:
+        return _DEFAULTS[name]
+    try:
+        return chosen.get(name)
+    except Invalid:
+        _undeclared.add(chosen)
+        return _DEFAULTS[name]
+
+
+class Leaf(msgspec.Struct, frozen=True, kw_only=True):
+    """What one entry says, before it is bytes. `actor` and `subject` are ids, never names; times are Millis."""
+
+    kind: str
+    version: int
+    at: Millis
+    actor: str
+    request: str
+    subject: str
+    data: dict[str, Any]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the log: `leaf` holds the very bytes the tree commits to, the rest is read out of them."""
+
+    index: int
+    at: Millis
+    kind: str
+    actor: str
+    subject: str
+    request: str
+    data: dict[str, Any]
+    leaf: bytes
+
+
+class Personal(msgspec.Struct, frozen=True):
+    """A personal value kept beside the log: what the leaf holds of it, whose it is, the salt and the clear JSON."""
+
+    commitment: str
+    owner: str
+    salt: bytes
+    clear: str
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the log stands: `checkpoint` is the signed note, None while the log is empty."""
+
+    size: int
+    root_hex: str
+    checkpoint: str | None
+    at: Millis
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """The size and root of the last tree that this signer signed."""
+
+    size: int
+    root: bytes
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something wrong with the log: `index` is the first entry concerned, -1 when it is not about one entry."""
+
+    index: int
+    what: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The outcome of checking the whole log; problems are in the order of their place in the log."""
+
+    ok: bool
+    size: int
+    problems: tuple[Problem, ...]
+
+
+class ExportReport(msgspec.Struct, frozen=True):
+    """What an export wrote."""
+
+    size: int
+    files: int
+    bytes: int
+    keys: tuple[str, ...]
+
+
+class Follower(msgspec.Struct, frozen=True):
+    """A reader of the log with a cursor of its own.
+
+    `kinds` are the kinds it handles (empty means all); `handle` runs inside the transaction that moves the cursor.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    handle: Callable[[Unit, Entry], None]
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """How many committed entries wait for their index, and for how many milliseconds the oldest has waited."""
+
+    waiting: int
+    oldest: Millis
+
+
+class Witnessed(msgspec.Struct, frozen=True):
+    """What one witness answered: the size it cosigned, or why it did not."""
+
+    witness: str
+    size: int
+    cosigned: bool
+    detail: str

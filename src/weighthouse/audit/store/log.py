@@ -1,0 +1,142 @@
+"""Queries over entries, tiles, the head and cosigned checkpoints. Rows are hearsay until a reader has checked them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, insert, select, text, update
+
+from weighthouse.audit.model import Leaf
+from weighthouse.audit.store.tables import cosigned, entries, head, tiles
+from weighthouse.core.clock import Millis
+
+
+class HeadRow(NamedTuple):
+    """The head as stored."""
+
+    size: int
+    root: bytes
+    note: str
+    at: Millis
+    fencing: int
+    floor: int
+    epoch: int
+    seal: bytes
+
+
+class EntryRow(NamedTuple):
+    """One entry as stored: the columns are only indexes over what the leaf says."""
+
+    place: int
+    at: Millis
+    kind: str
+    subject: str
+    leaf: bytes
+
+
+_HEAD = select(*(head.c[name] for name in HeadRow._fields))
+_INSERT_HEAD = insert(head)
+_UPDATE_HEAD = update(head).where(head.c.id == 1)
+_INSERT_ENTRY = insert(entries)
+_ENTRY = select(entries.c.idx, entries.c.at, entries.c.kind, entries.c.subject, entries.c.leaf)
+_TILE = select(tiles.c.hashes)
+_UPSERT_TILE = text(
+    "INSERT INTO log_tile (level, idx, hashes) VALUES (:level, :idx, :hashes) "
+    "ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes"
+)
+
+
+def read_head(conn: Connection, *, lock: bool = False) -> HeadRow | None:
+    """Return the stored head, locking it where the database has row locks."""
+    row = conn.execute(_HEAD.with_for_update() if lock else _HEAD).first()
+    return HeadRow(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], row[6], bytes(row[7])) if row else None
+
+
+def write_head(conn: Connection, row: HeadRow, *, new: bool) -> None:
+    """Put the head in place."""
+    values = row._asdict()
+    if new:
+        conn.execute(_INSERT_HEAD, {"id": 1, **values})
+    else:
+        conn.execute(_UPDATE_HEAD, values)
+
+
+def write_entries(conn: Connection, first: int, leaves: Sequence[tuple[Leaf, bytes]]) -> None:
+    """Insert entries at consecutive indexes from `first`; the primary key refuses an index that is taken."""
+    conn.execute(
+        _INSERT_ENTRY,
+        [
+            {"idx": first + i, "at": leaf.at, "kind": leaf.kind, "subject": leaf.subject, "leaf": data}
+            for i, (leaf, data) in enumerate(leaves)
+        ],
+    )
+
+
+def write_tiles(conn: Connection, changed: Mapping[tuple[int, int], bytes]) -> None:
+    """Insert or widen tiles."""
+    conn.execute(_UPSERT_TILE, [{"level": at[0], "idx": at[1], "hashes": value} for at, value in changed.items()])
+
+
+def read_tile(conn: Connection, level: int, index: int) -> bytes:
+    """Return the bytes of a tile, empty if there is none."""
+    row = conn.execute(_TILE.where(tiles.c.level == level, tiles.c.idx == index)).first()
+    return bytes(row[0]) if row else b""
+
+
+def read_entries(
+    conn: Connection,
+    *,
+    start: int,
+    end: int,
+    limit: int,
+    kind: str | None = None,
+    subject: str | None = None,
+    newest_first: bool = False,
+) -> list[EntryRow]:
+    """Return up to `limit` entries with index in [start, end), by index, or from the end."""
+    query = _ENTRY.where(entries.c.idx >= start, entries.c.idx < end).limit(limit)
+    if kind is not None:
+        query = query.where(entries.c.kind == kind)
+    if subject is not None:
+        query = query.where(entries.c.subject == subject)
+    query = query.order_by(entries.c.idx.desc() if newest_first else entries.c.idx)
+    return [EntryRow(row[0], row[1], row[2], row[3], bytes(row[4])) for row in conn.execute(query)]
+
+
+def scan_entries(conn: Connection) -> Iterator[EntryRow]:
+    """Yield every stored entry by index, whatever its index claims to be."""
+    last: int | None = None
+    while True:
+        query = _ENTRY.order_by(entries.c.idx).limit(1024)
+        rows = conn.execute(query if last is None else query.where(entries.c.idx > last)).all()
+        for row in rows:
+            yield EntryRow(row[0], row[1], row[2], row[3], bytes(row[4]))
+        if not rows:
+            return
+        last = rows[-1][0]
+
+
+def count_entries(conn: Connection) -> int:
+    """Return how many entry rows there are."""
+    return int(conn.execute(select(func.count()).select_from(entries)).scalar_one())
+
+
+def tile_places(conn: Connection) -> list[tuple[int, int]]:
+    """Return (level, index) of every stored tile, for spotting tiles that belong to no tree."""
+    return [(row[0], row[1]) for row in conn.execute(select(tiles.c.level, tiles.c.idx))]
+
+
+def keep_cosigned(conn: Connection, size: int, note: str, at: Millis) -> None:
+    """Keep a checkpoint with its cosignatures, replacing what was kept for the same size."""
+    values = {"note": note, "at": at}
+    if not conn.execute(update(cosigned).where(cosigned.c.size == size).values(**values)).rowcount:
+        conn.execute(insert(cosigned).values(size=size, **values))
+
+
+def read_cosigned(conn: Connection, size: int | None = None) -> tuple[int, str] | None:
+    """Return (size, note) of the cosigned checkpoint of `size`, or of the largest one."""
+    query = select(cosigned.c.size, cosigned.c.note)
+    query = query.order_by(cosigned.c.size.desc()) if size is None else query.where(cosigned.c.size == size)
+    row = conn.execute(query.limit(1)).first()
+    return (int(row[0]), str(row[1])) if row else None

@@ -1,0 +1,78 @@
+"""PostgreSQL's outbox: entries that are committed with their change and wait for the one sequencer.
+
+Guards against a skipped row: a transaction that commits late has an older number than ones already seen, so rows are
+taken only once every transaction below them has ended (`pg_snapshot_xmin`), after which no older one can appear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, delete, insert, select, text
+
+from weighthouse.audit.store.tables import outbox
+from weighthouse.core.clock import Millis
+
+
+class Waiting(NamedTuple):
+    """One row that waits for the sequencer."""
+
+    id: int
+    xid: int
+    leaf: bytes
+    mac: bytes
+
+
+_STATE = text(
+    "SELECT pg_current_xact_id()::text::bigint, "
+    "(SELECT last_value FROM log_outbox_id_seq) - coalesce((SELECT min(id) FROM log_outbox), "
+    "(SELECT last_value FROM log_outbox_id_seq)), coalesce((SELECT epoch FROM log_head), 0)"
+)
+_WAITING = select(outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac)
+_BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+
+
+def transaction(conn: Connection) -> tuple[int, int, int]:
+    """Return the number of this transaction, about how many rows wait for the sequencer, and the log's epoch."""
+    row = conn.execute(_STATE).one()
+    return int(row[0]), int(row[1]), int(row[2])
+
+
+def put(conn: Connection, xid: int, at: Millis, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    """Add (leaf, mac) rows in the transaction of their change."""
+    conn.execute(insert(outbox), [{"xid": xid, "at": at, "leaf": leaf, "mac": mac} for leaf, mac in rows])
+
+
+def barrier(conn: Connection) -> int:
+    """Return the smallest transaction number that is still running: everything below it has ended."""
+    return int(conn.execute(_BARRIER).scalar_one())
+
+
+def take(conn: Connection, below: int, limit: int) -> tuple[list[Waiting], int]:
+    """Return about `limit` rows of ended transactions in order, and the number below which no row is left.
+
+    A transaction is taken whole, so that a row which turns up below that number later can only be a copy.
+    """
+    query = _WAITING.where(outbox.c.xid < below).order_by(outbox.c.xid, outbox.c.id)
+    rows = _read(conn, query.limit(limit))
+    if len(rows) < limit:
+        return rows, below
+    last = rows[-1]
+    rest = _WAITING.where(outbox.c.xid == last.xid, outbox.c.id > last.id).order_by(outbox.c.id)
+    return rows + _read(conn, rest), last.xid + 1
+
+
+def _read(conn: Connection, query: Select[Any]) -> list[Waiting]:
+    return [Waiting(row[0], row[1], bytes(row[2]), bytes(row[3])) for row in conn.execute(query)]
+
+
+def drop(conn: Connection, ids: Sequence[int]) -> None:
+    """Remove rows that are in the log now."""
+    conn.execute(delete(outbox).where(outbox.c.id.in_(ids)))
+
+
+def waiting(conn: Connection) -> tuple[int, Millis | None]:
+    """Return how many rows wait, and since when the oldest does."""
+    row = conn.execute(text("SELECT count(*), min(at) FROM log_outbox")).one()
+    return int(row[0]), row[1]

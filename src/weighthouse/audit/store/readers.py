@@ -1,0 +1,51 @@
+"""Queries over followers' cursors and over the erasable personal values beside the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, delete, insert, select, text, update
+
+from weighthouse.audit.model import Personal
+from weighthouse.audit.store.tables import followers, personal
+from weighthouse.core.clock import Millis
+
+
+def cursor(conn: Connection, name: str, *, lock: bool) -> int:
+    """Return the next index this follower reads; when asked, make the row and lock it until commit."""
+    query = select(followers.c.next).where(followers.c.name == name)
+    if lock:
+        conn.execute(
+            text("INSERT INTO log_follower (name, next, at) VALUES (:name, 0, 0) ON CONFLICT (name) DO NOTHING"),
+            {"name": name},
+        )
+        query = query.with_for_update()
+    row = conn.execute(query).first()
+    return int(row[0]) if row else 0
+
+
+def move_cursor(conn: Connection, name: str, to: int, at: Millis) -> None:
+    """Let the follower go on at index `to`."""
+    conn.execute(update(followers).where(followers.c.name == name).values(next=to, at=at))
+
+
+def keep_personal(conn: Connection, values: Sequence[Personal]) -> None:
+    """Keep salts and clear values beside the log."""
+    conn.execute(
+        insert(personal),
+        [{"commitment": v.commitment, "owner": v.owner, "salt": v.salt, "clear": v.clear} for v in values],
+    )
+
+
+def find_personal(conn: Connection, commitments: Iterable[str]) -> dict[str, Personal]:
+    """Return what is still kept for these commitments."""
+    query = select(personal.c.commitment, personal.c.owner, personal.c.salt, personal.c.clear)
+    rows = conn.execute(query.where(personal.c.commitment.in_(list(commitments))))
+    return {row[0]: Personal(row[0], row[1], bytes(row[2]), row[3]) for row in rows}
+
+
+def forget_personal(conn: Connection, owner: str) -> int:
+    """Delete salts and clear values of one owner, overwriting the bytes in SQLite's file; return how many."""
+    if conn.dialect.name == "sqlite":
+        conn.exec_driver_sql("PRAGMA secure_delete = ON")
+    return int(conn.execute(delete(personal).where(personal.c.owner == owner)).rowcount)
