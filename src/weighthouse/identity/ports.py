@@ -31,6 +31,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class Site(msgspec.Struct, frozen=True):
+    """The address people know this server by, such as https://weighthouse.lab; no slash at its end."""
+
+    origin: str
+
+
 class Provider(Protocol):
     """One OpenID provider. Calls may go over the network, so none is made inside a unit of work."""
 
@@ -68,6 +74,9 @@ class Memory(Protocol):
 
     def condemned(self, session: str) -> bool:
         """Whether the session is over, whatever its row says."""
+
+    def all_condemned(self) -> tuple[str, ...]:
+        """The sessions that are over and not yet forgotten."""
 
     def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
         """Whether this one-time value is new; it is remembered until `keep_until`."""

@@ -1,4 +1,4 @@
-"""What a request really presents, and from where. Guards from spoofed addresses, doubled cookies and doubled credentials.
+"""What a request really presents, and from where. Guards from spoofed addresses and doubled credentials.
 
 The peer's address counts unless the operator has named the peer as a proxy; then the right-most address that is not a
 proxy counts. Two cookies of one name, or a cookie beside a token, are refused rather than chosen from.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, select, text, update
 
 from weighthouse.core.database import metadata
 
@@ -16,17 +16,26 @@ principals = Table(
 )
 
 
-def read_state(connection: Connection, principal: str, *, lock: bool = False) -> tuple[str, bytes] | None:
-    """Return (body, seal) of a principal's state, locking the row when asked."""
+def read_state(connection: Connection, principal: str) -> tuple[str, bytes] | None:
+    """Return (body, seal) of a principal's state."""
     query = select(principals.c.body, principals.c.seal).where(principals.c.principal == principal)
-    row = connection.execute(query.with_for_update() if lock else query).first()
-    return (str(row[0]), bytes(row[1])) if row else None
+    row = connection.execute(query).first()
+    return (str(row[0]), bytes(row[1])) if row and row[0] else None
+
+
+def lock_state(connection: Connection, principal: str) -> tuple[str, bytes] | None:
+    """Return (body, seal) of a principal's state with its row locked until commit; makes the row if there is none."""
+    place = text(
+        "INSERT INTO identity_principal (principal, version, body, seal) VALUES (:principal, 0, '', :seal)"
+        " ON CONFLICT (principal) DO NOTHING"
+    )
+    connection.execute(place, {"principal": principal, "seal": b""})
+    query = select(principals.c.body, principals.c.seal).where(principals.c.principal == principal).with_for_update()
+    row = connection.execute(query).one()
+    return (str(row[0]), bytes(row[1])) if row[0] else None
 
 
 def write_state(connection: Connection, principal: str, version: int, body: str, seal: bytes) -> None:
-    """Insert or replace a principal's state."""
-    values = {"version": version, "body": body, "seal": seal}
-    if not connection.execute(
-        update(principals).where(principals.c.principal == principal).values(**values)
-    ).rowcount:
-        connection.execute(insert(principals).values(principal=principal, **values))
+    """Replace a principal's state; its row is locked already."""
+    mine = principals.c.principal == principal
+    connection.execute(update(principals).where(mine).values(version=version, body=body, seal=seal))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import BigInteger, Column, Connection, Index, LargeBinary, Table, Text, delete, insert, select, update
 
@@ -22,8 +23,12 @@ sessions = Table(
 )
 
 
-class Row(tuple[str, str, bytes]):
-    """(id, body, seal) of one session."""
+class Row(NamedTuple):
+    """One session's row: what it says, and the seal over it."""
+
+    id: str
+    body: str
+    seal: bytes
 
 
 def insert_session(
@@ -42,7 +47,7 @@ def by_secret(connection: Connection, secret: str) -> Row | None:
     """Return the session whose cookie or token has this SHA-256."""
     query = select(sessions.c.id, sessions.c.body, sessions.c.seal).where(sessions.c.secret == secret)
     row = connection.execute(query).first()
-    return Row((str(row[0]), str(row[1]), bytes(row[2]))) if row else None
+    return Row(str(row[0]), str(row[1]), bytes(row[2])) if row else None
 
 
 def by_ids(connection: Connection, ids: Sequence[str]) -> list[Row]:
@@ -50,7 +55,7 @@ def by_ids(connection: Connection, ids: Sequence[str]) -> list[Row]:
     query = (
         select(sessions.c.id, sessions.c.body, sessions.c.seal).where(sessions.c.id.in_(ids)).order_by(sessions.c.id)
     )
-    return [Row((str(row[0]), str(row[1]), bytes(row[2]))) for row in connection.execute(query)]
+    return [Row(str(row[0]), str(row[1]), bytes(row[2])) for row in connection.execute(query)]
 
 
 def of_person(connection: Connection, person: str, *, since: Millis) -> list[Row]:
@@ -61,7 +66,7 @@ def of_person(connection: Connection, person: str, *, since: Millis) -> list[Row
         .order_by(sessions.c.id.desc())
         .limit(200)
     )
-    return [Row((str(row[0]), str(row[1]), bytes(row[2]))) for row in connection.execute(query)]
+    return [Row(str(row[0]), str(row[1]), bytes(row[2])) for row in connection.execute(query)]
 
 
 def forget_sessions(connection: Connection, before: Millis) -> int:

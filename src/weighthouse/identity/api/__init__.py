@@ -1,0 +1,90 @@
+"""identity's public face: functions only. Each checks, decides, stores and appends to the log in one transaction.
+
+The walks to and from an identity provider (`begin_sign_in`, `begin_step_up`, `finish_sign_in`) take the system
+instead of a unit, because no lock may be held while a provider answers.
+"""
+
+from __future__ import annotations
+
+from weighthouse.identity.api.authentication import authenticate
+from weighthouse.identity.api.devices import (
+    device,
+    devices_of,
+    end_device,
+    enrol_device,
+    possession,
+    verify_device_signature,
+)
+from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
+from weighthouse.identity.api.results import record_sign_in
+from weighthouse.identity.api.sessions import (
+    end_session,
+    end_sessions_of,
+    freeze,
+    sessions_of,
+    thaw,
+)
+from weighthouse.identity.api.sign_in import begin_sign_in, begin_step_up, callback_of, finish_sign_in
+from weighthouse.identity.api.tidying import tidy
+from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload
+from weighthouse.identity.model import (
+    Arrival,
+    Credential,
+    Device,
+    Person,
+    Session,
+    SignedIn,
+    SignInResult,
+    SignInStart,
+)
+from weighthouse.identity.rules.arrival import (
+    DEVICE_COOKIE,
+    SESSION_COOKIE,
+    START_COOKIE,
+    client_address,
+    cookie,
+    read_credential,
+)
+
+__all__ = [
+    "DEVICE_COOKIE",
+    "SESSION_COOKIE",
+    "START_COOKIE",
+    "Arrival",
+    "Credential",
+    "Device",
+    "Person",
+    "Session",
+    "SignInResult",
+    "SignInStart",
+    "SignedIn",
+    "authenticate",
+    "begin_sign_in",
+    "begin_step_up",
+    "callback_of",
+    "client_address",
+    "cookie",
+    "device",
+    "devices_of",
+    "end_device",
+    "end_session",
+    "end_sessions_of",
+    "end_workload",
+    "enrol_device",
+    "finish_sign_in",
+    "freeze",
+    "is_active",
+    "issue_workload",
+    "people",
+    "person",
+    "person_for",
+    "possession",
+    "read_credential",
+    "record_sign_in",
+    "renew_workload",
+    "sessions_of",
+    "teams_of",
+    "thaw",
+    "tidy",
+    "verify_device_signature",
+]

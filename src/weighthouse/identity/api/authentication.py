@@ -1,0 +1,186 @@
+"""Authentication of every single request. Guards from stolen cookies and tokens, replays, and edited rows.
+
+A cookie counts only from the browser and address it was given to; a token only with a fresh proof by its key; a run's
+token only through the socket that vouches for that run. What shows up anywhere else ends the session at once.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.events import Event
+from weighthouse.core.ids import DeviceId, PrincipalId
+from weighthouse.core.work import Unit, begin
+from weighthouse.identity.api.sealing import mark, memory, refused, unseal
+from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
+from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.workloads import authenticate_workload
+from weighthouse.identity.events import CredentialRefused, SessionUsedElsewhere
+from weighthouse.identity.model import SESSION_TOUCH, Credential, PrincipalState, Session
+from weighthouse.identity.rules.proof import check_proof
+from weighthouse.identity.store import devices as device_store
+from weighthouse.identity.store import sessions as store
+from weighthouse.policy import api as policy
+
+AGAIN = "Sign in again."
+
+
+def authenticate(unit: Unit, credential: Credential) -> Caller:
+    """Return who is asking, or raise `identity.*` (Unauthenticated). Call it first in a unit of its own.
+
+    A session that is presented without what it is bound to is ended: at once in the memory outside the database, and
+    in the database by this call when `unit` only reads, else by the next run of the `identity-tidy` timer.
+    """
+    if credential.kind == "workload":
+        return authenticate_workload(unit, credential)
+    session = _session(unit, credential)
+    _check_life(unit, session)
+    state = state_of(unit, session.person)
+    if session.id not in state.sessions or session.epoch != state.epoch or state.frozen_at is not None:
+        _ended()
+    entry = policy.current(unit).lab.people.get(session.person)
+    if entry is None or not entry.active:
+        raise Unauthenticated("identity.not_admitted", "This account is not admitted here.", "Ask your manager.")
+    if credential.kind == "dpop":
+        _check_token(unit, session, credential)
+    else:
+        _check_browser(unit, session, credential)
+    _touch(unit, session)
+    return caller_of(unit, session, state, address=credential.address, user_agent=credential.user_agent)
+
+
+def _ended() -> NoReturn:
+    raise Unauthenticated("identity.session_ended", "This session has ended.", AGAIN)
+
+
+def _session(unit: Unit, credential: Credential) -> Session:
+    row = store.by_secret(unit.conn, digest_of(credential.value))
+    if row is None:
+        raise Unauthenticated("identity.session_unknown", "This session does not exist or has ended.", AGAIN)
+    session = unseal(unit, "session", row.body, row.seal, Session)
+    if session is None or session.id != row.id or session.secret != digest_of(credential.value):
+        raise refused("session", row.id, "the seal does not hold")
+    return session
+
+
+def _check_life(unit: Unit, session: Session) -> None:
+    if session.ended is not None or memory(unit.system).condemned(session.id):
+        _ended()
+    if expired(unit, session):
+        raise Unauthenticated("identity.session_expired", "This session has run out.", AGAIN)
+
+
+def _refusal(unit: Unit, session: Session, credential: Credential, error: Unauthenticated) -> Unauthenticated:
+    line = CredentialRefused(
+        subject_id=session.id,
+        principal=session.person,
+        code=error.code,
+        origin=mark(unit, "address", credential.address),
+        address=credential.address,
+    )
+    return Unauthenticated(error.code, error.message, error.remedy, record=[line])
+
+
+def _check_token(unit: Unit, session: Session, credential: Credential) -> None:
+    if session.binding != "dpop":  # a stolen cookie does not turn into a token
+        _used_elsewhere(unit, session, credential, "kind of credential")
+    try:
+        proof = check_proof(
+            credential.proof,
+            method=credential.method,
+            url=credential.url,
+            token=credential.value,
+            now=unit.now,
+        )
+        if proof.key == session.key and not memory(unit.system).first_use(
+            f"proof {proof.key} {proof.jti}", keep_until=proof.keep_until, now=unit.now
+        ):
+            raise Unauthenticated(
+                "identity.proof_replayed", "This proof was used before.", "Make a fresh proof for each request."
+            )
+    except Unauthenticated as error:
+        raise _refusal(unit, session, credential, error) from error
+    if proof.key != session.key:
+        _used_elsewhere(unit, session, credential, "key")
+
+
+def _check_browser(unit: Unit, session: Session, credential: Credential) -> None:
+    if session.binding != "browser":
+        _used_elsewhere(unit, session, credential, "kind of credential")
+    if credential.address != session.address:
+        _used_elsewhere(unit, session, credential, "address")
+    if credential.user_agent != session.user_agent:
+        _used_elsewhere(unit, session, credential, "browser")
+
+
+def _used_elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> NoReturn:
+    line = SessionUsedElsewhere(
+        session=session.id,
+        principal=session.person,
+        changed=changed,
+        origin=mark(unit, "address", credential.address),
+        address=credential.address,
+        user_agent=credential.user_agent,
+    )
+    record: list[Event] = [line]
+    memory(unit.system).condemn(session.id, session.ends)
+    if unit.read_only:
+        with begin(unit.system, request_id=unit.request_id) as own:
+            end_used_elsewhere(own, session)
+            audit.append(own, line)
+        record = []
+    raise Unauthenticated(
+        "identity.session_used_elsewhere",
+        f"This session was presented with another {changed} than it belongs to, so it has been ended.",
+        "Sign in again. If you did not move, tell security: somebody else holds your session.",
+        record=record,
+    )
+
+
+def end_used_elsewhere(unit: Unit, session: Session) -> None:
+    """Write down the end of a session that the memory has condemned already."""
+
+    def without(state: PrincipalState) -> PrincipalState:
+        left = tuple(one for one in state.sessions if one != session.id)
+        return msgspec.structs.replace(state, sessions=left)
+
+    change_state(unit, session.person, without, mend=True)
+    close(unit, session, "used elsewhere")
+
+
+def _touch(unit: Unit, session: Session) -> None:
+    if unit.now - session.seen < SESSION_TOUCH:
+        return
+    seen = msgspec.structs.replace(session, seen=unit.now)
+    if not unit.read_only:
+        rewrite(unit, seen)
+        return
+    with begin(unit.system) as own:
+        row = store.by_secret(own.conn, session.secret)
+        current = unseal(own, "session", row.body, row.seal, Session) if row else None
+        if current == session:  # somebody may have ended it since our snapshot
+            rewrite(own, seen)
+
+
+def caller_of(unit: Unit, session: Session, state: PrincipalState, *, address: str, user_agent: str) -> Caller:
+    """Return the caller that a session stands for; a token's key is also their device if they have enrolled it."""
+    device = None
+    if session.key and state.devices:
+        found = device_store.device_of_key(unit.conn, session.key)
+        if found and found[1] == session.person and found[0] in state.devices:
+            device = DeviceId(found[0])
+    return Caller(
+        principal=PrincipalId(session.person),
+        kind="person",
+        session=session.id,
+        assurance=Assurance(session.assurance.level, session.assurance.at, session.assurance.method),
+        binding=session.binding,
+        device=device,
+        address=address,
+        user_agent=user_agent,
+    )

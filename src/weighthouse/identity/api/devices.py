@@ -1,0 +1,147 @@
+"""Devices: keys that sign votes. Guards approvals from keys that nobody proved to be a person's own.
+
+A device counts only with a certificate by a key outside the database, while its person's sealed state lists it. A row
+that somebody inserted, or one that was ended, signs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.canonical import encode
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from weighthouse.core.ids import DeviceId, new_id
+from weighthouse.core.signing import Signers, verify_ed25519
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
+from weighthouse.identity.model import FRESH, Device, PrincipalState
+from weighthouse.identity.rules.jwks import device_key, thumbprint
+from weighthouse.identity.rules.signature import verify_es256
+from weighthouse.identity.store import devices as store
+
+MAX_DEVICES = 20
+
+
+def _statement(device: Device) -> bytes:
+    return encode(
+        {"v": 1, "device": device.id, "person": device.person, "thumbprint": device.thumbprint, "at": device.at}
+    )
+
+
+def possession(person: str, jwk: dict[str, str]) -> bytes:
+    """Return what a new device signs to show that it holds its key: person and thumbprint, in canonical form."""
+    return encode({"enrol": person, "thumbprint": thumbprint(device_key(jwk).jwk)})
+
+
+def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, proof: bytes | None = None) -> Device:
+    """Enrol a P-256 key for the caller, who has proved a second factor within ten minutes.
+
+    `proof` is the key's signature over `possession`; the HTTP door always demands it. Raises `identity.bad_key`,
+    `identity.device_taken`, `identity.step_up_needed`.
+    """
+    if caller.kind != "person" or caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH:
+        raise Unauthenticated(
+            "identity.step_up_needed", "Enrolling a device needs a fresh second factor.", "Step up, then enrol again."
+        )
+    if not 1 <= len(name) <= 80 or not name.isprintable():
+        raise Invalid("identity.bad_name", "A device's name has 1 to 80 printable characters.", "Choose another.")
+    key = device_key(jwk)
+    if proof is not None and not verify_es256(key.jwk, proof, possession(caller.principal, key.jwk)):
+        raise Invalid("identity.bad_key", "The proof is not by the key to be enrolled.", "Sign with that key.")
+    if store.device_of_key(unit.conn, thumbprint(key.jwk)) is not None:
+        raise Conflict("identity.device_taken", "This key is or was enrolled already.", "Make a fresh key.")
+    device = Device(
+        id=DeviceId(new_id("dev")),
+        person=caller.principal,
+        name=name,
+        jwk=key.jwk,
+        thumbprint=thumbprint(key.jwk),
+        at=unit.now,
+    )
+
+    def listed(state: PrincipalState) -> PrincipalState:
+        if len(state.devices) >= MAX_DEVICES:
+            raise Conflict("identity.too_many_devices", f"A person has at most {MAX_DEVICES} devices.", "End one.")
+        return msgspec.structs.replace(state, devices=(*state.devices, device.id))
+
+    change_state(unit, caller.principal, listed)
+    certificate = unit.part(Signers).signer("device").sign(_statement(device))  # type: ignore[type-abstract]
+    store.insert_device(
+        unit.conn,
+        device=device.id,
+        person=device.person,
+        thumbprint=device.thumbprint,
+        body=encode(msgspec.to_builtins(device)).decode(),
+        certificate=certificate,
+    )
+    audit.append(
+        unit,
+        DeviceEnrolled(device=device.id, principal=device.person, thumbprint=device.thumbprint, name=name),
+    )
+    return device
+
+
+def _refuse(device: str, why: str) -> NoReturn:
+    raise Denied(
+        "identity.device_not_certified",
+        "This device does not carry this server's certificate, so nothing it signs counts.",
+        "Enrol the device again; tell security if you did not touch it.",
+        record=[RecordRefused(table="device", row=device, why=why)],
+    )
+
+
+def device(unit: Unit, device_id: str) -> Device:
+    """Return a live, certified device. Raises `identity.device_unknown` or `identity.device_not_certified`."""
+    row = store.read_device(unit.conn, device_id)
+    if row is None:
+        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
+    try:
+        found = msgspec.json.decode(row[0], type=Device)
+        genuine = found.id == device_id and found.thumbprint == thumbprint(found.jwk)
+    except (msgspec.DecodeError, KeyError):
+        _refuse(device_id, "the row cannot be read")
+    public = unit.part(Signers).signer("device").public  # type: ignore[type-abstract]
+    if not genuine or not verify_ed25519(public, row[1], _statement(found)):
+        _refuse(device_id, "the certificate does not hold")
+    if device_id not in state_of(unit, found.person).devices:
+        raise NotFound("identity.device_unknown", "This device has been ended.", "Pick one from your devices.")
+    return found
+
+
+def devices_of(unit: Unit, person: str) -> list[Device]:
+    """Return a person's live devices."""
+    live = state_of(unit, person).devices
+    return [device(unit, one) for one in store.devices_of(unit.conn, person) if one in live]
+
+
+def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
+    """End one of the caller's own devices; nothing that it has signed counts any more."""
+    found = device(unit, device_id)
+    if found.person != caller.principal:
+        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
+
+    def without(state: PrincipalState) -> PrincipalState:
+        return msgspec.structs.replace(state, devices=tuple(one for one in state.devices if one != device_id))
+
+    change_state(unit, found.person, without)
+    store.end_device(unit.conn, device_id, unit.now)
+    audit.append(unit, DeviceEnded(device=device_id, principal=found.person, reason=reason, by=caller.principal))
+
+
+def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:
+    """Check that `signature` (ES256, raw r and s, 64 bytes) over `data` is by `person`'s live device.
+
+    Raises `identity.device_not_certified`, `identity.device_unknown` or `identity.bad_signature`.
+    """
+    found = device(unit, device_id)
+    if found.person != person or not verify_es256(found.jwk, signature, data):
+        raise Denied(
+            "identity.bad_signature",
+            "The signature is not by this person's device over this text.",
+            "Open the card again and sign exactly what it shows with your own enrolled device.",
+        )

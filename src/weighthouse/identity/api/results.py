@@ -1,0 +1,121 @@
+"""What came of sign-ins: history for the risk check, failures for the spray rule. Guards both from being edited.
+
+Only sign-ins that led to a session are learnt from, and only rows with our seal; a row put in by hand makes nobody's
+device familiar. Addresses and accounts are kept as keyed marks.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.ids import new_id
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.sealing import mark, seal, unseal
+from weighthouse.identity.events import SignInFailed
+from weighthouse.identity.model import HISTORY, SPRAY_WINDOW, Place, SignInResult
+from weighthouse.identity.ports import Places
+from weighthouse.identity.rules.risk import LAB_IS_KNOWN, Around, Attempt, Success, Verdict, judge
+from weighthouse.identity.store import sign_ins as store
+from weighthouse.policy import api as policy
+
+log = logging.getLogger("weighthouse.identity")
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """A success as its sealed row keeps it; the person is inside the seal, so that no history changes its owner."""
+
+    person: str
+    success: Success
+
+
+def record_sign_in(unit: Unit, result: SignInResult) -> bool:
+    """Record a result that a provider reports; False if this very report has been recorded before.
+
+    A success at the provider is not a session here, so it is kept for counting only and never learnt from.
+    """
+    name = f"{result.issuer} {result.event_id}"
+    report = mark(unit, "report", name)
+    if store.known_result(unit.conn, report):
+        return False
+    account = mark(unit, "account", f"{result.issuer} {result.subject}")
+    origin = mark(unit, "address", result.address)
+    entry = policy.current(unit).lab.person_of_account(result.issuer, result.subject)
+    person = entry.id if entry else ""
+    outcome = "vouched" if result.outcome == "success" else "failure"
+    store.insert_result(
+        unit.conn, result=report, at=unit.now, outcome=outcome, person=person, account=account, origin=origin
+    )
+    if outcome == "failure":
+        audit.append(unit, failed(unit, person, result, source="provider"))
+    return True
+
+
+def failed(unit: Unit, person: str, result: SignInResult, *, source: str) -> SignInFailed:
+    """Return the fact of a failed sign-in. Texts from outside are cut and stripped of control characters."""
+    return SignInFailed(
+        principal=person,
+        account_mark=mark(unit, "account", f"{result.issuer} {result.subject}") if result.subject else "",
+        reason=clean(result.reason, 80),
+        source=source,
+        origin=mark(unit, "address", result.address),
+        account=clean(result.subject, 255),
+        address=clean(result.address, 64),
+        user_agent=clean(result.user_agent, 512),
+    )
+
+
+def clean(text: str, longest: int) -> str:
+    """Return a text from outside as one printable line, so that nobody writes their own line into a log."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:longest])
+
+
+def learn(unit: Unit, *, person: str, account: str, address: str, place: Place | None, device: str) -> None:
+    """Keep a sign-in that led to a session, under a seal."""
+    success = Success(
+        at=unit.now,
+        device=device,
+        network=place.network if place else "",
+        country=place.country if place else "",
+        spot=place.spot if place else None,
+    )
+    body, code = seal(unit, "result", Learnt(person, success))
+    store.insert_result(
+        unit.conn,
+        result=new_id("sgn"),
+        at=unit.now,
+        outcome="success",
+        person=person,
+        account=mark(unit, "account", account),
+        origin=mark(unit, "address", address),
+        country=success.country,
+        body=body,
+        seal=code,
+    )
+
+
+def place_of(unit: Unit, address: str) -> Place | None:
+    """Return where an address is, None when the facts could not be had (which asks for a second factor)."""
+    try:
+        return unit.part(Places).place(address)  # type: ignore[type-abstract]
+    except (WeighthouseError, OSError, ValueError, LookupError) as error:
+        log.warning("address facts failed: %s", type(error).__name__)
+        return None
+
+
+def assess(unit: Unit, *, person: str, address: str, place: Place | None, device: str, level: int) -> Verdict:
+    """Judge a sign-in by the risk rules over this person's history and what happens around it."""
+    since = unit.now - HISTORY
+    history = []
+    for body, code in store.successes(unit.conn, person, since=since):
+        learnt = unseal(unit, "result", body, code, Learnt)
+        if learnt is not None and learnt.person == person:
+            history.append(learnt.success)
+    country = place.country if place else ""
+    total, seen = store.lab_has_seen(unit.conn, country, since=since, enough=LAB_IS_KNOWN)
+    failing = store.failing_accounts(unit.conn, mark(unit, "address", address), since=unit.now - SPRAY_WINDOW)
+    around = Around(failing_people=failing, lab_sign_ins=total, country_seen=seen)
+    return judge(Attempt(at=unit.now, device=device, place=place, level=level), history, around)

@@ -1,0 +1,214 @@
+"""Sessions: made after the risk check, sealed, ended at once. Guards from forged, revived and endless sessions.
+
+A session lives only while its sealed row holds, its person's sealed state lists it, and nothing outside the database
+remembers its end. Whoever calls for another person's session has asked `access` first; this room does not judge that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.clock import SECOND
+from weighthouse.core.errors import Invalid, NotFound
+from weighthouse.core.ids import PrincipalId, SessionId, new_id
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.sealing import mark, memory, seal, unseal
+from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded, SessionStarted
+from weighthouse.identity.model import Binding, PrincipalState, Session
+from weighthouse.identity.store import sessions as store
+
+
+def digest_of(secret: str) -> str:
+    """Return what is stored of a cookie, token or transaction: SHA-256 in hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def fresh_secret(prefix: str) -> str:
+    """Return 256 random bits, with a prefix that lets secret scanners find a leaked one."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def open_session(
+    unit: Unit,
+    *,
+    person: str,
+    binding: Binding,
+    key: str,
+    address: str,
+    network: str,
+    user_agent: str,
+    device_mark: str,
+    assurance: Assurance,
+    reasons: tuple[str, ...],
+) -> tuple[Session, str]:
+    """Make a session and its log entry; return it with its secret. The oldest session beyond the limit ends."""
+    settings = unit.system.settings
+    secret = fresh_secret("wht_" if binding == "dpop" else "whs_")
+    session_id = SessionId(new_id("ses"))
+    limit = settings.integer("identity.sessions_per_person")
+    crowded = live_ids(unit, person)
+    for oldest in crowded[: max(0, len(crowded) + 1 - limit)]:
+        end_session(unit, oldest, "too many sessions", by="system")
+    state = change_state(unit, person, lambda s: msgspec.structs.replace(s, sessions=(*s.sessions, session_id)))
+    session = Session(
+        id=session_id,
+        person=PrincipalId(person),
+        binding=binding,
+        key=key,
+        user_agent=user_agent,
+        address=address,
+        network=network,
+        device_mark=device_mark,
+        epoch=state.epoch,
+        secret=digest_of(secret),
+        created=unit.now,
+        ends=unit.now + settings.integer("identity.absolute_s") * SECOND,
+        seen=unit.now,
+        assurance=assurance,
+        reasons=reasons,
+    )
+    body, code = seal(unit, "session", session)
+    store.insert_session(
+        unit.conn, session=session.id, secret=session.secret, person=person, ends=session.ends, body=body, seal=code
+    )
+    audit.append(
+        unit,
+        SessionStarted(
+            session=session.id,
+            principal=person,
+            binding=binding,
+            level=assurance.level,
+            method=assurance.method,
+            reasons=reasons,
+            origin=mark(unit, "address", address),
+            ends=session.ends,
+            address=address,
+            user_agent=user_agent,
+        ),
+    )
+    return session, secret
+
+
+def rewrite(unit: Unit, session: Session) -> None:
+    """Store a changed session under a new seal."""
+    body, code = seal(unit, "session", session)
+    store.update_session(unit.conn, session=session.id, secret=session.secret, body=body, seal=code)
+
+
+def live_ids(unit: Unit, person: str) -> list[str]:
+    """Return the ids of a person's live sessions, oldest first, dropping those that have run out."""
+    listed = state_of(unit, person).sessions
+    found = []
+    for row in store.by_ids(unit.conn, listed):
+        session = unseal(unit, "session", row.body, row.seal, Session)
+        if session and session.ended is None and unit.now < session.ends and not _idle(unit, session):
+            found.append(row.id)
+    gone = set(listed) - set(found)
+    if gone and not unit.read_only:
+        change_state(
+            unit, person, lambda s: msgspec.structs.replace(s, sessions=tuple(x for x in s.sessions if x not in gone))
+        )
+    return found
+
+
+def _idle(unit: Unit, session: Session) -> bool:
+    return unit.now - session.seen >= unit.system.settings.integer("identity.idle_s") * SECOND
+
+
+def expired(unit: Unit, session: Session) -> bool:
+    """Whether the session's longest life or its idle time is over."""
+    return unit.now >= session.ends or _idle(unit, session)
+
+
+def _drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> None:
+    def without(state: PrincipalState) -> PrincipalState:
+        left = tuple(session for session in state.sessions if session not in ids)
+        return msgspec.structs.replace(state, sessions=left, epoch=state.epoch + epoch)
+
+    change_state(unit, person, without, mend=True)
+
+
+def close(unit: Unit, session: Session, reason: str) -> None:
+    """Mark one session as over in its row and outside the database. The clear address goes; the log keeps a mark."""
+    over = msgspec.structs.replace(session, ended=unit.now, ended_reason=reason, address="", user_agent="")
+    rewrite(unit, over)
+    unit.after_commit(lambda: memory(unit.system).condemn(session.id, session.ends))
+
+
+def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str) -> Session:
+    """End one session now. Ending one that is over changes nothing. Raises `identity.session_unknown`."""
+    rows = store.by_ids(unit.conn, [session_id])
+    session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
+    if session is None:
+        raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from the list of sessions.")
+    if session.ended is not None:
+        return session
+    _drop(unit, session.person, frozenset({session.id}))
+    close(unit, session, reason)
+    audit.append(unit, SessionEnded(session=session.id, principal=session.person, reason=reason, by=_name(by)))
+    return session
+
+
+def _name(by: Caller | str) -> str:
+    return by if isinstance(by, str) else by.principal
+
+
+def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -> int:
+    """End every session of a person; return how many lived. The epoch rises, so that none can come back."""
+    count = 0
+    listed: set[str] = set()
+    for row in store.of_person(unit.conn, principal, since=unit.now):
+        session = unseal(unit, "session", row.body, row.seal, Session)
+        if session is None or session.person != principal or session.ended is not None:
+            continue
+        close(unit, session, reason)
+        audit.append(unit, SessionEnded(session=session.id, principal=principal, reason=reason, by=_name(by)))
+        listed.add(session.id)
+        count += 1
+
+    def emptied(state: PrincipalState) -> PrincipalState:
+        return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1)
+
+    change_state(unit, principal, emptied, mend=True)
+    return count
+
+
+def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
+    """Freeze a person: every session ends, none can begin, no vote counts. Freezing twice changes nothing."""
+    if not 3 <= len(reason) <= 500:
+        raise Invalid("identity.bad_reason", "A freeze needs a reason of 3 to 500 characters.", "Say why.")
+    frozen_now = False
+
+    def frozen(state: PrincipalState) -> PrincipalState:
+        nonlocal frozen_now
+        frozen_now = state.frozen_at is None
+        if not frozen_now:
+            return state
+        return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=reason)
+
+    change_state(unit, principal, frozen, mend=True)
+    if frozen_now:
+        end_sessions_of(unit, principal, "frozen", by)
+        audit.append(unit, PersonFrozen(principal=principal, reason=reason, by=_name(by)))
+
+
+def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
+    """Let a frozen person sign in again; raises `identity.not_frozen` if they are not frozen."""
+    if state_of(unit, principal).frozen_at is None:
+        raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
+    change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""))
+    audit.append(unit, PersonThawed(principal=principal, reason=reason, by=_name(by)))
+
+
+def sessions_of(unit: Unit, principal: str) -> list[Session]:
+    """Return a person's live sessions, newest first. Rows without our seal are not shown as sessions."""
+    live = set(live_ids(unit, principal))
+    rows = store.of_person(unit.conn, principal, since=unit.now)
+    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
+    return [session for session in opened if session and session.id in live]

@@ -1,0 +1,67 @@
+"""The state of one principal: who is frozen, which sessions and devices live. Guards ends from being undone.
+
+Every change raises a version that is remembered outside the database. A row that is missing, edited, or older than
+the memory is refused, so that putting back yesterday's row revives no session and thaws nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.ids import PrincipalId
+from weighthouse.core.work import Unit, read
+from weighthouse.identity.api.sealing import memory, refused, seal, unseal
+from weighthouse.identity.model import PrincipalState
+from weighthouse.identity.store import principals as store
+
+
+def state_of(unit: Unit, principal: str) -> PrincipalState:
+    """Return the state of `principal`; raises `identity.record_refused` if its row was edited or put back."""
+    known = memory(unit.system).version(principal)
+    state = _judge(unit, principal, store.read_state(unit.conn, principal))
+    if state.version < known and unit.read_only:
+        # Our snapshot may be older than a change that has just been committed: look again before crying wolf.
+        with read(unit.system) as fresh:
+            state = _judge(fresh, principal, store.read_state(fresh.conn, principal))
+    if state.version < known:
+        raise refused("principal", principal, f"version {state.version} is older than {known}, which was seen before")
+    memory(unit.system).raise_version(principal, state.version)
+    return state
+
+
+def _judge(unit: Unit, principal: str, row: tuple[str, bytes] | None) -> PrincipalState:
+    if row is None:
+        return PrincipalState(principal=PrincipalId(principal))
+    state = unseal(unit, "principal", row[0], row[1], PrincipalState)
+    if state is None or state.principal != principal:
+        raise refused("principal", principal, "the seal does not hold")
+    return state
+
+
+def change_state(
+    unit: Unit, principal: str, change: Callable[[PrincipalState], PrincipalState], *, mend: bool = False
+) -> PrincipalState:
+    """Apply `change` to the locked state and seal it under a higher version.
+
+    With `mend`, a refused row is replaced by an empty state (no session, no device) instead of stopping the change:
+    an edited row must not keep security from freezing its person.
+    """
+    row = store.lock_state(unit.conn, principal)
+    known = memory(unit.system).version(principal)
+    try:
+        state = _judge(unit, principal, row)
+        if state.version < known:
+            raise refused("principal", principal, f"version {state.version} is older than {known}")
+    except Unauthenticated:
+        if not mend:
+            raise
+        state = PrincipalState(principal=PrincipalId(principal))
+    version = max(state.version, known) + 1
+    changed = msgspec.structs.replace(change(state), version=version)
+    body, code = seal(unit, "principal", changed)
+    store.write_state(unit.conn, principal, version, body, code)
+    unit.after_commit(lambda: memory(unit.system).raise_version(principal, version))
+    return changed
