@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from weighthouse.core.clock import DAY, Millis
+from weighthouse.core.clock import DAY, MINUTE, Millis
 
 SeatKind = Literal["director", "expert", "adviser", "observer"]
 MotionClass = Literal["ordinary", "release_clear", "hold", "lift_hold", "charter_change"]
@@ -18,9 +18,13 @@ Outcome = Literal["carried", "lost"]
 
 CLASSES: tuple[MotionClass, ...] = ("ordinary", "release_clear", "hold", "lift_hold", "charter_change")
 CHOICES: tuple[Choice, ...] = ("for", "against", "abstain", "recuse")
-HELD_ACTIONS: tuple[str, ...] = ("weights.export", "weights.deploy")
+HELD_ACTIONS: tuple[str, ...] = ("weights.export",)
+QUORUM_OF: dict[MotionClass, str] = {"release_clear": "release", "lift_hold": "release", "hold": "hold"}
+"""The name under which the charter may tighten the quorum of a class; others go by their own name."""
+
 RATIFY_WITHIN: Millis = 14 * DAY
 SECOND_WITHIN: Millis = 7 * DAY
+SIGN_WITHIN: Millis = 15 * MINUTE
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,24 +36,33 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     independent: bool
 
 
+class Quorum(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lab demands for a class of decisions beyond the rules of this room: it only makes them stricter."""
+
+    present: int = 0
+    approve: int = 0
+    independent: int = 0
+
+
 class Charter(msgspec.Struct, frozen=True, kw_only=True):
     """The rules in force. They come from the policy bundle, whose signature the policy room has verified."""
 
-    version: str
+    version: int
     seats: tuple[Seat, ...]
     chair: str
     min_independent: int = 1
-    attested_ballots: bool = False
+    quorums: dict[str, Quorum] = {}
+    barred: tuple[str, ...] = ()
 
     @property
     def voting(self) -> frozenset[str]:
-        """The people whose ballots count."""
-        return frozenset(seat.person for seat in self.seats if seat.voting)
+        """The people whose ballots count; nobody whom the charter bars, the executive, is among them."""
+        return frozenset(seat.person for seat in self.seats if seat.voting) - frozenset(self.barred)
 
     @property
     def independent(self) -> frozenset[str]:
         """The voting people who are independent."""
-        return frozenset(seat.person for seat in self.seats if seat.voting and seat.independent)
+        return frozenset(seat.person for seat in self.seats if seat.independent) & self.voting
 
     def statement(self) -> dict[str, Any]:
         """Return the charter as the value whose digest motions name, so that a changed charter voids open motions."""
@@ -69,21 +82,22 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     """Digest of the charter under which it is decided."""
 
     def statement(self) -> dict[str, Any]:
-        """Return what the motion's digest is taken over."""
-        return {"v": 1, "type": "governance.motion", **msgspec.to_builtins(self)}
+        """Return what the motion's digest is taken over. One to lift a hold names the act in access's own words."""
+        act = {"act": "lift", "hold": self.subject} if self.cls == "lift_hold" else {}
+        return {"type": "weighthouse/motion/1", **act, **msgspec.to_builtins(self)}
 
 
 class Ballot(msgspec.Struct, frozen=True, kw_only=True):
-    """One member's answer with the signature that makes it theirs. `kind` says which key signed."""
+    """One member's answer with the signature of their enrolled device, which makes it theirs."""
 
     motion: str
     member: str
     choice: Choice
     at: Millis
-    kind: Literal["device", "attested"]
+    """The time inside the signed statement."""
     device: str
     signature: str
-    """Hexadecimal."""
+    """ES256, raw r and s, base64url without padding."""
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +106,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     seats: int
     present: int
     needed: int
+    votes_needed: int
     independent_present: int
     independent_needed: int
     votes_for: int
@@ -112,8 +127,10 @@ class MotionView(msgspec.Struct, frozen=True, kw_only=True):
     voted: tuple[str, ...]
     closed_at: Millis | None
     outcome: Outcome | None
-    statements: dict[str, str]
-    """For each choice open to the caller, the canonical text to sign."""
+    statement: dict[str, Any]
+    """What the caller signs, canonically encoded, once `ballot` and `device` are set; empty for who may not vote."""
+    expires: Millis
+    """Until when a signature over this statement is accepted."""
 
 
 class HoldCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,12 +156,13 @@ class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-def ballot_statement(motion_digest: str, member: str, choice: str) -> dict[str, Any]:
-    """Return the value that a member signs: this answer, of this member, to exactly this motion."""
+def ballot_statement(motion_digest: str, voter: str, ballot: str, device: str, at: Millis) -> dict[str, Any]:
+    """Return the value that a member signs: this answer, of this member, to exactly this motion, at this time."""
     return {
-        "v": 1,
-        "type": "governance.ballot",
-        "motion": motion_digest,
-        "member": member,
-        "choice": choice,
+        "type": "weighthouse/ballot/1",
+        "motion_digest": motion_digest,
+        "ballot": ballot,
+        "voter": voter,
+        "device": device,
+        "at": at,
     }

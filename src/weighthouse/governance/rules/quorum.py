@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weighthouse.governance.model import Ballot, Charter, Choice, MotionClass, Tally
+from weighthouse.governance.model import QUORUM_OF, Ballot, Charter, Choice, MotionClass, Quorum, Tally
 
 LEAST_PRESENT = 2
 """No single person decides, even when everybody else has recused or the charter has one seat."""
@@ -18,7 +18,7 @@ LEAST_PRESENT = 2
 RULES: dict[MotionClass, str] = {
     "ordinary": "more votes for than against, with a quorum",
     "release_clear": "more votes for than against, with a quorum, and no unresolved critical finding",
-    "hold": "two members, or the chair alone",
+    "hold": "more votes for than against, with a quorum: it ratifies a hold",
     "lift_hold": "more than half of the seats that may vote, with a quorum",
     "charter_change": "two thirds of the seats that may vote, with a quorum; then the board",
 }
@@ -32,6 +32,13 @@ def majority(count: int) -> int:
 def two_thirds(count: int) -> int:
     """Return the smallest number that is at least two thirds of `count`."""
     return -(-2 * count // 3)
+
+
+def least_votes(cls: MotionClass, seats: int) -> int:
+    """Return how many votes for a motion of this class needs, whatever the votes against."""
+    if cls == "lift_hold":
+        return majority(seats)
+    return max(two_thirds(seats), 1) if cls == "charter_change" else 1
 
 
 def choices(charter: Charter, ballots: Iterable[Ballot]) -> dict[str, Choice]:
@@ -53,7 +60,8 @@ def tally(charter: Charter, cls: MotionClass, ballots: Iterable[Ballot], *, crit
     """Count `ballots`, which must be verified, under the rule of the class. `criticals` are unresolved findings.
 
     A quorum is a majority of the voting seats that have not recused, all present by a ballot (an abstention is
-    presence), never fewer than two people, with the charter's number of independent members among them.
+    presence), never fewer than two people, with the charter's number of independent members among them. What the
+    charter demands for the class can only make this stricter.
     """
     counted = choices(charter, ballots)
     recused = frozenset(member for member, choice in counted.items() if choice == "recuse")
@@ -62,27 +70,25 @@ def tally(charter: Charter, cls: MotionClass, ballots: Iterable[Ballot], *, crit
     independent = present & charter.independent
     votes_for = sum(counted[member] == "for" for member in present)
     votes_against = sum(counted[member] == "against" for member in present)
-    needed = max(majority(len(seats)), LEAST_PRESENT)
-    quorate = len(present) >= needed and len(independent) >= charter.min_independent
-    passed = {
-        "ordinary": votes_for > votes_against,
-        "release_clear": votes_for > votes_against and criticals == 0,
-        "hold": votes_for >= 2 or counted.get(charter.chair) == "for",
-        "lift_hold": votes_for >= majority(len(seats)),
-        "charter_change": votes_for >= two_thirds(len(seats)) and votes_for > 0,
-    }[cls]
+    rule = charter.quorums.get(QUORUM_OF.get(cls, cls), Quorum())
+    needed = max(majority(len(seats)), LEAST_PRESENT, rule.present)
+    independent_needed = max(charter.min_independent, rule.independent)
+    votes_needed = max(least_votes(cls, len(seats)), rule.approve)
+    quorate = len(present) >= needed and len(independent) >= independent_needed
+    passed = votes_for > votes_against and votes_for >= votes_needed and (cls != "release_clear" or criticals == 0)
     return Tally(
         seats=len(seats),
         present=len(present),
         needed=needed,
+        votes_needed=votes_needed,
         independent_present=len(independent),
-        independent_needed=charter.min_independent,
+        independent_needed=independent_needed,
         votes_for=votes_for,
         votes_against=votes_against,
         abstained=len(present) - votes_for - votes_against,
         recused=tuple(sorted(recused)),
         quorate=quorate,
-        carried=passed and (quorate or cls == "hold"),
+        carried=passed and quorate,
         rule=RULES[cls],
     )
 

@@ -1,0 +1,42 @@
+"""The public face of governance. Guards its callers from knowing where the count comes from: the log, not the rows.
+
+Members `place_release_hold`, `open_motion`, `cast` and `close`; everybody who may see it asks `release_status`.
+"""
+
+from weighthouse.governance.api.charter import charter_of, seats
+from weighthouse.governance.api.deciding import cast, close, motion, motions, open_motion
+from weighthouse.governance.api.holding import place_release_hold, release_status
+from weighthouse.governance.model import (
+    CHOICES,
+    CLASSES,
+    HELD_ACTIONS,
+    Charter,
+    Motion,
+    MotionView,
+    ReleaseStatus,
+    Seat,
+    Tally,
+    ballot_statement,
+)
+
+__all__ = [
+    "CHOICES",
+    "CLASSES",
+    "HELD_ACTIONS",
+    "Charter",
+    "Motion",
+    "MotionView",
+    "ReleaseStatus",
+    "Seat",
+    "Tally",
+    "ballot_statement",
+    "cast",
+    "charter_of",
+    "close",
+    "motion",
+    "motions",
+    "open_motion",
+    "place_release_hold",
+    "release_status",
+    "seats",
+]

@@ -1,0 +1,64 @@
+"""The charter in force, out of the signed policy bundle. Guards seats from being handed out by a row."""
+
+from __future__ import annotations
+
+from weighthouse.core import canonical
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.errors import Denied, Unauthenticated, Unavailable
+from weighthouse.core.work import Unit
+from weighthouse.governance.model import Charter, Quorum, Seat
+from weighthouse.policy import api as policy
+
+FRESH: Millis = 15 * MINUTE
+
+
+def charter_of(unit: Unit) -> Charter:
+    """Return the charter in force. Raises `governance.no_charter`, or what makes the policy bundle unfit."""
+    configured = policy.current(unit).lab.committee
+    if configured is None:
+        raise Unavailable(
+            "governance.no_charter",
+            "The lab has no committee, so nobody can hold or clear a release.",
+            "Add a `committee:` section to the lab configuration and publish it.",
+        )
+    return Charter(
+        version=configured.version,
+        seats=tuple(
+            Seat(person=one.person, kind=one.kind, voting=one.voting, independent=one.independent)
+            for one in configured.seats
+        ),
+        chair=next((one.person for one in configured.seats if one.chair), ""),
+        min_independent=configured.min_independent,
+        quorums={
+            name: Quorum(present=rule.present, approve=rule.approve, independent=rule.independent)
+            for name, rule in configured.quorums.items()
+        },
+        barred=tuple(configured.barred),
+    )
+
+
+def digest_of(charter: Charter) -> str:
+    """Return the digest that names exactly this charter."""
+    return canonical.digest(charter.statement())
+
+
+def seats(unit: Unit) -> tuple[Seat, ...]:
+    """Return the seats of the committee in force. Raises `governance.no_charter`."""
+    return charter_of(unit).seats
+
+
+def check_member(unit: Unit, caller: Caller, charter: Charter) -> None:
+    """Raise unless the caller is a person in a voting seat with a fresh second factor."""
+    if caller.kind != "person" or caller.principal not in charter.voting:
+        raise Denied(
+            "governance.no_voting_seat",
+            "Only a member with a voting seat of the charter in force may do this.",
+            "Ask a member of the committee; seats are part of the lab configuration.",
+        )
+    if caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH:
+        raise Unauthenticated(
+            "governance.step_up_needed",
+            "A member acts with a second factor that is not older than 15 minutes.",
+            "Step up, then do it again.",
+        )

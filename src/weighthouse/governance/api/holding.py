@@ -1,0 +1,118 @@
+"""Release holds. Guards a release by making the safe side easy and the other side hard.
+
+Two members, or the chair alone, hold a release at once. Access keeps the hold and refuses what it covers, whatever
+grants exist. Only a quorate motion lifts it; until ratified it is shown as due, and it never lapses by waiting.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Conflict, Invalid
+from weighthouse.core.ids import check_slug
+from weighthouse.core.work import Unit
+from weighthouse.governance import store
+from weighthouse.governance.api.charter import charter_of, check_member, digest_of
+from weighthouse.governance.events import HoldCalled, HoldPlaced
+from weighthouse.governance.model import HELD_ACTIONS, RATIFY_WITHIN, SECOND_WITHIN, HoldCall, ReleaseStatus
+from weighthouse.governance.rules import quorum
+from weighthouse.policy import api as policy
+
+REASON_LIMIT = 2_000
+
+
+def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> ReleaseStatus:
+    """Call for a hold on a model's release; it binds at once when the chair calls, or with a second member's call.
+
+    Raises Denied, `governance.no_voting_seat`, `governance.step_up_needed`, `governance.no_such_model`,
+    `governance.bad_reason`, `governance.already_held`, `governance.already_called`.
+    """
+    check_slug(model)
+    access.require(unit, caller, "committee.hold", model)
+    charter = charter_of(unit)
+    check_member(unit, caller, charter)
+    _check(unit, model, reason)
+    if _hold_on(unit, model) is not None:
+        raise Conflict(
+            "governance.already_held", "The release of this model is held already.", "Nothing more is needed."
+        )
+    waiting = store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN)
+    member = str(caller.principal)
+    if any(one.member == member for one in waiting):
+        raise Conflict(
+            "governance.already_called",
+            "You have called for this hold already; it needs another member, or the chair.",
+            "Ask a second member to call for it.",
+        )
+    store.add_call(unit.conn, HoldCall(model=model, member=member, reason=reason, at=unit.now))
+    calling = tuple(sorted({one.member for one in waiting} | {member}))
+    if not quorum.may_hold(charter, calling):
+        audit.append(unit, HoldCalled(model=model, member=member, reason=reason))
+        return release_status(unit, model)
+    hold = access.place_hold(unit, caller, model, reason, actions=HELD_ACTIONS, kind="governance")
+    store.add_release_hold(unit.conn, hold.id, model, calling, unit.now + RATIFY_WITHIN)
+    audit.append(
+        unit,
+        HoldPlaced(
+            hold=hold.id,
+            model=model,
+            called_by=calling,
+            reason=reason,
+            ratify_by=unit.now + RATIFY_WITHIN,
+            charter=digest_of(charter),
+        ),
+    )
+    return release_status(unit, model)
+
+
+def release_status(unit: Unit, model: str) -> ReleaseStatus:
+    """Return whether the release of a model is held, and what would change that."""
+    hold = _hold_on(unit, model)
+    if hold is None:
+        waiting = store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN)
+        return ReleaseStatus(
+            model=model,
+            held=False,
+            hold=None,
+            since=None,
+            reason=waiting[0].reason if waiting else "",
+            called_by=tuple(one.member for one in waiting),
+            ratify_by=None,
+            ratified=False,
+            remedy="A second member, or the chair, must join the call for it to bind." if waiting else "",
+        )
+    called_by, ratify_by = store.release_hold(unit.conn, hold.id) or ((hold.placed_by,), hold.at + RATIFY_WITHIN)
+    ratified = any(
+        row.motion.cls == "hold" and row.outcome == "carried"
+        for row in store.list_motions(unit.conn, subject=hold.id)
+    )
+    return ReleaseStatus(
+        model=model,
+        held=True,
+        hold=hold.id,
+        since=hold.at,
+        reason=hold.reason,
+        called_by=called_by,
+        ratify_by=ratify_by,
+        ratified=ratified,
+        remedy="A quorate motion of the class lift_hold about this hold lifts it; no administrator can.",
+    )
+
+
+def _hold_on(unit: Unit, model: str) -> access.Hold | None:
+    return next((one for one in access.holds(unit, model) if one.kind == "governance"), None)
+
+
+def _check(unit: Unit, model: str, reason: str) -> None:
+    resource = policy.current(unit).lab.resources.get(model)
+    if resource is None or resource.kind != "model":
+        raise Invalid(
+            "governance.no_such_model", "The lab has no model with this id.", "Use the id as the catalogue spells it."
+        )
+    if not reason.strip() or len(reason) > REASON_LIMIT:
+        raise Invalid(
+            "governance.bad_reason",
+            f"A hold has a reason of 1 to {REASON_LIMIT} characters.",
+            "Say why the release must wait.",
+        )

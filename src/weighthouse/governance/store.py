@@ -1,0 +1,179 @@
+"""Tables and queries of governance. Convenience, not authority: what decides is read from the log and checked again.
+
+A writer of these rows can hide a motion from a list; they cannot change what was asked, add an answer, drop one, or
+shrink a quorum, for the count compares every row with the signed ballots in the log.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, UniqueConstraint, insert, select
+from sqlalchemy import update as change
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.database import metadata
+from weighthouse.core.errors import Unavailable
+from weighthouse.governance.model import Ballot, HoldCall, Motion
+
+motions = Table(
+    "governance_motion",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("cls", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("motion", Text, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("outcome", Text),
+    Index("ix_governance_motion_subject", "subject"),
+)
+
+ballots = Table(
+    "governance_ballot",
+    metadata,
+    Column("motion", Text, primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("choice", Text, primary_key=True),
+    Column("ballot", Text, nullable=False),
+)
+
+calls = Table(
+    "governance_call",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("hold", Text),
+)
+
+releases = Table(
+    "governance_release",
+    metadata,
+    Column("hold", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("called_by", Text, nullable=False),
+    Column("ratify_by", BigInteger, nullable=False),
+    UniqueConstraint("hold"),
+    Index("ix_governance_release_model", "model"),
+)
+
+
+T = TypeVar("T")
+
+
+class MotionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A motion with what became of it, as the row says."""
+
+    motion: Motion
+    closed_at: Millis | None
+    outcome: str | None
+
+
+def _decode(text: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError:
+        raise Unavailable(
+            "governance.row_unreadable",
+            f"A stored {kind.__name__.lower()} cannot be read: somebody has edited its row.",
+            "Compare with the log, which holds the truth, and find out who wrote to the database.",
+        ) from None
+
+
+def add_motion(conn: Connection, motion: Motion) -> None:
+    """Record an opened motion."""
+    conn.execute(
+        insert(motions).values(
+            id=motion.id,
+            cls=motion.cls,
+            subject=motion.subject,
+            opened_at=motion.opened_at,
+            motion=msgspec.json.encode(motion).decode(),
+            closed_at=None,
+            outcome=None,
+        )
+    )
+
+
+def find_motion(conn: Connection, motion_id: str, *, lock: bool = False) -> MotionRow | None:
+    """Return a motion, its row locked when asked (PostgreSQL), so that two closings are one after the other."""
+    query = select(motions).where(motions.c.id == motion_id)
+    row = conn.execute(query.with_for_update() if lock else query).mappings().first()
+    if row is None:
+        return None
+    motion = _decode(row["motion"], Motion)
+    return MotionRow(motion=motion, closed_at=row["closed_at"], outcome=row["outcome"])
+
+
+def list_motions(conn: Connection, *, subject: str | None = None, limit: int = 100) -> list[MotionRow]:
+    """Return motions, newest first."""
+    query = select(motions).order_by(motions.c.opened_at.desc(), motions.c.id.desc()).limit(limit)
+    if subject is not None:
+        query = query.where(motions.c.subject == subject)
+    return [
+        MotionRow(
+            motion=_decode(row["motion"], Motion),
+            closed_at=row["closed_at"],
+            outcome=row["outcome"],
+        )
+        for row in conn.execute(query).mappings()
+    ]
+
+
+def close_motion(conn: Connection, motion_id: str, at: Millis, outcome: str) -> bool:
+    """Mark a motion closed; return False if it was closed before."""
+    done = conn.execute(
+        change(motions)
+        .where(motions.c.id == motion_id, motions.c.closed_at.is_(None))
+        .values(closed_at=at, outcome=outcome)
+    )
+    return done.rowcount == 1
+
+
+def add_ballot(conn: Connection, ballot: Ballot) -> None:
+    """Record a ballot; the primary key lets a member's same answer exist once."""
+    conn.execute(
+        insert(ballots).values(
+            motion=ballot.motion,
+            member=ballot.member,
+            choice=ballot.choice,
+            ballot=msgspec.json.encode(ballot).decode(),
+        )
+    )
+
+
+def ballots_on(conn: Connection, motion_id: str) -> list[Ballot]:
+    """Return the ballots that the rows hold for a motion."""
+    query = select(ballots.c.ballot).where(ballots.c.motion == motion_id).order_by(ballots.c.member, ballots.c.choice)
+    return [_decode(row[0], Ballot) for row in conn.execute(query)]
+
+
+def add_call(conn: Connection, call: HoldCall) -> None:
+    """Record a member's call to hold a release."""
+    conn.execute(
+        insert(calls).values(model=call.model, member=call.member, at=call.at, reason=call.reason, hold=None)
+    )
+
+
+def waiting_calls(conn: Connection, model: str, since: Millis) -> list[HoldCall]:
+    """Return the calls on a model that have led to no hold yet, not older than `since`."""
+    query = select(calls).where(calls.c.model == model, calls.c.hold.is_(None), calls.c.at >= since)
+    return [
+        HoldCall(model=row["model"], member=row["member"], reason=row["reason"], at=row["at"])
+        for row in conn.execute(query.order_by(calls.c.at)).mappings()
+    ]
+
+
+def add_release_hold(conn: Connection, hold: str, model: str, called_by: tuple[str, ...], ratify_by: Millis) -> None:
+    """Record who called a hold and until when it should be ratified; the calls that led to it are answered."""
+    conn.execute(insert(releases).values(hold=hold, model=model, called_by=" ".join(called_by), ratify_by=ratify_by))
+    conn.execute(change(calls).where(calls.c.model == model, calls.c.hold.is_(None)).values(hold=hold))
+
+
+def release_hold(conn: Connection, hold: str) -> tuple[tuple[str, ...], Millis] | None:
+    """Return (members who called it, ratify by) for a hold, or None."""
+    row = conn.execute(select(releases).where(releases.c.hold == hold)).mappings().first()
+    return (tuple(row["called_by"].split()), int(row["ratify_by"])) if row else None
