@@ -43,7 +43,6 @@ from weighthouse.identity.rules.arrival import (
     START_COOKIE,
     client_address,
     cookie,
-    read_credential,
 )
 
 __all__ = [
@@ -79,7 +78,6 @@ __all__ = [
     "person",
     "person_for",
     "possession",
-    "read_credential",
     "record_sign_in",
     "renew_workload",
     "sessions_of",

@@ -1,7 +1,7 @@
 """What a request really presents, and from where. Guards from spoofed addresses and doubled credentials.
 
 The peer's address counts unless the operator has named the peer as a proxy; then the right-most address that is not a
-proxy counts. Two cookies of one name, or a cookie beside a token, are refused rather than chosen from.
+proxy counts. Two cookies of one name are refused rather than chosen from.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from weighthouse.core.errors import Unauthenticated
-from weighthouse.identity.model import Credential
 
 SESSION_COOKIE = "__Host-sid"
 START_COOKIE = "__Host-sign-in"
 DEVICE_COOKIE = "__Host-browser"
-MAX_SECRET = 256
 
 Headers = Sequence[tuple[str, str]]
 
@@ -77,28 +75,3 @@ def _ambiguous(what: str) -> NoReturn:
         f"{what} Neither is believed.",
         "Clear this site's cookies, or send one credential only.",
     )
-
-
-def read_credential(
-    headers: Headers, *, method: str, url: str, peer: str, trusted_proxies: str = "", run: str = ""
-) -> Credential:
-    """Return the one credential that a request presents; `url` begins with our own origin, never the Host header.
-
-    `run` is what the broker socket vouches for, empty elsewhere. Raises `identity.no_credential` or
-    `identity.credential_ambiguous`.
-    """
-    agent = " ".join(_all(headers, "user-agent"))[:512]
-    address = client_address(peer, headers, networks(trusted_proxies))
-    given, proofs, sid = _all(headers, "authorization"), _all(headers, "dpop"), cookie(headers, SESSION_COOKIE)
-    if len(given) > 1 or len(proofs) > 1 or (given and sid):
-        _ambiguous("The request presents more than one credential.")
-    common = {"method": method, "url": url, "address": address, "user_agent": agent}
-    if given:
-        scheme, _, value = given[0].partition(" ")
-        if scheme.lower() == "dpop" and 0 < len(value) <= MAX_SECRET:
-            return Credential(kind="dpop", value=value, proof=proofs[0] if proofs else "", **common)
-        if scheme.lower() == "bearer" and run and 0 < len(value) <= MAX_SECRET:
-            return Credential(kind="workload", value=value, proof=run, **common)
-    elif 0 < len(sid) <= MAX_SECRET:
-        return Credential(kind="cookie", value=sid, **common)
-    raise Unauthenticated("identity.no_credential", "The request says nothing about who asks.", "Sign in first.")

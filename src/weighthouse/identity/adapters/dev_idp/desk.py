@@ -1,0 +1,152 @@
+"""The desk of the development provider: pending questions, codes, lockout. Guards each from being used twice.
+
+Everything is in memory and small: this is one process on loopback, and what it forgets at exit nobody misses.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from weighthouse.core.clock import MINUTE, Clock, Millis
+from weighthouse.identity.adapters.dev_idp.people import DevPerson, DevSecret, matching_step
+
+TRIES = 5
+LOCKED_FOR: Millis = 15 * MINUTE
+QUESTION_LIFE: Millis = 10 * MINUTE
+CODE_LIFE: Millis = MINUTE
+MOST = 10_000
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One authorization request that waits for its person."""
+
+    redirect_uri: str
+    state: str
+    nonce: str
+    challenge: str
+    second_factor: bool
+    expires: Millis
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A code's worth: who signed in, how, and for which request."""
+
+    question: Question
+    subject: str
+    name: str
+    second_factor: bool
+    at: Millis
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What came of one form: the person if it was right, else why not (for the log; the page says one thing only)."""
+
+    person: DevPerson | None
+    reason: str = ""
+    second_factor: bool = False
+
+
+class Desk:
+    """Holds the short-lived state of the provider."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        people: Callable[[], Mapping[str, DevPerson]],
+        secret: Callable[[str], DevSecret],
+    ) -> None:
+        self._clock, self._people, self._secret = clock, people, secret
+        self._questions: dict[str, Question] = {}
+        self._codes: dict[str, Answer] = {}
+        self._failures: dict[str, tuple[int, Millis]] = {}
+        self._steps: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, question: Question) -> str:
+        """Keep a question; return its handle."""
+        handle = secrets.token_urlsafe(32)
+        with self._lock:
+            now = self._clock.now()
+            self._questions = {key: kept for key, kept in self._questions.items() if kept.expires > now}
+            if len(self._questions) >= MOST:
+                self._questions.clear()
+            self._questions[handle] = question
+        return handle
+
+    def question(self, handle: str) -> Question | None:
+        with self._lock:
+            found = self._questions.get(handle)
+        return found if found and found.expires > self._clock.now() else None
+
+    def try_person(self, subject: str, password: str, code: str, *, second_factor: bool) -> Tried:
+        """Check a form. Unknown, wrong and locked take the same work and look the same from outside."""
+        person = self._people().get(subject)
+        secret = self._secret(subject)
+        right = hmac.compare_digest(_digest(password), _digest(secret.password))
+        step = matching_step(secret.totp, code, self._clock.now())
+        with self._lock:
+            failures, since = self._failures.get(subject, (0, 0))
+            if self._clock.now() - since >= LOCKED_FOR:
+                failures = 0
+            reason = self._judge(person, failures, right, step, code, second_factor)
+            if reason:
+                if len(self._failures) >= MOST:
+                    self._failures.clear()
+                self._failures[subject] = (failures + 1, self._clock.now())
+                return Tried(None, reason)
+            self._failures.pop(subject, None)
+            if step is not None:
+                self._steps[subject] = step
+        return Tried(person, second_factor=step is not None)
+
+    def _judge(
+        self, person: DevPerson | None, failures: int, right: bool, step: int | None, code: str, second_factor: bool
+    ) -> str:
+        if person is None:
+            return "unknown account"
+        if failures >= TRIES:
+            return "locked"
+        if not right:
+            return "wrong password"
+        if code or second_factor:
+            if step is None:
+                return "wrong code"
+            if step <= self._steps.get(person.subject, 0):  # a code that was watched over a shoulder is spent
+                return "code used before"
+        return ""
+
+    def answer(self, handle: str, person: DevPerson, *, second_factor: bool) -> tuple[str, Question] | None:
+        """Turn a question into a code, once."""
+        with self._lock:
+            question = self._questions.pop(handle, None)
+            if question is None:
+                return None
+            now = self._clock.now()
+            self._codes = {key: kept for key, kept in self._codes.items() if kept.at + CODE_LIFE > now}
+            code = secrets.token_urlsafe(32)
+            self._codes[code] = Answer(
+                question=question, subject=person.subject, name=person.name, second_factor=second_factor, at=now
+            )
+        return code, question
+
+    def redeem(self, code: str, verifier: str, redirect_uri: str) -> Answer | None:
+        """Take a code out; None unless verifier and address are those of its request. A wrong try spends the code."""
+        with self._lock:
+            answer = self._codes.pop(code, None)
+        if answer is None or answer.at + CODE_LIFE <= self._clock.now():
+            return None
+        challenge = base64.urlsafe_b64encode(_digest(verifier)).rstrip(b"=")
+        if not 43 <= len(verifier) <= 128 or not hmac.compare_digest(challenge, answer.question.challenge.encode()):
+            return None
+        return answer if redirect_uri == answer.question.redirect_uri else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,274 @@
+"""The development provider's OpenID Connect endpoints, shaped like Entra ID v2.0. Loopback only, never production.
+
+Authorization code with PKCE S256 and nothing else: no implicit flow, no device flow, no refresh tokens. It announces
+its issuer in every answer (RFC 9207). OpenID Connect Core 1.0, RFC 7636.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import secrets
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from joserfc import jws
+from joserfc.jwk import RSAKey
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from weighthouse.core.clock import Clock
+from weighthouse.core.errors import Invalid
+from weighthouse.core.ids import new_id
+from weighthouse.identity.adapters.dev_idp import pages
+from weighthouse.identity.adapters.dev_idp.desk import QUESTION_LIFE, Answer, Desk, Question
+from weighthouse.identity.adapters.dev_idp.people import DevPerson, DevSecret
+from weighthouse.identity.model import SignInResult
+from weighthouse.identity.rules.id_token import half_hash
+
+TENANT = "7d3f1a52-0b6e-4c19-9a57-5e0c2d8b41f6"
+ISSUER_NAME = "dev"
+STEP_UP = "c2"
+_CLI_HOSTS = frozenset({"127.0.0.1", "::1"})
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+
+
+def check_allowed(mode: str, address: str, origin: str) -> None:
+    """Raise `identity.dev_idp_refused` unless the mode is not production and everything is on loopback."""
+    host = urlsplit(origin).hostname or ""
+    if mode == "production" or not _loopback(address) or not _loopback(host):
+        raise Invalid(
+            "identity.dev_idp_refused",
+            "The embedded identity provider derives its passwords, so it runs neither in production nor off loopback.",
+            "Set identity.issuer to your own provider, or listen on 127.0.0.1 in mode demo or development.",
+        )
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class DevIdp:
+    """The provider. `application` is mounted at /dev-idp; `issuer` is what its tokens say."""
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        address: str,
+        origin: str,
+        clock: Clock,
+        people: Callable[[], Mapping[str, DevPerson]],
+        secret: Callable[[str], DevSecret],
+        record: Callable[[SignInResult], object],
+        client_id: str = "weighthouse",
+    ) -> None:
+        check_allowed(mode, address, origin)
+        self._base = f"/dev-idp/{TENANT}"
+        self._origin = origin
+        self.issuer = f"{origin}{self._base}/v2.0"
+        self._clock, self._record, self._client_id = clock, record, client_id
+        self._desk = Desk(clock, people, secret)
+        self._key = RSAKey.import_key(generate_private_key(65537, 2048))
+        self._kid = secrets.token_hex(8)
+        self._old: list[tuple[str, RSAKey]] = []
+        self._access: dict[str, Answer] = {}
+        tenant = f"/{TENANT}"
+        self.application = Starlette(
+            routes=[
+                Route(tenant + "/v2.0/.well-known/openid-configuration", self._discovery),
+                Route(tenant + "/discovery/v2.0/keys", self._keys),
+                Route(tenant + "/oauth2/v2.0/authorize", self._authorize),
+                Route(tenant + "/sign-in", self._sign_in, methods=["POST"]),
+                Route(tenant + "/oauth2/v2.0/token", self._token, methods=["POST"]),
+                Route(tenant + "/userinfo", self._userinfo),
+            ]
+        )
+
+    def rotate_key(self, *, withdraw_old: bool = False) -> None:
+        """Sign with a new key from now on; the old one stays in the key set unless it is withdrawn."""
+        self._old = [] if withdraw_old else [*self._old, (self._kid, self._key)]
+        self._key = RSAKey.import_key(generate_private_key(65537, 2048))
+        self._kid = secrets.token_hex(8)
+
+    async def _discovery(self, _request: Request) -> Response:
+        base = self._origin + self._base
+        return JSONResponse(
+            {
+                "issuer": self.issuer,
+                "authorization_endpoint": base + "/oauth2/v2.0/authorize",
+                "token_endpoint": base + "/oauth2/v2.0/token",
+                "userinfo_endpoint": base + "/userinfo",
+                "jwks_uri": base + "/discovery/v2.0/keys",
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": ["authorization_code"],
+                "subject_types_supported": ["pairwise"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+                "code_challenge_methods_supported": ["S256"],
+                "token_endpoint_auth_methods_supported": ["none"],
+                "authorization_response_iss_parameter_supported": True,
+                "claims_supported": ["sub", "oid", "tid", "name", "acrs", "amr", "auth_time", "nonce"],
+            }
+        )
+
+    async def _keys(self, _request: Request) -> Response:
+        shown = [
+            {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": "RS256"}
+            for kid, key in [*self._old, (self._kid, self._key)]
+        ]
+        return JSONResponse({"keys": shown})
+
+    async def _authorize(self, request: Request) -> Response:
+        query = request.query_params
+        redirect_uri = query.get("redirect_uri", "")
+        if len(query.multi_items()) != len(query) or query.get("client_id") != self._client_id:
+            return self._page(pages.refusal("This request is not by a client that is registered here."), "", 400)
+        if not self._registered(redirect_uri):
+            return self._page(pages.refusal("The address to return to is not registered here."), "", 400)
+        challenge = query.get("code_challenge", "")
+        if query.get("response_type") != "code" or query.get("response_mode", "query") != "query":
+            return self._back(redirect_uri, query.get("state", ""), error="unsupported_response_type")
+        if query.get("code_challenge_method") != "S256" or _CHALLENGE.fullmatch(challenge) is None:
+            return self._back(redirect_uri, query.get("state", ""), error="invalid_request")
+        if "openid" not in query.get("scope", "").split():
+            return self._back(redirect_uri, query.get("state", ""), error="invalid_scope")
+        question = Question(
+            redirect_uri=redirect_uri,
+            state=query.get("state", "")[:512],
+            nonce=query.get("nonce", "")[:512],
+            challenge=challenge,
+            second_factor=STEP_UP in query.get("acr_values", "").split(),
+            expires=self._clock.now() + QUESTION_LIFE,
+        )
+        return self._form(self._desk.ask(question), question)
+
+    def _registered(self, uri: str) -> bool:
+        if uri == self._origin + "/callback":
+            return True
+        try:
+            parts = urlsplit(uri)
+            port = parts.port
+        except ValueError:
+            return False
+        plain = not parts.query and not parts.fragment and parts.username is None and port is not None
+        return (
+            plain and parts.scheme == "http" and parts.path == "/callback" and parts.hostname in ("127.0.0.1", "::1")
+        )
+
+    def _form(self, handle: str, question: Question, problem: str = "") -> Response:
+        text = pages.form(self._base + "/sign-in", handle, second_factor=question.second_factor, problem=problem)
+        return self._page(text, question.redirect_uri, 403 if problem else 200)
+
+    def _page(self, text: str, redirect_uri: str, status: int) -> Response:
+        parts = urlsplit(redirect_uri)
+        origin = f"{parts.scheme}://{parts.netloc}" if redirect_uri else ""
+        return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": pages.policy(origin)})
+
+    def _back(self, redirect_uri: str, state: str, **answer: str) -> Response:
+        query = urlencode({**answer, "state": state, "iss": self.issuer})
+        return RedirectResponse(f"{redirect_uri}?{query}", 303, _HEADERS)
+
+    async def _sign_in(self, request: Request) -> Response:
+        async with request.form(max_files=0, max_fields=10) as form:
+            fields = {name: str(form.get(name, ""))[:255] for name in ("handle", "account", "password", "code")}
+        peer = request.client.host if request.client else ""
+        agent = request.headers.get("user-agent", "")[:512]
+        return await run_in_threadpool(self._judge, fields, peer, agent)
+
+    def _judge(self, fields: dict[str, str], peer: str, agent: str) -> Response:
+        question = self._desk.question(fields["handle"])
+        if question is None:
+            return self._page(pages.refusal("This sign-in has been used or has taken too long."), "", 400)
+        account = fields["account"].strip()
+        tried = self._desk.try_person(
+            account, fields["password"], fields["code"].strip(), second_factor=question.second_factor
+        )
+        self._record(
+            SignInResult(
+                issuer=ISSUER_NAME,
+                subject=account,
+                address=peer,
+                user_agent=agent,
+                outcome="success" if tried.person else ("locked" if tried.reason == "locked" else "failure"),
+                reason=tried.reason or "password",
+                event_id=new_id("evt"),
+            )
+        )
+        if tried.person is None:
+            return self._form(fields["handle"], question, "Account, password or code is not right, or is locked.")
+        answered = self._desk.answer(fields["handle"], tried.person, second_factor=tried.second_factor)
+        if answered is None:
+            return self._page(pages.refusal("This sign-in has been used or has taken too long."), "", 400)
+        return self._back(answered[1].redirect_uri, answered[1].state, code=answered[0])
+
+    async def _token(self, request: Request) -> Response:
+        async with request.form(max_files=0, max_fields=10) as form:
+            fields = {str(name): str(value) for name, value in form.items()}
+        if fields.get("grant_type") != "authorization_code" or fields.get("client_id") != self._client_id:
+            return JSONResponse({"error": "invalid_request"}, 400, _HEADERS)
+        answer = self._desk.redeem(
+            fields.get("code", ""), fields.get("code_verifier", ""), fields.get("redirect_uri", "")
+        )
+        if answer is None:
+            return JSONResponse({"error": "invalid_grant"}, 400, _HEADERS)
+        access_token = secrets.token_urlsafe(32)
+        self._access = {**dict(list(self._access.items())[-99:]), access_token: answer}
+        return JSONResponse(
+            {
+                "token_type": "Bearer",
+                "expires_in": 300,
+                "access_token": access_token,
+                "id_token": self.mint(self._claims(answer, access_token)),
+            },
+            headers=_HEADERS,
+        )
+
+    def _claims(self, answer: Answer, access_token: str) -> dict[str, Any]:
+        now = self._clock.now() // 1000
+        return {
+            "iss": self.issuer,
+            "aud": self._client_id,
+            "azp": self._client_id,
+            "tid": TENANT,
+            "ver": "2.0",
+            "oid": answer.subject,
+            "sub": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._client_id}/{answer.subject}")),
+            "name": answer.name,
+            "preferred_username": f"{answer.subject}@lab.example",
+            "idtyp": "user",
+            "iat": now,
+            "nbf": now,
+            "exp": now + 300,
+            "auth_time": answer.at // 1000,
+            "acrs": ["c1", STEP_UP] if answer.second_factor else ["c1"],
+            "amr": ["pwd", "otp", "mfa"] if answer.second_factor else ["pwd"],
+            "nonce": answer.question.nonce,
+            "at_hash": half_hash(access_token),
+            "uti": secrets.token_urlsafe(16),
+        }
+
+    def mint(self, claims: dict[str, Any], header: Mapping[str, Any] | None = None) -> str:
+        """Return `claims` signed with the current key; tests pass their own claims and header members."""
+        head = {"alg": "RS256", "typ": "JWT", "kid": self._kid, **(header or {})}
+        return jws.serialize_compact(head, json.dumps(claims), self._key, algorithms=["RS256"])
+
+    async def _userinfo(self, request: Request) -> Response:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        answer = self._access.get(token) if scheme.lower() == "bearer" else None
+        if answer is None or answer.at + 300_000 < self._clock.now():
+            return JSONResponse({"error": "invalid_token"}, 401, {**_HEADERS, "WWW-Authenticate": "Bearer"})
+        return JSONResponse({"sub": self._claims(answer, "")["sub"], "name": answer.name}, headers=_HEADERS)

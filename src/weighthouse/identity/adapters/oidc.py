@@ -1,0 +1,176 @@
+"""Any OpenID Connect provider, spoken to over HTTP. Guards sign-in from a provider that lies, stalls or is replaced.
+
+The discovery document must name the configured issuer byte for byte; answers are capped, timed and never redirected;
+keys are looked up by exact id, and unknown ids cause at most one fetch in five minutes, however many arrive.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, NoReturn
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import msgspec
+
+from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Clock, Millis
+from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
+from weighthouse.identity.model import IssuerProfile, PublicKey
+from weighthouse.identity.ports import Redeemed, Wish
+from weighthouse.identity.rules.jwks import MAX_KEY_SET, parse_key_set
+
+TIMEOUT_S = 2.0
+REFRESH: Millis = HOUR
+UNKNOWN_EVERY: Millis = 5 * MINUTE
+RETRY_EVERY: Millis = 5 * SECOND
+KEYS_LIFE: Millis = DAY
+MAX_DOCUMENT = 64 * 1024
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_AGAIN = "Try again in a moment; an operator can check the provider and the identity settings."
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """What discovery told us."""
+
+    authorization: str
+    token: str
+    jwks: str
+    announces_iss: bool
+
+
+def _down(what: str) -> NoReturn:
+    raise Unavailable("identity.provider_unavailable", f"The identity provider {what}, so nobody is let in.", _AGAIN)
+
+
+class OidcProvider:
+    """The provider port over `client`. `wanted` is the profile from the settings; discovery completes it."""
+
+    def __init__(self, client: httpx.Client, wanted: IssuerProfile, *, clock: Clock, client_secret: str = "") -> None:
+        self._client = client
+        self._wanted = wanted
+        self._secret = client_secret
+        self._clock = clock
+        self._endpoints: Endpoints | None = None
+        self._keys: dict[str, PublicKey] = {}
+        self._fetched: Millis | None = None
+        self._tried: Millis | None = None
+        self._unknown: Millis | None = None
+        self._lock = threading.Lock()
+
+    def profile(self) -> IssuerProfile:
+        return msgspec.structs.replace(self._wanted, announces_iss=self._discovered().announces_iss)
+
+    def authorize_url(self, wish: Wish) -> str:
+        query = {
+            "response_type": "code",
+            "response_mode": "query",
+            "client_id": self._wanted.client_id,
+            "redirect_uri": wish.redirect_uri,
+            "scope": "openid profile",
+            "state": wish.state,
+            "nonce": wish.nonce,
+            "code_challenge": wish.challenge,
+            "code_challenge_method": "S256",
+        }
+        if wish.step_up:
+            value = self._wanted.step_up_value
+            claims = {"id_token": {"acrs": {"essential": True, "value": value}, "auth_time": {"essential": True}}}
+            query |= {"max_age": "0", "acr_values": value, "claims": json.dumps(claims, separators=(",", ":"))}
+        return self._discovered().authorization + "?" + urlencode(query)
+
+    def redeem(self, *, code: str, verifier: str, redirect_uri: str) -> Redeemed:
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "code_verifier": verifier,
+            "redirect_uri": redirect_uri,
+            "client_id": self._wanted.client_id,
+        }
+        # A loopback address belongs to a public client, which providers refuse to hear a secret from (RFC 8252 8.5).
+        if self._secret and urlsplit(redirect_uri).hostname not in _LOOPBACK:
+            form["client_secret"] = self._secret
+        status, body = self._send("POST", self._discovered().token, MAX_DOCUMENT, form)
+        if 400 <= status < 500:
+            raise Unauthenticated("identity.code_refused", "The provider did not accept the code.", "Sign in again.")
+        answer = _json(body) if status == 200 else _down(f"answered {status}")
+        id_token, access_token = answer.get("id_token"), answer.get("access_token", "")
+        if not isinstance(id_token, str) or not isinstance(access_token, str):
+            _down("gave no identity token")
+        return Redeemed(id_token, access_token)
+
+    def key(self, kid: str) -> PublicKey:
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._fetched is None or now - self._fetched >= REFRESH:
+                self._refresh(now)
+            elif kid not in self._keys and (self._unknown is None or now - self._unknown >= UNKNOWN_EVERY):
+                self._unknown = now  # a flood of made-up ids must not become a flood of fetches
+                self._refresh(now)
+            if self._fetched is None or now - self._fetched >= KEYS_LIFE:
+                _down("has shown no keys for a day")
+            found = self._keys.get(kid)
+        if found is None:
+            raise Unauthenticated(
+                "identity.token_key", "The token names a key that its issuer does not show.", "Sign in again."
+            )
+        return found
+
+    def _refresh(self, now: Millis) -> None:
+        """Fetch the key set; on failure go on with the keys that are known, for a day at most."""
+        if self._tried is not None and now - self._tried < RETRY_EVERY:
+            return
+        self._tried = now
+        try:
+            status, body = self._send("GET", self._discovered().jwks, MAX_KEY_SET)
+            if status == 200:
+                self._keys, self._fetched = parse_key_set(body), now
+        except WeighthouseError:
+            return
+
+    def _discovered(self) -> Endpoints:
+        if self._endpoints is None:
+            status, body = self._send("GET", self._wanted.issuer + "/.well-known/openid-configuration", MAX_DOCUMENT)
+            if status != 200:
+                _down(f"answered {status} when asked who it is")
+            self._endpoints = self._read_discovery(_json(body))
+        return self._endpoints
+
+    def _read_discovery(self, found: dict[str, Any]) -> Endpoints:
+        if found.get("issuer") != self._wanted.issuer:
+            _down("calls itself by another name than identity.issuer")
+        urls = [str(found.get(name, "")) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+                _down("wants to be spoken to without TLS")
+        if "S256" not in found.get("code_challenge_methods_supported", ["S256"]):
+            _down("does not know PKCE with S256")
+        announces = found.get("authorization_response_iss_parameter_supported") is True
+        return Endpoints(urls[0], urls[1], urls[2], announces)
+
+    def _send(self, method: str, url: str, limit: int, form: dict[str, str] | None = None) -> tuple[int, bytes]:
+        try:
+            with self._client.stream(method, url, data=form, follow_redirects=False, timeout=TIMEOUT_S) as answer:
+                body = b""
+                for part in answer.iter_bytes():
+                    body += part
+                    if len(body) > limit:
+                        _down("sends more than an answer may hold")
+                return answer.status_code, body
+        except httpx.HTTPError as error:
+            raise Unavailable(
+                "identity.provider_unavailable",
+                "The identity provider cannot be reached, so nobody is let in.",
+                _AGAIN,
+            ) from error
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        _down("does not answer in JSON")
+    if not isinstance(value, dict):
+        _down("does not answer in JSON")
+    return value

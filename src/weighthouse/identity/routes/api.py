@@ -1,0 +1,175 @@
+"""identity's JSON endpoints, for the CLI and the SDK. Parse, ask the room, answer; every judgement is in the room.
+
+`/login` and `/token` are open to everybody (nobody is signed in yet); everything else needs a session. What belongs
+to another person is answered as if it did not exist.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header
+from starlette.requests import Request
+
+from weighthouse.core.canonical import digest
+from weighthouse.core.door import door
+from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.work import once
+from weighthouse.identity import api
+from weighthouse.identity.api import Session, SignedIn, SignInStart
+from weighthouse.identity.routes.bodies import End, Enrol, Login, StepUp, Token
+from weighthouse.identity.routes.reception import arrival_of, system_of
+
+router = APIRouter(prefix="/api/v1", tags=["identity"])
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
+
+
+def _start(start: SignInStart) -> dict[str, Any]:
+    return {"status": "step_up", "url": start.url, "transaction": start.transaction, "reasons": list(start.reasons)}
+
+
+def _session(session: Session, *, current: str | None) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "binding": session.binding,
+        "address": session.address,
+        "user_agent": session.user_agent,
+        "created": session.created,
+        "seen": session.seen,
+        "ends": session.ends,
+        "assurance": msgspec.to_builtins(session.assurance),
+        "current": session.id == current,
+    }
+
+
+@router.post("/login")
+def login(request: Request, body: Login) -> dict[str, Any]:
+    """Begin a sign-in for a device key: where to send the person, and the secret of this attempt."""
+    start = api.begin_sign_in(
+        system_of(request), redirect_uri=body.redirect_uri, device_jwk=body.device_jwk.model_dump()
+    )
+    return {"url": start.url, "transaction": start.transaction}
+
+
+@router.post("/token")
+def token(request: Request, body: Token) -> dict[str, Any]:
+    """Finish a sign-in or step-up, with a DPoP proof by the key that began it: a token, or on to a second factor."""
+    system = system_of(request)
+    done = api.finish_sign_in(system, body.transaction, body.params, arrival_of(request, system))
+    if not isinstance(done, SignedIn):
+        return _start(done)
+    return {
+        "status": "signed_in",
+        "token": done.secret,
+        "token_type": "DPoP",
+        "person": done.session.person,
+        "session": _session(done.session, current=done.session.id),
+    }
+
+
+@router.post("/step-up")
+def step_up(request: Request, body: StepUp) -> dict[str, Any]:
+    """Begin raising this session to a fresh second factor."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        system = unit.system
+    return _start(api.begin_step_up(system, caller, redirect_uri=body.redirect_uri))
+
+
+@router.get("/me")
+def me(request: Request) -> dict[str, Any]:
+    """Who the caller is, as this server sees them."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        answer: dict[str, Any] = {
+            "principal": caller.principal,
+            "kind": caller.kind,
+            "session": caller.session,
+            "binding": caller.binding,
+            "device": caller.device,
+            "assurance": msgspec.to_builtins(caller.assurance),
+            "now": unit.now,
+        }
+        if caller.kind == "person":
+            answer["person"] = msgspec.to_builtins(api.person(unit, caller.principal))
+        return answer
+
+
+@router.post("/logout")
+def logout(request: Request) -> dict[str, Any]:
+    """End the session that asks."""
+    with door(request).enter(request) as (unit, caller):
+        if caller.session is None:
+            raise Denied("identity.no_session", "A run has no session to end.", "Stop the run instead.")
+        api.end_session(unit, caller.session, "signed out", caller)
+        return {"ended": caller.session}
+
+
+@router.get("/sessions")
+def sessions(request: Request) -> dict[str, Any]:
+    """The caller's own live sessions."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        items = [_session(one, current=caller.session) for one in api.sessions_of(unit, caller.principal)]
+        return {"items": items, "next": None}
+
+
+@router.post("/sessions/{session}/end")
+def end_session(request: Request, session: str, body: End) -> dict[str, Any]:
+    """End one of the caller's own sessions."""
+    with door(request).enter(request) as (unit, caller):
+        if session not in {one.id for one in api.sessions_of(unit, caller.principal)}:
+            raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from your sessions.")
+        api.end_session(unit, session, body.reason, caller)
+        return {"ended": session}
+
+
+@router.get("/devices")
+def devices(request: Request) -> dict[str, Any]:
+    """The caller's own live devices."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        items = [msgspec.to_builtins(one) for one in api.devices_of(unit, caller.principal)]
+        return {"items": items, "next": None}
+
+
+@router.post("/devices")
+def enrol(request: Request, body: Enrol, key: Key = None) -> dict[str, Any]:
+    """Enrol a key that may sign the caller's votes; needs a second factor from the last ten minutes."""
+    with door(request).enter(request) as (unit, caller):
+        proof = base64.urlsafe_b64decode(body.proof + "==")
+        jwk = body.jwk.model_dump()
+        answer: dict[str, Any] = once(
+            unit,
+            key,
+            digest(["devices", body.model_dump()]),
+            lambda: api.enrol_device(unit, caller, jwk, body.name, proof=proof),
+        )
+        return answer
+
+
+@router.post("/devices/{device}/end")
+def end_device(request: Request, device: str, body: End) -> dict[str, Any]:
+    """End one of the caller's own devices; nothing that it has signed counts any more."""
+    with door(request).enter(request) as (unit, caller):
+        api.end_device(unit, caller, device, body.reason)
+        return {"ended": device}
+
+
+@router.get("/people")
+def people(request: Request) -> dict[str, Any]:
+    """Everybody in the lab."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        if caller.kind != "person":
+            raise Denied("identity.people_only", "The list of people is for people.", "Sign in as yourself.")
+        return {"items": [msgspec.to_builtins(one) for one in api.people(unit)], "next": None}
+
+
+@router.post("/workload/renew")
+def renew(request: Request) -> dict[str, Any]:
+    """Renew the identity of the run that asks, until its end at most."""
+    with door(request).enter(request) as (unit, caller):
+        if caller.kind != "workload":
+            raise Denied(
+                "identity.workloads_only", "Only a run renews a run's identity.", "Step up or sign in again."
+            )
+        return {"expires": api.renew_workload(unit, caller.attributes["run"])}

@@ -1,0 +1,59 @@
+"""The bodies these endpoints accept: closed, typed and small, so that nothing unexpected reaches the room."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Secret = Annotated[str, StringConstraints(min_length=16, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+Address = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+Value = Annotated[str, StringConstraints(max_length=4096)]
+Coordinate = Annotated[str, StringConstraints(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Jwk(Body):
+    """A P-256 public key (RFC 7517)."""
+
+    kty: Annotated[str, StringConstraints(pattern=r"^EC$")]
+    crv: Annotated[str, StringConstraints(pattern=r"^P-256$")]
+    x: Coordinate
+    y: Coordinate
+
+
+class Login(Body):
+    """Begin a sign-in for a device with a key; the answer comes to `redirect_uri` on loopback."""
+
+    redirect_uri: Address
+    device_jwk: Jwk
+
+
+class Token(Body):
+    """Finish a sign-in: its secret, and the parameters that the provider sent to the loopback address."""
+
+    transaction: Secret
+    params: dict[Annotated[str, StringConstraints(max_length=64)], Value] = Field(max_length=16)
+
+
+class StepUp(Body):
+    """Begin a step-up; the answer comes to `redirect_uri` on loopback."""
+
+    redirect_uri: Address
+
+
+class Enrol(Body):
+    """Enrol a key: `proof` is its base64url signature (ES256, r and s) over {"enrol": person, "thumbprint": ...}."""
+
+    jwk: Jwk
+    name: Annotated[str, StringConstraints(min_length=1, max_length=80)]
+    proof: Annotated[str, StringConstraints(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class End(Body):
+    """End something of one's own, and why."""
+
+    reason: Annotated[str, StringConstraints(min_length=3, max_length=200)] = "ended by its owner"

@@ -1,0 +1,89 @@
+"""The browser's way in and out: /login, /callback, /step-up, /logout. Guards from fixation, tossing and open redirects.
+
+Every cookie is `__Host-`, HttpOnly, Secure and Lax; a session cookie is always a new value, made after every check.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from weighthouse.core.door import door
+from weighthouse.core.errors import Invalid, Unauthenticated
+from weighthouse.identity import api
+from weighthouse.identity.api import DEVICE_COOKIE, SESSION_COOKIE, START_COOKIE, SignedIn, SignInStart
+from weighthouse.identity.routes.reception import arrival_of, system_of
+
+router = APIRouter(include_in_schema=False)
+
+START_S = 600
+DEVICE_S = 180 * 86_400
+
+
+def _go(target: str) -> Response:
+    return RedirectResponse(target, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+
+
+def _keep(response: Response, name: str, value: str, seconds: int | None) -> None:
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def _drop(response: Response, name: str) -> None:
+    response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
+
+
+def _to_provider(start: SignInStart) -> Response:
+    response = _go(start.url)
+    _keep(response, START_COOKIE, start.transaction, START_S)
+    return response
+
+
+@router.get("/login")
+def login(request: Request, return_to: str = "/") -> Response:
+    """Begin a sign-in and send the browser to the identity provider."""
+    system = system_of(request)
+    return _to_provider(api.begin_sign_in(system, return_to, redirect_uri=api.callback_of(system)))
+
+
+@router.get("/step-up")
+def step_up(request: Request, return_to: str = "/") -> Response:
+    """Send the signed-in person to the identity provider for a fresh second factor."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        system = unit.system
+    return _to_provider(api.begin_step_up(system, caller, return_to, redirect_uri=api.callback_of(system)))
+
+
+@router.get("/callback")
+def callback(request: Request) -> Response:
+    """Take the provider's answer: a session, or on to the second factor that the risk check demands."""
+    system = system_of(request)
+    params = dict(request.query_params)
+    if len(params) != len(request.query_params.multi_items()):
+        raise Invalid("identity.bad_callback", "The answer names one parameter twice.", "Sign in again.")
+    transaction = api.cookie(request.headers.items(), START_COOKIE)
+    done = api.finish_sign_in(system, transaction, params, arrival_of(request, system))
+    if not isinstance(done, SignedIn):
+        return _to_provider(done)
+    response = _go(done.return_to)
+    _keep(response, SESSION_COOKIE, done.secret, None)
+    _drop(response, START_COOKIE)
+    if done.device_mark:
+        _keep(response, DEVICE_COOKIE, done.device_mark, DEVICE_S)
+    return response
+
+
+@router.post("/logout")
+def logout(request: Request) -> Response:
+    """End this session. Without a live one, only the cookies go."""
+    try:
+        with door(request).enter(request) as (unit, caller):
+            if caller.session is not None:
+                api.end_session(unit, caller.session, "signed out", caller)
+    except Unauthenticated as error:
+        if error.code == "identity.session_used_elsewhere":
+            raise
+    response = _go("/")
+    _drop(response, SESSION_COOKIE)
+    _drop(response, START_COOKIE)
+    return response
