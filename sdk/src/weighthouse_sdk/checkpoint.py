@@ -157,8 +157,8 @@ def load(
     """Load tensors from ciphertext in `folder/shards` into `into` (what it lacks is made) and return it.
 
     `verify` is "signed" (each segment's hash leads to the signed root) or "tags" (the cipher's own tags, which
-    another reader of the same version could forge); the ticket's demand is the least. `between` runs before each segment and
-    may raise to stop, as an ended lease does.
+    another reader of the same version could forge); the ticket's demand is the least. `between` runs before each
+    segment and may raise to stop, as an ended lease does.
     """
     listed = _checked_manifest(ticket)
     signed = "signed" in (verify or "signed", ticket.verify)

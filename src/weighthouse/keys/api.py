@@ -1,0 +1,173 @@
+"""The face of keys: new data keys, opened data keys, and the life of KEKs. Guards the moment of release.
+
+Each release asks `access` again (the second lock), counts against the caller's rate, seals the keys to the caller's
+ephemeral key and appends one entry, all in the caller's transaction: if the log cannot take the entry, no key leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.canonical import sha256_hex
+from weighthouse.core.errors import Denied, TooMany, WeighthouseError
+from weighthouse.core.work import Unit
+from weighthouse.keys import rules, store
+from weighthouse.keys.events import KekDestroyed, KekMinimumRaised, KekRotated, KeyRefused, KeyReleased
+from weighthouse.keys.model import Health, KekInfo, ReleasedKey, Wrapped, setting, settings
+from weighthouse.keys.ports import KeyService
+from weighthouse_sdk.checkpoint_binding import seal_key
+
+__all__ = [
+    "Health", "KekInfo", "KeyService", "ReleasedKey", "Wrapped", "destroy", "health", "keks", "new_data_keys",
+    "rewrap", "rotate", "set_minimum", "settings", "unwrap",
+]  # fmt: skip
+
+Context = Mapping[str, Any]
+
+
+def new_data_keys(
+    unit: Unit, caller: Caller, *, resource: str, contexts: Sequence[Context], recipient: bytes
+) -> list[ReleasedKey]:
+    """Make a fresh data key for each context and return it wrapped, and sealed to `recipient` (raw X25519).
+
+    Asks `weights.save` on `resource` again. Raises Denied, TooMany `keys.rate`, Invalid `keys.bad_*`.
+    """
+    encoded, version = rules.encode_contexts(resource, contexts)
+    rules.check_recipient(recipient)
+    decision = access.require(unit, caller, "weights.save", resource)
+    _count(unit, caller, "new", resource, len(encoded))
+    made = _service(unit).generate(resource, encoded)
+    released = [
+        ReleasedKey(key.wrapped.blob, key.wrapped.kek, key.wrapped.version, seal_key(key.plain, recipient, context))
+        for key, context in zip(made, encoded, strict=True)
+    ]
+    _record(unit, "new", resource, version, released, decision.grant or "", recipient)
+    return released
+
+
+def unwrap(
+    unit: Unit,
+    caller: Caller,
+    *,
+    resource: str,
+    items: Sequence[tuple[Wrapped, Context]],
+    recipient: bytes,
+    action: str = "weights.load",
+    operation: Mapping[str, str] | None = None,
+) -> list[ReleasedKey]:
+    """Unwrap data keys and return each sealed to `recipient`, never plain.
+
+    Asks `action` on `resource` again, with the same `operation` facts that the grant pinned down (an export's version
+    and destination). A key moved from another place, an old version or a destroyed KEK is refused by one line in the
+    log (`keys.KeyRefused`) and Denied `keys.wrong_context`, `keys.version_too_old` or `keys.destroyed`.
+    """
+    encoded, version = rules.encode_contexts(resource, [context for _, context in items])
+    rules.check_recipient(recipient)
+    decision = access.require(unit, caller, action, resource, **(operation or {}))
+    _count(unit, caller, "open", resource, len(encoded))
+    pairs = [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
+    try:
+        plain = _service(unit).unwrap(resource, pairs)
+    except Denied as error:
+        raise _with_line(error, "open", resource, len(encoded)) from None
+    released = [
+        ReleasedKey(wrapped.blob, wrapped.kek, wrapped.version, seal_key(key, recipient, context))
+        for key, (wrapped, _), context in zip(plain, items, encoded, strict=True)
+    ]
+    _record(unit, "open", resource, version, released, decision.grant or "", recipient)
+    return released
+
+
+def _service(unit: Unit) -> KeyService:
+    return unit.part(KeyService)  # type: ignore[type-abstract]
+
+
+def _count(unit: Unit, caller: Caller, purpose: str, resource: str, count: int) -> None:
+    limit = setting(unit.system.settings, "keys.per_minute")
+    assert isinstance(limit, int)
+    if store.count_release(unit.conn, caller.principal, rules.window(unit.now), count) > limit:
+        raise TooMany(
+            "keys.rate",
+            f"More than {limit} data keys in one minute were asked for; none of these was given.",
+            "Wait a minute. A run that needs more than this is asked about by security.",
+            record=[KeyRefused(purpose=purpose, model=resource, count=count, code="keys.rate")],
+        )
+
+
+def _record(
+    unit: Unit, purpose: str, model: str, version: str, released: list[ReleasedKey], grant: str, recipient: bytes
+) -> None:
+    audit.append(
+        unit,
+        KeyReleased(
+            purpose=purpose,
+            model=model,
+            version=version,
+            count=len(released),
+            kek=model,
+            kek_version=max(key.kek_version for key in released),
+            grant=grant,
+            recipient=sha256_hex(recipient),
+        ),
+    )
+
+
+def _with_line(error: WeighthouseError, purpose: str, model: str, count: int) -> WeighthouseError:
+    error.record = (*error.record, KeyRefused(purpose=purpose, model=model, count=count, code=error.code))
+    return error
+
+
+def rewrap(unit: Unit, *, resource: str, items: Sequence[tuple[Wrapped, Context]]) -> list[Wrapped]:
+    """Wrap data keys again under the current version of the KEK. Nothing leaves, so nobody is asked."""
+    encoded, _ = rules.encode_contexts(resource, [context for _, context in items])
+    pairs = [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
+    return _service(unit).rewrap(resource, pairs)
+
+
+def rotate(unit: Unit, caller: Caller, kek: str) -> int:
+    """Give a KEK a new current version. Data keys under older versions go on unwrapping until they are rewrapped."""
+    _system_only(caller, kek)
+    version = _service(unit).rotate(kek)
+    audit.append(unit, KekRotated(kek=kek, version=version))
+    return version
+
+
+def set_minimum(unit: Unit, caller: Caller, kek: str, version: int) -> None:
+    """Refuse data keys wrapped under versions below `version` from now on."""
+    _system_only(caller, kek)
+    _service(unit).set_minimum(kek, version)
+    audit.append(unit, KekMinimumRaised(kek=kek, minimum=version))
+
+
+def destroy(unit: Unit, caller: Caller, kek: str) -> None:
+    """Destroy a KEK, after the entry that says so is durable: everything it wrapped is lost for good."""
+    _system_only(caller, kek)
+    service = _service(unit)
+    audit.append(unit, KekDestroyed(kek=kek))
+    unit.after_commit(lambda: service.destroy(kek))
+
+
+def _system_only(caller: Caller, kek: str) -> None:
+    if caller.kind != "system":
+        line = KeyRefused(purpose="administer", model=kek, count=0, code="keys.system_only")
+        raise Denied(
+            "keys.system_only",
+            "Only the control plane itself changes key encryption keys; no person and no run may.",
+            "Change the rotation settings as code, or destroy single versions, which takes two people.",
+            record=[line],
+        )
+
+
+def keks(unit: Unit, caller: Caller) -> list[KekInfo]:
+    """Names and versions of all KEKs, for whoever may read evidence."""
+    access.require(unit, caller, "evidence.read", "lab")
+    return _service(unit).describe()
+
+
+def health(unit: Unit) -> Health:
+    """Whether keys can be wrapped and unwrapped now."""
+    return _service(unit).health()
