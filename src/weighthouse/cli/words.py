@@ -14,7 +14,7 @@ import unicodedata
 import click
 
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_DURATION = re.compile(r"(?:\d+[smhdw])+")
+_DURATION = re.compile(r"(?:[0-9]+[smhdw])+")
 # Bidirectional controls reorder what is shown (CVE-2021-42574); zero-width characters hide what is there.
 _HIDDEN = frozenset(
     "\u200b\u200c\u200d\u2060\ufeff\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -38,7 +38,7 @@ def milliseconds(text: str) -> int:
     """Return the milliseconds of a duration such as 90m, 2h, 1d or 1h30m; raise ValueError otherwise."""
     if not _DURATION.fullmatch(text):
         raise ValueError(f"'{text}' is not a duration; write 90m, 2h, 1d or 1h30m")
-    total = sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhdw])", text))
+    total = sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)([smhdw])", text))
     if not 0 < total < 3650 * _UNITS["d"]:
         raise ValueError(f"'{text}' is not a length of time that anything here can last")
     return total

@@ -1,0 +1,131 @@
+"""The command starts fast and fails well: lazy imports, the nearest name, documented exit codes, never a traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from weighthouse.cli import exits, main
+from weighthouse.core.errors import Conflict, Denied, Unauthenticated, Unavailable
+
+HEAVY = (
+    "sqlalchemy",
+    "fastapi",
+    "starlette",
+    "granian",
+    "alembic",
+    "grpc",
+    "httpx",
+    "rich",
+    "cryptography",
+    "pydantic",
+)
+
+
+def _imported(*arguments: str) -> set[str]:
+    """Run one command in a fresh interpreter and return the modules it had imported at its end."""
+    program = (
+        "import json, sys\nfrom weighthouse.cli.main import run\n"
+        "status = run(json.loads(sys.argv[1]))\nassert status == 0, status\n"
+        "print('\\n' + json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["request", "--help"], ["completion", "fish"]], ids=" ".join)
+def test_help_imports_nothing_of_the_server(arguments: list[str]) -> None:
+    imported = _imported(*arguments)
+    assert not imported.intersection(HEAVY)
+    rooms = {name.split(".")[1] for name in imported if name.startswith("weighthouse.")}
+    assert rooms <= {"cli", "core"}
+
+
+def test_every_noun_of_the_list_is_there_and_says_what_the_list_says() -> None:
+    """The list repeats each command's help so that --help imports nothing; the two must not drift apart."""
+    for name, noun in main.FLAT.items():
+        assert importlib.util.find_spec(f"weighthouse.cli.{noun.module}"), (
+            f"weighthouse/cli/{noun.module}.py is missing"
+        )
+        command = main.cli.get_command(click.Context(main.cli), name)
+        assert command is not None
+        assert command.name == name
+        assert command.get_short_help_str(200) == noun.help
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["serch"]) == exits.USAGE
+    assert "Did you mean 'search'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Denied("access.no_grant", "No grant.", "Ask for one."), exits.REFUSED),
+        (Unauthenticated("identity.session_ended", "The session has ended.", "Sign in."), exits.SIGN_IN),
+        (Unavailable("core.database_unavailable", "The database is away.", "Wait."), exits.UNREACHABLE),
+        (Conflict("core.idempotency_mismatch", "Used before.", "Use a fresh key."), exits.CONFLICT),
+        (RuntimeError("boom"), exits.REFUSED),
+    ],
+)
+def test_an_error_becomes_lines_and_a_code(
+    error: Exception, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main.cli, "get_command", lambda _ctx, _name: click.Command("search", callback=fail))
+    assert main.run(["search"]) == status
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("No: ")
+    assert "What to do: " in told.err
+    assert "Code: " in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_closed_pipe_is_not_an_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -c 'from weighthouse.cli.main import main; main()' config explain -o json | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["completion", shell]) == 0
+    assert "_WEIGHTHOUSE_COMPLETE" in capsys.readouterr().out
+
+
+def test_completion_completes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_WEIGHTHOUSE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "weighthouse comp")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        main.run([])
+    assert "plain,completion" in capsys.readouterr().out
+
+
+def test_settings_are_explained_with_their_source(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHTHOUSE_SERVER_PORT", "9000")
+    monkeypatch.setenv("WEIGHTHOUSE_DATABASE_URL", "postgresql+psycopg://u:hunter2@h/d")
+    assert main.run(["config", "explain", "-o", "json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)["items"]}
+    assert rows["server.port"]["value"] == "9000"
+    assert rows["server.port"]["source"] == "environment WEIGHTHOUSE_SERVER_PORT"
+    assert "hunter2" not in json.dumps(rows)
