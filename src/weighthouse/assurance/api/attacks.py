@@ -1,0 +1,152 @@
+"""Running the attack catalogue. Guards the score: outcomes are judged from the code that came back and the log.
+
+Each result is put into the log, whose checkpoints are signed, so that a bad night cannot be forgotten. A scenario that
+could not be prepared, or that broke by itself, is NOT RUN and says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from weighthouse.access import api as access
+from weighthouse.assurance.catalogue import SCENARIOS
+from weighthouse.assurance.events import AttackRun
+from weighthouse.assurance.model import CALLS_PER_PAGE, Line, Observed, Outcome, Verdict
+from weighthouse.assurance.ports import Ground, Scenario
+from weighthouse.assurance.rules import judge
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM, Caller
+from weighthouse.core.errors import NotFound, WeighthouseError
+from weighthouse.core.work import System, Unit, begin, read
+
+logger = logging.getLogger("weighthouse.assurance")
+
+
+def catalogue() -> tuple[Scenario, ...]:
+    """Return every scenario, in the order in which they are run."""
+    return SCENARIOS
+
+
+def run(system: System, ids: Sequence[str], ground: Ground, *, caller: Caller = SYSTEM) -> list[Outcome]:
+    """Run scenarios (all, when `ids` is empty) and put each result into the log.
+
+    Raises Denied unless the caller may run attacks, or `assurance.no_such_scenario`.
+    """
+    if caller.kind != "system":
+        with begin(system, caller) as unit:
+            access.require(unit, caller, "redteam.run", "lab")
+    known = {one.id: one for one in SCENARIOS}
+    unknown = [one for one in ids if one not in known]
+    if unknown:
+        raise NotFound(
+            "assurance.no_such_scenario",
+            f"The catalogue has no scenario {unknown[0]}.",
+            f"Choose from {', '.join(known)}.",
+        )
+    return [play(system, known[one], ground, caller=caller) for one in ids or tuple(known)]
+
+
+def play(system: System, scenario: Scenario, ground: Ground, *, caller: Caller = SYSTEM) -> Outcome:
+    """Run one scenario and put its result into the log."""
+    try:
+        with ground.copy() if scenario.on == "copy" else nullcontext(ground) as stage:
+            observed, verdict = _attack(scenario, stage)
+    except WeighthouseError as error:
+        observed, verdict = Observed(), _not_run(f"it could not be prepared: {error.message} ({error.code})")
+    except Exception as error:
+        logger.exception("scenario %s broke", scenario.id)
+        observed, verdict = Observed(), _not_run(f"it broke: {type(error).__name__}: {error}")
+    with begin(system, caller) as unit:
+        outcome = Outcome(
+            id=scenario.id,
+            title=scenario.title,
+            techniques=scenario.techniques,
+            status=verdict.status,
+            room=scenario.expected.room,
+            rule=observed.code or scenario.expected.code,
+            reason=verdict.reason,
+            log_index=verdict.index if scenario.on == "live" else None,
+            expected=scenario.expected.status,
+            at=unit.now,
+        )
+        audit.append(unit, _event(scenario, outcome))
+    return outcome
+
+
+def _attack(scenario: Scenario, stage: Ground) -> tuple[Observed, Verdict]:
+    prepared = scenario.prepare(stage)
+    stage.settle()
+    with read(stage.system) as unit:
+        start = audit.head(unit).size
+    try:
+        observed = scenario.attack(stage, prepared)
+        lines: list[Line] = []
+        if scenario.expected.traces:
+            stage.settle()
+            with read(stage.system) as unit:
+                lines = _lines(unit, start)
+        return observed, judge.judge(scenario.expected, observed, lines)
+    finally:
+        scenario.cleanup(stage, prepared)
+
+
+def _lines(unit: Unit, start: int) -> list[Line]:
+    found: list[Line] = []
+    while True:
+        page = audit.entries(unit, start=start + len(found), limit=CALLS_PER_PAGE)
+        found += [Line(one.index, one.kind, one.data) for one in page]
+        if len(page) < CALLS_PER_PAGE:
+            return found
+
+
+def _not_run(why: str) -> Verdict:
+    return Verdict(status="NOT RUN", reason=f"Not run: {why}", index=None)
+
+
+def _event(scenario: Scenario, outcome: Outcome) -> AttackRun:
+    return AttackRun(
+        scenario=outcome.id,
+        title=outcome.title,
+        techniques=outcome.techniques,
+        status=outcome.status,
+        expected=outcome.expected,
+        room=outcome.room,
+        rule=outcome.rule,
+        reason=outcome.reason,
+        evidence=outcome.log_index,
+        on=scenario.on,
+    )
+
+
+def outcomes(unit: Unit, caller: Caller) -> list[Outcome]:
+    """Return the newest outcome of each scenario of the catalogue that was ever run. Raises Denied."""
+    if not access.explain(unit, caller, "redteam.run", "lab").allowed:
+        access.require(unit, caller, "evidence.read", "lab")
+    return list(_newest(unit).values())
+
+
+def missed(unit: Unit) -> tuple[str, ...]:
+    """Return the scenarios whose newest run did not end as expected."""
+    return tuple(one.id for one in _newest(unit).values() if not one.held)
+
+
+def _newest(unit: Unit) -> dict[str, Outcome]:
+    found = {}
+    for scenario in SCENARIOS:
+        for one in audit.entries(unit, kind=AttackRun.KIND, subject=scenario.id, newest_first=True, limit=1):
+            data = one.data
+            found[scenario.id] = Outcome(
+                id=data["scenario"],
+                title=data["title"],
+                techniques=tuple(data["techniques"]),
+                status=data["status"],
+                room=data["room"],
+                rule=data["rule"],
+                reason=data["reason"],
+                log_index=data["evidence"],
+                expected=data["expected"],
+                at=one.at,
+            )
+    return found

@@ -1,0 +1,129 @@
+"""Computing evidence and showing it. Guards an auditor from typed statements and from stale ones.
+
+A check is computed over the log of a period and the live state; its finding goes into the log with the version of the
+query, the size of the log and digests of what was looked at. What is shown is read back from there.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.assurance.catalogue import SCENARIOS
+from weighthouse.assurance.checks import approvals, log_verified, red_team, session_risk, standing_access
+from weighthouse.assurance.checks.facts import Fact
+from weighthouse.assurance.events import EvidenceComputed
+from weighthouse.assurance.model import CALLS_PER_PAGE, PERIOD, SHEETS, Check, Finding, Sheet
+from weighthouse.assurance.rules import freshness
+from weighthouse.audit import api as audit
+from weighthouse.core import canonical
+from weighthouse.core.caller import SYSTEM, Caller
+from weighthouse.core.clock import Millis
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "E-01": approvals.KINDS,
+    "E-02": standing_access.KINDS,
+    "E-07": (session_risk.KIND,),
+    "E-17": (),
+    "E-19": (red_team.KIND,),
+}
+
+
+def evidence(unit: Unit, caller: Caller) -> list[Check]:
+    """Return every check with its newest finding; stale or never computed is not-tested. Raises Denied."""
+    access.require(unit, caller, "evidence.read", "lab")
+    return [_shown(unit, sheet) for sheet in SHEETS]
+
+
+def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> list[Check]:
+    """Compute every check over the last `period` and put each finding into the log. Raises Denied."""
+    if caller.kind != "system":
+        access.require(unit, caller, "evidence.read", "lab")
+    since = unit.now - period
+    size = audit.head(unit).size
+    made = []
+    for sheet in SHEETS:
+        finding = _compute(unit, sheet, since)
+        audit.append(
+            unit,
+            EvidenceComputed(
+                check=sheet.id,
+                query_version=sheet.version,
+                result=finding.result,
+                detail=finding.detail,
+                period_from=since,
+                period_to=unit.now,
+                log_size=size,
+                population=finding.population,
+                failing=finding.failing,
+                samples=finding.samples,
+            ),
+        )
+        made.append(
+            freshness.shown(
+                sheet, finding, at=unit.now, version=sheet.version, period=(since, unit.now), index=None, now=unit.now
+            )
+        )
+    return made
+
+
+def _compute(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
+    if sheet.id == "E-17":
+        report = audit.verify(unit.system)
+        problems = tuple((one.index, one.what) for one in report.problems)
+        return log_verified.compute(report.ok, report.size, problems, audit.head(unit).root_hex)
+    facts = [fact for kind in KINDS[sheet.id] for fact in _facts(unit, kind, since)]
+    if sheet.id == "E-07":
+        return session_risk.compute(facts)
+    if sheet.id == "E-19":
+        return red_team.compute(facts, [one.id for one in SCENARIOS])
+    lab = policy.current(unit).lab
+    if sheet.id == "E-01":
+        return approvals.compute(facts, approvals.directory(lab))
+    return standing_access.compute(facts, standing_access.facts_of(lab))
+
+
+def _facts(unit: Unit, kind: str, since: Millis) -> list[Fact]:
+    """Return the entries of a kind since a time, oldest first, reading from the newest back."""
+    found: list[Fact] = []
+    start = 0
+    while True:
+        page = audit.entries(unit, start=start, limit=CALLS_PER_PAGE, kind=kind)
+        found += [_fact(one) for one in page if one.at >= since and one.kind == kind]
+        if len(page) < CALLS_PER_PAGE:
+            return found
+        start = page[-1].index + 1
+
+
+def _fact(entry: audit.Entry) -> Fact:
+    return Fact(
+        index=entry.index,
+        at=entry.at,
+        kind=entry.kind,
+        subject=entry.subject,
+        data=entry.data,
+        leaf="sha256:" + canonical.sha256_hex(entry.leaf),
+    )
+
+
+def _shown(unit: Unit, sheet: Sheet) -> Check:
+    newest = audit.entries(unit, kind=EvidenceComputed.KIND, subject=sheet.id, newest_first=True, limit=1)
+    if not newest:
+        return freshness.untested(sheet)
+    data = newest[0].data
+    finding = Finding(
+        result=data["result"],
+        detail=data["detail"],
+        population=data["population"],
+        failing=tuple(data["failing"]),
+        samples=tuple(data["samples"]),
+    )
+    return freshness.shown(
+        sheet,
+        finding,
+        at=newest[0].at,
+        version=data["query_version"],
+        period=(data["period_from"], data["period_to"]),
+        index=newest[0].index,
+        now=unit.now,
+    )

@@ -1,0 +1,97 @@
+"""What an attack stands on: the real system, people who really sign in, runs that really run, and a database to edit.
+
+Guards the score from stage scenery: a ground gives a thief what a thief could have, and nothing that the product would
+not give. What it cannot offer it refuses with `assurance.not_on_this_ground`, and the scenario counts as NOT RUN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Literal, NoReturn, Protocol
+
+import msgspec
+
+from weighthouse.assurance.model import Expected, Observed
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Unavailable
+from weighthouse.core.work import System
+from weighthouse.identity import api as identity
+
+
+class Actor(Protocol):
+    """A person with a session of their own, a fresh second factor and an enrolled device."""
+
+    @property
+    def caller(self) -> Caller: ...
+
+    @property
+    def device(self) -> str:
+        """The id of the enrolled device."""
+
+    def sign(self, statement: Mapping[str, Any]) -> str:
+        """Sign the canonical form of `statement` with the device's key: ES256, raw, base64url without padding."""
+
+    def stolen(self, method: str, url: str) -> identity.Credential:
+        """Return what a thief has who copied the session's secret: the secret, from another machine, with a key of
+        the thief's own. The session is good for this one theft; nothing else uses it."""
+
+
+class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attack inside a sandbox went. `reports` are the JSON lines that the code printed after `ATTACK `."""
+
+    run: str
+    exit_status: int | None
+    reports: tuple[dict[str, Any], ...]
+
+
+class Ground(Protocol):
+    """Where attacks are run."""
+
+    @property
+    def system(self) -> System: ...
+
+    def act_as(self, person: str) -> Actor:
+        """Sign a person of the lab in, with a second factor; the same actor for the same person."""
+
+    def submit_attack_run(self, code: str) -> RunOutcome:
+        """Run Python source in the real sandbox, as a run on `model/wren` with the egress profile `mirror`."""
+
+    def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
+        """Execute one statement as a database administrator would; return the number of rows. Only on a copy."""
+
+    def later(self, by: Millis) -> None:
+        """Let `by` milliseconds pass. Only on a copy."""
+
+    def copy(self) -> AbstractContextManager[Ground]:
+        """Return a ground on a copy of the database and the state beside it; it is thrown away afterwards."""
+
+    def settle(self) -> None:
+        """Let every follower of the log catch up."""
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One theft. `prepare` does what is honest, `attack` is the theft itself, `cleanup` takes back what was prepared.
+
+    The log is read from the end of `prepare` on, so that honest lines never count as detection.
+    """
+
+    id: str
+    title: str
+    techniques: tuple[str, ...]
+    steps: tuple[str, ...]
+    expected: Expected
+    attack: Callable[[Ground, Any], Observed]
+    prepare: Callable[[Ground], Any] = lambda _ground: None
+    cleanup: Callable[[Ground, Any], None] = lambda _ground, _prepared: None
+    on: Literal["live", "copy"] = "live"
+
+
+def not_here(what: str) -> NoReturn:
+    """Refuse what a ground cannot offer; the scenario is then NOT RUN, which earns nothing."""
+    raise Unavailable(
+        "assurance.not_on_this_ground",
+        f"This ground cannot offer {what}.",
+        "Run the scenario on a ground that can; until then it counts as not run.",
+    )

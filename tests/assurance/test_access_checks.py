@@ -1,0 +1,114 @@
+"""E-01 and E-02 as pure functions: two distinct eligible approvers, no standing privilege, no overlong grant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from weighthouse.assurance.checks import approvals, standing_access
+from weighthouse.assurance.checks.approvals import Directory
+from weighthouse.assurance.checks.facts import Fact
+from weighthouse.assurance.checks.standing_access import Standing
+from weighthouse.core.clock import HOUR
+
+KNOWN = Directory(
+    weights=frozenset({"model/tern"}), eligible={"tern-load": frozenset({"ben", "bob", "chi"}), "all": frozenset()}
+)
+
+
+def grant(index: int = 9, **data: Any) -> Fact:
+    full = {
+        "grant": "grt",
+        "request_id": "req",
+        "request_digest": "d",
+        "principal": "ada",
+        "entitlement": "tern-load",
+        "resource": "model/tern",
+        "not_before": 0,
+        "end": HOUR,
+        "approvers": ["ben", "chi"],
+        **data,
+    }
+    return Fact(index=index, at=index, kind="access.GrantStarted", subject="grt", data=full, leaf=f"sha256:{index}")
+
+
+def vote(index: int, voter: str, **data: Any) -> Fact:
+    full = {"request_id": "req", "request_digest": "d", "verdict": "approve", "voter": voter, **data}
+    return Fact(index=index, at=index, kind="access.VoteCast", subject="req", data=full, leaf=f"sha256:{index}")
+
+
+TWO = [vote(1, "ben"), vote(2, "chi")]
+
+
+@pytest.mark.parametrize(
+    ("story", "facts", "result", "failing"),
+    [
+        ("two eligible approvers", [*TWO, grant()], "satisfied", ()),
+        ("one approver", [vote(1, "ben"), grant()], "not-satisfied", (9,)),
+        ("one approver twice", [vote(1, "ben"), vote(2, "ben"), grant()], "not-satisfied", (9,)),
+        ("the requester is the second", [vote(1, "ben"), vote(2, "ada"), grant()], "not-satisfied", (9,)),
+        (
+            "an eligible requester is the second",
+            [vote(1, "ben"), vote(2, "chi"), grant(principal="chi")],
+            "not-satisfied",
+            (9,),
+        ),
+        ("the second is not eligible", [vote(1, "ben"), vote(2, "eve"), grant()], "not-satisfied", (9,)),
+        ("the second said no", [vote(1, "ben"), vote(2, "chi", verdict="deny"), grant()], "not-satisfied", (9,)),
+        (
+            "votes on another text",
+            [vote(1, "ben"), vote(2, "chi", request_digest="x"), grant()],
+            "not-satisfied",
+            (9,),
+        ),
+        (
+            "votes on another request",
+            [vote(1, "ben"), vote(2, "chi", request_id="x"), grant()],
+            "not-satisfied",
+            (9,),
+        ),
+        ("a vote after the grant", [vote(1, "ben"), vote(12, "chi"), grant()], "not-satisfied", (9,)),
+        ("the grant claims approvers, the log has no votes", [grant()], "not-satisfied", (9,)),
+        ("an unknown entitlement", [*TWO, grant(entitlement="other")], "not-satisfied", (9,)),
+        ("one good, one bad", [*TWO, grant(), grant(10, request_id="r2")], "not-satisfied", (10,)),
+        ("only a grant on something else", [*TWO, grant(resource="model/wren")], "not-tested", ()),
+        ("no grant", TWO, "not-tested", ()),
+    ],
+)
+def test_e01_two_distinct_eligible_approvers(
+    story: str, facts: list[Fact], result: str, failing: tuple[int, ...]
+) -> None:
+    found = approvals.compute(facts, KNOWN)
+    assert (found.result, found.failing) == (result, failing), story
+
+
+LAB = Standing(
+    privileged=(), other=("auditing",), class_of={"model/tern": "frontier"}, longest={"frontier": 8 * HOUR}
+)
+
+
+@pytest.mark.parametrize(
+    ("story", "facts", "known", "result"),
+    [
+        ("short grants, nothing standing", [grant(end=8 * HOUR)], LAB, "satisfied"),
+        ("a millisecond too long", [grant(end=8 * HOUR + 1)], LAB, "not-satisfied"),
+        ("no end", [grant(end=None)], LAB, "not-satisfied"),
+        ("of no known class", [grant(resource="model/gone")], LAB, "not-satisfied"),
+        ("standing privilege", [grant()], msgspec.structs.replace(LAB, privileged=("root",)), "not-satisfied"),
+        ("standing privilege and no grant", [], msgspec.structs.replace(LAB, privileged=("root",)), "not-satisfied"),
+        ("no grant in the period", [], LAB, "not-tested"),
+        ("no resources", [], msgspec.structs.replace(LAB, class_of={}), "not-tested"),
+    ],
+)
+def test_e02_no_standing_privilege_and_no_overlong_grant(
+    story: str, facts: list[Fact], known: Standing, result: str
+) -> None:
+    assert standing_access.compute(facts, known).result == result, story
+
+
+def test_e02_says_the_longest_grant_and_what_it_does_not_judge() -> None:
+    found = standing_access.compute([grant(end=90 * 60_000)], LAB)
+    assert "frontier: 1 h 30 min" in found.detail
+    assert "auditing" in found.detail
