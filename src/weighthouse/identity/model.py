@@ -40,6 +40,7 @@ settings: tuple[Setting, ...] = (
     Setting("identity.sessions_per_person", "int", 10, "Live sessions of one person; the oldest ends.", minimum=1),
     Setting("identity.workload_s", "int", 600, "Seconds a workload's token lives without renewal.", minimum=30),
     Setting("identity.places_csv", "text", "", "CSV of address ranges: range,network,country[,lat,lon,radius_km]."),
+    Setting("identity.trusted_proxies", "text", "", "Comma-separated networks whose X-Forwarded-For is believed."),
 )
 
 

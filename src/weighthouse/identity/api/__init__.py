@@ -43,6 +43,7 @@ from weighthouse.identity.rules.arrival import (
     START_COOKIE,
     client_address,
     cookie,
+    read_credential,
 )
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "person",
     "person_for",
     "possession",
+    "read_credential",
     "record_sign_in",
     "renew_workload",
     "sessions_of",

@@ -169,7 +169,5 @@ def renew(request: Request) -> dict[str, Any]:
     """Renew the identity of the run that asks, until its end at most."""
     with door(request).enter(request) as (unit, caller):
         if caller.kind != "workload":
-            raise Denied(
-                "identity.workloads_only", "Only a run renews a run's identity.", "Step up or sign in again."
-            )
+            raise Denied("identity.workloads_only", "Only a run renews a run's identity.", "Sign in again instead.")
         return {"expires": api.renew_workload(unit, caller.attributes["run"])}

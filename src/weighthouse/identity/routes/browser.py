@@ -1,4 +1,4 @@
-"""The browser's way in and out: /login, /callback, /step-up, /logout. Guards from fixation, tossing and open redirects.
+"""The browser's way in and out: /login, /callback, /step-up, /logout. Guards from fixation and open redirects.
 
 Every cookie is `__Host-`, HttpOnly, Secure and Lax; a session cookie is always a new value, made after every check.
 """

@@ -1,20 +1,23 @@
 """What a request really presents, and from where. Guards from spoofed addresses and doubled credentials.
 
 The peer's address counts unless the operator has named the peer as a proxy; then the right-most address that is not a
-proxy counts. Two cookies of one name are refused rather than chosen from.
+proxy counts. Two cookies of one name, or a cookie beside a token, are refused rather than chosen from.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from weighthouse.core.errors import Unauthenticated
+from weighthouse.identity.model import Credential
 
 SESSION_COOKIE = "__Host-sid"
 START_COOKIE = "__Host-sign-in"
 DEVICE_COOKIE = "__Host-browser"
+MAX_SECRET = 256
+MAX_AGENT = 512
 
 Headers = Sequence[tuple[str, str]]
 
@@ -74,4 +77,37 @@ def _ambiguous(what: str) -> NoReturn:
         "identity.credential_ambiguous",
         f"{what} Neither is believed.",
         "Clear this site's cookies, or send one credential only.",
+    )
+
+
+def read_credential(
+    headers: Headers, *, method: str, url: str, peer: str, trusted_proxies: str = "", run: str = ""
+) -> Credential:
+    """Return the one credential that a request presents; `url` begins with our own origin, never the Host header.
+
+    `run` is what the broker's socket vouches for, empty elsewhere. Raises `identity.no_credential` or
+    `identity.credential_ambiguous`.
+    """
+    given, proofs, sid = _all(headers, "authorization"), _all(headers, "dpop"), cookie(headers, SESSION_COOKIE)
+    if len(given) > 1 or len(proofs) > 1 or (given and sid):
+        _ambiguous("The request presents more than one credential.")
+    scheme, _, value = given[0].partition(" ") if given else ("", "", sid)
+    kind: Literal["cookie", "dpop", "workload"] | None = None
+    if run:
+        # What comes through the broker's socket is a run and nothing else: no session works from inside a sandbox.
+        kind = "workload" if scheme.lower() in ("workload", "bearer") else None
+    elif scheme.lower() == "dpop":
+        kind = "dpop"
+    elif not given and sid:
+        kind = "cookie"
+    if kind is None or not 0 < len(value) <= MAX_SECRET:
+        raise Unauthenticated("identity.no_credential", "The request does not say who asks.", "Sign in first.")
+    return Credential(
+        kind=kind,
+        value=value,
+        proof=run if kind == "workload" else (proofs[0] if proofs else ""),
+        method=method,
+        url=url,
+        address=client_address(peer, headers, networks(trusted_proxies)),
+        user_agent=" ".join(_all(headers, "user-agent"))[:MAX_AGENT],
     )

@@ -47,7 +47,7 @@ def check_allowed(mode: str, address: str, origin: str) -> None:
     if mode == "production" or not _loopback(address) or not _loopback(host):
         raise Invalid(
             "identity.dev_idp_refused",
-            "The embedded identity provider derives its passwords, so it runs neither in production nor off loopback.",
+            "The embedded provider derives its passwords, so it runs neither in production nor off loopback.",
             "Set identity.issuer to your own provider, or listen on 127.0.0.1 in mode demo or development.",
         )
 

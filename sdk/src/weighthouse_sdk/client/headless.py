@@ -1,0 +1,79 @@
+"""Fills in the development provider's page, as a person would. For demos and tests; no real provider allows it.
+
+It uses the same forms, codes and redirects as a browser, so what a demo shows is what a person gets.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable
+from html import unescape
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+import httpx
+
+from weighthouse_sdk.errors import SdkError
+
+REDIRECT = "http://127.0.0.1:1/callback"
+STEP_S = 30
+_ACTION = re.compile(r'<form method="post" action="([^"]+)"')
+_HANDLE = re.compile(r'name="handle" value="([^"]+)"')
+_spent: dict[str, int] = {}
+
+
+def totp(secret: str, step: int) -> str:
+    """Return the six digits of RFC 6238 for a 30-second step."""
+    digest = hmac.digest(base64.b32decode(secret), step.to_bytes(8, "big"), hashlib.sha1)
+    offset = digest[-1] & 15
+    return f"{(int.from_bytes(digest[offset : offset + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
+
+
+def next_code(secret: str) -> str:
+    """Return a code that has not been used yet: this step's, or the next one's, which a provider also takes.
+
+    Waits for time to pass when both are spent, as a person would for their authenticator.
+    """
+    while True:
+        here = int(time.time()) // STEP_S
+        step = max(here, _spent.get(secret, 0) + 1)
+        if step <= here + 1:
+            _spent[secret] = step
+            return totp(secret, step)
+        time.sleep(0.25)
+
+
+def walker(
+    http: httpx.Client, account: str, password: str, totp_secret: str, code: str = ""
+) -> Callable[[str], dict[str, str]]:
+    """Return a walk that signs `account` in; the code is given only when the page demands one.
+
+    A given `code` is sent as it is (tests with a clock of their own).
+    """
+
+    def walk(url: str) -> dict[str, str]:
+        page = http.get(url)
+        action, handle = _ACTION.search(page.text), _HANDLE.search(page.text)
+        if page.status_code != 200 or action is None or handle is None:
+            raise _stuck(page)
+        fields = {"handle": unescape(handle[1]), "account": account, "password": password, "code": ""}
+        if re.search(r'name="code"[^>]* required', page.text):
+            fields["code"] = code or next_code(totp_secret)
+        parts = urlsplit(url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        answer = http.post(urljoin(url, unescape(action[1])), data=fields, headers={"Origin": origin})
+        location = answer.headers.get("location", "")
+        if answer.status_code != 303 or not location.startswith(REDIRECT + "?"):
+            raise _stuck(answer)
+        return dict(parse_qsl(urlsplit(location).query))
+
+    return walk
+
+
+def _stuck(answer: httpx.Response) -> SdkError:
+    alarm = re.search(r'role="alert">([^<]+)<', answer.text)
+    said = unescape(alarm[1]) if alarm else f"It answered {answer.status_code}."
+    return SdkError("client.headless_refused", f"The provider's page said no: {said}", "Check the secrets.")

@@ -1,0 +1,214 @@
+"""Requests to the control plane, each with a proof by the device's key. Guards the token from every other machine.
+
+Every refusal becomes one error with the server's own code, message and remedy (RFC 9457). Redirects are not followed
+and plain HTTP is spoken on loopback only, so that a token goes nowhere but to the server it belongs to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from weighthouse_sdk.client.key import DeviceKey, b64url
+from weighthouse_sdk.errors import Refused, SdkError
+
+ProblemError = Refused
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+Walk = Callable[[str], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session: whose, its id, until when (milliseconds of UTC), and how it was proved."""
+
+    person: str
+    session: str
+    ends: int
+    level: int
+
+
+class Client:
+    """A person's client for one server and one key.
+
+    `token` is an access token from an earlier sign-in, if there is one; `transport` replaces the network in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: DeviceKey,
+        *,
+        token: str = "",
+        transport: httpx.BaseTransport | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            raise SdkError(
+                "client.no_tls", "A server off this machine is spoken to over https only.", "Use its https address."
+            )
+        self.url = url.rstrip("/")
+        self.key = key
+        self.token = token
+        self._http = httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url})"
+
+    def close(self) -> None:
+        """Close the connections; the session on the server lives on until it is ended there."""
+        self._http.close()
+
+    def get(self, path: str, **params: str | int) -> Any:
+        """GET `/api/v1` + `path`; return the JSON answer. Raises ProblemError."""
+        return self.request("GET", path, params=params)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, idempotency_key: str = "") -> Any:
+        """POST JSON to `/api/v1` + `path`; return the JSON answer. Raises ProblemError."""
+        return self.request("POST", path, body=body, idempotency_key=idempotency_key)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        idempotency_key: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send one request with a fresh proof. Raises ProblemError for a refusal, SdkError if nobody answers."""
+        url = f"{self.url}/api/v1/{path.lstrip('/')}"
+        sent = {"Accept": "application/json", "DPoP": self.key.proof(method, url, token=self.token)}
+        if self.token:
+            sent["Authorization"] = f"DPoP {self.token}"
+        if idempotency_key:
+            sent["Idempotency-Key"] = idempotency_key
+        content = None
+        if method != "GET":
+            sent["Content-Type"] = "application/json"
+            content = json.dumps(dict(body or {})).encode()
+        try:
+            answer = self._http.request(
+                method, url, content=content, params=dict(params or {}) or None, headers={**sent, **(headers or {})}
+            )
+        except httpx.HTTPError as error:
+            raise SdkError(
+                "client.unreachable", f"{self.url} does not answer ({type(error).__name__}).", "Check that it runs."
+            ) from error
+        return _read(answer)
+
+    def sign_in(self, walk: Walk, redirect_uri: str) -> SignedIn:
+        """Sign in: `walk` takes the provider's address and returns what came back to `redirect_uri`.
+
+        A second walk follows when the server's risk check demands a second factor.
+        """
+        self.token = ""
+        start = self.post("login", {"redirect_uri": redirect_uri, "device_jwk": self.key.jwk})
+        return self._finish(start, walk)
+
+    def step_up(self, walk: Walk, redirect_uri: str) -> SignedIn:
+        """Raise this session by a fresh second factor; the token changes."""
+        return self._finish(self.post("step-up", {"redirect_uri": redirect_uri}), walk)
+
+    def _finish(self, start: dict[str, Any], walk: Walk) -> SignedIn:
+        for _ in range(3):
+            params = walk(str(start["url"]))
+            self.token = ""
+            answer = self.post("token", {"transaction": start["transaction"], "params": params})
+            if answer["status"] == "signed_in":
+                self.token = str(answer["token"])
+                session = answer["session"]
+                return SignedIn(
+                    person=str(answer["person"]),
+                    session=str(session["id"]),
+                    ends=int(session["ends"]),
+                    level=int(session["assurance"]["level"]),
+                )
+            start = answer
+        raise SdkError("client.sign_in_stuck", "The server keeps asking for a second factor.", "Tell an operator.")
+
+    def sign_in_browser(
+        self, open_browser: Callable[[str], object] | None = None, *, step_up: bool = False
+    ) -> SignedIn:
+        """Sign in (or step up) with the system's browser and a listener on loopback."""
+        from weighthouse_sdk.client.loopback import Listener
+
+        with Listener(open_browser) as listener:
+            act = self.step_up if step_up else self.sign_in
+            return act(listener.walk, listener.redirect_uri)
+
+    def sign_in_headless(
+        self, account: str, password: str, totp_secret: str, *, step_up: bool = False, code: str = ""
+    ) -> SignedIn:
+        """Sign in (or step up) by filling in the development provider's page. For demos and tests only."""
+        from weighthouse_sdk.client.headless import REDIRECT, walker
+
+        walk = walker(self._http, account, password, totp_secret, code)
+        return (self.step_up if step_up else self.sign_in)(walk, REDIRECT)
+
+    def sign_out(self) -> None:
+        """End this session on the server."""
+        self.post("logout")
+        self.token = ""
+
+    def enrol(self, name: str) -> dict[str, Any]:
+        """Enrol this key as a device that may sign votes; needs a fresh second factor."""
+        person = str(self.get("me")["principal"])
+        statement = canonical({"enrol": person, "thumbprint": self.key.thumbprint})
+        proof = b64url(self.key.sign(statement))
+        device: dict[str, Any] = self.post("devices", {"jwk": self.key.jwk, "name": name, "proof": proof})
+        return device
+
+    def sign_vote(self, statement: Mapping[str, Any]) -> str:
+        """Return this device's base64url signature over the canonical form of what the card showed."""
+        return b64url(self.key.sign(canonical(statement)))
+
+
+def canonical(value: object) -> bytes:
+    """Return the canonical JSON (RFC 8785) of a value that holds no floats; raises `client.not_canonical`."""
+
+    def check(part: object) -> object:
+        if isinstance(part, Mapping):
+            # RFC 8785 orders member names by UTF-16 code units, which is not Python's own order beyond the BMP.
+            names = sorted(part, key=lambda name: str(name).encode("utf-16-be"))
+            return {str(name): check(part[name]) for name in names}
+        if isinstance(part, list | tuple):
+            return [check(one) for one in part]
+        if part is None or isinstance(part, str | bool | int):
+            return part
+        raise SdkError(
+            "client.not_canonical", "Only text, whole numbers, lists and objects are signed.", "Use those."
+        )
+
+    return json.dumps(check(value), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _read(answer: httpx.Response) -> Any:
+    try:
+        value = answer.json()
+    except ValueError:
+        value = None
+    if answer.is_success and value is not None:
+        return value
+    problem = value if isinstance(value, dict) else {}
+    code = str(problem.get("code", f"http.{answer.status_code}"))
+    message = str(problem.get("detail") or problem.get("title") or "The server gave no reason.")
+    raise ProblemError(code, message, str(problem.get("remedy", "Ask an operator.")), answer.status_code)
+
+
+def segment(text: str) -> str:
+    """Return `text` as one path segment, so that an id never climbs out of its path."""
+    return quote(text, safe="")
