@@ -1,7 +1,7 @@
 """The public face of detection: read the alerts, acknowledge one, put an incident on record.
 
-Guards alerts from those they are about: who may see them is decided by access, like everything else. Alerts are raised
-by the followers in `jobs`, never by a caller.
+Guards alerts from those they are about: who may see them is decided by access, like everything else. Alerts are
+raised by the followers in `jobs`, never by a caller.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def acknowledge(unit: Unit, caller: Caller, alert_id: str, note: str = "") -> Al
 
 
 def record(unit: Unit, incident: Incident, actions: tuple[str, ...], failed: tuple[str, ...]) -> Alert:
-    """Put an incident and its response on record: one alert, one fact of each kind. For this room's followers only."""
+    """Put an incident and its response on record: one alert, one fact of each kind. For followers only."""
     made = Alert(
         id=new_id("alr"),
         rule=incident.rule,

@@ -1,7 +1,7 @@
 """The followers that detect and act. Guards what is live, within one pass over the log.
 
-Each handler runs inside the transaction that moves its cursor: signal, alert, response and cursor are one change, so a
-crash repeats all of it or none. A response that a lower room refuses is itself put on record as failed; the alert
+Each handler runs inside the transaction that moves its cursor: signal, alert, response and cursor are one change, so
+a crash repeats all of it or none. A response that a lower room refuses is itself put on record as failed; the alert
 stands either way.
 """
 

@@ -30,7 +30,7 @@ settings: tuple[Setting, ...] = (
         "detect.spray_accounts",
         "int",
         0,
-        "Distinct failing accounts from one network that make a spray; 0 means 5 in a lab of up to 50 people, else 10.",
+        "Distinct failing accounts from one network that make a spray; 0: 5 in a lab of up to 50 people, else 10.",
     ),
     Setting(
         "detect.spray_window_s",
@@ -51,9 +51,7 @@ settings: tuple[Setting, ...] = (
         4 * 1024**4,
         "Bytes of weights that one person may have made readable in the window; 0 switches this measure off.",
     ),
-    Setting(
-        "detect.bulk_window_s", "int", HOUR // SECOND, "Seconds over which bulk reads are counted.", minimum=60
-    ),
+    Setting("detect.bulk_window_s", "int", HOUR // SECOND, "Seconds over which bulk reads are counted.", minimum=60),
 )
 
 

@@ -1,4 +1,4 @@
-"""Tables and queries of detection. Guards the server from a flood: what is kept for a rule is bounded in time and size.
+"""Tables and queries of detection. Guards the server from a flood: what is kept is bounded in time and in size.
 
 Signals are rows keyed by the index of their log entry, so that an entry handled twice changes nothing. Of one account
 on one network only the newest few attempts are kept: repeating it cannot push other accounts out of the window.
@@ -123,7 +123,9 @@ def keep_read(conn: Connection, one: Read, window: Millis) -> bool:
     """Keep a read and forget what no rule can need; return False when its entry was handled before."""
     if _handled(conn, reads, one.index):
         return False
-    conn.execute(insert(reads).values(entry=one.index, at=one.at, person=one.person, loads=one.loads, bytes=one.bytes))
+    conn.execute(
+        insert(reads).values(entry=one.index, at=one.at, person=one.person, loads=one.loads, bytes=one.bytes)
+    )
     conn.execute(delete(reads).where(reads.c.at < one.at - 2 * window))
     _keep_newest(conn, reads, reads.c.person == one.person, PER_PERSON)
     return True

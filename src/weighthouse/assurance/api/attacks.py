@@ -1,6 +1,6 @@
 """Running the attack catalogue. Guards the score: outcomes are judged from the code that came back and the log.
 
-Each result is put into the log, whose checkpoints are signed, so that a bad night cannot be forgotten. A scenario that
+Each result goes into the log, whose checkpoints are signed, so that a bad night cannot be forgotten. A scenario that
 could not be prepared, or that broke by itself, is NOT RUN and says why.
 """
 

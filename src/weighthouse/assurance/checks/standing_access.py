@@ -1,7 +1,7 @@
 """E-02: no standing access to weights, and no grant longer than its class allows.
 
-Guards against the quiet return of permanent privilege. Standing entitlements that only answer incidents, read evidence
-or vote are listed in the detail, not judged: that is a choice, and it is said.
+Guards against the quiet return of permanent privilege. Standing entitlements that only answer incidents, read
+evidence or vote are listed in the detail, not judged: that is a choice, and it is said.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def facts_of(lab: policy.Lab) -> Standing:
-    """Return what the check needs of the lab: privileged is what lets weights move or changes the rules, or is broad."""
+    """Return what the check needs of the lab: privileged is what moves weights, changes the rules, or is broad."""
     standing = {name: one for name, one in lab.entitlements.items() if one.standing}
     privileged = {name for name, one in standing.items() if one.broad or one.actions & policy.RELEASING}
     return Standing(

@@ -1,0 +1,82 @@
+"""assurance's JSON endpoints. Evidence is computed here on demand, attacks are run; nothing can be typed in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from weighthouse.assurance import api
+from weighthouse.core.canonical import digest
+from weighthouse.core.door import door
+from weighthouse.core.work import once
+
+router = APIRouter(prefix="/api/v1", tags=["assurance"])
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
+
+
+class Attack(BaseModel):
+    """Which scenarios to run; none named means all."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    scenarios: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=100)
+
+
+def _outcome(one: api.Outcome) -> dict[str, Any]:
+    return {**msgspec.to_builtins(one), "held": one.held}
+
+
+@router.get("/evidence")
+def read_evidence(request: Request) -> dict[str, Any]:
+    """Every check with its newest finding. Needs `evidence.read` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        return {"items": msgspec.to_builtins(api.evidence(unit, caller)), "next": None}
+
+
+@router.post("/evidence/compute")
+def compute_evidence(request: Request, key: Key = None) -> dict[str, Any]:
+    """Compute every check now and put the findings into the log. Needs `evidence.read` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        answer: dict[str, Any] = once(
+            unit,
+            key,
+            digest(["evidence"]),
+            lambda: {"items": msgspec.to_builtins(api.compute(unit, caller)), "next": None},
+        )
+        return answer
+
+
+@router.get("/attacks")
+def read_attacks(request: Request) -> dict[str, Any]:
+    """The catalogue, each scenario with its newest outcome. Needs `redteam.run` or `evidence.read` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        newest = {one.id: _outcome(one) for one in api.outcomes(unit, caller)}
+        return {
+            "items": [
+                {
+                    "id": one.id,
+                    "title": one.title,
+                    "techniques": list(one.techniques),
+                    "steps": list(one.steps),
+                    "expected": msgspec.to_builtins(one.expected),
+                    "on": one.on,
+                    "newest": newest.get(one.id),
+                }
+                for one in api.catalogue()
+            ],
+            "next": None,
+        }
+
+
+@router.post("/attacks/run")
+def run_attacks(request: Request, body: Attack) -> dict[str, Any]:
+    """Run scenarios on the ground this server offers. Needs `redteam.run`; 503 where there is no ground."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        system = unit.system
+    ground = system.part(api.Ground)  # type: ignore[type-abstract]
+    outcomes = api.run(system, body.scenarios, ground, caller=caller)
+    return {"items": [_outcome(one) for one in outcomes], "next": None}

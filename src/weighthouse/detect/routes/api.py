@@ -1,0 +1,61 @@
+"""detect's JSON endpoints. Parse, ask the room, answer; every judgement is in the room."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from weighthouse.core.canonical import digest
+from weighthouse.core.door import door
+from weighthouse.core.work import once
+from weighthouse.detect import api
+
+router = APIRouter(prefix="/api/v1", tags=["detect"])
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
+PAGE = 100
+
+
+class Acknowledge(BaseModel):
+    """What the responder has to say about it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    note: str = Field(default="", max_length=api.NOTE_LIMIT)
+
+
+@router.get("/alerts")
+def list_alerts(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=500)] = PAGE,
+    before: Annotated[int | None, Query(ge=0)] = None,
+) -> dict[str, Any]:
+    """Alerts, newest first. Needs `session.end` or `audit.read` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        found = api.alerts(unit, caller, limit=limit, before=before)
+        following = str(found[-1].at) if len(found) == limit else None
+        return {"items": msgspec.to_builtins(found), "next": following}
+
+
+@router.get("/alerts/{alert}")
+def read_alert(request: Request, alert: str) -> dict[str, Any]:
+    """One alert with its evidence and response. Needs `session.end` or `audit.read` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        found: dict[str, Any] = msgspec.to_builtins(api.alert(unit, caller, alert))
+        return found
+
+
+@router.post("/alerts/{alert}/acknowledge")
+def acknowledge(request: Request, alert: str, body: Acknowledge, key: Key = None) -> dict[str, Any]:
+    """Put on record that a responder has seen the alert. Needs `session.end` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        answer: dict[str, Any] = once(
+            unit,
+            key,
+            digest(["alerts", alert, body.model_dump()]),
+            lambda: api.acknowledge(unit, caller, alert, body.note),
+        )
+        return answer

@@ -1,0 +1,1 @@
+"""HTTP face of governance: seats, motions, ballots and release holds."""

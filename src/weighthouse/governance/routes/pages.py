@@ -1,0 +1,96 @@
+"""The committee's page: charter, seats, releases, motions and ballots. Guards the vote from looking like decoration.
+
+What is shown is counted from the log by the room at each view; a ballot is signed in the browser by the member's own
+device over the motion's digest, and there is no way here to answer for somebody else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from weighthouse.core import canonical
+from weighthouse.core.door import door
+from weighthouse.core.work import Unit
+from weighthouse.governance import api
+from weighthouse.governance.api import CHOICES, CLASSES, ReleaseStatus
+from weighthouse.policy import api as policy
+
+router = APIRouter(include_in_schema=False)
+
+_DONE = {
+    "called": "Your call is on record. It binds at once if you chair, or when a second member joins it.",
+    "opened": "The motion is open. Members answer below, each with their own signature.",
+    "ballot": "Your ballot counts. It is signed and in the log.",
+    "closed": "Counted and closed. The outcome is in the log.",
+}
+Text = Annotated[str, Form(min_length=1, max_length=10_000)]
+Short = Annotated[str, Form(min_length=1, max_length=200)]
+
+
+@router.get("/committee")
+def committee(request: Request, done: str = "") -> Response:
+    """Releases, motions, seats, and what the reader may bring before the committee."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        charter = api.charter_of(unit)
+        motions = api.motions(unit, caller)
+        return door(request).render(
+            request,
+            "governance/committee.html",
+            charter=charter,
+            releases=_releases(unit),
+            motions=motions,
+            statements={view.motion.id: canonical.encode(view.statement).decode() for view in motions},
+            choices=CHOICES,
+            classes=CLASSES,
+            sits=caller.principal in charter.voting,
+            done=_DONE.get(done, ""),
+        )
+
+
+def _releases(unit: Unit) -> list[ReleaseStatus]:
+    models = (one for one in policy.current(unit).lab.resources.values() if one.kind == "model")
+    return [api.release_status(unit, model.id) for model in models]
+
+
+@router.post("/committee/holds")
+def call_hold(request: Request, model: Short, reason: Text) -> Response:
+    """Call for a hold on a model's release."""
+    with door(request).enter(request) as (unit, caller):
+        api.place_release_hold(unit, caller, model, reason)
+    return RedirectResponse("/committee?done=called", 303)
+
+
+@router.post("/committee/motions")
+def open_motion(request: Request, cls: Short, subject: Short, text: Text) -> Response:
+    """Put a question to the committee."""
+    with door(request).enter(request) as (unit, caller):
+        api.open_motion(unit, caller, cls, subject, text)
+    return RedirectResponse("/committee?done=opened", 303)
+
+
+@router.post("/committee/motions/{motion}/ballot")
+def ballot(
+    request: Request,
+    motion: str,
+    digest: Short,
+    ballot: Short,
+    at: Annotated[int, Form()],
+    device: Short,
+    signature: Short,
+) -> Response:
+    """Cast the ballot that the browser has signed."""
+    with door(request).enter(request) as (unit, caller):
+        api.cast(unit, caller, motion, ballot, digest=digest, device=device, at=at, signature=signature)
+    return RedirectResponse("/committee?done=ballot", 303)
+
+
+@router.post("/committee/motions/{motion}/close")
+def close(request: Request, motion: str) -> Response:
+    """Count and close; refused below quorum."""
+    with door(request).enter(request) as (unit, caller):
+        api.close(unit, caller, motion)
+    return RedirectResponse("/committee?done=closed", 303)
