@@ -78,9 +78,10 @@ class Sink:
         finally:
             connection.close()
 
-    def wait_for(self, count: int) -> bool:
+    def wait_for(self, count: int, seconds: float = 30) -> bool:
+        """Wait until `count` bytes have arrived in all; return whether they did in time."""
         with self.changed:
-            return self.changed.wait_for(lambda: self.received >= count, timeout=30)
+            return self.changed.wait_for(lambda: self.received >= count, timeout=seconds)
 
     def close(self) -> None:
         # shutdown first: closing alone leaves the accepting thread inside accept()

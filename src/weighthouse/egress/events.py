@@ -43,7 +43,7 @@ class Connected(Event, frozen=True, kw_only=True):
 
 
 class Refused(Event, frozen=True, kw_only=True):
-    """A connection was refused; `code` says by which rule."""
+    """A connection was refused; `code` says by which rule. `inside` is the name found inside a tunnel to `host`."""
 
     KIND: ClassVar[str] = "egress.Refused"
     SUBJECT: ClassVar[str] = "run"
@@ -52,6 +52,7 @@ class Refused(Event, frozen=True, kw_only=True):
     host: str
     port: int
     code: str
+    inside: str = ""
 
 
 class BudgetSpent(Event, frozen=True, kw_only=True):

@@ -17,8 +17,7 @@ KIB = 1024
 MIB = 1024 * KIB
 CONTROL_HOST = "control.weighthouse"
 
-Level = Literal["lab", "model", "run", "destination"]
-LEVELS: tuple[Level, ...] = ("lab", "model", "run", "destination")
+Level = Literal["lab", "model", "profile", "run", "destination"]
 WINDOWS: tuple[Millis, ...] = (HOUR, DAY, 30 * DAY)
 
 
@@ -81,11 +80,27 @@ class WayRow(msgspec.Struct, frozen=True, kw_only=True):
     closed: Millis | None
     spent_at: Millis | None
     refused: int
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """What was lent to one run for one destination, in whole-life sums.
+
+    `last_bytes` were lent in `last_bucket`, the latest five minutes with a lease; only they may be handed back.
+    """
+
+    run: str
+    destination: str
     granted: int
     sent: int
+    last_bucket: int
+    last_bytes: int
+
+    @property
+    def left(self) -> int:
+        return self.granted - self.sent
 
 
-SETTINGS: tuple[Setting, ...] = (
+settings: tuple[Setting, ...] = (
     Setting("egress.poll_ms", "int", 200, "How often the bytes of a run are counted.", minimum=20, maximum=5000),
     Setting("egress.lab_daily_bytes", "int", 10 * 1024 * MIB, "What the whole lab may send out in 24 hours."),
     Setting("egress.model_daily_bytes", "int", 1024 * MIB, "What all runs on one model may send out in 24 hours."),

@@ -122,7 +122,7 @@ class LogLine(msgspec.Struct, frozen=True):
     text: str
 
 
-SETTINGS: tuple[Setting, ...] = (
+settings: tuple[Setting, ...] = (
     Setting("runs.runsc", "path", Path(), "The runsc to use; empty looks in .parts/bin, then on the PATH."),
     Setting(
         "runs.allow_unsandboxed",

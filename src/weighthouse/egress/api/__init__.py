@@ -1,0 +1,33 @@
+"""The public face of egress. Guards its callers from having to know how a way is built, counted or cut.
+
+`runs` opens one way for each run, settles it at every poll and closes it; a proxy's questions are answered by
+`answer`; people read `budgets` and `profiles`.
+"""
+
+from weighthouse.egress.api.ledger import budgets, lease, tidy
+from weighthouse.egress.api.verdicts import answer, verdict
+from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
+from weighthouse.egress.model import CONTROL_HOST, Budget, Verdict, WayRow, Window, settings
+from weighthouse.egress.rules.hosts import read_authority
+
+__all__ = [
+    "CONTROL_HOST",
+    "Budget",
+    "Verdict",
+    "Way",
+    "WayRow",
+    "Window",
+    "answer",
+    "budgets",
+    "close_lost",
+    "close_way",
+    "lease",
+    "open_way",
+    "profiles",
+    "read_authority",
+    "settings",
+    "settle",
+    "tidy",
+    "verdict",
+    "way_of",
+]

@@ -1,0 +1,143 @@
+"""Leases from the byte ledger. Guards the weights' size as a defence: every byte is debited before it may leave.
+
+One lease debits every account that pays for it (lab, model, profile, run, destination) in one transaction, so that
+many runs that each stay just below are summed (research case 54), and no restart, new run or new name begins at zero.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import DAY, HOUR
+from weighthouse.core.errors import NotFound
+from weighthouse.core.work import Unit
+from weighthouse.egress import store
+from weighthouse.egress.events import BudgetSpent
+from weighthouse.egress.model import Budget, Credit, Key, Level, WayRow, Window
+from weighthouse.egress.rules import budgets as rules
+from weighthouse.policy import api as policy
+
+
+def payers(unit: Unit, way: WayRow, destination: str) -> dict[Key, int]:
+    """Return the accounts that pay for bytes to `destination`, with the daily budget of each."""
+    lab = policy.current(unit).lab
+    profile = lab.egress_profiles.get(way.profile)
+    entries = profile.entries if profile else ()
+    # An entry that has left the policy has no budget left: what is open to it is cut at its next lease.
+    entry = sum(entry.budget_bytes for entry in entries if f"{entry.host}:{entry.port}" == destination)
+    total = profile.total_budget_bytes if profile else 0
+    settings = unit.system.settings
+    return {
+        Key("lab", lab.id): settings.integer("egress.lab_daily_bytes"),
+        Key("model", way.model): settings.integer("egress.model_daily_bytes"),
+        Key("profile", way.profile): total,
+        Key("run", way.run): total,
+        Key("destination", destination): entry,
+    }
+
+
+def lease_for(unit: Unit, way: WayRow, destination: str) -> int:
+    """Return the size of one lease for `destination`, from the smallest budget that pays."""
+    return rules.lease_size(list(payers(unit, way, destination).values()))
+
+
+def lease(unit: Unit, run: str, profile: str, host: str, want: int) -> int:
+    """Lend `want` bytes to `run` for the destination `host:port`: all of it, or 0 when any account has too little.
+
+    The first refusal appends `egress.BudgetSpent`, once for each run. While the clock is suspect nothing is lent: a
+    clock set ahead would empty every window (research case 55). Raises `egress.no_way`.
+    """
+    way = store.way(unit.conn, run, lock=True)
+    if way is None or way.profile != profile or way.closed is not None:
+        raise NotFound("egress.no_way", f"{run} has no open way out under {profile}.", "Submit a new run.")
+    paying = payers(unit, way, host)
+    store.lock_accounts(unit.conn, paying)
+    allowed = {
+        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))
+        for key, daily in paying.items()
+    }
+    granted, empty = rules.grant(want, allowed)
+    credit = store.credits_of(unit.conn, run).get(host) or Credit(
+        run=run, destination=host, granted=0, sent=0, last_bucket=0, last_bytes=0
+    )
+    if empty is not None:
+        if store.mark_spent(unit.conn, run, unit.now):
+            audit.append(unit, _spent(way, host, empty, credit.sent))
+        return 0
+    debit(unit, paying, granted)
+    bucket = unit.now // store.BUCKET
+    recent = granted + (credit.last_bytes if credit.last_bucket == bucket else 0)
+    kept = msgspec.structs.replace(
+        credit, granted=credit.granted + granted, last_bucket=bucket, last_bytes=recent
+    )
+    store.keep_credit(unit.conn, kept)
+    return granted
+
+
+def _spent(way: WayRow, destination: str, empty: Key, sent: int) -> BudgetSpent:
+    return BudgetSpent(
+        run=way.run,
+        profile=way.profile,
+        host=destination,
+        level=empty.level,
+        account=empty.name,
+        sent_bytes=sent,
+    )
+
+
+def debit(unit: Unit, paying: dict[Key, int], count: int) -> None:
+    """Debit `count` bytes from every account that pays, now."""
+    for key in paying:
+        store.debit(unit.conn, key, unit.now // store.BUCKET, count)
+
+
+def hand_back(unit: Unit, way: WayRow, credit: Credit) -> None:
+    """Return what is unspent of the last leases to the bucket it came from, so that no window gains."""
+    unspent = min(credit.left, credit.last_bytes)
+    if unspent <= 0:
+        return
+    for key in payers(unit, way, credit.destination):
+        store.debit(unit.conn, key, credit.last_bucket, -unspent)
+    store.keep_credit(unit.conn, msgspec.structs.replace(credit, granted=credit.granted - unspent, last_bytes=0))
+
+
+def budgets(unit: Unit) -> list[Budget]:
+    """Return every account with its windows, and for each model how long its theft would take at the present caps."""
+    lab = policy.current(unit).lab
+    settings = unit.system.settings
+    whole, each = settings.integer("egress.lab_daily_bytes"), settings.integer("egress.model_daily_bytes")
+    found = [_budget(unit, "lab", lab.id, whole)]
+    for resource in lab.resources.values():
+        if resource.kind == "model":
+            found.append(_budget(unit, "model", resource.id, min(each, whole), resource.size_bytes))
+    for profile in lab.egress_profiles.values():
+        found.append(_budget(unit, "profile", profile.id, profile.total_budget_bytes))
+    named: dict[str, int] = {}
+    for profile in lab.egress_profiles.values():
+        for entry in profile.entries:
+            name = f"{entry.host}:{entry.port}"
+            named[name] = max(named.get(name, 0), entry.budget_bytes)
+    return found + [_budget(unit, "destination", name, daily) for name, daily in sorted(named.items())]
+
+
+def _budget(unit: Unit, level: Level, name: str, daily: int, artefact: int = 0) -> Budget:
+    settings = unit.system.settings
+    compression = settings.integer("egress.compression")
+    spent = store.spent(unit.conn, Key(level, name), unit.now)
+    windows = tuple(Window(span, cap, spent[span]) for span, cap in rules.caps(daily).items())
+    return Budget(
+        level=level,
+        name=name,
+        daily=daily,
+        windows=windows,
+        artefact_bytes=artefact,
+        theft_of_whole=rules.time_to_theft(artefact, daily, compression) if artefact else None,
+        theft_of_hundredth=rules.time_to_theft(artefact // 100, daily, compression) if artefact else None,
+        holds=rules.holds(artefact, daily, compression, settings.integer("egress.respond_hours") * HOUR),
+    )
+
+
+def tidy(unit: Unit) -> int:
+    """Drop ledger rows that no window reaches any more; enforcement never needs it."""
+    return store.forget_before(unit.conn, (unit.now - 31 * DAY) // store.BUCKET)

@@ -1,0 +1,247 @@
+"""Opening, settling and closing the one way out of a run. Guards against bytes that nobody debited.
+
+`settle` is called at every poll: it reads the proxy's own counts, debits ahead, and cuts the way when nothing more is
+lent, when the count cannot be read, when the ledger cannot be reached, or when a run keeps knocking at closed doors.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+from pathlib import Path
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import Invalid, WeighthouseError
+from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.egress import store
+from weighthouse.egress.api.ledger import debit, hand_back, lease, payers
+from weighthouse.egress.api.verdicts import token_digest
+from weighthouse.egress.events import WayClosed, WayOpened
+from weighthouse.egress.model import Destination, WayRow
+from weighthouse.egress.ports import Proxy, ProxyHandle, ProxySpec
+from weighthouse.egress.rules import budgets as rules
+from weighthouse.egress.rules.hosts import read_host
+from weighthouse.policy import api as policy
+
+
+class Way:
+    """A way that is open in this process. `socket` is the one thing the run may see of it."""
+
+    def __init__(self, row: WayRow, handle: ProxyHandle, socket_path: Path, digest: str) -> None:
+        self.run = row.run
+        self.profile = row.profile
+        self.socket = socket_path
+        self.proxy_digest = digest
+        self.handle = handle
+        self.counted: dict[str, int] = {}
+        self.cut_for = ""
+
+    @property
+    def sent(self) -> int:
+        """Bytes sent out so far, as last counted."""
+        return sum(self.counted.values())
+
+    def cut(self, why: str) -> None:
+        """Cut the way now; every later call keeps the first reason."""
+        self.cut_for = self.cut_for or why
+        self.handle.cut()
+
+
+def profiles(unit: Unit) -> list[policy.EgressProfile]:
+    """Return the profiles a run may name."""
+    return list(policy.current(unit).lab.egress_profiles.values())
+
+
+def way_of(unit: Unit, run: str) -> WayRow | None:
+    """Return the way of a run as the ledger knows it."""
+    return store.way(unit.conn, run)
+
+
+def open_way(system: System, *, run: str, profile: str, model: str, folder: Path, judge: Path, broker: Path) -> Way:
+    """Start the proxy of `run` in `folder` (private, 0700) and open its way.
+
+    Call it from the thread that lives as long as the run: the proxy dies with that thread. Raises
+    `egress.unknown_profile`, `egress.proxy_failed`.
+    """
+    token = secrets.token_urlsafe(32)
+    with begin(system, SYSTEM) as unit:
+        bundle = policy.current(unit)
+        found = bundle.lab.egress_profiles.get(profile)
+        if found is None:
+            raise Invalid("egress.unknown_profile", f"There is no egress profile '{profile}'.", "Name a listed one.")
+        row = WayRow(
+            run=run, profile=profile, model=model, opened=unit.now, closed=None, spent_at=None, refused=0
+        )
+        sizes = {
+            entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
+            for entry in found.entries
+        }
+        live = [entry for entry in found.entries if entry.expires > unit.now]
+        pinned = {entry: _pin(entry, rules.rate(sizes[entry])) for entry in live}
+        destinations = tuple(place for place in pinned.values() if place is not None)
+        fact = WayOpened(
+            run=run,
+            model=model,
+            profile=profile,
+            policy_digest=bundle.digest,
+            destinations=tuple(f"{place.host}:{place.port}" for place in destinations),
+            unresolved=tuple(f"{entry.host}:{entry.port}" for entry, place in pinned.items() if place is None),
+        )
+        store.add_way(unit.conn, row, token_digest(token))
+        audit.append(unit, fact)
+    outside = folder / "way"
+    outside.mkdir(mode=0o755)
+    inside = folder / "proxy"
+    inside.mkdir(mode=0o700)
+    proxy = system.part(Proxy)  # type: ignore[type-abstract]
+    spec = ProxySpec(
+        run=run, token=token, folder=inside, socket=outside / "socket", judge=judge, broker=broker,
+        destinations=destinations,
+    )  # fmt: skip
+    try:
+        handle = proxy.start(spec)
+    except BaseException:
+        with begin(system, SYSTEM) as unit:
+            _close(unit, run, "the proxy did not start")
+        raise
+    return Way(row, handle, outside / "socket", proxy.digest)
+
+
+def _pin(entry: policy.EgressEntry, rate: int) -> Destination | None:
+    """Resolve an entry once and pin what it leads to; None when it leads nowhere that may be reached.
+
+    A name that resolves to a private, loopback or link-local address is not followed (rebinding, metadata service);
+    only a private link, which names its address in the signed policy, may lead there.
+    """
+    host = read_host(entry.host, entry.port).host
+    if entry.kind == "private-link":
+        addresses = (entry.address,) if entry.address else ()
+    else:
+        addresses = public_addresses(entry.host, entry.port)
+    if not addresses:
+        return None
+    return Destination(
+        host=host,
+        port=entry.port,
+        tls=bool(getattr(entry, "tls", True)),
+        addresses=addresses,
+        address_port=entry.port,
+        rate=rate,
+    )
+
+
+def public_addresses(host: str, port: int) -> tuple[str, ...]:
+    """Return the public addresses that `host` resolves to on this machine, none if any of them is not public."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError:
+        return ()
+    if not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found):
+        return ()
+    return tuple(sorted(found))
+
+
+def settle(system: System, way: Way) -> bool:
+    """Count, debit and lend; return whether the way is still open. Never raises: what cannot be settled is cut."""
+    if way.cut_for:
+        return False
+    try:
+        counted = way.handle.sent()
+        with read(system) as unit:
+            why = _standing(unit, way.run)
+        if not why and counted != way.counted:
+            with begin(system, SYSTEM) as unit:
+                why = _standing(unit, way.run) or _debit(unit, way, counted)
+    except WeighthouseError as error:
+        why = error.code
+    except Exception as error:
+        why = f"egress.ledger_unreachable ({type(error).__name__})"
+    if why:
+        way.cut(why)
+    return not why
+
+
+def _standing(unit: Unit, run: str) -> str:
+    """Return why the way of `run` may not stay open, empty if it may."""
+    row = store.way(unit.conn, run)
+    if row is None or row.closed is not None:
+        return "egress.way_closed"
+    if row.refused >= unit.system.settings.integer("egress.max_refusals"):
+        return "egress.too_many_refusals"
+    return "" if row.spent_at is None else "egress.budget_spent"
+
+
+def _debit(unit: Unit, way: Way, counted: dict[str, int]) -> str:
+    """Bring the ledger up to `counted` and lend ahead; return why the way must be cut, empty if it need not."""
+    row = store.way(unit.conn, way.run, lock=True)
+    assert row is not None, "judged to be open in this unit"
+    credits = store.credits_of(unit.conn, way.run)
+    for destination, sent in counted.items():
+        credit = credits.get(destination)
+        if credit is None:
+            if sent:
+                return "egress.undebited"  # bytes left before any verdict: this must never happen
+            continue
+        store.keep_credit(unit.conn, msgspec.structs.replace(credit, sent=sent))
+        why = _lend(unit, row, destination, credit.granted - sent)
+        if why:
+            return why
+    way.counted = counted
+    return ""
+
+
+def _lend(unit: Unit, row: WayRow, destination: str, left: int) -> str:
+    """Lend ahead when less than one lease is left; say cut when what is left could be gone before the next count."""
+    paying = payers(unit, row, destination)
+    if left < 0:
+        debit(unit, paying, -left)  # the truth goes into the ledger even where a cut came late
+    size = rules.lease_size(list(paying.values()))
+    while left < size:
+        granted = lease(unit, row.run, row.profile, destination, size)
+        if not granted:
+            return "egress.budget_spent"
+        left += granted
+    return ""
+
+
+def close_way(system: System, way: Way, reason: str) -> None:
+    """End the proxy, count what is known, hand back what was lent and not used, and append `egress.WayClosed`."""
+    counted = dict(way.counted)
+    if not way.cut_for:
+        try:
+            counted = way.handle.sent()
+        except WeighthouseError:
+            way.cut_for = "egress.uncounted"
+    whole = not way.cut_for
+    way.handle.cut()
+    with begin(system, SYSTEM) as unit:
+        row = store.way(unit.conn, way.run, lock=True)
+        for credit in store.credits_of(unit.conn, way.run).values():
+            sent = max(credit.sent, counted.get(credit.destination, 0))
+            kept = msgspec.structs.replace(credit, sent=sent)
+            store.keep_credit(unit.conn, kept)
+            # After a cut, bytes may have left since the last count: then nothing is handed back.
+            if whole and row is not None:
+                hand_back(unit, row, kept)
+        _close(unit, way.run, way.cut_for or reason)
+
+
+def _close(unit: Unit, run: str, reason: str) -> None:
+    if store.mark_closed(unit.conn, run, unit.now):
+        credits = store.credits_of(unit.conn, run).values()
+        fact = WayClosed(
+            run=run,
+            reason=reason,
+            sent_bytes=sum(credit.sent for credit in credits),
+            granted_bytes=sum(credit.granted for credit in credits),
+        )
+        audit.append(unit, fact)
+
+
+def close_lost(unit: Unit, run: str) -> None:
+    """Close the way of a run whose server died; what was lent stays debited, since nobody counted to the end."""
+    _close(unit, run, "the server that counted it ended")

@@ -1,0 +1,130 @@
+"""Thefts through the way out, each stopped by the real proxy with exactly one entry in the log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.egress.outside import Sink, ask, connect, dial, greet
+from tests.egress.world import World, day, entry, lab_text
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import DAY, ManualClock
+from weighthouse.core.work import begin
+from weighthouse.egress import api as egress
+
+
+def test_a_listed_host_is_reached_and_the_connection_is_one_entry(world: World, hub: Sink) -> None:
+    way = world.open()
+    with dial(way.socket) as connection:
+        assert ask(connection, f"hub.test:{hub.port}") == 200
+        with greet(connection, "hub.test") as inside:
+            inside.sendall(b"hello")
+            assert hub.wait_for(5)
+    assert world.facts("egress.Refused") == []
+    assert world.facts("egress.Connected") == [{"run": "run_one", "profile": "out", "host": "hub.test", "port": hub.port}]
+
+
+@pytest.mark.parametrize(
+    ("authority", "code"),
+    [
+        ("evil.test:443", "egress.unknown_host"),
+        ("hub.test.evil.test:443", "egress.unknown_host"),
+        ("hub.test:22", "egress.unknown_port"),
+        ("127.0.0.1:443", "egress.ip_literal"),
+        ("2130706433:443", "egress.ip_literal"),
+        ("0x7f000001:443", "egress.ip_literal"),
+        ("0177.0.0.1:443", "egress.ip_literal"),
+        ("127.1:443", "egress.ip_literal"),
+        ("[::1]:443", "egress.ip_literal"),
+        ("[::ffff:127.0.0.1]:443", "egress.ip_literal"),
+        ("169.254.169.254:80", "egress.ip_literal"),
+    ],
+)
+def test_egress_case_48_what_is_not_listed_is_refused_in_every_notation(
+    world: World, hub: Sink, authority: str, code: str
+) -> None:
+    way = world.open()
+    assert connect(way.socket, authority) == 403
+    assert [fact["code"] for fact in world.facts("egress.Refused")] == [code]
+    assert hub.connections == 0 and world.facts("egress.Connected") == []
+
+
+@pytest.mark.parametrize("spelling", ["HUB.test", "hub.test.", "Hub.TEST."])
+def test_egress_case_48_another_spelling_is_the_same_host_and_gains_nothing(
+    world: World, hub: Sink, spelling: str
+) -> None:
+    way = world.open()
+    with dial(way.socket) as connection:
+        if ask(connection, f"{spelling}:{hub.port}") == 200:
+            with pytest.raises(OSError):
+                greet(connection, "evil.test")
+    assert hub.received == 0
+    assert {fact["host"] for fact in world.facts("egress.Connected")} == {"hub.test"}
+
+
+def test_egress_case_47_an_inner_name_that_differs_is_one_entry_and_no_byte(world: World, hub: Sink) -> None:
+    way = world.open()
+    with dial(way.socket) as connection:
+        assert ask(connection, f"hub.test:{hub.port}") == 200
+        with pytest.raises(OSError):
+            greet(connection, "evil.test")
+    refused = world.facts("egress.Refused")
+    assert [(fact["code"], fact["host"], fact["inside"]) for fact in refused] == [
+        ("egress.name_differs", "hub.test", "evil.test")
+    ]
+    assert hub.received == 0 and sum(way.handle.sent().values()) == 0
+
+
+def test_egress_case_49_a_listed_name_that_leads_to_this_machine_is_not_followed(world: World, hub: Sink) -> None:
+    world.publish(lab_text([entry("localhost", hub.port, address=None)]))
+    way = world.open()
+    assert world.facts("egress.WayOpened")[0]["unresolved"] == [f"localhost:{hub.port}"]
+    assert connect(way.socket, f"localhost:{hub.port}") == 503
+    assert hub.connections == 0
+
+
+def test_an_entry_that_expired_while_the_way_was_open_is_refused(
+    world: World, hub: Sink, clock: ManualClock
+) -> None:
+    world.publish(lab_text([entry("hub.test", hub.port, expires=day(2, clock.now()))]))
+    way = world.open()
+    assert connect(way.socket, f"hub.test:{hub.port}") == 200
+    clock.advance(3 * DAY)
+    assert connect(way.socket, f"hub.test:{hub.port}") == 403
+    assert [fact["code"] for fact in world.facts("egress.Refused")] == ["egress.entry_expired"]
+
+
+def test_an_entry_that_left_the_policy_is_refused_at_the_next_connection(world: World, hub: Sink) -> None:
+    way = world.open()
+    world.publish(lab_text([entry("other.test", 443)]))
+    assert connect(way.socket, f"hub.test:{hub.port}") == 403
+    assert [fact["code"] for fact in world.facts("egress.Refused")] == ["egress.unknown_host"]
+
+
+def test_a_profile_of_nothing_leads_nowhere(world: World, hub: Sink) -> None:
+    way = world.open(profile="none")
+    assert connect(way.socket, f"hub.test:{hub.port}") == 403
+    assert hub.connections == 0
+
+
+def test_a_run_that_keeps_knocking_is_cut_and_cannot_fill_the_log(database, clock, tmp_path, short, hub) -> None:  # type: ignore[no-untyped-def]
+    world = World(database, clock, tmp_path, short, **{"egress.max_refusals": 5})
+    try:
+        world.publish(lab_text([entry("hub.test", hub.port)]))
+        way = world.open()
+        for _ in range(9):
+            assert connect(way.socket, "evil.test:443") == 403
+        assert len(world.facts("egress.Refused")) == 5
+        assert not egress.settle(world.system, way)
+        assert way.cut_for == "egress.too_many_refusals" and not way.handle.alive()
+    finally:
+        world.close()
+
+
+def test_a_token_of_no_way_and_a_closed_way_get_no_verdict(world: World, hub: Sink) -> None:
+    way = world.open()
+    egress.close_way(world.system, way, "the run ended")
+    with begin(world.system, SYSTEM) as unit:
+        said = egress.verdict(unit, "run_one", "out", "hub.test", hub.port)
+    assert (said.allowed, said.code) == (False, "egress.way_closed")
+    closed = world.facts("egress.WayClosed")
+    assert [fact["reason"] for fact in closed] == ["the run ended"]
