@@ -1,0 +1,37 @@
+"""The page of attacks and evidence. Guards the score from flattery: it shows what was missed and what was not run."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from weighthouse.assurance import api
+from weighthouse.core.door import door
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/evidence")
+def evidence(request: Request, done: str = "") -> Response:
+    """The newest outcome of each attack, and the newest finding of each check."""
+    with door(request).enter(request) as (unit, caller):
+        outcomes = api.outcomes(unit, caller)
+        ran = {one.id for one in outcomes}
+        return door(request).render(
+            request,
+            "assurance/evidence.html",
+            outcomes=sorted(outcomes, key=lambda one: (one.held, one.id)),
+            not_run=[one for one in api.catalogue() if one.id not in ran],
+            held=sum(one.held for one in outcomes),
+            checks=api.evidence(unit, caller),
+            done=done,
+        )
+
+
+@router.post("/evidence/compute")
+def compute(request: Request) -> Response:
+    """Compute every check again now."""
+    with door(request).enter(request) as (unit, caller):
+        api.compute(unit, caller)
+    return RedirectResponse("/evidence?done=computed", 303)

@@ -1,0 +1,99 @@
+"""Pages of identity: the sign-in page, and one's own sessions and devices.
+
+Guards people from not knowing where they are signed in. What belongs to somebody else is answered as if it did not
+exist; enrolling a key demands its own signature over person and thumbprint, as the API does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Form
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from weighthouse.core.door import door
+from weighthouse.core.errors import Invalid, NotFound
+from weighthouse.identity import api
+
+router = APIRouter(include_in_schema=False)
+
+_DONE = {
+    "ended": "The session has ended. Its next request is refused.",
+    "device-ended": "The device's key counts no more. Votes already counted stay on record.",
+}
+
+
+@router.get("/sign-in")
+def sign_in(request: Request, return_to: str = "/") -> Response:
+    """Say what signing in means here, and offer to begin."""
+    return door(request).render(request, "identity/sign_in.html", return_to=return_to[:1024])
+
+
+@router.get("/sessions")
+def sessions(request: Request, done: str = "") -> Response:
+    """One's own live sessions and devices."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        return door(request).render(
+            request,
+            "identity/sessions.html",
+            sessions=api.sessions_of(unit, caller.principal),
+            devices=api.devices_of(unit, caller.principal),
+            current=caller.session,
+            done=_DONE.get(done, ""),
+        )
+
+
+@router.post("/sessions/{session}/end")
+def end_session(request: Request, session: str) -> Response:
+    """End one of one's own sessions."""
+    with door(request).enter(request) as (unit, caller):
+        if session not in {one.id for one in api.sessions_of(unit, caller.principal)}:
+            raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from your sessions.")
+        api.end_session(unit, session, "ended by its owner", caller)
+    return RedirectResponse("/sessions?done=ended", 303)
+
+
+@router.post("/devices")
+def enrol(
+    request: Request,
+    jwk: Annotated[str, Form(max_length=1024)],
+    name: Annotated[str, Form(max_length=80)],
+    proof: Annotated[str, Form(min_length=86, max_length=86)],
+) -> Response:
+    """Enrol the key that this browser has made; only a script can hold one, so the answer is JSON."""
+    with door(request).enter(request) as (unit, caller):
+        device = api.enrol_device(unit, caller, _jwk(jwk), name, proof=_bytes(proof))
+    return JSONResponse({"device": device.id})
+
+
+@router.post("/devices/{device}/end")
+def end_device(request: Request, device: str) -> Response:
+    """End one of one's own devices."""
+    with door(request).enter(request) as (unit, caller):
+        api.end_device(unit, caller, device, "ended by its owner")
+    return RedirectResponse("/sessions?done=device-ended", 303)
+
+
+def _jwk(text: str) -> dict[str, str]:
+    try:
+        found: Any = msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.DecodeError:
+        raise _bad_key("The key is not a JSON Web Key.") from None
+    if set(found) != {"kty", "crv", "x", "y"}:
+        raise _bad_key("The key has other members than kty, crv, x and y.")
+    return dict(found)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "==", altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise _bad_key("The proof is not base64url.") from None
+
+
+def _bad_key(what: str) -> Invalid:
+    return Invalid("identity.bad_key", what, "Reload the page, so that the browser makes a fresh key.")

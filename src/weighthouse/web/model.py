@@ -1,0 +1,65 @@
+"""The nouns of the console: its settings and its navigation. Pure; promises that a page names only places that exist."""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.core.settings import Setting
+
+settings: tuple[Setting, ...] = (
+    Setting(
+        "web.body_limit",
+        "int",
+        65_536,
+        "Largest request body in bytes; some paths that carry manifests have a larger limit of their own.",
+        minimum=1_024,
+        maximum=16_777_216,
+    ),
+    Setting(
+        "web.form_targets",
+        "text",
+        "",
+        "Space-separated origins that a form may lead to besides our own: the identity provider's.",
+    ),
+)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One entry of the navigation. `needs` is the action on `lab` that shows it; empty shows it to everybody."""
+
+    href: str
+    label: str
+    icon: str
+    needs: str = ""
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A named group of places."""
+
+    label: str
+    places: tuple[Place, ...]
+
+
+NAVIGATION: tuple[Region, ...] = (
+    Region(
+        "Work",
+        (
+            Place("/", "Home", "home"),
+            Place("/request", "Request access", "search"),
+            Place("/access", "My access", "key"),
+            Place("/runs", "Runs", "run"),
+            Place("/weights", "Weights", "weights"),
+        ),
+    ),
+    Region("Decide", (Place("/inbox", "Inbox", "inbox"), Place("/committee", "Committee", "committee"))),
+    Region(
+        "Watch",
+        (
+            Place("/alerts", "Alerts", "alert"),
+            Place("/audit", "Audit log", "log"),
+            Place("/evidence", "Attacks & evidence", "shield"),
+            Place("/egress", "Egress", "egress"),
+        ),
+    ),
+    Region("Me", (Place("/sessions", "Sessions & devices", "device"),)),
+)
