@@ -31,7 +31,8 @@ def declared() -> Iterator[Setting]:
         name = f"weighthouse.{room.name}.model"
         if room.name in ("core", "cli", "app") or importlib.util.find_spec(name) is None:
             continue
-        for setting in getattr(importlib.import_module(name), "SETTINGS", ()):
+        model = importlib.import_module(name)
+        for setting in getattr(model, "SETTINGS", getattr(model, "settings", ())):
             assert isinstance(setting, Setting)
             yield setting
 

@@ -38,6 +38,7 @@ NOUNS: dict[str, dict[str, Noun]] = {
         "login": Noun("login", "Sign in, in the browser or in this terminal."),
         "logout": Noun("login", "End this session on the server and forget it here.", "logout"),
         "whoami": Noun("login", "Show who you are signed in as, and how surely.", "whoami"),
+        "devices": Noun("login", "List and enrol the keys that may sign your votes.", "devices"),
         "search": Noun("search", "Find a resource and the narrowest role that opens it."),
         "request": Noun("request", "Ask for access; without arguments, step by step."),
         "grant": Noun("grant", "See, give back or revoke access."),

@@ -185,6 +185,12 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def clean_lines(lines: Iterable[str]) -> None:
+    """Print sentences that others wrote, one a line."""
+    for line in lines:
+        click.echo("- " + clean(line))
+
+
 def heading(text: str) -> None:
     """Print a heading on a terminal; a pipe gets none."""
     if sys.stdout.isatty():

@@ -1,0 +1,173 @@
+"""The one place that reaches the server: which one, as whom, with which key. Guards the session kept on this machine.
+
+The device's key and the sessions lie in one folder of the user, readable by nobody else. A session is bound to the
+key, so a copied session file alone opens nothing. Every noun talks through `Connection`, which speaks through the SDK.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from weighthouse.core.errors import Invalid, Unauthenticated
+
+if TYPE_CHECKING:
+    from weighthouse_sdk.client import Client, SignedIn
+
+DEFAULT = "http://127.0.0.1:8040"
+PAGE = 100
+T = TypeVar("T")
+Answer = dict[str, Any]
+
+
+def folder() -> Path:
+    """Return the folder of keys and sessions: WEIGHTHOUSE_HOME, else the user's configuration folder."""
+    chosen = os.environ.get("WEIGHTHOUSE_HOME")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "weighthouse"
+
+
+def _kept() -> Answer:
+    path = folder() / "sessions.json"
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {"current": "", "servers": {}}
+    except (ValueError, OSError) as error:
+        raise Invalid("cli.bad_sessions_file", f"{path} cannot be read: {error}.", "Remove it and sign in.") from None
+    if not isinstance(kept, dict) or not isinstance(kept.get("servers"), dict):
+        raise Invalid("cli.bad_sessions_file", f"{path} is not a list of sessions.", "Remove it and sign in again.")
+    return kept
+
+
+def _keep(kept: Answer) -> None:
+    """Replace the file whole, so that a crash leaves the old one or the new one."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = folder() / f".sessions-{secrets.token_hex(4)}"
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(kept, file, indent=1)
+    fresh.replace(folder() / "sessions.json")
+
+
+def server(ctx: click.Context) -> str:
+    """Return the address of the server to talk to: --server, WEIGHTHOUSE_SERVER, the last signed in to, loopback."""
+    chosen = (ctx.find_root().obj or {}).get("server")
+    return str(chosen or _kept().get("current") or DEFAULT).rstrip("/")
+
+
+class Connection:
+    """A client for one server, as whoever is signed in there."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def get(self, path: str, **params: str | int | None) -> Any:
+        """GET one answer; parameters that are None are left out."""
+        return self.client.get(path, **{name: value for name, value in params.items() if value is not None})
+
+    def post(self, path: str, body: Answer | None = None) -> Any:
+        """POST a change under an idempotency key of its own."""
+        return self.client.post(path, body or {}, idempotency_key=str(uuid.uuid4()))
+
+    def items(self, path: str, limit: int | None = None, **params: str | int | None) -> Iterator[Answer]:
+        """Yield the items of a list, page by page, at most `limit`."""
+        cursor: str | int | None = None
+        left = limit
+        while left is None or left > 0:
+            page = self.get(path, cursor=cursor, **params)
+            yield from page["items"][:left]
+            left = None if left is None else left - len(page["items"])
+            cursor = page.get("next")
+            if cursor is None:
+                return
+
+    def me(self) -> str:
+        """Return who is signed in."""
+        return str(self.get("/me")["principal"])
+
+    def remember(self, session: SignedIn) -> None:
+        """Keep a session for the next command."""
+        kept = _kept()
+        kept["current"] = self.client.url
+        kept["servers"][self.client.url] = {
+            "token": self.client.token,
+            "person": session.person,
+            "session": session.session,
+            "ends": session.ends,
+        }
+        _keep(kept)
+
+    def forget(self) -> None:
+        """Forget the session on this machine."""
+        kept = _kept()
+        kept["servers"].pop(self.client.url, None)
+        _keep(kept)
+
+
+def connect(ctx: click.Context, *, anonymous: bool = False) -> Connection:
+    """Open a connection as whoever is signed in; raise `cli.not_signed_in` if nobody is."""
+    from weighthouse_sdk.client import Client, DeviceKey
+
+    address = server(ctx)
+    entry = _kept()["servers"].get(address) or {}
+    if not entry.get("token") and not anonymous:
+        raise Unauthenticated(
+            "cli.not_signed_in",
+            f"Nobody is signed in to {address} on this machine.",
+            "Run `weighthouse login` first, or name another server with --server.",
+        )
+    client = Client(address, DeviceKey.load_or_make(folder() / "device.pem"), token=str(entry.get("token", "")))
+    ctx.call_on_close(client.close)
+    return Connection(client)
+
+
+def needs_second_factor(error: Exception) -> bool:
+    """Return whether a refusal would be lifted by a fresh second factor."""
+    code = str(getattr(error, "code", ""))
+    return getattr(error, "status", 0) in (401, 403) and any(mark in code for mark in ("step_up", "second_factor"))
+
+
+def fresh(connection: Connection, act: Callable[[], T]) -> T:
+    """Run `act`; when the server wants a fresh second factor first, get one and run it again, once."""
+    from weighthouse_sdk.errors import Refused
+
+    try:
+        return act()
+    except Refused as error:
+        if not needs_second_factor(error) or not (sys.stdin.isatty() or "WEIGHTHOUSE_TOTP_SECRET" in os.environ):
+            raise
+        click.echo("This needs a fresh second factor.", err=True)
+    sign_in(connection, headless="WEIGHTHOUSE_TOTP_SECRET" in os.environ, step_up=True)
+    return act()
+
+
+def sign_in(connection: Connection, *, headless: bool, step_up: bool = False, account: str = "") -> SignedIn:
+    """Sign in or step up, in the browser or (development provider only) in this terminal, and keep the session."""
+    if headless:
+        name = account or os.environ.get("WEIGHTHOUSE_ACCOUNT") or click.prompt("Account", err=True)
+        password = os.environ.get("WEIGHTHOUSE_PASSWORD") or click.prompt("Password", hide_input=True, err=True)
+        secret = os.environ.get("WEIGHTHOUSE_TOTP_SECRET", "")
+        code = "" if secret else click.prompt("Code, if asked for one", default="", hide_input=True, err=True)
+        session = connection.client.sign_in_headless(name, password, secret, step_up=step_up, code=code)
+    else:
+        session = connection.client.sign_in_browser(_open, step_up=step_up)
+    connection.remember(session)
+    return session
+
+
+def _open(url: str) -> None:
+    """Open the browser, and say where, in case none opens."""
+    import webbrowser
+
+    click.echo(f"Continue in your browser. If none opens:\n\n  {url}\n", err=True)
+    webbrowser.open(url)

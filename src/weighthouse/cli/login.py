@@ -1,0 +1,108 @@
+"""`weighthouse login`, `whoami`, `logout`: a session bound to this machine's key. Guards it from being portable.
+
+Passwords and codes are asked for in the browser, or (development provider only) at a hidden prompt or in the
+environment: never as an argument, where other users of the machine could read them.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import click
+
+from weighthouse.cli.connection import connect, fresh, server, sign_in
+from weighthouse.cli.show import Column, card, listing, output, say
+from weighthouse.cli.words import when
+
+_ME = (
+    Column("person", "principal"),
+    Column("name", "person.name"),
+    Column("teams", "person.teams"),
+    Column("session", "session"),
+    Column("bound to", "binding"),
+    Column("device", "device"),
+    Column("assurance", lambda me: {1: "one factor", 2: "second factor"}.get(me["assurance"]["level"], "none")),
+    Column("proved", "assurance.at", "time"),
+    Column("server", "server"),
+)
+
+
+@click.command("login")
+@click.option("--headless", is_flag=True, help="Sign in in this terminal; for the development provider only.")
+@click.option(
+    "--account", help="Account for --headless; the password and code are prompted for or in the environment."
+)
+@click.option("--step-up", is_flag=True, help="Give a fresh second factor to the session you have.")
+@click.option("--enrol", metavar="NAME", help="Also enrol this machine's key as a device that may sign your votes.")
+@click.pass_context
+def command(ctx: click.Context, headless: bool, account: str | None, step_up: bool, enrol: str | None) -> None:
+    """Sign in, in the browser or in this terminal.
+
+    With --headless, WEIGHTHOUSE_PASSWORD and WEIGHTHOUSE_TOTP_SECRET are used when set, and prompted for otherwise.
+    """
+    connection = connect(ctx, anonymous=not step_up)
+    session = sign_in(connection, headless=headless, step_up=step_up, account=account or "")
+    say(f"Signed in to {server(ctx)} as {session.person} until {when(session.ends)}.")
+    if enrol:
+        device = fresh(connection, lambda: connection.client.enrol(enrol))
+        say(f"Enrolled this machine's key as {device['id']} ({enrol}).")
+
+
+@click.command("whoami")
+@output
+@click.pass_context
+def whoami(ctx: click.Context, fmt: str | None) -> None:
+    """Show who you are signed in as, and how surely."""
+    answer = connect(ctx).get("/me")
+    card({**answer, "server": server(ctx)}, _ME, fmt, answer=answer)
+
+
+@click.command("logout")
+@click.pass_context
+def logout(ctx: click.Context) -> None:
+    """End this session on the server and forget it here."""
+    connection = connect(ctx)
+    try:
+        connection.client.sign_out()
+    finally:
+        connection.forget()
+    say(f"Signed out of {server(ctx)}.")
+
+
+@click.group("devices", invoke_without_command=True)
+@output
+@click.pass_context
+def devices(ctx: click.Context, fmt: str | None) -> None:
+    """List and enrol the keys that may sign your votes."""
+    if ctx.invoked_subcommand is not None:
+        return
+    items = list(connect(ctx).items("/devices"))
+    columns = [
+        Column("id", "id"),
+        Column("name", "name"),
+        Column("key", "thumbprint"),
+        Column("enrolled", "at", "time"),
+    ]
+    listing(
+        items, columns, fmt, empty="No device may sign your votes yet; `weighthouse devices enrol` enrols this one."
+    )
+
+
+@devices.command("enrol")
+@click.option("--name", default=socket.gethostname, help="What to call this machine.", show_default="its host name")
+@click.pass_context
+def enrol_device(ctx: click.Context, name: str) -> None:
+    """Enrol this machine's key; asks for a fresh second factor."""
+    connection = connect(ctx)
+    device = fresh(connection, lambda: connection.client.enrol(name[:80]))
+    say(f"Enrolled this machine's key as {device['id']}.")
+
+
+@devices.command("end")
+@click.argument("device")
+@click.option("--reason", default="ended by its owner", show_default=True)
+@click.pass_context
+def end_device(ctx: click.Context, device: str, reason: str) -> None:
+    """End DEVICE; nothing that it has signed counts any more."""
+    connect(ctx).post(f"/devices/{device}/end", {"reason": reason})
+    say(f"Ended {device}.")
