@@ -34,7 +34,7 @@ def current(database: Database) -> str | None:
 
 
 def prepare(database: Database) -> str:
-    """Bring a database to the newest revision and return it; refuse one from another future (`app.unknown_schema`)."""
+    """Bring a database to the newest revision and return it; refuse one it does not know (`app.unknown_schema`)."""
     config = configuration()
     scripts = ScriptDirectory.from_config(config)
     known = {script.revision for script in scripts.walk_revisions()}

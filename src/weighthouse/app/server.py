@@ -26,7 +26,9 @@ START_DEADLINE_S = 20
 class Served:
     """An ASGI application served by granian in a thread of its own, until `stop`."""
 
-    def __init__(self, application: Any, *, address: str = "127.0.0.1", port: int = 0, unix: Path | None = None) -> None:
+    def __init__(
+        self, application: Any, *, address: str = "127.0.0.1", port: int = 0, unix: Path | None = None
+    ) -> None:
         self._where = unix
         self._address, self._port = address, port
         self._loop = asyncio.new_event_loop()

@@ -1,0 +1,59 @@
+"""The state folder: where everything that outlives the process lies. Guards it from other users of the machine.
+
+What the database must not be able to undo (memories, ended grants, sealed keys) lies beside it in files of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from weighthouse.core.errors import Invalid
+from weighthouse.core.settings import Settings
+
+SOCKET_LIMIT = 60  # a Unix socket's path may have about 100 bytes, and proxies add folders of their own
+
+
+class Home:
+    """Names of the files and folders below one state folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.settings_file = self.root / "weighthouse.toml"
+        self.lab_file = self.root / "lab.yaml"
+        self.keys_file = self.root / "keys" / "sealed.json"
+        self.memory = self.root / "memory"
+        self.objects = self.root / "objects"
+        self.runs = self.root / "runs"
+        self.database_file = self.root / "weighthouse.db"
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the broker's socket: here, or a private short one when that path is too long."""
+        inside = self.root / "sockets"
+        if len(str(inside)) <= SOCKET_LIMIT:
+            return inside
+        short = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"weighthouse-{short}"
+
+    def make(self) -> None:
+        """Make the folders, readable by their owner alone; a socket folder of somebody else's is refused."""
+        for folder in (self.root, self.keys_file.parent, self.memory, self.objects, self.runs, self.sockets):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder.is_symlink() or folder.stat().st_uid != self.root.stat().st_uid:
+                raise Invalid(
+                    "app.foreign_folder",
+                    f"{folder} belongs to somebody else, or is a link.",
+                    "Remove it, or choose another state folder with --state.",
+                )
+            folder.chmod(0o700)
+
+    def exists(self) -> bool:
+        """Whether `weighthouse init` or a demo has been here."""
+        return self.keys_file.exists()
+
+
+def database_url(settings: Settings, home: Home) -> str:
+    """Return the database's address: the setting, or the file in the state folder."""
+    return settings.text("database.url") or f"sqlite:///{home.database_file}"

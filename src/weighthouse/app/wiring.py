@@ -1,0 +1,75 @@
+"""Settings in, system out: which adapter stands behind each port. The one place to read what is real here.
+
+Guards against a system that starts half-wired: every port is bound before anything is served, and the log is checked
+against the signer's memory first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.ports import Refusals
+from weighthouse.app import schema
+from weighthouse.app.home import Home, database_url
+from weighthouse.app.origin import check_address, origin
+from weighthouse.audit import api as audit
+from weighthouse.audit.adapters.embedded import FileSignerMemory
+from weighthouse.audit.adapters.witness_http import PolicyWitnesses
+from weighthouse.audit.ports import SignerMemory, Witnesses
+from weighthouse.core.clock import Clock, SystemClock
+from weighthouse.core.database import Database
+from weighthouse.core.settings import Settings
+from weighthouse.core.signing import Signers
+from weighthouse.core.work import Recorder, System
+from weighthouse.egress.adapters.envoy import Envoy
+from weighthouse.egress.ports import Proxy
+from weighthouse.identity.adapters.memory import FileMemory
+from weighthouse.identity.adapters.places import TablePlaces
+from weighthouse.identity.ports import Memory, Places, Site
+from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.keys.ports import KeyService
+from weighthouse.policy.adapters.embedded import FilePolicyMemory
+from weighthouse.policy.ports import PolicyMemory
+from weighthouse.weights.adapters.embedded import FolderStore
+from weighthouse.weights.ports import ObjectStore
+
+
+def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None) -> System:
+    """Open the database and bind every part; refuse a schema or a log that is not this server's.
+
+    Raises `app.unknown_schema`, `app.demo_off_loopback`, `audit.log_forked` and their kin; nothing is served yet.
+    """
+    check_address(settings)
+    home.make()
+    clock = clock or SystemClock()
+    database = Database(database_url(settings, home))
+    schema.prepare(database)
+    system = System(settings, clock, database)
+    bind_keys(system, keys)
+    bind_memories(system, home)
+    system.bind(Recorder, audit.append)
+    system.bind(Site, Site(origin(settings)))
+    table = settings.text("identity.places_csv")
+    system.bind(Places, TablePlaces(Path(table) if table else None))  # type: ignore[type-abstract]
+    system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
+    system.bind(Proxy, Envoy())  # type: ignore[type-abstract]
+    audit.start(system)
+    return system
+
+
+def bind_keys(system: System, keys: SealedKeys) -> None:
+    """Bind the sealed hierarchy as the key service and as the signers of every purpose."""
+    system.bind(Signers, keys)  # type: ignore[type-abstract]
+    system.bind(KeyService, keys)  # type: ignore[type-abstract]
+
+
+def bind_memories(system: System, home: Home) -> None:
+    """Bind what the database must not be able to undo, each a file of its own beside it."""
+    system.bind(SignerMemory, FileSignerMemory(home.memory / "log"))  # type: ignore[type-abstract]
+    policy_file = system.settings.text("log.witnesses")
+    system.bind(Witnesses, PolicyWitnesses(Path(policy_file) if policy_file else None))  # type: ignore[type-abstract]
+    system.bind(PolicyMemory, FilePolicyMemory(home.memory / "policy"))  # type: ignore[type-abstract]
+    system.bind(Refusals, FileRefusals(home.memory / "refusals"))  # type: ignore[type-abstract]
+    memory = FileMemory(home.memory / "identity", now=system.clock.now())
+    system.bind(Memory, memory)  # type: ignore[type-abstract]
