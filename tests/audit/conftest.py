@@ -1,0 +1,32 @@
+"""What the tests of the log share: systems with a signer's memory, and facts to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.audit.support import Lab, bind_log
+from weighthouse.core.database import Database
+from weighthouse.core.work import System
+
+
+@pytest.fixture
+def lab(make_system: Callable[[Database], System], database: Database, tmp_path: Path) -> Lab:
+    """A log on SQLite."""
+    return Lab(bind_log(make_system(database), tmp_path))
+
+
+@pytest.fixture
+def any_lab(make_system: Callable[[Database], System], any_database: Database, tmp_path: Path) -> Lab:
+    """The same test on both databases."""
+    return Lab(bind_log(make_system(any_database), tmp_path))
+
+
+@pytest.fixture
+def postgres_lab(make_system: Callable[[Database], System], postgres_url: str, tmp_path: Path) -> Lab:
+    """A log on PostgreSQL."""
+    database = Database(postgres_url)
+    database.create_all()
+    return Lab(bind_log(make_system(database), tmp_path))

@@ -1,0 +1,44 @@
+"""The strict reading of one entry (`--strict` only, since it costs time). Guards readers from two meanings.
+
+An entry is canonical JSON (RFC 8785, whole numbers only) with exactly the fields of schema version 1.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_FIELDS = {"v", "kind", "version", "at", "actor", "request", "subject", "data"}
+
+
+def defect(leaf: bytes) -> str | None:
+    """Return what is wrong with the bytes of an entry, None if nothing is."""
+    try:
+        value = json.loads(leaf.decode("utf-8"), object_pairs_hook=_pairs, parse_float=_no, parse_constant=_no)
+        if _canonical(value) != leaf:
+            return "its JSON is not in canonical form"
+    except (ValueError, RecursionError) as error:
+        return f"it is not strict JSON ({error})"
+    if not isinstance(value, dict) or value.keys() != _FIELDS or value["v"] != 1:
+        return "it has not exactly the fields of schema version 1"
+    return None
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
+def _no(text: str) -> Any:
+    raise ValueError(f"{text[:20]} is not a whole number")
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value, key=lambda k: k.encode("utf-16-be"))}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
