@@ -1,0 +1,175 @@
+"""Loading: the data keys of one version for one reader, for a while, within the day's budget. Guards the way out.
+
+The version is checked whole, access is asked, the day's bytes are charged, keys asks access again and seals each data
+key to the reader's own key: one transaction, so that nothing is released that is not also charged and logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import SECOND
+from weighthouse.core.errors import Conflict, NotFound, TooMany
+from weighthouse.core.ids import check_id, new_id
+from weighthouse.core.work import Unit
+from weighthouse.keys import api as keys
+from weighthouse.weights import store
+from weighthouse.weights.api.classes import class_of, person_of, run_of
+from weighthouse.weights.api.sealing import Sealed, open_version
+from weighthouse.weights.events import CheckpointDestroyed, LoadStarted, ReadBudgetSpent
+from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ReadBudget, ShardKey, TicketKey, setting
+from weighthouse.weights.rules.limits import day_of, lease_end, resets_at, verify_level
+from weighthouse.weights.rules.manifests import places
+
+
+def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> LoadTicket:
+    """Release the data keys of a version, sealed to `recipient` (raw X25519), under a lease.
+
+    Raises Denied, NotFound `weights.no_version`, Conflict `weights.destroyed`, TooMany `weights.read_budget`, and
+    Denied `weights.row_seal`, `weights.envelope` or `weights.rolled_back` when the registry was altered.
+    """
+    sealed = open_version(unit, check_id(version, "ver"))
+    found = sealed.version
+    decision = access.require(unit, caller, "weights.load", found.model)
+    listed = wrapped_keys(unit, sealed)
+    cls = class_of(unit, found.model)
+    spent = _charge(unit, caller, sealed, cls.read_budget_bytes)
+    released = unwrap(unit, caller, sealed, listed, recipient, action="weights.load")
+    seconds = setting(unit.system.settings, "weights.lease_s")
+    assert isinstance(seconds, int)
+    until = lease_end(unit.now, seconds * SECOND, decision.until, cls.assurance)
+    lease = new_id("lse")
+    store.add_lease(unit.conn, lease, found.id, caller.principal, until)
+    audit.append(
+        unit,
+        LoadStarted(
+            version=found.id,
+            model=found.model,
+            person=person_of(caller),
+            run=run_of(caller),
+            bytes=found.bytes,
+            spent=spent,
+            lease=lease,
+            until=until,
+        ),
+    )
+    return LoadTicket(
+        version=found.id,
+        tenant=sealed.save.tenant,
+        model=found.model,
+        save=found.save,
+        digest=found.digest,
+        manifest=sealed.envelope.decode(),
+        signer=sealed.save.signer,
+        lease=lease,
+        lease_until=until,
+        now=unit.now,
+        verify=verify_level(cls.assurance),
+        prefix=found.prefix,
+        keys=released,
+    )
+
+
+def wrapped_keys(unit: Unit, sealed: Sealed) -> list[ShardKey]:
+    """The wrapped data keys of a version that was not destroyed."""
+    listed = store.find_keys(unit.conn, sealed.version.save)
+    # Row and keys put back from an old backup do not bring a version back: the log remembers its end.
+    ended = audit.entries(unit, kind=CheckpointDestroyed.KIND, subject=sealed.version.id, limit=1)
+    if sealed.version.state == DESTROYED or not listed or ended:
+        raise Conflict(
+            "weights.destroyed",
+            "The keys of this version were destroyed on purpose; its ciphertext can never be opened again.",
+            "Load another version.",
+        )
+    return listed
+
+
+def unwrap(
+    unit: Unit,
+    caller: Caller,
+    sealed: Sealed,
+    listed: Sequence[ShardKey],
+    recipient: bytes,
+    *,
+    action: str,
+    operation: dict[str, str] | None = None,
+) -> tuple[TicketKey, ...]:
+    """Have keys unwrap and reseal every data key of a version, each in its own place."""
+    contexts = [
+        place.context() for place in places(sealed.save, [(key.shard, key.index, key.media) for key in listed])
+    ]
+    items = [
+        (keys.Wrapped(key.kek, key.kek_version, key.blob), context)
+        for key, context in zip(listed, contexts, strict=True)
+    ]
+    released = keys.unwrap(
+        unit,
+        caller,
+        resource=sealed.version.model,
+        items=items,
+        recipient=recipient,
+        action=action,
+        operation=operation,
+    )
+    return tuple(
+        TicketKey(shard=key.shard, index=key.index, media=key.media, sealed=out.sealed)
+        for key, out in zip(listed, released, strict=True)
+    )
+
+
+def _charge(unit: Unit, caller: Caller, sealed: Sealed, limit: int) -> int:
+    """Charge all bytes of the version to the day, for whoever holds the keys can read them all."""
+    found, person = sealed.version, person_of(caller)
+    spent = store.charge(unit.conn, person, found.model, day_of(unit.now), found.bytes)
+    if spent > limit:
+        before = spent - found.bytes
+        raise TooMany(
+            "weights.read_budget",
+            f"This load of {found.bytes} bytes would exceed the day's read budget: {before} of {limit} are spent.",
+            "Wait for the next day (UTC), or ask for a class with a larger budget in the lab configuration.",
+            record=[
+                ReadBudgetSpent(
+                    model=found.model, version=found.id, person=person, bytes=found.bytes, spent=before, limit=limit
+                )
+            ],
+        )
+    return spent
+
+
+def renew(unit: Unit, caller: Caller, lease: str) -> Lease:
+    """Extend a reader's lease if it has not ended and access still says yes.
+
+    Raises NotFound `weights.no_lease`, Conflict `weights.lease_ended`, Denied.
+    """
+    found = store.find_lease(unit.conn, check_id(lease, "lse"))
+    if found is None or found[1] != caller.principal:
+        raise NotFound("weights.no_lease", "There is no such lease.", "Begin a new load.")
+    version, _, until = found
+    if unit.now >= until:
+        raise Conflict("weights.lease_ended", "This lease has ended.", "Begin a new load.")
+    sealed = open_version(unit, version)
+    decision = access.require(unit, caller, "weights.load", sealed.version.model)
+    wrapped_keys(unit, sealed)
+    seconds = setting(unit.system.settings, "weights.lease_s")
+    assert isinstance(seconds, int)
+    cls = class_of(unit, sealed.version.model)
+    until = lease_end(unit.now, seconds * SECOND, decision.until, cls.assurance)
+    store.extend_lease(unit.conn, lease, until)
+    return Lease(lease=lease, version=version, lease_until=until, now=unit.now)
+
+
+def read_budget(unit: Unit, person: str, model: str) -> ReadBudget:
+    """What a person has opened of a model today, and what is left."""
+    limit = class_of(unit, model).read_budget_bytes
+    spent = store.spent(unit.conn, person, model, day_of(unit.now))
+    return ReadBudget(
+        person=person,
+        model=model,
+        limit=limit,
+        spent=spent,
+        left=max(0, limit - spent),
+        resets=resets_at(unit.now),
+    )

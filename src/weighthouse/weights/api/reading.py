@@ -1,0 +1,96 @@
+"""Reading the registry: models, versions, lineage. Guards what exists from those who may not know of it (404)."""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import NotFound
+from weighthouse.core.ids import check_id
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+from weighthouse.weights import store
+from weighthouse.weights.api.classes import resource_of
+from weighthouse.weights.api.sealing import check_newest, open_version
+from weighthouse.weights.model import ModelEntry, Version
+
+MAX_LINEAGE = 1_000
+_FIRST = 1 << 53
+
+
+def _may_know(unit: Unit, caller: Caller, model: str) -> None:
+    resource_of(unit, model)
+    if not access.explain(unit, caller, "catalogue.read", model).allowed:
+        raise NotFound("weights.no_model", "There is no such model.", "List the models you may see.")
+
+
+def models(unit: Unit, caller: Caller) -> list[ModelEntry]:
+    """Every model the caller may know of, with its newest version."""
+    found = []
+    counts = store.count_versions(unit.conn)
+    for id_, resource in sorted(policy.current(unit).lab.resources.items()):
+        if resource.kind != "model" or not access.explain(unit, caller, "catalogue.read", id_).allowed:
+            continue
+        latest = _newest(unit, id_)
+        found.append(
+            ModelEntry(
+                id=id_,
+                name=resource.name,
+                description=resource.description,
+                cls=resource.cls,
+                environment=resource.environment,
+                owner_team=resource.owner_team,
+                versions=counts.get(id_, 0),
+                newest=latest.id if latest else "",
+                newest_at=latest.at if latest else 0,
+            )
+        )
+    return found
+
+
+def versions(unit: Unit, caller: Caller, model: str, *, before: int = _FIRST, limit: int = 50) -> list[Version]:
+    """A model's versions, newest first; each is checked whole. `before` is a counter, for the next page."""
+    _may_know(unit, caller, model)
+    if before >= _FIRST:
+        _newest(unit, model)
+    ids = store.list_versions(unit.conn, model, before, min(max(limit, 1), 200))
+    return [open_version(unit, id_).version for id_ in ids]
+
+
+def newest(unit: Unit, caller: Caller, model: str) -> Version:
+    """A model's newest version; refuses a database that was rolled back. NotFound `weights.no_version`."""
+    _may_know(unit, caller, model)
+    latest = _newest(unit, model)
+    if latest is None:
+        raise NotFound("weights.no_version", "This model has no version yet.", "Save one.")
+    return latest
+
+
+def _newest(unit: Unit, model: str) -> Version | None:
+    found = store.newest(unit.conn, model)
+    check_newest(unit, model, found[1] if found else 0)
+    return open_version(unit, found[0]).version if found else None
+
+
+def version(unit: Unit, caller: Caller, id_: str) -> Version:
+    """One version, checked whole."""
+    found = open_version(unit, check_id(id_, "ver")).version
+    _may_know(unit, caller, found.model)
+    return found
+
+
+def lineage(unit: Unit, caller: Caller, id_: str) -> list[Version]:
+    """A version and its ancestors, newest first; each child names its parent's manifest digest, which must hold.
+
+    Ancestors of a model that the caller may not know of end the list.
+    """
+    chain = [version(unit, caller, id_)]
+    while chain[-1].parent is not None and len(chain) < MAX_LINEAGE:
+        parent = open_version(unit, chain[-1].parent.version).version
+        if parent.digest != chain[-1].parent.digest:
+            raise NotFound(
+                "weights.no_version", "The parent is not the one that was continued from.", "Tell security."
+            )
+        if not access.explain(unit, caller, "catalogue.read", parent.model).allowed:
+            break
+        chain.append(parent)
+    return chain

@@ -1,0 +1,217 @@
+"""Saving: fresh keys for one new version, then one commit that makes it visible. Guards the set from being mixed.
+
+`begin_save` decides, draws names and data keys and certifies the producer's key; `commit` decides again, verifies the
+manifest against what was agreed and the objects against the manifest, and lets exactly one commit of a save win.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from blake3 import blake3
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
+from weighthouse.core.ids import check_id, new_id
+from weighthouse.core.work import Unit
+from weighthouse.keys import api as keys
+from weighthouse.policy import api as policy
+from weighthouse.weights import store
+from weighthouse.weights.api.classes import class_of, person_of, resource_of, run_of
+from weighthouse.weights.api.sealing import certify, open_save, open_version, seal
+from weighthouse.weights.events import CheckpointSealed, HeadMoved, ManifestRefused, SaveBegun
+from weighthouse.weights.model import (
+    COMMITTED,
+    MAX_SHARDS,
+    OPEN,
+    SAVE_LIFE,
+    ParentRef,
+    Save,
+    SaveTicket,
+    ShardKey,
+    TicketKey,
+    Version,
+)
+from weighthouse.weights.ports import ObjectStore
+from weighthouse.weights.rules.manifests import open_manifest, places
+from weighthouse.weights.rules.paths import manifest_path, save_prefix, shard_path
+from weighthouse_sdk import floe, manifest
+from weighthouse_sdk.checkpoint_binding import INDEX_MEDIA, SHARD_MEDIA
+
+SIGNER_BYTES = 32
+
+
+def begin_save(
+    unit: Unit, caller: Caller, *, model: str, parent: str | None, shards: int, recipient: bytes, signer: bytes
+) -> SaveTicket:
+    """Open one save of `shards` data shards, with data keys sealed to `recipient` and `signer` certified for it.
+
+    `recipient` is a raw X25519 key, `signer` a raw Ed25519 key, both made for this save alone. A failed save is begun
+    anew: data keys are never used twice. Raises Denied, NotFound `weights.no_model`, Invalid `weights.bad_shards`,
+    `weights.bad_signer`, Denied `weights.class_lowered`.
+    """
+    if not 0 < shards <= MAX_SHARDS:
+        raise Invalid("weights.bad_shards", f"A save has 1 to {MAX_SHARDS} shards.", "Make shards larger.")
+    if len(signer) != SIGNER_BYTES:
+        raise Invalid("weights.bad_signer", "The signer is not an Ed25519 public key of 32 bytes.", "Use the SDK.")
+    resource_of(unit, model)
+    access.require(unit, caller, "weights.save", model)
+    origin = _parent(unit, caller, model, parent) if parent is not None else None
+    run, save_id = run_of(caller), new_id("sav")
+    save = Save(
+        id=save_id,
+        version=new_id("ver"),
+        tenant=policy.current(unit).lab.id,
+        model=model,
+        parent=origin,
+        principal=caller.principal,
+        person=person_of(caller),
+        run=run,
+        signer=signer,
+        shards=shards,
+        prefix=save_prefix(save_id, run),
+        begun=unit.now,
+    )
+    objects = [(secrets.token_hex(16), at, SHARD_MEDIA if at < shards else INDEX_MEDIA) for at in range(shards + 1)]
+    contexts = [place.context() for place in places(save, objects)]
+    released = keys.new_data_keys(unit, caller, resource=model, contexts=contexts, recipient=recipient)
+    listed = [
+        ShardKey(shard=shard, index=at, media=media, kek=key.kek, kek_version=key.kek_version, blob=key.wrapped)
+        for (shard, at, media), key in zip(objects, released, strict=True)
+    ]
+    store.add_save(unit.conn, certify(unit, save), listed)
+    begun = SaveBegun(save=save.id, version=save.version, model=model, parent=parent or "", run=run, shards=shards)
+    audit.append(unit, begun)
+    return SaveTicket(
+        save=save.id,
+        version=save.version,
+        tenant=save.tenant,
+        model=model,
+        parent=origin,
+        prefix=save.prefix,
+        keys=tuple(
+            TicketKey(shard=shard, index=at, media=media, sealed=key.sealed)
+            for (shard, at, media), key in zip(objects, released, strict=True)
+        ),
+    )
+
+
+def _parent(unit: Unit, caller: Caller, model: str, parent: str) -> ParentRef:
+    """A child of frontier weights is frontier weights: it cannot be saved as a model of a lower class."""
+    sealed = open_version(unit, check_id(parent, "ver"))
+    if class_of(unit, sealed.version.model).rank > class_of(unit, model).rank:
+        raise Denied(
+            "weights.class_lowered",
+            f"What continues from '{sealed.version.model}' cannot be saved as '{model}', whose class is lower.",
+            "Save it as a model of the parent's class.",
+            record=[ManifestRefused(save="", version=parent, model=model, code="weights.class_lowered")],
+        )
+    return ParentRef(sealed.version.id, sealed.version.digest)
+
+
+def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version:
+    """Make a save visible as a version. The same commit again returns the same version.
+
+    Raises NotFound `weights.no_save`, Invalid `weights.bad_manifest` or `weights.bad_shard` naming it, Conflict
+    `weights.already_committed` for a second manifest, `weights.save_lapsed` after a day.
+    """
+    save, state = open_save(unit, check_id(save_id, "sav"))
+    if save.principal != caller.principal:
+        raise NotFound("weights.no_save", "There is no such save.", "Begin a new save.")
+    access.require(unit, caller, "weights.save", save.model)
+    if state != OPEN:
+        return _again(unit, save, envelope)
+    if unit.now - save.begun > SAVE_LIFE:
+        raise Conflict("weights.save_lapsed", "This save was begun more than a day ago.", "Begin a new save.")
+    listed_keys = store.find_keys(unit.conn, save.id)
+    try:
+        listed = open_manifest(envelope, save, listed_keys)
+        _check_objects(unit, save, listed)
+    except (Invalid, NotFound) as error:
+        line = ManifestRefused(save=save.id, version=save.version, model=save.model, code=error.code)
+        error.record = (*error.record, line)
+        raise
+    if not store.close_save(unit.conn, save.id):
+        raise _already()
+    version = Version(
+        id=save.version,
+        model=save.model,
+        counter=store.next_counter(unit.conn, save.model),
+        save=save.id,
+        parent=save.parent,
+        principal=save.principal,
+        person=save.person,
+        run=save.run,
+        digest=listed.digest(),
+        shards=save.shards,
+        bytes=listed.ciphertext(),
+        prefix=save.prefix,
+        at=unit.now,
+        state=COMMITTED,
+    )
+    store.add_version(unit.conn, version, envelope, seal(unit, version))
+    _announce(unit, version)
+    unit.after_commit(lambda: _keep_copy(unit.part(ObjectStore), version.id, envelope))  # type: ignore[type-abstract]
+    return version
+
+
+def _announce(unit: Unit, version: Version) -> None:
+    audit.append(
+        unit,
+        CheckpointSealed(
+            version=version.id,
+            model=version.model,
+            save=version.save,
+            counter=version.counter,
+            parent=version.parent.version if version.parent else "",
+            digest=version.digest,
+            bytes=version.bytes,
+            run=version.run,
+            person=version.person,
+        ),
+    )
+    audit.append(unit, HeadMoved(model=version.model, version=version.id, counter=version.counter))
+
+
+def _again(unit: Unit, save: Save, envelope: bytes) -> Version:
+    sealed = open_version(unit, save.version)
+    if hashlib.sha256(sealed.envelope).digest() != hashlib.sha256(envelope).digest():
+        raise _already()
+    return sealed.version
+
+
+def _already() -> Conflict:
+    return Conflict(
+        "weights.already_committed", "Another manifest of this save was committed first.", "Begin a new save."
+    )
+
+
+def _check_objects(unit: Unit, save: Save, listed: manifest.Manifest) -> None:
+    """Each object must lie where the ticket said, with the signed length and header, before anything is visible."""
+    objects = unit.part(ObjectStore)  # type: ignore[type-abstract]
+    for shard in listed.shards:
+        path = shard_path(save.prefix, shard.id)
+        try:
+            whole = objects.length(path) == shard.ciphertext
+            header = objects.read(path, 0, floe.HEADER_BYTES) if whole else b""
+        except (Invalid, NotFound) as error:
+            raise _bad_shard(shard.id, error.message) from None
+        if blake3(header).hexdigest() != shard.header:
+            raise _bad_shard(shard.id, "Its length or its header is not what the manifest says.")
+
+
+def _bad_shard(shard: str, why: str) -> Invalid:
+    return Invalid(
+        "weights.bad_shard", f"Shard {shard}: {why}", "Write every shard whole before the commit; begin a new save."
+    )
+
+
+def _keep_copy(objects: ObjectStore, version: str, envelope: bytes) -> None:
+    """A copy beside the ciphertext, for a day when the database is lost. The database stays the one that decides."""
+    try:
+        objects.put_new(manifest_path(version), envelope)
+    except WeighthouseError:
+        return  # `verify_stored` names a missing copy; the committed version stands either way

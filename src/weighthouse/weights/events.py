@@ -1,0 +1,119 @@
+"""The facts that weights publishes. They name digests, counts and sizes; no key and no tensor name is in them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from weighthouse.core.events import Event
+
+
+class SaveBegun(Event, frozen=True, kw_only=True):
+    """Fresh data keys were handed out for one new version; nothing is visible yet."""
+
+    KIND: ClassVar[str] = "weights.SaveBegun"
+    SUBJECT: ClassVar[str] = "model"
+    save: str
+    version: str
+    model: str
+    parent: str
+    run: str
+    shards: int
+
+
+class CheckpointSealed(Event, frozen=True, kw_only=True):
+    """A version exists from now on. `digest` names its manifest; a later row that says otherwise is refused."""
+
+    KIND: ClassVar[str] = "weights.CheckpointSealed"
+    SUBJECT: ClassVar[str] = "version"
+    version: str
+    model: str
+    save: str
+    counter: int
+    parent: str
+    digest: str
+    bytes: int
+    run: str
+    person: str
+
+
+class HeadMoved(Event, frozen=True, kw_only=True):
+    """The newest version of a model; what the database names as newest must not be older than this."""
+
+    KIND: ClassVar[str] = "weights.HeadMoved"
+    SUBJECT: ClassVar[str] = "model"
+    model: str
+    version: str
+    counter: int
+
+
+class ManifestRefused(Event, frozen=True, kw_only=True):
+    """A commit was refused: the manifest or an object it names does not hold."""
+
+    KIND: ClassVar[str] = "weights.ManifestRefused"
+    SUBJECT: ClassVar[str] = "save"
+    save: str
+    version: str
+    model: str
+    code: str
+
+
+class LoadStarted(Event, frozen=True, kw_only=True):
+    """The data keys of a version went to a reader. `bytes` were charged; `spent` is the day's sum after it."""
+
+    KIND: ClassVar[str] = "weights.LoadStarted"
+    SUBJECT: ClassVar[str] = "version"
+    version: str
+    model: str
+    person: str
+    run: str
+    bytes: int
+    spent: int
+    lease: str
+    until: int
+
+
+class ReadBudgetSpent(Event, frozen=True, kw_only=True):
+    """A load was refused because the day's read budget would be exceeded."""
+
+    KIND: ClassVar[str] = "weights.ReadBudgetSpent"
+    SUBJECT: ClassVar[str] = "model"
+    model: str
+    version: str
+    person: str
+    bytes: int
+    spent: int
+    limit: int
+
+
+class TamperFound(Event, frozen=True, kw_only=True):
+    """A row or envelope of the registry is not what was committed; whatever needed it was refused."""
+
+    KIND: ClassVar[str] = "weights.TamperFound"
+    SUBJECT: ClassVar[str] = "what"
+    what: str
+    code: str
+
+
+class WeightsExported(Event, frozen=True, kw_only=True):
+    """Data keys of one version were sealed to an outside recipient, as its approvers had seen it."""
+
+    KIND: ClassVar[str] = "weights.WeightsExported"
+    SUBJECT: ClassVar[str] = "version"
+    export: str
+    version: str
+    model: str
+    person: str
+    destination: str
+    digest: str
+    bytes: int
+    grant: str
+
+
+class CheckpointDestroyed(Event, frozen=True, kw_only=True):
+    """The wrapped data keys of a version are gone; its ciphertext can never be opened again."""
+
+    KIND: ClassVar[str] = "weights.CheckpointDestroyed"
+    SUBJECT: ClassVar[str] = "version"
+    version: str
+    model: str
+    reason: str

@@ -1,0 +1,185 @@
+"""The nouns of the registry, frozen. Bytes are bytes, times are milliseconds of UTC, sizes are bytes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.core.clock import DAY, MINUTE, Millis
+from weighthouse.core.errors import Invalid
+from weighthouse.core.settings import Setting, Settings, Value
+
+settings = (
+    Setting(
+        "weights.lease_s",
+        "int",
+        300,
+        "Seconds that a reader may go on before it must renew; classes that ask for a second factor use 60 at most.",
+        minimum=5,
+        maximum=3600,
+    ),
+)
+_DEFAULTS = {setting.name: setting.default for setting in settings}
+SAVE_LIFE: Millis = DAY
+STRICT_LEASE: Millis = MINUTE
+MAX_SHARDS = 1_000
+OPEN, COMMITTED, DESTROYED = "open", "committed", "destroyed"
+
+
+def setting(chosen: Settings, name: str) -> Value:
+    """Return a setting of this room; a system that was built without the room's settings uses their defaults."""
+    try:
+        return chosen.get(name)
+    except Invalid:
+        return _DEFAULTS[name]
+
+
+class ParentRef(msgspec.Struct, frozen=True):
+    """The version that a save continues from, and the digest of its manifest."""
+
+    version: str
+    digest: str
+
+
+class ShardKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of a save and its wrapped data key; `index` equal to the count of data shards is the index."""
+
+    shard: str
+    index: int
+    media: str
+    kek: str
+    kek_version: int
+    blob: bytes
+
+
+class TicketKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of a ticket: `sealed` opens with the caller's ephemeral key only."""
+
+    shard: str
+    index: int
+    media: str
+    sealed: bytes
+
+
+class Save(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave to write one version. `signer` is the producer's Ed25519 key, `certificate` our signature over all."""
+
+    id: str
+    version: str
+    tenant: str
+    model: str
+    parent: ParentRef | None
+    principal: str
+    person: str
+    run: str
+    signer: bytes
+    shards: int
+    prefix: str
+    begun: Millis
+    certificate: bytes = b""
+
+    def statement(self) -> dict[str, object]:
+        """What the certificate signs: which key may sign the manifest of which save, for whom."""
+        built: dict[str, object] = msgspec.to_builtins(self)
+        del built["certificate"]
+        return {"type": "weighthouse/manifest-key/1", **built}
+
+
+class SaveTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a producer gets: names, places and sealed data keys (the encrypted index is the last one)."""
+
+    save: str
+    version: str
+    tenant: str
+    model: str
+    parent: ParentRef | None
+    prefix: str
+    keys: tuple[TicketKey, ...]
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed save. `counter` counts the versions of its model; `digest` names its manifest and nothing else."""
+
+    id: str
+    model: str
+    counter: int
+    save: str
+    parent: ParentRef | None
+    principal: str
+    person: str
+    run: str
+    digest: str
+    shards: int
+    bytes: int
+    prefix: str
+    at: Millis
+    state: str = COMMITTED
+
+    def statement(self) -> dict[str, object]:
+        """What the row's seal covers."""
+        built: dict[str, object] = msgspec.to_builtins(self)
+        return {"type": "weighthouse/version/1", **built}
+
+
+class LoadTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader gets. `digest` comes from our memory, never from storage; `until` ends unless it is renewed."""
+
+    version: str
+    tenant: str
+    model: str
+    save: str
+    digest: str
+    manifest: str
+    signer: bytes
+    lease: str
+    lease_until: Millis
+    now: Millis
+    verify: str
+    prefix: str
+    keys: tuple[TicketKey, ...]
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A reader's time. After `lease_until` it must stop, and a lease that has ended is not renewed."""
+
+    lease: str
+    version: str
+    lease_until: Millis
+    now: Millis
+
+
+class ReadBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has opened of a model today, against what its class allows; `resets` is midnight UTC."""
+
+    person: str
+    model: str
+    limit: int
+    spent: int
+    left: int
+    resets: Millis
+
+
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy let out: `bundle` is the manifest and data keys sealed to `destination`; ciphertext lies at `prefix`."""
+
+    id: str
+    version: str
+    model: str
+    digest: str
+    destination: str
+    bytes: int
+    prefix: str
+    bundle: str
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as the registry shows it."""
+
+    id: str
+    name: str
+    description: str
+    cls: str
+    environment: str
+    owner_team: str
+    versions: int
+    newest: str
+    newest_at: Millis

@@ -1,0 +1,118 @@
+"""The registry over HTTP for people: list, follow, open, export, destroy. Parse, ask the room, answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+
+from weighthouse.core.canonical import digest
+from weighthouse.core.door import door
+from weighthouse.core.work import once
+from weighthouse.weights import api
+from weighthouse.weights.routes.bodies import BeginExport, BeginLoad, BeginSave, Commit, Destroy, Nothing, raw_key
+
+router = APIRouter(prefix="/api/v1/weights", tags=["weights"])
+Key = Annotated[str | None, Header(alias="Idempotency-Key")]
+
+
+def _plain(value: object) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(value)
+    return built
+
+
+@router.get("/models")
+def list_models(request: Request) -> dict[str, Any]:
+    """Models that the caller may know of, each with its class and newest version."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        return {"items": [_plain(item) for item in api.models(unit, caller)], "next": None}
+
+
+@router.get("/versions")
+def list_versions(
+    request: Request,
+    model: Annotated[str, Query(max_length=260)],
+    before: Annotated[int, Query(ge=1, le=1 << 53)] = 1 << 53,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> dict[str, Any]:
+    """A model's versions, newest first. `next` is the `before` of the next page."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        found = api.versions(unit, caller, model, before=before, limit=limit)
+        return {"items": [_plain(item) for item in found], "next": found[-1].counter if len(found) == limit else None}
+
+
+@router.get("/versions/{version}")
+def read_version(request: Request, version: str) -> dict[str, Any]:
+    """One version, checked whole."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        return _plain(api.version(unit, caller, version))
+
+
+@router.get("/versions/{version}/lineage")
+def read_lineage(request: Request, version: str) -> dict[str, Any]:
+    """A version and its ancestors, newest first."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        return {"items": [_plain(item) for item in api.lineage(unit, caller, version)], "next": None}
+
+
+@router.get("/budget")
+def read_budget(request: Request, model: Annotated[str, Query(max_length=260)]) -> dict[str, Any]:
+    """The caller's own read budget for a model today."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        return _plain(api.read_budget(unit, caller.principal, model))
+
+
+@router.post("/saves", status_code=201)
+def begin_save(request: Request, body: BeginSave) -> dict[str, Any]:
+    """Begin a save: names, a place and sealed data keys for one new version."""
+    with door(request).enter(request) as (unit, caller):
+        ticket = api.begin_save(
+            unit,
+            caller,
+            model=body.model,
+            parent=body.parent,
+            shards=body.shards,
+            recipient=raw_key(body.recipient),
+            signer=raw_key(body.signer),
+        )
+        return _plain(ticket)
+
+
+@router.post("/saves/{save}/commit")
+def commit(request: Request, save: str, body: Commit) -> dict[str, Any]:
+    """Commit a save's signed manifest."""
+    with door(request).enter(request) as (unit, caller):
+        return _plain(api.commit(unit, caller, save, body.manifest.encode()))
+
+
+@router.post("/loads", status_code=201)
+def begin_load(request: Request, body: BeginLoad) -> dict[str, Any]:
+    """Begin a load: the manifest, sealed data keys and a lease."""
+    with door(request).enter(request) as (unit, caller):
+        return _plain(api.begin_load(unit, caller, body.version, raw_key(body.recipient)))
+
+
+@router.post("/leases/{lease}")
+def renew(request: Request, lease: str, body: Nothing) -> dict[str, Any]:
+    """Renew a reader's lease, if access still says yes."""
+    with door(request).enter(request) as (unit, caller):
+        return _plain(api.renew(unit, caller, lease))
+
+
+@router.post("/exports", status_code=201)
+def export(request: Request, body: BeginExport, key: Key = None) -> dict[str, Any]:
+    """Export a version to the destination that its approvers saw."""
+    with door(request).enter(request) as (unit, caller):
+        fingerprint = digest({"export": body.version, "destination": body.destination})
+        answer: dict[str, Any] = once(
+            unit, key, fingerprint, lambda: api.export(unit, caller, body.version, body.destination)
+        )
+        return answer
+
+
+@router.post("/versions/{version}/destroy")
+def destroy(request: Request, version: str, body: Destroy) -> dict[str, Any]:
+    """Destroy a version's data keys for good."""
+    with door(request).enter(request) as (unit, caller):
+        return _plain(api.destroy(unit, caller, version, body.reason))

@@ -1,0 +1,41 @@
+"""A manifest against what was agreed when the save began. Guards the registry from a set that was not agreed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weighthouse.core.errors import Invalid
+from weighthouse.weights.model import Save, ShardKey
+from weighthouse_sdk import manifest
+from weighthouse_sdk.checkpoint_binding import Binding
+from weighthouse_sdk.errors import SdkError
+
+_REMEDY = "Save again with a new ticket and the SDK of this version."
+
+
+def places(save: Save, shards: Sequence[tuple[str, int, str]]) -> list[Binding]:
+    """The binding of each (shard, index, media) of a save."""
+    return [
+        Binding(save.tenant, save.model, save.version, save.id, shard, index, save.shards, media)
+        for shard, index, media in shards
+    ]
+
+
+def open_manifest(envelope: bytes, save: Save, keys: Sequence[ShardKey]) -> manifest.Manifest:
+    """Verify the envelope under the save's certified key and require that it lists exactly what was agreed.
+
+    Raises Invalid `weights.bad_manifest`.
+    """
+    try:
+        listed = manifest.open_envelope(envelope, save.signer)
+    except SdkError as error:
+        raise Invalid("weights.bad_manifest", error.message, _REMEDY) from None
+    parent = (save.parent.version, save.parent.digest) if save.parent else None
+    said = (listed.tenant, listed.model, listed.version, listed.save, listed.parent)
+    if said != (save.tenant, save.model, save.version, save.id, parent):
+        why = "The manifest names another model, version, save or parent than was agreed."
+        raise Invalid("weights.bad_manifest", why, _REMEDY)
+    objects = [(shard.id, shard.index, shard.media) for shard in listed.shards]
+    if objects != [(key.shard, key.index, key.media) for key in keys]:
+        raise Invalid("weights.bad_manifest", "The manifest lists other shards than were agreed.", _REMEDY)
+    return listed

@@ -1,0 +1,250 @@
+"""The registry's tables. Rows that matter carry a seal made with keys outside the database (see api/sealing.py)."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.database import metadata
+from weighthouse.weights.model import COMMITTED, OPEN, Save, ShardKey, Version
+
+saves = Table(
+    "weights_save",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("begun", BigInteger, nullable=False),
+)
+keys = Table(
+    "weights_key",
+    metadata,
+    Column("save", Text, primary_key=True),
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("shard", Text, nullable=False, unique=True),
+    Column("media", Text, nullable=False),
+    Column("kek", Text, nullable=False),
+    Column("kek_version", BigInteger, nullable=False),
+    Column("blob", LargeBinary, nullable=False),
+)
+versions = Table(
+    "weights_version",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("model", Text, nullable=False, index=True),
+    Column("counter", BigInteger, nullable=False),
+    Column("save", Text, nullable=False, unique=True),
+    Column("body", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+    UniqueConstraint("model", "counter"),
+)
+heads = Table(
+    "weights_head",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("counter", BigInteger, nullable=False),
+)
+leases = Table(
+    "weights_lease",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+reads = Table(
+    "weights_read",
+    metadata,
+    Column("person", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+
+def add_save(connection: Connection, save: Save, listed: list[ShardKey]) -> None:
+    """Keep a new save and its wrapped data keys."""
+    body = msgspec.json.encode(save).decode()
+    connection.execute(insert(saves).values(id=save.id, body=body, state=OPEN, begun=save.begun))
+    connection.execute(insert(keys), [_key_row(save.id, key) for key in listed])
+
+
+def _key_row(save: str, key: ShardKey) -> dict[str, object]:
+    return {
+        "save": save,
+        "place": key.index,
+        "shard": key.shard,
+        "media": key.media,
+        "kek": key.kek,
+        "kek_version": key.kek_version,
+        "blob": key.blob,
+    }
+
+
+def find_save(connection: Connection, id_: str) -> tuple[Save, str] | None:
+    """Return a save and its state. The certificate inside it must be checked before it is believed."""
+    row = connection.execute(select(saves.c.body, saves.c.state).where(saves.c.id == id_)).first()
+    return (msgspec.json.decode(row.body, type=Save), str(row.state)) if row else None
+
+
+def find_keys(connection: Connection, save: str) -> list[ShardKey]:
+    """The wrapped data keys of a save, in order."""
+    rows = connection.execute(select(keys).where(keys.c.save == save).order_by(keys.c.place))
+    return [
+        ShardKey(
+            shard=row.shard,
+            index=row.place,
+            media=row.media,
+            kek=row.kek,
+            kek_version=row.kek_version,
+            blob=bytes(row.blob),
+        )
+        for row in rows
+    ]
+
+
+def replace_key(connection: Connection, save: str, key: ShardKey, old: bytes) -> bool:
+    """Put a rewrapped data key in the place of `old`; false when somebody else was first."""
+    query = update(keys).where(keys.c.save == save, keys.c.place == key.index, keys.c.blob == old)
+    return connection.execute(query.values(kek_version=key.kek_version, blob=key.blob)).rowcount == 1
+
+
+def drop_keys(connection: Connection, save: str) -> int:
+    """Destroy the wrapped data keys of a save."""
+    return connection.execute(delete(keys).where(keys.c.save == save)).rowcount
+
+
+def close_save(connection: Connection, id_: str) -> bool:
+    """Turn an open save into a committed one; false when it is not open any more (exactly one writer wins)."""
+    query = update(saves).where(saves.c.id == id_, saves.c.state == OPEN)
+    return connection.execute(query.values(state=COMMITTED)).rowcount == 1
+
+
+def next_counter(connection: Connection, model: str) -> int:
+    """Count one more version of a model, atomically on both databases."""
+    made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = made(heads).values(model=model, counter=1)
+    statement = statement.on_conflict_do_update(index_elements=[heads.c.model], set_={"counter": heads.c.counter + 1})
+    return int(connection.execute(statement.returning(heads.c.counter)).scalar_one())
+
+
+def add_version(connection: Connection, version: Version, envelope: bytes, seal: bytes) -> None:
+    """Make a version visible."""
+    connection.execute(
+        insert(versions).values(
+            id=version.id,
+            model=version.model,
+            counter=version.counter,
+            save=version.save,
+            body=msgspec.json.encode(version).decode(),
+            envelope=envelope,
+            seal=seal,
+        )
+    )
+
+
+def rewrite_version(connection: Connection, version: Version, seal: bytes) -> None:
+    """Change a version's state; its envelope stays."""
+    body = msgspec.json.encode(version).decode()
+    connection.execute(update(versions).where(versions.c.id == version.id).values(body=body, seal=seal))
+
+
+def find_version(connection: Connection, id_: str) -> tuple[str, bytes, bytes] | None:
+    """Return (body, envelope, seal) of a version; nothing of it may be believed before the seal is checked."""
+    row = connection.execute(
+        select(versions.c.body, versions.c.envelope, versions.c.seal).where(versions.c.id == id_)
+    ).first()
+    return (str(row.body), bytes(row.envelope), bytes(row.seal)) if row else None
+
+
+def version_of_save(connection: Connection, save: str) -> str | None:
+    """The version that a save became."""
+    found = connection.execute(select(versions.c.id).where(versions.c.save == save)).scalar()
+    return str(found) if found is not None else None
+
+
+def list_versions(connection: Connection, model: str, before: int, limit: int) -> list[str]:
+    """Ids of a model's versions with a counter below `before`, newest first."""
+    query = select(versions.c.id).where(versions.c.model == model, versions.c.counter < before)
+    rows = connection.execute(query.order_by(versions.c.counter.desc()).limit(limit))
+    return [str(row.id) for row in rows]
+
+
+def newest(connection: Connection, model: str) -> tuple[str, int] | None:
+    """(id, counter) of a model's newest version according to the database."""
+    query = select(versions.c.id, versions.c.counter).where(versions.c.model == model)
+    row = connection.execute(query.order_by(versions.c.counter.desc()).limit(1)).first()
+    return (str(row.id), int(row.counter)) if row else None
+
+
+def count_versions(connection: Connection) -> dict[str, int]:
+    """How many versions each model has."""
+    rows = connection.execute(select(versions.c.model, func.count().label("number")).group_by(versions.c.model))
+    return {str(row.model): int(row.number) for row in rows}
+
+
+def add_lease(connection: Connection, id_: str, version: str, principal: str, until: Millis) -> None:
+    """Start a reader's lease."""
+    connection.execute(insert(leases).values(id=id_, version=version, principal=principal, until=until))
+
+
+def find_lease(connection: Connection, id_: str) -> tuple[str, str, Millis] | None:
+    """(version, principal, until) of a lease, locked until commit."""
+    row = connection.execute(select(leases).where(leases.c.id == id_).with_for_update()).first()
+    return (str(row.version), str(row.principal), int(row.until)) if row else None
+
+
+def extend_lease(connection: Connection, id_: str, until: Millis) -> None:
+    """Move a lease's end."""
+    connection.execute(update(leases).where(leases.c.id == id_).values(until=until))
+
+
+def drop_leases(connection: Connection, before: Millis) -> int:
+    """Forget leases that ended before a time."""
+    return connection.execute(delete(leases).where(leases.c.until < before)).rowcount
+
+
+def charge(connection: Connection, person: str, model: str, day: int, size: int) -> int:
+    """Add to what a person has opened of a model on a day, atomically, and return the new sum."""
+    made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = made(reads).values(person=person, model=model, day=day, bytes=size)
+    statement = statement.on_conflict_do_update(
+        index_elements=[reads.c.person, reads.c.model, reads.c.day], set_={"bytes": reads.c.bytes + size}
+    )
+    return int(connection.execute(statement.returning(reads.c.bytes)).scalar_one())
+
+
+def spent(connection: Connection, person: str, model: str, day: int) -> int:
+    """What a person has opened of a model on a day."""
+    query = select(reads.c.bytes).where(reads.c.person == person, reads.c.model == model, reads.c.day == day)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def stale_saves(connection: Connection, before: Millis, limit: int = 100) -> list[Save]:
+    """Open saves begun before a time: garbage whose objects and keys can go."""
+    query = select(saves.c.body).where(saves.c.state == OPEN, saves.c.begun < before).limit(limit)
+    return [msgspec.json.decode(row.body, type=Save) for row in connection.execute(query)]
+
+
+def drop_save(connection: Connection, id_: str) -> bool:
+    """Forget an open save and its keys; false when it was committed meanwhile."""
+    dropped = connection.execute(delete(saves).where(saves.c.id == id_, saves.c.state == OPEN)).rowcount == 1
+    if dropped:
+        drop_keys(connection, id_)
+    return dropped
