@@ -10,6 +10,7 @@ from typing import Any
 from weighthouse.audit.api import Follower
 from weighthouse.core.jobs import Timer
 from weighthouse.core.settings import DECLARED, Setting
+from weighthouse.core.work import System
 
 ROOMS = (
     "audit",
@@ -51,6 +52,10 @@ def followers() -> tuple[Follower, ...]:
     return tuple(follower for module in _modules("jobs") for follower in _declared(module, "followers"))
 
 
-def timers() -> tuple[Timer, ...]:
-    """Return every timer."""
-    return tuple(timer for module in _modules("jobs") for timer in _declared(module, "timers"))
+def timers(system: System) -> list[Timer]:
+    """Return every timer; a room whose timers depend on the settings declares a function of the system."""
+    found: list[Timer] = []
+    for module in _modules("jobs"):
+        declared = getattr(module, "timers", None)
+        found.extend(declared(system) if callable(declared) else _declared(module, "timers"))
+    return found

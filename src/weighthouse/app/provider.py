@@ -25,7 +25,8 @@ def dev_secret(system: System, subject: str) -> DevSecret:
     return secret_of(system.part(Signers).mac("dev-idp", b"seed"), subject)  # type: ignore[type-abstract]
 
 
-def _people(system: System) -> dict[str, DevPerson]:
+def people(system: System) -> dict[str, DevPerson]:
+    """Return the embedded provider's accounts by subject: the people of the lab whose issuer it is."""
     with read(system) as unit:
         people = policy.current(unit).lab.people
     return {
@@ -49,7 +50,7 @@ def embedded(system: System) -> DevIdp:
         address=system.settings.text("server.address"),
         origin=origin(system.settings),
         clock=system.clock,
-        people=lambda: _people(system),
+        people=lambda: people(system),
         secret=lambda subject: dev_secret(system, subject),
         record=record,
         client_id=system.settings.text("identity.client_id"),

@@ -11,9 +11,8 @@ import threading
 
 from weighthouse.app import declared
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import WeighthouseError
-from weighthouse.core.jobs import Loop, Timer
+from weighthouse.core.jobs import Loop
 from weighthouse.core.work import System
 
 log = logging.getLogger("weighthouse.workers")
@@ -28,8 +27,7 @@ class Workers:
         self._followers = declared.followers()
         self._stop = threading.Event()
         self._pumping = threading.Lock()
-        heartbeat = Timer("heartbeat", system.settings.integer("log.heartbeat_s") * SECOND, audit.heartbeat)
-        self._loop = Loop(system, [heartbeat, *declared.timers()])
+        self._loop = Loop(system, declared.timers(system))
         self._thread = threading.Thread(target=self._follow, name="followers", daemon=True)
 
     def start(self) -> None:
@@ -45,8 +43,11 @@ class Workers:
     def settle(self) -> None:
         """Pump every follower until none has anything new."""
         with self._pumping:
-            while not self._stop.is_set() and any([self._pump(follower) for follower in self._followers]):
+            while not self._stop.is_set() and self._pump_all():
                 pass
+
+    def _pump_all(self) -> int:
+        return sum(self._pump(follower) for follower in self._followers)
 
     def _pump(self, follower: audit.Follower) -> int:
         try:

@@ -1,0 +1,130 @@
+"""What this machine has, lacks or has in a weak form, in plain words. Guards operators from silent fall-backs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from cryptography.hazmat.backends.openssl.backend import backend
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from weighthouse.app.home import Home
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.settings import Settings
+
+State = Literal["ok", "weak", "missing"]
+MIB = 1024 * 1024
+SLOW_CIPHER = 1.0  # GB/s on one core; the wheel's own OpenSSL does several times this where the processor has AES
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `remedy` is empty when nothing is to be done."""
+
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, home: Home) -> list[Finding]:
+    """Look at everything that can be seen without the passphrase; never raises for what it finds."""
+    looks: tuple[Callable[[Settings, Home], Iterator[Finding]], ...] = (
+        _python,
+        _cipher,
+        _proxy,
+        _sandbox,
+        _state,
+        _mode,
+        _witness,
+    )
+    found: list[Finding] = []
+    for look in looks:
+        try:
+            found.extend(look(settings, home))
+        except WeighthouseError as error:
+            found.append(Finding(look.__name__.strip("_"), "missing", error.message, error.remedy))
+    return found
+
+
+def _python(_settings: Settings, _home: Home) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", "ok" if sys.version_info >= (3, 11) else "missing", f"Python {version}")
+
+
+def _cipher(_settings: Settings, _home: Home) -> Iterator[Finding]:
+    box, source, target = AESGCM(bytes(32)), bytes(MIB), bytearray(MIB + 16)
+    began, rounds = time.perf_counter(), 64
+    for _ in range(rounds):
+        box.encrypt_into(bytes(12), source, None, target)
+    speed = rounds * MIB / (time.perf_counter() - began) / 1e9
+    text = f"AES-256-GCM {speed:.1f} GB/s on one core, {backend.openssl_version_text()}"
+    if speed >= SLOW_CIPHER:
+        yield Finding("cipher", "ok", text)
+    else:
+        yield Finding("cipher", "weak", text, "Use the cryptography wheel, on a processor with AES instructions.")
+
+
+def _proxy(_settings: Settings, _home: Home) -> Iterator[Finding]:
+    from weighthouse.app.wiring import envoy
+
+    yield Finding("egress proxy", "ok", f"Envoy {envoy().digest[:19]}…")
+
+
+def _sandbox(settings: Settings, _home: Home) -> Iterator[Finding]:
+    from weighthouse.app.runner import choose
+
+    chosen = choose(settings)
+    text = f"{chosen.name} (tier {chosen.tier}) {chosen.digest[:19]}…"
+    if chosen.tier == "gvisor":
+        yield Finding("sandbox", "ok", text)
+    else:
+        remedy = "`make parts` builds gVisor's runsc (needs Go); classes that demand gVisor refuse runs until then."
+        yield Finding("sandbox", "weak", text + ": namespaces of a shared kernel, not a kernel of its own", remedy)
+
+
+def _state(_settings: Settings, home: Home) -> Iterator[Finding]:
+    if not home.exists():
+        yield Finding("state", "missing", f"{home.root} holds no system", "`weighthouse init` makes one.")
+        return
+    loose = [p for p in _files(home.root) if p.stat().st_mode & 0o077]
+    if loose:
+        yield Finding("state", "weak", f"{loose[0]} can be read by other users", f"chmod -R go= {home.root}")
+    else:
+        yield Finding("state", "ok", f"{home.root}, readable by its owner alone")
+    if os.statvfs(home.root).f_bavail * os.statvfs(home.root).f_frsize < 1024 * MIB:
+        yield Finding("disk", "weak", "less than 1 GiB is free", "Free space: when it is full, changes are refused.")
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for path in (root, root / "keys", root / "memory", root / "keys" / "sealed.json"):
+        if path.exists():
+            yield path
+
+
+def _mode(settings: Settings, _home: Home) -> Iterator[Finding]:
+    mode = settings.text("mode")
+    if mode == "production":
+        issuer = settings.text("identity.issuer")
+        state: State = "ok" if issuer else "missing"
+        remedy = "" if issuer else "Set identity.issuer, identity.client_id and identity.tenant."
+        yield Finding("identity provider", state, issuer or "none", remedy)
+    else:
+        yield Finding("mode", "weak", f"{mode}: the embedded identity provider is for development", "Use production.")
+
+
+def _witness(settings: Settings, _home: Home) -> Iterator[Finding]:
+    file = settings.text("log.witnesses")
+    if file:
+        yield Finding("witness", "ok", file)
+    else:
+        yield Finding(
+            "witness",
+            "weak",
+            "no outside witness: whoever holds the log's key can rewrite its history unseen",
+            "Let another team run a witness and name it in log.witnesses.",
+        )

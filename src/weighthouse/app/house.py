@@ -1,0 +1,76 @@
+"""One running server: the console and API, the broker for workloads, followers, timers and the runner.
+
+Guards against half a server: it starts every part or stops those it started and says which one failed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI
+
+from weighthouse.app import provider, routers
+from weighthouse.app.home import Home
+from weighthouse.app.origin import origin
+from weighthouse.app.server import Served
+from weighthouse.app.workers import Workers
+from weighthouse.core.work import System
+from weighthouse.web import api as web
+
+log = logging.getLogger("weighthouse")
+
+
+def application(system: System, extra: dict[str, Any] | None = None) -> FastAPI:
+    """Return the whole web application over `system`, the embedded provider mounted if it is the one."""
+    own = provider.bind(system)
+    mounts: dict[str, Any] = {"/dev-idp": own.application} if own is not None else {}
+    return web.build(
+        system,
+        routers.every(),
+        origin=origin(system.settings),
+        mounts={**mounts, **(extra or {})},
+        larger_bodies=routers.LARGER_BODIES,
+    )
+
+
+class House:
+    """A server that is started once and stopped once."""
+
+    def __init__(self, system: System, home: Home, *, extra: dict[str, Any] | None = None) -> None:
+        self.system = system
+        self.home = home
+        self.workers = Workers(system)
+        settings = system.settings
+        self._served = Served(
+            application(system, extra), address=settings.text("server.address"), port=settings.integer("server.port")
+        )
+        self._started: list[Any] = []
+
+    @property
+    def url(self) -> str:
+        """Where people reach it."""
+        return origin(self.system.settings)
+
+    def start(self) -> House:
+        """Start every part in order; on a failure stop what was started and raise."""
+        from weighthouse.app.runner import Runs
+
+        try:
+            for part in (self._served, Runs(self.system, self.home), self.workers):
+                part.start()
+                self._started.append(part)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop in the opposite order; a part that fails to stop does not keep the others running."""
+        while self._started:
+            part = self._started.pop()
+            try:
+                part.stop()
+            except Exception:
+                log.exception("stopping %s failed", type(part).__name__)
+        self.system.database.close()

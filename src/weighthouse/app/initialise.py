@@ -1,0 +1,81 @@
+"""Making a system to keep: own state folder, own keys sealed by a passphrase, an example lab as version 1.
+
+Guards an existing state folder from being made over, and a new one from ever holding demo keys.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from weighthouse.access import api as access
+from weighthouse.app import declared
+from weighthouse.app.home import Home
+from weighthouse.app.wiring import open_system
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import Conflict, Unavailable
+from weighthouse.core.settings import Settings
+from weighthouse.core.work import System, begin
+from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.policy import api as policy
+
+EXAMPLE_LAB = Path(__file__).parent / "lab.yaml"
+
+
+def load_settings(flags: Mapping[str, object], *, state: Path | None = None) -> tuple[Settings, Home]:
+    """Resolve the settings of a server whose state folder is `state`, whose weighthouse.toml is the project file."""
+    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "weighthouse" / "config.toml"
+    first = Settings(declared.settings(), flags={"state": state}, environ=os.environ, user=user)
+    home = Home(first.path("state"))
+    settings = Settings(
+        declared.settings(),
+        flags={**flags, "state": home.root},
+        environ=os.environ,
+        project=home.settings_file,
+        user=user,
+    )
+    return settings, home
+
+
+def initialise(settings: Settings, home: Home, passphrase: str, *, lab: Path | None = None) -> System:
+    """Make the state folder, its keys, its database and version 1 of the lab; return the open system.
+
+    Raises `app.exists` if there is one already; a lab that does not parse leaves nothing behind but the folder.
+    """
+    if home.exists():
+        raise Conflict(
+            "app.exists",
+            f"{home.root} already holds a system with keys of its own.",
+            "Start it with `weighthouse serve --state …`, or choose another folder.",
+        )
+    text = (lab or EXAMPLE_LAB).read_text("utf-8")
+    policy.parse(text, str(lab or "lab.yaml"))
+    home.make()
+    if not home.settings_file.exists():
+        home.settings_file.write_text(
+            f'# Settings of this server; `weighthouse config explain`.\nmode = "{mode(settings)}"\n'
+        )
+    home.lab_file.write_text(text)
+    cost = settings.integer("keys.scrypt_cost")
+    system = open_system(settings, home, SealedKeys.create(home.keys_file, passphrase, cost=cost))
+    with begin(system, SYSTEM) as unit:
+        access.publish_policy(unit, SYSTEM, text, "lab.yaml")
+    return system
+
+
+def mode(settings: Settings) -> str:
+    """Return the mode that a kept system is written down with: never demo."""
+    chosen = settings.text("mode")
+    return "development" if chosen == "demo" else chosen
+
+
+def reopen(settings: Settings, home: Home, passphrase: str) -> System:
+    """Open a system that `initialise` made; raises `app.no_state`, `keys.passphrase` and what opening raises."""
+    if not home.exists():
+        raise Unavailable(
+            "app.no_state",
+            f"{home.root} holds no system yet.",
+            "Make one with `weighthouse init --state …`, or see everything at once with `weighthouse demo`.",
+        )
+    return open_system(settings, home, SealedKeys.open(home.keys_file, passphrase))

@@ -1,0 +1,26 @@
+"""Every room's routes, JSON and pages, in the order of the floors."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from fastapi import APIRouter
+
+from weighthouse.app.declared import ROOMS
+
+LARGER_BODIES = {"/api/v1/runs": 2 * 1024 * 1024, "/api/v1/policy": 1024 * 1024}
+MODULES = ("api", "browser", "pages")
+
+
+def every() -> list[APIRouter]:
+    """Return the routers of every room that has routes."""
+    found: list[APIRouter] = []
+    for room in ROOMS:
+        for module in MODULES:
+            name = f"weighthouse.{room}.routes.{module}"
+            if importlib.util.find_spec(f"weighthouse.{room}.routes") and importlib.util.find_spec(name):
+                router = importlib.import_module(name).router
+                assert isinstance(router, APIRouter)
+                found.append(router)
+    return found

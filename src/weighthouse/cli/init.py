@@ -1,0 +1,69 @@
+"""`weighthouse init`: a state folder with keys of its own, an example lab to edit, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("init")
+@click.option(
+    "--state", type=click.Path(file_okay=False, path_type=Path), help="Folder to make; ./state if not given."
+)
+@click.option(
+    "--lab", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own lab configuration."
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["development", "production"]),
+    default="development",
+    show_default=True,
+    help="development has an identity provider of its own on loopback; production needs identity.issuer.",
+)
+@click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="File (mode 0600) with the passphrase that seals the keys; asked for on the terminal if not given.",
+)
+@click.option(
+    "--show-accounts", is_flag=True, help="Only print the embedded provider's accounts of an existing folder."
+)
+def command(
+    state: Path | None, lab: Path | None, mode: str, passphrase_file: str | None, show_accounts: bool
+) -> None:
+    """Make a state folder with keys of its own, sealed by a passphrase."""
+    from weighthouse.app import initialise
+    from weighthouse.keys.adapters.passphrase import read_passphrase
+
+    flags = {"mode": None if show_accounts else mode, "keys.passphrase_file": passphrase_file}
+    settings, home = initialise.load_settings(flags, state=state)
+    file = settings.text("keys.passphrase_file")
+    if show_accounts:
+        system = initialise.reopen(settings, home, read_passphrase(file))
+    else:
+        passphrase = read_passphrase(file) if file else _new_passphrase()
+        system = initialise.initialise(settings, home, passphrase, lab=lab)
+        click.echo(f"Made {home.root}: sealed keys, database, and version 1 of {home.lab_file.name}.")
+    try:
+        if settings.text("mode") == "development":
+            _accounts(system)
+    finally:
+        system.database.close()
+    if not show_accounts:
+        click.echo(f"Next: weighthouse serve --state {home.root}")
+
+
+def _new_passphrase() -> str:
+    return str(click.prompt("New passphrase for the keys", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _accounts(system: object) -> None:
+    from weighthouse.app import provider
+    from weighthouse.core.work import System
+
+    assert isinstance(system, System)
+    click.echo("Accounts of the embedded identity provider (development only; whoever has the keys has them all):")
+    for subject, person in sorted(provider.people(system).items()):
+        secret = provider.dev_secret(system, subject)
+        click.echo(f"  {subject:<6} {person.name:<16} password {secret.password}  {secret.link(subject)}")

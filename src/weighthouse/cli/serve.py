@@ -1,0 +1,35 @@
+"""`weighthouse serve`: start the server of a state folder, and stop it cleanly."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+
+@click.command("serve")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
+@click.option("--address", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
+)
+def command(state: Path | None, address: str | None, port: int | None, passphrase_file: str | None) -> None:
+    """Start the server; Ctrl-C or SIGTERM stops it cleanly."""
+    from weighthouse.app import initialise
+    from weighthouse.app.house import House
+    from weighthouse.keys.adapters.passphrase import read_passphrase
+
+    flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
+    settings, home = initialise.load_settings(flags, state=state)
+    system = initialise.reopen(settings, home, read_passphrase(settings.text("keys.passphrase_file")))
+    house = House(system, home).start()
+    click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")
+    ended = threading.Event()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, lambda *_: ended.set())
+    ended.wait()
+    click.echo("Stopping ...")
+    house.stop()
