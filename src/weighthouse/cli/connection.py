@@ -1,7 +1,7 @@
 """The one place that reaches the server: which one, as whom, with which key. Guards the session kept on this machine.
 
 The device's key and the sessions lie in one folder of the user, readable by nobody else. A session is bound to the
-key, so a copied session file alone opens nothing. Every noun talks through `Connection`, which speaks through the SDK.
+key, so a copied session file alone opens nothing. Every noun talks through `Connection`, and that through the SDK.
 """
 
 from __future__ import annotations
@@ -79,16 +79,18 @@ class Connection:
         """POST a change under an idempotency key of its own."""
         return self.client.post(path, body or {}, idempotency_key=str(uuid.uuid4()))
 
-    def items(self, path: str, limit: int | None = None, **params: str | int | None) -> Iterator[Answer]:
-        """Yield the items of a list, page by page, at most `limit`."""
-        cursor: str | int | None = None
-        left = limit
+    def items(
+        self, path: str, limit: int | None = None, *, cursor: str = "cursor", **params: str | int | None
+    ) -> Iterator[Answer]:
+        """Yield a list's items, page by page, at most `limit`; `cursor` names the parameter for the next page."""
+        left, following = limit, None
         while left is None or left > 0:
-            page = self.get(path, cursor=cursor, **params)
-            yield from page["items"][:left]
-            left = None if left is None else left - len(page["items"])
-            cursor = page.get("next")
-            if cursor is None:
+            page = self.get(path, **{**params, cursor: following} if following is not None else params)
+            found = page["items"][:left]
+            yield from found
+            left = None if left is None else left - len(found)
+            following = page.get("next")
+            if following is None:
                 return
 
     def me(self) -> str:

@@ -1,0 +1,199 @@
+"""`weighthouse committee`: seats, motions, signed ballots and release holds. Guards the vote from being decoration.
+
+A ballot is a signature by the member's device over the digest of the motion that was shown; nothing here counts, the
+server counts the signed ballots again from the log when a motion is closed.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from weighthouse.cli.connection import Connection, connect, fresh
+from weighthouse.cli.review import own_device
+from weighthouse.cli.show import Column, card, clean_lines, heading, listing, output, say
+
+_SEATS = (
+    Column("person", "person"),
+    Column("seat", "kind"),
+    Column("votes", "voting", "yes"),
+    Column("independent", "independent", "yes"),
+)
+_MOTIONS = (
+    Column("id", "motion.id"),
+    Column("class", "motion.class"),
+    Column("about", "motion.subject"),
+    Column("state", lambda m: m["outcome"] or "open", "state"),
+    Column("for", "tally.votes_for"),
+    Column("against", "tally.votes_against"),
+    Column("quorum", "tally.quorate", "yes"),
+    Column("opened", "motion.opened_at", "time"),
+    Column("by", "motion.opened_by"),
+)
+_MOTION = (
+    *_MOTIONS,
+    Column("rule", "tally.rule"),
+    Column("voted", "voted"),
+    Column("recused", "tally.recused"),
+    Column("closed", "closed_at", "time"),
+    Column("digest", "digest"),
+)
+_STATUS = (
+    Column("model", "model"),
+    Column("release", lambda s: "held" if s["held"] else "not held", "state"),
+    Column("hold", "hold"),
+    Column("since", "since", "time"),
+    Column("reason", "reason"),
+    Column("called by", "called_by"),
+    Column("ratified", "ratified", "yes"),
+    Column("ratify by", "ratify_by", "time"),
+    Column("what to do", "remedy"),
+)
+
+
+@click.group("committee")
+def command() -> None:
+    """Seats, motions, votes and release holds."""
+
+
+@command.command("seats")
+@output
+@click.pass_context
+def seats(ctx: click.Context, fmt: str | None) -> None:
+    """List the seats of the charter in force."""
+    charter = connect(ctx).get("/committee")
+    listing(charter["seats"], _SEATS, fmt, empty="The charter has no seats.", answer=charter)
+
+
+@command.command("motions")
+@click.option("--subject", help="Only motions about this model or hold.")
+@output
+@click.pass_context
+def motions(ctx: click.Context, subject: str | None, fmt: str | None) -> None:
+    """List motions with their live count, newest first."""
+    items = list(connect(ctx).items("/motions", subject=subject))
+    listing(items, _MOTIONS, fmt, empty="No motion yet; `weighthouse committee open` puts a question.")
+
+
+@command.command("show")
+@click.argument("motion")
+@output
+@click.pass_context
+def show(ctx: click.Context, motion: str, fmt: str | None) -> None:
+    """Show MOTION: its text, the live count and the rule it is counted under."""
+    _show(connect(ctx).get(f"/motions/{motion}"), fmt)
+
+
+def _show(motion: dict[str, Any], fmt: str | None) -> None:
+    card(motion, _MOTION, fmt)
+    if fmt != "json":
+        heading("Text")
+        clean_lines([motion["motion"]["text"]])
+
+
+@command.command("open")
+@click.argument("subject")
+@click.option(
+    "--class",
+    "cls",
+    type=click.Choice(["ordinary", "release_clear", "hold", "lift_hold", "charter_change"]),
+    default="ordinary",
+    show_default=True,
+    help="What kind of decision; the charter has a rule for each.",
+)
+@click.option("--text", required=True, help="The question, in words; every ballot signs its digest.")
+@output
+@click.pass_context
+def open_(ctx: click.Context, subject: str, cls: str, text: str, fmt: str | None) -> None:
+    """Put a question about SUBJECT (a model, or a hold) to the committee."""
+    _open(ctx, subject, cls, text, fmt)
+
+
+def _open(ctx: click.Context, subject: str, cls: str, text: str, fmt: str | None) -> None:
+    connection = connect(ctx)
+    body = {"class": cls, "subject": subject, "text": text}
+    motion = fresh(connection, lambda: connection.post("/motions", body))
+    _show(motion, fmt)
+
+
+@command.command("vote")
+@click.argument("motion")
+@click.argument("ballot", type=click.Choice(["for", "against", "abstain", "recuse"]))
+@click.option("--digest", help="The digest of the motion you have read; without a terminal this is required.")
+@click.pass_context
+def vote(ctx: click.Context, motion: str, ballot: str, digest: str | None) -> None:
+    """Cast your BALLOT on MOTION, signed with this machine's key."""
+    connection = connect(ctx)
+    if digest is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Without a terminal, give --digest: the digest of the motion you have read.")
+        shown = connection.get(f"/motions/{motion}")
+        _show(shown, "table")
+        if not click.confirm(f"\nVote '{ballot}' on exactly this?", default=False):
+            raise click.Abort
+        digest = str(shown["digest"])
+    read = digest
+    fresh(connection, lambda: _cast(connection, motion, ballot, read))
+    say(f"Your ballot on {motion} is recorded: {ballot}.")
+
+
+def _cast(connection: Connection, motion: str, ballot: str, digest: str) -> None:
+    """Sign the short-lived statement with this machine's key; the server refuses a digest that has moved on."""
+    statement = connection.get(f"/motions/{motion}")["statement"]
+    device = own_device(connection)
+    signed = {**statement, "motion_digest": digest, "ballot": ballot, "device": device}
+    body = {
+        "ballot": ballot,
+        "digest": digest,
+        "device": device,
+        "at": signed.get("at", 0),
+        "signature": connection.client.sign_vote(signed),
+    }
+    connection.post(f"/motions/{motion}/ballots", body)
+
+
+@command.command("close")
+@click.argument("motion")
+@output
+@click.pass_context
+def close(ctx: click.Context, motion: str, fmt: str | None) -> None:
+    """Count and close MOTION; refused below quorum."""
+    connection = connect(ctx)
+    _show(fresh(connection, lambda: connection.post(f"/motions/{motion}/close")), fmt)
+
+
+@command.command("hold")
+@click.argument("model")
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@output
+@click.pass_context
+def hold(ctx: click.Context, model: str, reason: str, fmt: str | None) -> None:
+    """Hold the release of MODEL: at once by the chair, else with a second member's call."""
+    connection = connect(ctx)
+    body = {"model": model, "reason": reason}
+    card(fresh(connection, lambda: connection.post("/releases/hold", body)), _STATUS, fmt)
+
+
+@command.command("lift")
+@click.argument("model")
+@click.option("--text", required=True, help="Why the hold may go; every ballot signs its digest.")
+@output
+@click.pass_context
+def lift(ctx: click.Context, model: str, text: str, fmt: str | None) -> None:
+    """Move that the hold on MODEL be lifted; only a quorate vote lifts it."""
+    status = connect(ctx).get("/releases", model=model)
+    if not status["hold"]:
+        say(f"The release of {model} is not held; there is nothing to lift.")
+        return
+    _open(ctx, status["hold"], "lift_hold", text, fmt)
+
+
+@command.command("status")
+@click.argument("model")
+@output
+@click.pass_context
+def status(ctx: click.Context, model: str, fmt: str | None) -> None:
+    """Show whether the release of MODEL is held, and what would change that."""
+    card(connect(ctx).get("/releases", model=model), _STATUS, fmt)

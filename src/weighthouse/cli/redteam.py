@@ -1,0 +1,81 @@
+"""`weighthouse redteam`: the attack catalogue against this installation. Guards the score from being flattering.
+
+An attack that did not really happen is NOT RUN, never BLOCKED, and the exit code is 6 unless every attack met what
+was promised for it beforehand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from weighthouse.cli import exits
+from weighthouse.cli.connection import connect, fresh
+from weighthouse.cli.show import Column, listing, output, say
+
+_CATALOGUE = (
+    Column("id", "id"),
+    Column("attack", "title"),
+    Column("expected", "expected.status", "state"),
+    Column("by", "expected.room"),
+    Column("rule", "expected.code"),
+    Column("techniques", "techniques"),
+    Column("on", "on"),
+    Column("newest", "newest.status", "state"),
+)
+_OUTCOMES = (
+    Column("id", "id"),
+    Column("outcome", "status", "state"),
+    Column("expected", "expected"),
+    Column("attack", "title"),
+    Column("by", "room"),
+    Column("rule", "rule"),
+    Column("log entry", "log_index"),
+    Column("at", "at", "time"),
+    Column("reason", "reason"),
+)
+
+
+@click.group("redteam")
+def command() -> None:
+    """Run the attack catalogue and read its score."""
+
+
+@command.command("list")
+@output
+@click.pass_context
+def list_(ctx: click.Context, fmt: str | None) -> None:
+    """List the attacks, what is promised for each, and its newest outcome."""
+    items = connect(ctx).get("/attacks")["items"]
+    listing(items, _CATALOGUE, fmt, empty="The catalogue is empty.")
+
+
+@command.command("run")
+@click.argument("attack", nargs=-1)
+@output
+@click.pass_context
+def run(ctx: click.Context, attack: tuple[str, ...], fmt: str | None) -> None:
+    """Run each ATTACK, or all of them; needs redteam.run."""
+    connection = connect(ctx)
+    say(f"Running {', '.join(attack) if attack else 'the whole catalogue'} …")
+    body: dict[str, Any] = {"scenarios": list(attack)}
+    outcomes = fresh(connection, lambda: connection.post("/attacks/run", body))["items"]
+    _score(ctx, outcomes, fmt)
+
+
+@command.command("results")
+@output
+@click.pass_context
+def results(ctx: click.Context, fmt: str | None) -> None:
+    """Show the newest outcome of each attack that was ever run."""
+    items = connect(ctx).get("/attacks")["items"]
+    _score(ctx, [item["newest"] for item in items if item["newest"]], fmt)
+
+
+def _score(ctx: click.Context, outcomes: list[dict[str, Any]], fmt: str | None) -> None:
+    listing(outcomes, _OUTCOMES, fmt, empty="No attack was run yet; `weighthouse redteam run` runs all.")
+    held = sum(1 for outcome in outcomes if outcome["held"])
+    say(f"{held} of {len(outcomes)} met what was promised for them.")
+    if held < len(outcomes) or not outcomes:
+        ctx.exit(exits.CHECK_FAILED)

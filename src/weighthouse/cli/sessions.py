@@ -1,0 +1,79 @@
+"""`weighthouse sessions`: live sessions, how to end one, and how a responder stops a person in one step."""
+
+from __future__ import annotations
+
+import click
+
+from weighthouse.cli.connection import connect, fresh
+from weighthouse.cli.show import Column, listing, output, say
+
+_COLUMNS = (
+    Column("id", "id"),
+    Column("this one", "current", "yes"),
+    Column("bound to", "binding"),
+    Column("address", "address"),
+    Column("client", "user_agent"),
+    Column("began", "created", "time"),
+    Column("last seen", "seen", "time"),
+    Column("ends", "ends", "time"),
+)
+_PEOPLE = (
+    Column("person", "id"),
+    Column("name", "name"),
+    Column("teams", "teams"),
+    Column("active", "active", "yes"),
+    Column("frozen", lambda person: "frozen" if person["frozen"] else "", "state"),
+    Column("why", "frozen_reason"),
+)
+
+
+@click.group("sessions", invoke_without_command=True)
+@click.option("--person", help="Whose sessions; the default is your own. Needs session.end.")
+@output
+@click.pass_context
+def command(ctx: click.Context, person: str | None, fmt: str | None) -> None:
+    """List and end sessions; freeze and thaw people."""
+    if ctx.invoked_subcommand is None:
+        path = f"/people/{person}/sessions" if person else "/sessions"
+        listing(list(connect(ctx).items(path)), _COLUMNS, fmt, empty="No live session.")
+
+
+@command.command("end")
+@click.argument("session")
+@click.option("--reason", default="ended by its owner", show_default=True)
+@click.pass_context
+def end(ctx: click.Context, session: str, reason: str) -> None:
+    """End SESSION; from that moment nothing works for it."""
+    connection = connect(ctx)
+    fresh(connection, lambda: connection.post(f"/sessions/{session}/end", {"reason": reason}))
+    say(f"Ended {session}.")
+
+
+@command.command("people")
+@output
+@click.pass_context
+def people(ctx: click.Context, fmt: str | None) -> None:
+    """List everybody in the lab, and who is frozen."""
+    listing(list(connect(ctx).items("/people")), _PEOPLE, fmt, empty="The lab's policy names nobody.")
+
+
+@command.command("freeze")
+@click.argument("person")
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@click.pass_context
+def freeze(ctx: click.Context, person: str, reason: str) -> None:
+    """End every session of PERSON and let nobody sign in as them; needs person.freeze."""
+    connection = connect(ctx)
+    fresh(connection, lambda: connection.post(f"/people/{person}/freeze", {"reason": reason}))
+    say(f"Froze {person}; their sessions have ended and their grants release nothing.")
+
+
+@command.command("thaw")
+@click.argument("person")
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@click.pass_context
+def thaw(ctx: click.Context, person: str, reason: str) -> None:
+    """Let PERSON sign in again; needs person.freeze and cannot be done by themselves."""
+    connection = connect(ctx)
+    fresh(connection, lambda: connection.post(f"/people/{person}/thaw", {"reason": reason}))
+    say(f"Thawed {person}; they must sign in again.")
