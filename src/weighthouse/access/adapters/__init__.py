@@ -1,0 +1,1 @@
+"""What access needs from outside, for one machine."""

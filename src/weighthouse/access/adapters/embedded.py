@@ -1,0 +1,111 @@
+"""The refusals of one machine: an append-only file of JSON lines beside the database, flushed before a call returns.
+
+Guards ends and holds from whoever can write the database. Several processes on the machine share the file: each reads
+what the others appended. It does not guard against whoever can write this file, the operator of the host.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from weighthouse.access.model import Hold
+from weighthouse.core.errors import Unavailable
+
+
+class FileRefusals:
+    """Keeps `{"close": [ids]}`, `{"place": hold}` and `{"lift": id}`, one a line. A torn last line was never
+    acknowledged and is cut off by the next append."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        self._read_to = 0
+        self._closed: set[str] = set()
+        self._holds: dict[str, Hold] = {}
+        self._lifted: set[str] = set()
+        self._standing: tuple[Hold, ...] = ()
+
+    def close(self, ids: Sequence[str]) -> None:
+        if not all(self.closed(id_) for id_ in ids):
+            self._append({"close": list(ids)})
+
+    def closed(self, id_: str) -> bool:
+        self._catch_up()
+        return id_ in self._closed
+
+    def place(self, hold: Hold) -> None:
+        self._append({"place": msgspec.to_builtins(hold)})
+
+    def lift(self, hold_id: str) -> None:
+        self._append({"lift": hold_id})
+
+    def holds(self) -> tuple[Hold, ...]:
+        self._catch_up()
+        return self._standing
+
+    def lifted(self, hold_id: str) -> bool:
+        self._catch_up()
+        return hold_id in self._lifted
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self._lock:
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                self._catch_up()
+                os.ftruncate(handle, self._read_to)
+                os.pwrite(handle, msgspec.json.encode(line) + b"\n", self._read_to)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read what has been appended since; one `stat` when nothing has."""
+        try:
+            size = self._path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        if size == self._read_to:
+            return
+        with self._lock:
+            if size < self._read_to:
+                self._broken("has become shorter")
+            with self._path.open("rb") as file:
+                file.seek(self._read_to)
+                fresh = file.read()
+            whole = fresh[: fresh.rfind(b"\n") + 1]
+            for line in whole.splitlines():
+                self._apply(line)
+            self._read_to += len(whole)
+            self._standing = tuple(self._holds.values())
+
+    def _apply(self, line: bytes) -> None:
+        try:
+            match msgspec.json.decode(line):
+                case {"close": list(ids)}:
+                    self._closed.update(str(id_) for id_ in ids)
+                case {"place": dict(hold)}:
+                    placed = msgspec.convert(hold, Hold)
+                    self._holds[placed.id] = placed
+                case {"lift": str(hold_id)}:
+                    self._holds.pop(hold_id, None)
+                    self._lifted.add(hold_id)
+                case _:
+                    self._broken("holds a line of unknown form")
+        except msgspec.MsgspecError:
+            self._broken("holds a line that cannot be read")
+
+    def _broken(self, what: str) -> NoReturn:
+        raise Unavailable(
+            "access.memory_broken",
+            f"The memory of ends and holds {self._path.name} {what}, so nothing can be released.",
+            "Restore the file from a backup of the state folder; never shorten or edit it.",
+        )

@@ -1,0 +1,43 @@
+"""The public face of access. `require` raises and leaves one line; `explain` says why and writes nothing.
+
+Each function here checks, decides, stores and appends to the log in the one transaction of the unit it is given.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access.api.cards import card, inbox
+from weighthouse.access.api.catalogue import advise, search
+from weighthouse.access.api.decision import explain, require
+from weighthouse.access.api.grants import give_back, grants_of, revoke, tidy, valid_grant, who_has
+from weighthouse.access.api.holds import holds, lift_hold, place_hold
+from weighthouse.access.api.publishing import publish_policy
+from weighthouse.access.api.requests import my_requests, submit, withdraw
+from weighthouse.access.api.votes import vote
+from weighthouse.access.model import (
+    WORKLOAD_ENVIRONMENT,
+    WORKLOAD_GRANT,
+    WORKLOAD_PERSON,
+    WORKLOAD_SANDBOX,
+    Access,
+    Authority,
+    AuthorityBallot,
+    Card,
+    Decision,
+    Found,
+    Grant,
+    Hold,
+    Reason,
+    Request,
+    Slot,
+    Suggestion,
+    Vote,
+    VoteSignature,
+)
+
+__all__ = [
+    "WORKLOAD_ENVIRONMENT", "WORKLOAD_GRANT", "WORKLOAD_PERSON", "WORKLOAD_SANDBOX", "Access", "Authority",
+    "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Reason", "Request", "Slot", "Suggestion",
+    "Vote", "VoteSignature", "advise", "card", "explain", "give_back", "grants_of", "holds", "inbox", "lift_hold",
+    "my_requests", "place_hold", "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant",
+    "vote", "who_has", "withdraw",
+]  # fmt: skip

@@ -1,0 +1,85 @@
+"""From approval to grant, in the same transaction. Guards a grant from being made twice or from a leaping clock.
+
+The request's row is locked and moved first; the grant's row is unique for its request; the statement that the grant
+key seals holds the whole request and every vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from weighthouse.access.api.facts import terms_of
+from weighthouse.access.api.sealing import seal_grant
+from weighthouse.access.events import GrantStarted, RequestApproved
+from weighthouse.access.model import Grant, Request, Vote
+from weighthouse.access.ports import Refusals
+from weighthouse.access.rules.deciding import Quorum
+from weighthouse.access.store import grants as grant_rows
+from weighthouse.access.store import requests as rows
+from weighthouse.audit import api as audit
+from weighthouse.core.errors import Conflict, Unavailable
+from weighthouse.core.ids import GrantId, new_id
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+
+def approve(unit: Unit, request: Request, quorum: Quorum) -> Request:
+    """Move a locked, pending request to approved. Raises Conflict if somebody was first."""
+    if unit.clock_suspect:
+        raise Unavailable(
+            "access.clock_suspect",
+            "The clock has stepped or leapt, so no new grant is issued from it.",
+            "Check the time service; an operator then confirms the clock.",
+        )
+    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    late = refusals.closed(request.id)
+    if late or not rows.settle(unit.conn, request.id, request.row, "approved", "", unit.now):
+        raise Conflict("access.request_closed", "This request is settled already.", "Look at the request again.")
+    unit.after_commit(lambda: refusals.close([request.id]))
+    audit.append(
+        unit,
+        RequestApproved(
+            request_id=request.id,
+            digest=request.digest,
+            policy_digest=policy.current(unit).digest,
+            filled=tuple(f"{slot}={person}" for slot, person in quorum.filled),
+        ),
+    )
+    return msgspec.structs.replace(request, state="approved", settled=unit.now, row=request.row + 1)
+
+
+def activate(unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequence[Vote]) -> Grant:
+    """Seal and store the grant of an approved request."""
+    terms = terms_of(bundle.lab, request.entitlement, request.resource)
+    assert terms is not None, "an approved request has terms"
+    grant = Grant(
+        id=GrantId(new_id("grt")),
+        request=request,
+        votes=tuple(votes),
+        not_before=unit.now,
+        end=unit.now + min(request.duration, terms.cap),
+        policy_digest=bundle.digest,
+    )
+    statement, seal = seal_grant(unit, grant)
+    if not grant_rows.add(unit.conn, grant, statement, seal):
+        raise Conflict("access.request_closed", "This request has its grant already.", "Look at the request again.")
+    audit.append(
+        unit,
+        GrantStarted(
+            grant=grant.id,
+            request_id=request.id,
+            request_digest=request.digest,
+            policy_digest=bundle.digest,
+            principal=request.person,
+            entitlement=request.entitlement,
+            resource=request.resource,
+            actions=request.actions,
+            environment=request.environment,
+            not_before=grant.not_before,
+            end=grant.end,
+            approvers=tuple(vote.voter for vote in votes),
+        ),
+    )
+    return grant

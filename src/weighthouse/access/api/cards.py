@@ -1,0 +1,169 @@
+"""The approval card and the inbox. Guards approvers from signing what they did not see.
+
+The card is made from the sealed request and the policy in force; the statement on it is exactly what a vote signs.
+Who may not know of a request is told that there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weighthouse.access.api.facts import directory, index_of, member, person_of, terms_of
+from weighthouse.access.api.requests import no_such_request
+from weighthouse.access.api.sealing import open_request, open_votes
+from weighthouse.access.model import Card, Request, Suggestion, Vote
+from weighthouse.access.ports import Refusals
+from weighthouse.access.rules import card as words
+from weighthouse.access.rules.advisor import advise
+from weighthouse.access.rules.deciding import Counted, Terms, decide, weigh
+from weighthouse.access.store import grants as grant_rows
+from weighthouse.access.store import requests as rows
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import DAY, MINUTE, Millis
+from weighthouse.core.ids import check_id
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+CARD_LIFE: Millis = 10 * MINUTE
+
+
+def seats_of(request: Request, terms: Terms | None) -> frozenset[str]:
+    """The teams whose members may vote on a request: those it was made with, and today's."""
+    today = terms.slots if terms is not None else ()
+    return frozenset(slot.team for slot in (*request.slots, *today))
+
+
+def may_vote(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> bool:
+    """Whether a person sits in a team that is asked, and is not the requester."""
+    one = member(unit, bundle, person)
+    terms = terms_of(bundle.lab, request.entitlement, request.resource)
+    return one is not None and one.active and person != request.person and bool(one.teams & seats_of(request, terms))
+
+
+def may_see(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> bool:
+    """Whether a person may know of a request: its own, theirs to vote on, or an auditor's to read."""
+    if person == request.person or may_vote(unit, bundle, request, person):
+        return True
+    one = member(unit, bundle, person)
+    lab = bundle.lab.resources[policy.LAB_RESOURCE]
+    return one is not None and one.active and bool(one.teams & index_of(bundle).standing_teams("audit.read", lab))
+
+
+def card(unit: Unit, caller: Caller, request_id: str) -> Card:
+    """The card of a request, with the statement to sign. Raises NotFound `access.no_such_request`."""
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    row = rows.find(unit.conn, check_id(request_id, "req"))
+    request = open_request(unit, row) if row is not None else None
+    if request is None or not may_see(unit, bundle, request, person):
+        raise no_such_request()
+    return _card(unit, bundle, request, person)
+
+
+def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
+    """Cards of all requests that wait for the caller's vote, oldest first."""
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    found: list[Card] = []
+    for row in rows.pending(unit.conn, unit.now, 10 * limit):
+        request = open_request(unit, row)
+        if request is None or not may_vote(unit, bundle, request, person):
+            continue
+        made = _card(unit, bundle, request, person)
+        if made.can_vote:
+            found.append(made)
+        if len(found) == limit:
+            break
+    return found
+
+
+def statement_of(bundle: policy.Bundle, request: Request, voter: str, now: Millis) -> dict[str, Any]:
+    """What a vote signs, but for the verdict and the device."""
+    vote = Vote(
+        request=request.id,
+        request_digest=request.digest,
+        policy_digest=bundle.digest,
+        verdict="approve",
+        voter=voter,
+        kind="device",
+        device="",
+        at=now,
+        signature="",
+    )
+    return vote.statement()
+
+
+def _card(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> Card:
+    terms = terms_of(bundle.lab, request.entitlement, request.resource)
+    votes = open_votes(unit, rows.votes_of(unit.conn, request.id))
+    setting = _setting(unit, bundle, request, terms)
+    narrower = _narrower(bundle, request)
+    missing, dropped = _counts(unit, bundle, request, votes, terms)
+    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    is_open = request.state == "pending" and unit.now < request.lapses and not refusals.closed(request.id)
+    voted = {counted.vote.voter for counted in votes}
+    return Card(
+        request=request,
+        digest=request.digest,
+        policy_digest=bundle.digest,
+        lines=words.lines(request, setting),
+        unusual=words.unusual(request, setting, narrower, dropped),
+        alternatives=narrower,
+        votes=tuple(counted.vote for counted in votes),
+        missing=missing,
+        statement=statement_of(bundle, request, person, unit.now),
+        expires=min(unit.now + CARD_LIFE, request.lapses),
+        can_vote=is_open and person not in voted and may_vote(unit, bundle, request, person),
+    )
+
+
+def _counts(
+    unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequence[Counted], terms: Terms | None
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """What is still missing, in words, and which votes were dropped."""
+    if terms is None:
+        return (), ()
+    people = directory(unit, bundle, {request.person, *(counted.vote.voter for counted in votes)})
+    if request.state == "pending":
+        outcome = decide(request, votes, people, terms, unit.now)
+        if outcome.state == "invalidated":
+            return (f"Policy no longer allows this ({outcome.why}).",), ()
+    quorum = weigh(request, votes, people, terms)
+    missing = tuple(f"{slot.name} ({slot.count} of {slot.team})" for slot in quorum.missing)
+    bad = tuple((one.vote.voter, one.problem) for one in votes if one.problem and one.vote.verdict == "deny")
+    return (missing if request.state == "pending" else ()), quorum.dropped + bad
+
+
+def _narrower(bundle: policy.Bundle, request: Request) -> tuple[Suggestion, ...]:
+    ranked = advise(index_of(bundle).candidates(), request.resource, None)
+    here = next((one for one in ranked if one.entitlement == request.entitlement), None)
+    teams = bundle.lab.people[request.person].teams if request.person in bundle.lab.people else frozenset()
+    return tuple(
+        one
+        for one in ranked
+        if here is not None
+        and (one.broad, one.excess) < (here.broad, here.excess)
+        and bundle.lab.entitlements[one.entitlement].eligible_teams & teams
+    )
+
+
+def _setting(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms | None) -> words.Setting:
+    lab = bundle.lab
+    person = lab.people.get(request.person)
+    entitlement = lab.entitlements.get(request.entitlement)
+    resource = lab.resources.get(request.resource)
+    top = max((one.rank for one in lab.classes.values()), default=0)
+    cls = lab.classes.get(resource.cls) if resource is not None else None
+    spans = grant_rows.spans(unit.conn, request.person, request.entitlement, request.resource)
+    return words.Setting(
+        person_name=person.name if person else request.person,
+        entitlement_name=entitlement.name if entitlement else request.entitlement,
+        resource_name=resource.name if resource else request.resource,
+        cap=terms.cap if terms else request.duration,
+        broad=bool(terms and terms.broad),
+        top_rank=bool(cls and cls.rank == top and top > 0),
+        first_time=not spans,
+        refused_before=rows.count_refused(unit.conn, request.person, request.entitlement, unit.now - 30 * DAY),
+        policy_changed=request.policy_digest != bundle.digest,
+    )

@@ -1,0 +1,55 @@
+"""Search and advice. Guards people from asking for too much, and the catalogue from those who may not see it.
+
+Nothing here grants or submits anything: an advisor that could would be a way round the approvers.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access.api.decision import judge
+from weighthouse.access.api.facts import index_of, member, person_of
+from weighthouse.access.model import Found, Suggestion
+from weighthouse.access.rules import advisor
+from weighthouse.access.rules.advisor import Thing
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import NotFound
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+MOST = 100
+
+
+def search(unit: Unit, caller: Caller, text: str, limit: int = 20) -> list[Found]:
+    """Resources that match every word of `text`, best first, of those whose catalogue entry the caller may see."""
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    one = member(unit, bundle, person)
+    teams = one.teams if one is not None else frozenset()
+    index = index_of(bundle)
+    things = (
+        Thing(
+            id=resource.id,
+            name=resource.name,
+            kind=resource.kind,
+            description=resource.description,
+            cls=resource.cls,
+            environment=resource.environment,
+            tags=resource.tags,
+        )
+        for resource in bundle.lab.resources.values()
+        if resource.id != policy.LAB_RESOURCE and teams & index.standing_teams("catalogue.read", resource)
+    )
+    return advisor.search(things, text[:200], max(1, min(limit, MOST)))
+
+
+def advise(unit: Unit, caller: Caller, resource: str, action: str | None = None) -> list[Suggestion]:
+    """Entitlements that the caller may ask for and that open `resource`, narrowest first. Words only."""
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    if not judge(unit, caller, "catalogue.read", resource, {}).allowed:
+        raise NotFound(
+            "access.no_such_resource", "There is no such resource.", "Search for it; names are spelt as in the lab."
+        )
+    one = member(unit, bundle, person)
+    teams = one.teams if one is not None else frozenset()
+    ranked = advisor.advise(index_of(bundle).candidates(), resource, action)
+    return [one for one in ranked if bundle.lab.entitlements[one.entitlement].eligible_teams & teams]

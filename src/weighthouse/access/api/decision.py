@@ -1,0 +1,294 @@
+"""THE decision. Guards every release: `require` raises and leaves a line, `explain` says why and writes nothing.
+
+Facts come from the signed policy, identity's sealed state and verified grants; the verdict comes from Cedar. A part
+that cannot be asked raises `Unavailable`, so the answer is no. One call reads one snapshot, at the unit's own time.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access.api.facts import LabIndex, index_of, member
+from weighthouse.access.api.verifying import Standing, standing_of
+from weighthouse.access.events import Allowed
+from weighthouse.access.events import Denied as DeniedEvent
+from weighthouse.access.model import (
+    WORKLOAD_ENVIRONMENT,
+    WORKLOAD_GRANT,
+    WORKLOAD_PERSON,
+    WORKLOAD_SANDBOX,
+    Decision,
+    Hold,
+    Reason,
+)
+from weighthouse.access.ports import Refusals
+from weighthouse.access.rules import reasons as words
+from weighthouse.access.rules.advisor import advise
+from weighthouse.access.store import grants as grant_rows
+from weighthouse.access.store import holds as hold_rows
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Denied, NotFound, WeighthouseError
+from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
+
+Context = dict[str, str | int | bool]
+
+
+def require(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
+    """Return the decision if it is yes and append `access.Allowed`; raise Denied with its one line otherwise.
+
+    `context` names facts of the operation (which version, to where) that a grant may have pinned down. The error's
+    code is that of the first deciding reason; an unknown resource is NotFound `access.no_such_resource`.
+    """
+    decision = judge(unit, caller, action, resource, context)
+    if not decision.allowed:
+        raise refusal(caller, decision, context)
+    audit.append(
+        unit,
+        Allowed(
+            principal=caller.principal,
+            kind=caller.kind,
+            action=action,
+            resource=resource,
+            rule=decision.reasons[0].rule,
+            grant=decision.grant or "",
+            policy_digest=decision.policy_digest,
+            context=context,
+        ),
+    )
+    return decision
+
+
+def explain(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
+    """Say what `require` would, with all reasons; writes no line and changes nothing."""
+    return judge(unit, caller, action, resource, context)
+
+
+def authorise(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
+    """Like `require`, for steps of this room that leave a line of their own: a yes appends nothing, a no one line."""
+    decision = judge(unit, caller, action, resource, context)
+    if not decision.allowed:
+        raise refusal(caller, decision, context)
+    return decision
+
+
+def refusal(caller: Caller, decision: Decision, context: Context) -> WeighthouseError:
+    """The error of a no, carrying its one line for the log."""
+    first = decision.reasons[0]
+    kind = NotFound if first.code == "access.no_such_resource" else Denied
+    line = DeniedEvent(
+        principal=caller.principal,
+        kind=caller.kind,
+        action=decision.action[:64],
+        resource=decision.resource[:200],
+        code=first.code,
+        rule=first.rule,
+        grant=first.grant or "",
+        policy_digest=decision.policy_digest,
+        context={key: value[:300] if isinstance(value, str) else value for key, value in context.items()},
+    )
+    return kind(first.code, first.text, decision.remedy, record=[line])
+
+
+def judge(unit: Unit, caller: Caller, action: str, resource: str, context: Context) -> Decision:
+    """Collect the facts and ask for the verdict."""
+    bundle = policy.current(unit)
+    thing = bundle.lab.resources.get(resource)
+    asker = _asker(unit, bundle, caller)
+    early = _early(action, thing, asker)
+    if early is not None or thing is None or asker is None:
+        reason = early or words.plain("access.unknown_principal", "The lab does not know who asks.")
+        return _no(caller, action, resource, bundle, (reason,))
+    index = index_of(bundle)
+    standing = index.standing_teams(action, thing)
+    basis = bool(asker.teams & standing) and asker.kind == "person"
+    best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, action, thing.id)
+    question = policy.PolicyQuestion(
+        principal=asker,
+        action=action,
+        resource=_resource(bundle.lab, thing),
+        standing=standing,
+        grant=_grant_facts(best, context),
+        held=any(hold.stops(action, thing.id, asker.person) for hold in holds_on(unit, thing.id, asker.person)),
+        now=unit.now,
+    )
+    verdict = policy.decide(question)
+    return _decision(unit, bundle, question, verdict, best, problems, index)
+
+
+def _early(action: str, thing: policy.Resource | None, asker: policy.PrincipalFacts | None) -> Reason | None:
+    if asker is None:
+        return words.plain(
+            "access.unknown_principal", "The lab does not know who asks, or only the system itself did."
+        )
+    if action not in policy.ACTIONS:
+        return words.plain("access.no_such_action", "There is no such action.")
+    if thing is None:
+        return words.plain("access.no_such_resource", "There is no such resource.")
+    return None
+
+
+def _asker(unit: Unit, bundle: policy.Bundle, caller: Caller) -> policy.PrincipalFacts | None:
+    """Who asks. A workload asks for the person whose grant it works under; the system has no rights of its own."""
+    person = caller.principal if caller.kind == "person" else caller.attributes.get(WORKLOAD_PERSON, "")
+    one = member(unit, bundle, person) if caller.kind != "system" else None
+    if one is None:
+        return None
+    active = one.active and (caller.kind == "person" or identity.is_active(unit, caller.principal))
+    return policy.PrincipalFacts(
+        kind="person" if caller.kind == "person" else "workload",
+        id=caller.principal,
+        person=person,
+        teams=one.teams,
+        active=active,
+        bound=caller.binding == "workload",
+        assurance_level=caller.assurance.level,
+        assurance_age=max(0, unit.now - caller.assurance.at),
+        sandbox=caller.attributes.get(WORKLOAD_SANDBOX, ""),
+        environment=caller.attributes.get(WORKLOAD_ENVIRONMENT, ""),
+    )
+
+
+def _best(
+    unit: Unit, bundle: policy.Bundle, caller: Caller, person: str, action: str, resource: str
+) -> tuple[Standing | None, tuple[Reason, ...]]:
+    """The grant to decide by, and what was wrong with the others. One that has run out is still put to the rules."""
+    pinned = caller.attributes.get(WORKLOAD_GRANT) if caller.kind == "workload" else None
+    problems: list[Reason] = []
+    late: Standing | None = None
+    for row in grant_rows.for_use(unit.conn, person, resource):
+        if pinned is not None and row.id != pinned:
+            continue
+        found = standing_of(unit, bundle, row)
+        if found.problem or found.grant is None:
+            problems.append(words.grant_reason(found.problem, row.id))
+        elif action not in found.actions:
+            continue
+        elif found.grant.not_before <= unit.now < found.end:
+            return found, tuple(problems)
+        else:
+            late = late or found
+    if late is None and not problems:
+        problems.extend(_lost(unit, bundle, person, action, resource))
+    return late, tuple(problems)
+
+
+def _lost(unit: Unit, bundle: policy.Bundle, person: str, action: str, resource: str) -> list[Reason]:
+    """Say so if the person had a grant that was ended; a bare no would hide the reason."""
+    row = grant_rows.last_ended(unit.conn, person, resource)
+    if row is None:
+        return []
+    found = standing_of(unit, bundle, row)
+    if found.grant is None or action not in found.grant.request.actions:
+        return []
+    code = "access.grant_expired" if found.grant.ended_why == "expired" else "access.grant_ended"
+    return [words.grant_reason(code, row.id)]
+
+
+def _grant_facts(best: Standing | None, context: Context) -> policy.GrantFacts | None:
+    if best is None or best.grant is None:
+        return None
+    grant = best.grant
+    return policy.GrantFacts(
+        id=grant.id,
+        person=grant.person,
+        resource=grant.resource,
+        actions=best.actions,
+        not_before=grant.not_before,
+        end=best.end,
+        environment=grant.request.environment,
+        operation_matches=all(context.get(key) == value for key, value in grant.request.operation.items()),
+    )
+
+
+def _resource(lab: policy.Lab, thing: policy.Resource) -> policy.ResourceFacts:
+    cls = lab.classes[thing.cls]
+    return policy.ResourceFacts(
+        id=thing.id,
+        kind=thing.kind,
+        environment=thing.environment,
+        cls=cls.id,
+        assurance=cls.assurance,
+        fresh=cls.fresh,
+        sandbox=cls.sandbox,
+    )
+
+
+def holds_on(unit: Unit, resource: str, person: str) -> list[Hold]:
+    """Every hold that stands on a resource, a person or the lab: by its row, or by the memory outside the database.
+
+    A row that was deleted or marked lifted behind our back opens nothing; one whose lifting is remembered stands not.
+    """
+    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    subjects = ("lab", resource, person)
+    found = {hold.id: hold for hold in refusals.holds() if hold.subject in subjects}
+    for hold in hold_rows.standing_on(unit.conn, resource, person):
+        if not refusals.lifted(hold.id):
+            found.setdefault(hold.id, hold)
+    return list(found.values())
+
+
+def _decision(
+    unit: Unit,
+    bundle: policy.Bundle,
+    question: policy.PolicyQuestion,
+    verdict: policy.Verdict,
+    best: Standing | None,
+    problems: tuple[Reason, ...],
+    index: LabIndex,
+) -> Decision:
+    asker = question.principal
+    grant = best.grant if best is not None else None
+    if verdict.allowed:
+        by_grant = "standing" not in verdict.policies and grant is not None
+        text = f"Grant of {grant.entitlement}." if by_grant and grant else "Standing entitlement of the team."
+        return Decision(
+            allowed=True,
+            action=question.action,
+            resource=question.resource.id,
+            principal=asker.id,
+            reasons=(Reason("access.allowed", text, verdict.policies[0], grant.id if by_grant and grant else None),),
+            grant=grant.id if by_grant and grant else None,
+            until=best.end if by_grant and best else None,
+            policy_digest=bundle.digest,
+        )
+    if verdict.errors:
+        reasons: tuple[Reason, ...] = (
+            Reason(policy.EVALUATION_ERROR, "The rules could not be evaluated, so the answer is no.", "error"),
+        )
+    else:
+        basis = best is not None or (asker.kind == "person" and bool(asker.teams & question.standing))
+        reasons = words.order(frozenset(verdict.policies), basis, problems, grant.id if grant else None)
+    missing = tuple(
+        one.entitlement
+        for one in advise(index.candidates(), question.resource.id, question.action)
+        if bundle.lab.entitlements[one.entitlement].eligible_teams & asker.teams
+    )[:3]
+    return Decision(
+        allowed=False,
+        action=question.action,
+        resource=question.resource.id,
+        principal=asker.id,
+        reasons=reasons,
+        policy_digest=bundle.digest,
+        remedy=_remedy(reasons[0].code, missing),
+        missing=missing,
+    )
+
+
+def _remedy(code: str, missing: tuple[str, ...]) -> str:
+    if code == "access.no_grant":
+        return f"Ask for '{missing[0]}'." if missing else "No entitlement that you may ask for gives this."
+    return words.remedy_of(code)
+
+
+def _no(caller: Caller, action: str, resource: str, bundle: policy.Bundle, reasons: tuple[Reason, ...]) -> Decision:
+    return Decision(
+        allowed=False,
+        action=action,
+        resource=resource,
+        principal=caller.principal,
+        reasons=reasons,
+        policy_digest=bundle.digest,
+        remedy=words.remedy_of(reasons[0].code),
+    )

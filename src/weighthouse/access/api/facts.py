@@ -1,0 +1,177 @@
+"""Facts for decisions, from signed policy and sealed state. Guards rules from believing a row.
+
+People and teams come from the signed lab, whether somebody is frozen and which devices count from identity's sealed
+state. What is derived from one lab is kept by its digest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from weighthouse.access.model import Slot
+from weighthouse.access.rules.advisor import Candidate
+from weighthouse.access.rules.deciding import Member, Terms
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Denied, Unauthenticated
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.states import state_of
+from weighthouse.policy import api as policy
+
+
+class LabIndex:
+    """What one lab implies, computed when first asked for."""
+
+    def __init__(self, lab: policy.Lab) -> None:
+        self._lab = lab
+        self._standing: dict[str, list[policy.Entitlement]] = {}
+        for entitlement in lab.entitlements.values():
+            if entitlement.standing:
+                for action in entitlement.actions:
+                    self._standing.setdefault(action, []).append(entitlement)
+        self._candidates: list[Candidate] | None = None
+        self._teams: dict[tuple[str, str], frozenset[str]] = {}
+
+    def standing_teams(self, action: str, resource: policy.Resource) -> frozenset[str]:
+        """The teams whose members may always do `action` on `resource`."""
+        key = (action, resource.id)
+        found = self._teams.get(key)
+        if found is None:
+            found = frozenset(
+                team
+                for entitlement in self._standing.get(action, ())
+                if reaches(entitlement, resource)
+                for team in entitlement.eligible_teams
+            )
+            self._teams[key] = found
+        return found
+
+    def candidates(self) -> list[Candidate]:
+        """Every entitlement that can be asked for, with the resources it reaches."""
+        if self._candidates is None:
+            self._candidates = [
+                Candidate(
+                    id=entitlement.id,
+                    name=entitlement.name,
+                    description=entitlement.description,
+                    actions=entitlement.actions,
+                    reached=frozenset(r.id for r in self._lab.resources.values() if reaches(entitlement, r)),
+                    slots=slots_of(entitlement),
+                    max=entitlement.max_duration,
+                    default=entitlement.default_duration,
+                    broad=entitlement.broad,
+                    operation=entitlement.operation,
+                )
+                for entitlement in self._lab.entitlements.values()
+                if not entitlement.standing
+            ]
+        return self._candidates
+
+
+_indexes: OrderedDict[str, LabIndex] = OrderedDict()
+_lock = threading.Lock()
+
+
+def index_of(bundle: policy.Bundle) -> LabIndex:
+    """The index of a bundle's lab, kept by its digest."""
+    with _lock:
+        found = _indexes.get(bundle.digest)
+        if found is None:
+            found = _indexes[bundle.digest] = LabIndex(bundle.lab)
+            while len(_indexes) > 4:
+                _indexes.popitem(last=False)
+        return found
+
+
+def reaches(entitlement: policy.Entitlement, resource: policy.Resource) -> bool:
+    """Whether an entitlement covers a resource and is of its environment; a shared one reaches shared things only,
+    unless it is standing."""
+    if not entitlement.covers(resource.id):
+        return False
+    if resource.environment in (policy.SHARED, entitlement.environment):
+        return True
+    return entitlement.standing and entitlement.environment == policy.SHARED
+
+
+def slots_of(entitlement: policy.Entitlement) -> tuple[Slot, ...]:
+    """The slots of an entitlement in this room's words."""
+    return tuple(Slot(slot.name, slot.team, slot.count) for slot in entitlement.requires)
+
+
+def terms_of(lab: policy.Lab, entitlement_id: str, resource_id: str) -> Terms | None:
+    """What `lab` says about an entitlement on a resource; None if either is gone."""
+    entitlement = lab.entitlements.get(entitlement_id)
+    resource = lab.resources.get(resource_id)
+    if entitlement is None or resource is None:
+        return None
+    cls = lab.classes[resource.cls]
+    return Terms(
+        slots=slots_of(entitlement),
+        actions=entitlement.actions,
+        cap=min(entitlement.max_duration, cls.max_grant),
+        chain=entitlement.longest_chain,
+        pending=entitlement.pending_window,
+        vote_signature=cls.vote_signature,
+        fresh=cls.fresh,
+        cls=cls.id,
+        environment=resource.environment,
+        reaches=reaches(entitlement, resource),
+        eligible_teams=entitlement.eligible_teams,
+        operation=entitlement.operation,
+        standing=entitlement.standing,
+        broad=entitlement.broad,
+    )
+
+
+def member(unit: Unit, bundle: policy.Bundle, person: str) -> Member | None:
+    """A person now: teams, whether they count, whose devices count; None if the lab does not know them.
+
+    A state that was edited or put back counts as not active.
+    """
+    key = ("access.member", bundle.digest, person)
+    if key in unit.memo:
+        kept: Member | None = unit.memo[key]
+        return kept
+    entry = bundle.lab.people.get(person)
+    found = None
+    if entry is not None:
+        try:
+            state = state_of(unit, person)
+            found = Member(
+                entry.teams if entry.active else frozenset(),
+                entry.active and state.frozen_at is None,
+                frozenset(state.devices),
+            )
+        except Unauthenticated:
+            found = Member(frozenset(), False)
+    unit.memo[key] = found
+    return found
+
+
+def directory(unit: Unit, bundle: policy.Bundle, people: Iterable[str]) -> dict[str, Member]:
+    """The members among `people`."""
+    found = {}
+    for person in people:
+        one = member(unit, bundle, person)
+        if one is not None:
+            found[person] = one
+    return found
+
+
+def person_of(unit: Unit, bundle: policy.Bundle, caller: Caller) -> str:
+    """The person who calls; raises Denied for workloads, the system and people who do not count now."""
+    if caller.kind != "person":
+        raise Denied(
+            "access.not_a_person",
+            "Only a person asks for access, votes or withdraws; a workload or a bot never does.",
+            "Sign in as yourself.",
+        )
+    one = member(unit, bundle, caller.principal)
+    if one is None or not one.active:
+        raise Denied(
+            "access.person_inactive",
+            "You are not an active member of this lab now.",
+            "Ask security why.",
+        )
+    return caller.principal

@@ -1,0 +1,74 @@
+"""Publishing policy. Guards the rules from the one person who may type them.
+
+The first policy of a lab is published by whoever starts it; every later one by a person whose grant, approved by
+others, names the digest of exactly this text. The grant is used up by it.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access.api.decision import authorise
+from weighthouse.access.api.facts import person_of
+from weighthouse.access.api.grants import end_grant
+from weighthouse.access.events import PolicyPublished
+from weighthouse.access.store import grants as grant_rows
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Denied, Unavailable
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+MOST_CHANGES = 100
+
+
+def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> policy.Bundle:
+    """Check `text`, publish it signed as the next version, and say in the log what it changes.
+
+    `caller` None is the start of a lab, possible only while there is no policy. Raises Invalid(`policy.*`), Denied
+    (`access.no_grant`, `access.operation_differs`, `access.policy_exists`), Conflict `policy.unchanged`.
+    """
+    policy.parse(text, name)  # a faulty text is refused before anybody's grant is looked at
+    if caller is None:
+        return _first(unit, text, name)
+    before = policy.current(unit)
+    person_of(unit, before, caller)
+    digest = policy.digest_of(text)
+    decision = authorise(unit, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
+    after = policy.store(unit, text, name, caller.principal)
+    _record(unit, after, before.digest, caller.principal, decision.grant or "", before.lab)
+    if decision.grant is not None:
+        row = grant_rows.find(unit.conn, decision.grant, lock=True)
+        if row is not None:
+            end_grant(unit, row, "used", caller.principal, "")
+    return after
+
+
+def _first(unit: Unit, text: str, name: str) -> policy.Bundle:
+    try:
+        policy.current(unit)
+    except Unavailable as error:
+        if error.code != "policy.none":
+            raise
+    else:
+        raise Denied(
+            "access.policy_exists",
+            "This lab has a policy; only a person with an approved grant publishes the next one.",
+            "Ask for the entitlement that gives policy.publish, naming the digest of the text.",
+        )
+    bundle = policy.store(unit, text, name, "system")
+    _record(unit, bundle, "", "system", "", None)
+    return bundle
+
+
+def _record(unit: Unit, bundle: policy.Bundle, previous: str, by: str, grant: str, before: policy.Lab | None) -> None:
+    changes = policy.difference(before, bundle.lab) if before is not None else ["The first policy of this lab."]
+    audit.append(
+        unit,
+        PolicyPublished(
+            digest=bundle.digest,
+            version=bundle.version,
+            previous=previous,
+            by=by,
+            grant=grant,
+            changes=tuple(changes[:MOST_CHANGES]),
+        ),
+    )

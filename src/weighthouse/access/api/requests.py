@@ -1,0 +1,332 @@
+"""Asking. Guards approvers from requests that nobody could approve, that ask for ever, or that hide what they ask.
+
+Everything that can be refused is refused now, with what to do instead; what is accepted is content-addressed, so that
+nothing about it can change without becoming another request.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.access.api.activation import activate, approve
+from weighthouse.access.api.decision import holds_on
+from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
+from weighthouse.access.api.sealing import digest_of, open_request, seal_request
+from weighthouse.access.events import Denied as DeniedEvent
+from weighthouse.access.events import RequestSubmitted, RequestWithdrawn
+from weighthouse.access.model import Request
+from weighthouse.access.ports import Refusals
+from weighthouse.access.rules import duration as durations
+from weighthouse.access.rules import wording
+from weighthouse.access.rules.advisor import advise
+from weighthouse.access.rules.deciding import Member, Terms, decide
+from weighthouse.access.rules.matching import fill
+from weighthouse.access.rules.separation import conflict
+from weighthouse.access.store import grants as grant_rows
+from weighthouse.access.store import requests as rows
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.canonical import encode
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
+from weighthouse.core.ids import RequestId, check_id, new_id
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+Operation = dict[str, str | int | bool]
+
+
+def submit(
+    unit: Unit,
+    caller: Caller,
+    *,
+    entitlement: str,
+    resource: str,
+    duration: Millis,
+    reason: str,
+    operation: Operation | None = None,
+) -> Request:
+    """Ask for an entitlement on a resource; where policy says `approval: none`, the grant starts at once.
+
+    Raises NotFound `access.no_such_entitlement`; Invalid for duration, reason or operation; Denied for who may not
+    ask, for a hold or a separation; Conflict for an impossible quorum or a request that is already open.
+    """
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    terms = terms_of(bundle.lab, entitlement, resource)
+    if terms is None or terms.standing:
+        raise NotFound(
+            "access.no_such_entitlement",
+            "There is no such entitlement to ask for on that resource.",
+            "Search for the resource; its page ranks what opens it, narrowest first.",
+        )
+    who = directory(unit, bundle, [person])[person]
+    _may_ask(unit, bundle, caller, who, entitlement, resource, terms)
+    request = Request(
+        id=RequestId(new_id("req")),
+        entitlement=entitlement,
+        resource=resource,
+        person=person,
+        duration=_duration(unit, person, entitlement, resource, duration, terms),
+        reason=_reason(bundle, who, entitlement, resource, reason, terms),
+        operation=_operation(operation or {}, terms),
+        actions=tuple(sorted(terms.actions)),
+        slots=terms.slots,
+        vote_signature="device" if terms.vote_signature == "device" else "attested",
+        cls=terms.cls,
+        environment=terms.environment,
+        policy_digest=bundle.digest,
+        created=unit.now,
+        lapses=unit.now + terms.pending,
+    )
+    request = msgspec.structs.replace(request, digest=digest_of(request), row=1)
+    _not_twice(unit, request)
+    check_separation(unit, bundle, request)
+    _possible(unit, bundle, request)
+    content = encode(request.content())
+    rows.add(unit.conn, request, content.decode(), seal_request(unit, content))
+    audit.append(unit, _submitted(request))
+    outcome = decide(request, [], {person: who}, terms, unit.now)
+    if outcome.state == "approved":
+        request = approve(unit, request, outcome.quorum)
+        activate(unit, bundle, request, [])
+    return request
+
+
+def _submitted(request: Request) -> RequestSubmitted:
+    return RequestSubmitted(
+        request_id=request.id,
+        digest=request.digest,
+        policy_digest=request.policy_digest,
+        principal=request.person,
+        entitlement=request.entitlement,
+        resource=request.resource,
+        duration=request.duration,
+        reason=request.reason,
+    )
+
+
+def refuse(
+    bundle: policy.Bundle, caller: Caller, action: str, subject: str, code: str, text: str, remedy: str
+) -> Denied:
+    """A refusal of a step of this room, with its one line for the log."""
+    line = DeniedEvent(
+        principal=caller.principal,
+        kind=caller.kind,
+        action=action,
+        resource=subject,
+        code=code,
+        rule="access",
+        grant="",
+        policy_digest=bundle.digest,
+        context={},
+    )
+    return Denied(code, text, remedy, record=[line])
+
+
+def _may_ask(
+    unit: Unit, bundle: policy.Bundle, caller: Caller, who: Member, entitlement: str, resource: str, terms: Terms
+) -> None:
+    def no(code: str, text: str, remedy: str) -> Denied:
+        return refuse(bundle, caller, "request.submit", resource, code, text, remedy)
+
+    if not who.teams & terms.eligible_teams:
+        raise no(
+            "access.not_eligible",
+            f"'{entitlement}' can be asked for by {', '.join(sorted(terms.eligible_teams))} only.",
+            "Ask a member of one of these teams, or for another entitlement.",
+        )
+    if not terms.reaches:
+        raise no(
+            "access.environment_mismatch",
+            f"'{entitlement}' does not reach '{resource}'; grants never cross environments.",
+            "Pick an entitlement that the resource's page lists.",
+        )
+    standing = holds_on(unit, resource, caller.principal)
+    if standing and all(
+        any(hold.stops(action, resource, caller.principal) for hold in standing) for action in terms.actions
+    ):
+        raise no("access.held", "A hold stands against all of this.", "Ask who placed the hold.")
+
+
+def _duration(unit: Unit, person: str, entitlement: str, resource: str, duration: Millis, terms: Terms) -> Millis:
+    if not durations.within(duration, terms.cap):
+        raise Invalid(
+            "access.duration_out_of_range",
+            f"A duration is a whole number of milliseconds from 60000 to {terms.cap} here.",
+            f"Ask for at most {policy.duration_text(terms.cap)}; when it ends, ask again.",
+            longest=terms.cap,
+        )
+    began = durations.chain_start(grant_rows.spans(unit.conn, person, entitlement, resource), unit.now)
+    if unit.now + duration - began > terms.chain:
+        raise Invalid(
+            "access.renewal_cap",
+            f"With renewals this would last longer than {policy.duration_text(terms.chain)} without a break.",
+            "Ask for less, or let the access end first.",
+        )
+    return duration
+
+
+def _reason(bundle: policy.Bundle, who: Member, entitlement: str, resource: str, reason: str, terms: Terms) -> str:
+    if wording.hides(reason):
+        raise Invalid(
+            "access.reason_hides",
+            "The reason holds characters that a reader cannot see or that turn the writing round.",
+            "Write it again as plain text.",
+        )
+    text = wording.cleaned(reason)
+    if not wording.SHORTEST_REASON <= len(text) <= wording.LONGEST:
+        raise Invalid(
+            "access.reason_length",
+            f"A reason has {wording.SHORTEST_REASON} to {wording.LONGEST} characters.",
+            "Say what you will do and why it needs this; approvers read it.",
+        )
+    if terms.broad and len(text) < wording.SHORTEST_BROAD:
+        narrower = [
+            one.entitlement
+            for one in advise(index_of(bundle).candidates(), resource, None)
+            if one.entitlement != entitlement and bundle.lab.entitlements[one.entitlement].eligible_teams & who.teams
+        ]
+        instead = f"Narrower: {', '.join(narrower[:3])}. " if narrower else ""
+        raise Invalid(
+            "access.broad_needs_justification",
+            f"'{entitlement}' is broad, so its reason needs at least {wording.SHORTEST_BROAD} characters.",
+            instead + "Otherwise say why nothing narrower will do.",
+        )
+    return text
+
+
+def _operation(operation: Operation, terms: Terms) -> Operation:
+    bad = [
+        key
+        for key, value in operation.items()
+        if not isinstance(value, str | int | bool) or (isinstance(value, str) and not 0 < len(value) <= 200)
+    ]
+    if set(operation) != set(terms.operation) or bad:
+        wanted = ", ".join(terms.operation) or "nothing"
+        raise Invalid(
+            "access.operation_missing",
+            f"This entitlement wants exactly these facts of the operation: {wanted}.",
+            "Name each as a short text or number; the grant will be good for that operation only.",
+        )
+    return dict(sorted(operation.items()))
+
+
+def _not_twice(unit: Unit, request: Request) -> None:
+    for row in rows.pending_of(unit.conn, request.person, unit.now):
+        other = open_request(unit, row)
+        if other is not None and _wish(other) == _wish(request):
+            raise Conflict(
+                "access.already_pending",
+                "You have asked for this already and it is still open.",
+                "Wait for the approvers, or withdraw the open request first.",
+                request=other.id,
+            )
+
+
+def _wish(request: Request) -> tuple[object, ...]:
+    return request.entitlement, request.resource, tuple(sorted(request.operation.items()))
+
+
+def check_separation(unit: Unit, bundle: policy.Bundle, request: Request, *, pending: bool = True) -> None:
+    """Raise Denied `access.separation` if the person holds, or waits for, what must be kept apart from this."""
+    held = {row.entitlement for row in grant_rows.running(unit.conn, request.person, unit.now)}
+    if pending:
+        held |= {
+            other.entitlement
+            for row in rows.pending_of(unit.conn, request.person, unit.now)
+            if (other := open_request(unit, row)) is not None and other.id != request.id
+        }
+    teams = bundle.lab.people[request.person].teams
+    held |= {one.id for one in bundle.lab.entitlements.values() if one.standing and one.eligible_teams & teams}
+    apart = [(one.name, one.entitlements, one.why) for one in bundle.lab.separations]
+    found = conflict(request.entitlement, held, apart)
+    if found is not None:
+        name, other_id, why = found
+        line = DeniedEvent(
+            principal=request.person,
+            kind="person",
+            action="request.submit" if pending else "request.activate",
+            resource=request.resource,
+            code="access.separation",
+            rule=name[:64],
+            grant="",
+            policy_digest=bundle.digest,
+            context={"other": other_id},
+        )
+        raise Denied(
+            "access.separation",
+            f"'{request.entitlement}' may not be held beside '{other_id}': {why}",
+            f"Give '{other_id}' back or withdraw it first, or let somebody else ask.",
+            record=[line],
+        )
+
+
+def _possible(unit: Unit, bundle: policy.Bundle, request: Request) -> None:
+    """Refuse now what nobody could ever approve: with the people who are active today, without the requester."""
+    wanted = {slot.team for slot in request.slots}
+    able = {
+        person.id: person.teams
+        for person in bundle.lab.people.values()
+        if person.id != request.person and person.teams & wanted
+    }
+    enough = sum(slot.count for slot in request.slots) * 4
+    chosen: dict[str, frozenset[str]] = {}
+    for one, found in directory(unit, bundle, sorted(able)[: max(enough, 64)]).items():
+        if found.active:
+            chosen[one] = found.teams
+    filling = fill(request.slots, chosen)
+    if not filling.complete and len(able) > max(enough, 64):
+        chosen = {one: found.teams for one, found in directory(unit, bundle, able).items() if found.active}
+        filling = fill(request.slots, chosen)
+    if not filling.complete:
+        lacking = ", ".join(f"{slot.name} ({slot.count} more of {slot.team})" for slot in filling.missing)
+        raise Conflict(
+            "access.impossible_quorum",
+            f"Nobody could approve this now: {lacking}.",
+            "Ask the owners of the team to name somebody, then ask again.",
+        )
+
+
+def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
+    """Take an open request back. Raises NotFound for another's request, Conflict if it is settled."""
+    person = person_of(unit, policy.current(unit), caller)
+    row = rows.find(unit.conn, check_id(request_id, "req"), lock=True)
+    request = open_request(unit, row) if row is not None else None
+    if request is None or request.person != person:
+        raise no_such_request()
+    settle(unit, request, "withdrawn", "")
+    audit.append(unit, RequestWithdrawn(request_id=request.id))
+    return msgspec.structs.replace(request, state="withdrawn", settled=unit.now, row=request.row + 1)
+
+
+def settle(unit: Unit, request: Request, state: str, why: str) -> None:
+    """Move a pending request to an end that says no, and remember it outside the database."""
+    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    assert state in ("withdrawn", "denied", "invalidated")
+    if refusals.closed(request.id) or not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
+        raise closed(request)
+    unit.before_commit(lambda: refusals.close([request.id]))
+
+
+def closed(request: Request) -> Conflict:
+    """The conflict of somebody who comes too late."""
+    return Conflict(
+        "access.request_closed",
+        f"This request is {request.state if request.state != 'pending' else 'settled'}; it cannot change any more.",
+        "Look at the request again; ask anew if access is still needed.",
+    )
+
+
+def no_such_request() -> NotFound:
+    """What one may not know of does not exist."""
+    return NotFound(
+        "access.no_such_request", "There is no such request.", "Open it from your inbox or from your own requests."
+    )
+
+
+def my_requests(unit: Unit, caller: Caller, limit: int = 100) -> list[Request]:
+    """The caller's own requests, newest first; a row that was edited is not among them."""
+    person = person_of(unit, policy.current(unit), caller)
+    found = (open_request(unit, row) for row in rows.of_person(unit.conn, person, limit))
+    return [request for request in found if request is not None]

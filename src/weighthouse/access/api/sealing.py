@@ -1,0 +1,172 @@
+"""Seals and signatures. Guards requests, votes and grants from whoever can write the database.
+
+A request carries a code by a key outside the database, a vote its voter's signature, a grant an Ed25519 seal over the
+request and all its votes. What has been verified is kept by content: other bytes are another entry, so that a hot
+decision costs no signature and an edited row always costs one and fails.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from collections import OrderedDict
+
+import msgspec
+
+from weighthouse.access.model import Grant, Request, Vote
+from weighthouse.access.rules.deciding import Counted
+from weighthouse.access.store.grants import StoredGrant
+from weighthouse.access.store.requests import StoredRequest
+from weighthouse.core.canonical import encode, sha256_hex
+from weighthouse.core.errors import Invalid, WeighthouseError
+from weighthouse.core.signing import Signers, equal, verify_ed25519
+from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
+
+_KEPT = 20_000
+
+
+class Sealed(msgspec.Struct, frozen=True):
+    """A grant whose seal holds, and its votes with what is wrong with them, if anything."""
+
+    grant: Grant
+    votes: tuple[Counted, ...]
+
+
+class _Kept:
+    """Verified grants by (public key, seal, statement), the least recently used forgotten first."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[bytes, bytes, str], Sealed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[bytes, bytes, str]) -> Sealed | None:
+        with self._lock:
+            found = self._found.get(key)
+            if found is not None:
+                self._found.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[bytes, bytes, str], sealed: Sealed) -> None:
+        with self._lock:
+            self._found[key] = sealed
+            while len(self._found) > _KEPT:
+                self._found.popitem(last=False)
+
+
+_kept = _Kept()
+
+
+def b64(data: bytes) -> str:
+    """base64url without padding (RFC 4648 section 5)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text: str) -> bytes:
+    """The bytes of base64url text; raises `access.bad_signature_text`."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise Invalid(
+            "access.bad_signature_text", "The signature is not base64url text.", "Sign again and send it whole."
+        ) from None
+
+
+def digest_of(request: Request) -> str:
+    """The digest over every field of a request."""
+    return "sha256:" + sha256_hex(encode(request.content()))
+
+
+def seal_request(unit: Unit, content: bytes) -> bytes:
+    """The code over a request's content."""
+    return unit.part(Signers).mac("grant", b"access.request\x00" + content)  # type: ignore[type-abstract]
+
+
+def open_request(unit: Unit, row: StoredRequest) -> Request | None:
+    """The request of a row, or None if anything in it was edited."""
+    content = row.content.encode()
+    if not equal(seal_request(unit, content), row.seal) or row.digest != "sha256:" + sha256_hex(content):
+        return None
+    request = msgspec.json.decode(content, type=Request)
+    return msgspec.structs.replace(
+        request,
+        state=row.state,
+        digest=row.digest,
+        settled=row.settled,
+        settled_why=row.settled_why,
+        row=row.row,
+    )
+
+
+def attest(unit: Unit, statement: bytes) -> bytes:
+    """The server's own signature that a session voted so."""
+    return unit.part(Signers).signer("vote").sign(statement)  # type: ignore[type-abstract]
+
+
+def vote_problem(unit: Unit, vote: Vote) -> str:
+    """The code of what is wrong with a vote's signature, or an empty text."""
+    statement = encode(vote.statement())
+    try:
+        signature = unb64(vote.signature)
+        if vote.kind == "attested":
+            public = unit.part(Signers).signer("vote").public  # type: ignore[type-abstract]
+            return "" if verify_ed25519(public, signature, statement) else "access.vote_signature"
+        identity.verify_device_signature(unit, vote.device, vote.voter, statement, signature)
+    except WeighthouseError as error:
+        return error.code if error.code == "identity.device_not_certified" else "access.vote_signature"
+    return ""
+
+
+def open_votes(unit: Unit, rows: list[tuple[str, str, str]]) -> list[Counted]:
+    """The votes of a request's rows, each with its problem. A row that names another voter or request counts not."""
+    found = []
+    for request, voter, body in rows:
+        try:
+            vote = msgspec.json.decode(body, type=Vote)
+        except msgspec.MsgspecError:
+            continue
+        if vote.request != request or vote.voter != voter:
+            found.append(Counted(vote, "access.vote_row_differs"))
+        else:
+            found.append(Counted(vote, vote_problem(unit, vote)))
+    return found
+
+
+def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:
+    """The canonical statement of a grant and its seal."""
+    statement = encode(grant.statement())
+    return statement.decode(), unit.part(Signers).signer("grant").sign(statement)  # type: ignore[type-abstract]
+
+
+def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
+    """The grant whose statement a row holds, votes verified; None if the seal does not hold."""
+    public = unit.part(Signers).signer("grant").public  # type: ignore[type-abstract]
+    key = (public, row.seal, row.statement)
+    found = _kept.get(key)
+    if found is not None:
+        return found
+    if not verify_ed25519(public, row.seal, row.statement.encode()):
+        return None
+    sealed = _decode(unit, row.statement)
+    if not any(counted.problem for counted in sealed.votes):
+        _kept.put(key, sealed)
+    return sealed
+
+
+def _decode(unit: Unit, statement: str) -> Sealed:
+    body = msgspec.json.decode(statement)
+    request = msgspec.convert(body["request"], Request)
+    request = msgspec.structs.replace(
+        request, state="approved", digest="sha256:" + sha256_hex(encode(body["request"]))
+    )
+    votes = tuple(msgspec.convert(vote, Vote) for vote in body["votes"])
+    grant = Grant(
+        id=body["grant"],
+        request=request,
+        votes=votes,
+        not_before=body["not_before"],
+        end=body["end"],
+        policy_digest=body["policy_digest"],
+    )
+    return Sealed(grant, tuple(Counted(vote, vote_problem(unit, vote)) for vote in votes))

@@ -1,0 +1,215 @@
+"""Voting. Guards every grant: a vote is one person's signature, with a fresh second factor, over exactly one request
+under exactly one policy.
+
+The request's row is locked first, so that of two last votes one makes the grant and none is lost; the vote is unique
+for (request, person), so that nobody votes twice, on whichever server.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.access.api.activation import activate, approve
+from weighthouse.access.api.cards import CARD_LIFE, may_see, may_vote
+from weighthouse.access.api.facts import directory, person_of, terms_of
+from weighthouse.access.api.requests import check_separation, closed, no_such_request, refuse, settle
+from weighthouse.access.api.sealing import attest, b64, open_request, open_votes, vote_problem
+from weighthouse.access.events import Denied as DeniedEvent
+from weighthouse.access.events import RequestDenied, VoteCast
+from weighthouse.access.model import Ballot, Request, Vote, VoteSignature
+from weighthouse.access.ports import Refusals
+from weighthouse.access.rules import wording
+from weighthouse.access.rules.deciding import Outcome, Terms, decide
+from weighthouse.access.store import requests as rows
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.canonical import encode
+from weighthouse.core.errors import Conflict, Denied, Invalid, Unauthenticated
+from weighthouse.core.ids import check_id
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+
+def vote(
+    unit: Unit,
+    caller: Caller,
+    request_id: str,
+    verdict: Ballot,
+    *,
+    digest: str,
+    signature: VoteSignature,
+    comment: str = "",
+) -> Request:
+    """Cast a vote; the last one that was missing makes the grant in this same transaction.
+
+    `digest` is the request's digest as the voter saw it. Raises NotFound `access.no_such_request`; Denied
+    `access.self_approval`, `access.not_an_approver`, `access.vote_signature`, `access.attested_not_enough`;
+    Unauthenticated `identity.step_up_required`; Conflict `access.request_differs`, `access.already_voted`,
+    `access.request_closed`, `access.request_lapsed`, `access.policy_moved`.
+    """
+    if verdict not in ("approve", "deny"):
+        raise Invalid("access.bad_verdict", "A verdict is approve or deny.", "Choose one.")
+    bundle = policy.current(unit)
+    voter = _voter(unit, bundle, caller, request_id)
+    row = rows.find(unit.conn, check_id(request_id, "req"), lock=True)
+    request = open_request(unit, row) if row is not None else None
+    if request is None or not may_see(unit, bundle, request, voter):
+        raise no_such_request()
+    terms = terms_of(bundle.lab, request.entitlement, request.resource)
+    _may(unit, bundle, caller, request, voter)
+    _fresh(unit, bundle, caller, request, terms)
+    if digest != request.digest:
+        raise Conflict(
+            "access.request_differs",
+            "What you saw is not what this request says.",
+            "Open the card again and decide on what it shows now.",
+        )
+    cast = _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms)
+    if not rows.add_vote(unit.conn, cast, unit.now):
+        raise Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
+    audit.append(unit, _cast(cast))
+    return _apply(unit, bundle, request, cast, terms)
+
+
+def _voter(unit: Unit, bundle: policy.Bundle, caller: Caller, request_id: str) -> str:
+    """The person who votes; a bot, a workload or the system that tries leaves a line."""
+    if caller.kind != "person":
+        raise refuse(
+            bundle, caller, "request.vote", request_id[:64], "access.not_a_person",
+            "Only a person votes; a workload, a bot or the system never does.", "A person decides this.",
+        )  # fmt: skip
+    return person_of(unit, bundle, caller)
+
+
+def _cast(vote: Vote) -> VoteCast:
+    return VoteCast(
+        request_id=vote.request,
+        request_digest=vote.request_digest,
+        policy_digest=vote.policy_digest,
+        verdict=vote.verdict,
+        voter=vote.voter,
+        kind=vote.kind,
+        device=vote.device,
+        signed_at=vote.at,
+        signature=vote.signature,
+        comment=vote.comment,
+    )
+
+
+def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, voter: str) -> None:
+    if voter == request.person:
+        raise refuse(
+            bundle, caller, "request.vote", request.id, "access.self_approval",
+            "Nobody votes on their own request, from whichever account.",
+            "Ask the approvers that the request names.",
+        )  # fmt: skip
+    if not may_vote(unit, bundle, request, voter):
+        raise refuse(
+            bundle, caller, "request.vote", request.id, "access.not_an_approver",
+            "You are not in a team that this request needs.", "Leave it to the teams it names.",
+        )  # fmt: skip
+    if request.state != "pending" or unit.part(Refusals).closed(request.id):  # type: ignore[type-abstract]
+        raise closed(request)
+    if unit.now >= request.lapses:
+        raise Conflict("access.request_lapsed", "The time to decide on this is over.", "The requester may ask again.")
+
+
+def _fresh(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, terms: Terms | None) -> None:
+    window = terms.fresh if terms is not None else 0
+    if caller.assurance.level < 2 or unit.now - caller.assurance.at > window:
+        line = DeniedEvent(
+            principal=caller.principal,
+            kind=caller.kind,
+            action="request.vote",
+            resource=request.id,
+            code="identity.step_up_required",
+            rule="access",
+            grant="",
+            policy_digest=bundle.digest,
+            context={},
+        )
+        raise Unauthenticated(
+            "identity.step_up_required",
+            "A vote needs a second factor that was given a short time ago.",
+            "Confirm with your second factor, then vote again.",
+            record=[line],
+        )
+
+
+def _signed(
+    unit: Unit,
+    bundle: policy.Bundle,
+    caller: Caller,
+    request: Request,
+    voter: str,
+    verdict: Ballot,
+    signature: VoteSignature,
+    comment: str,
+    terms: Terms | None,
+) -> Vote:
+    if len(comment) > wording.LONGEST or wording.hides(comment):
+        raise Invalid("access.bad_comment", "A comment is at most 500 visible characters.", "Shorten it.")
+    attested = signature.kind == "attested"
+    demanded = {request.vote_signature, terms.vote_signature if terms else "device"}
+    if attested and "device" in demanded:
+        raise refuse(
+            bundle, caller, "request.vote", request.id, "access.attested_not_enough",
+            "This class asks for a vote signed by your enrolled device.",
+            "Vote in a browser with your device key, or with `weighthouse review`.",
+        )  # fmt: skip
+    at = unit.now if attested else signature.at
+    if not attested and not unit.now - CARD_LIFE <= at <= unit.now:
+        raise Conflict(
+            "access.card_expired", "The card you signed is older than ten minutes.", "Open it again and sign anew."
+        )
+    made = Vote(
+        request=request.id,
+        request_digest=request.digest,
+        policy_digest=bundle.digest,
+        verdict=verdict,
+        voter=voter,
+        kind=signature.kind,
+        device="" if attested else signature.device,
+        at=at,
+        signature=signature.value,
+        comment=wording.cleaned(comment),
+    )
+    if attested:
+        return msgspec.structs.replace(made, signature=b64(attest(unit, encode(made.statement()))))
+    problem = vote_problem(unit, made)
+    if problem:
+        raise _bad_signature(bundle, caller, request, problem)
+    return made
+
+
+def _bad_signature(bundle: policy.Bundle, caller: Caller, request: Request, problem: str) -> Denied:
+    return refuse(
+        bundle, caller, "request.vote", request.id, problem,
+        "The signature is not by your enrolled device over this request, this verdict and the policy in force.",
+        "Open the card again, for policy may have changed, and sign with your own device.",
+    )  # fmt: skip
+
+
+def _apply(unit: Unit, bundle: policy.Bundle, request: Request, cast: Vote, terms: Terms | None) -> Request:
+    """Decide on all votes, with the row locked, and carry the outcome out."""
+    counted = open_votes(unit, rows.votes_of(unit.conn, request.id))
+    people = directory(unit, bundle, {request.person, *(one.vote.voter for one in counted)})
+    outcome: Outcome = decide(request, counted, people, terms, unit.now)
+    if outcome.state == "denied":
+        settle(unit, request, "denied", outcome.why)
+        audit.append(unit, RequestDenied(request_id=request.id, by=outcome.why))
+        return msgspec.structs.replace(request, state="denied", settled=unit.now, settled_why=outcome.why)
+    if outcome.state == "approved":
+        check_separation(unit, bundle, request, pending=False)
+        approved = approve(unit, request, outcome.quorum)
+        activate(
+            unit, bundle, approved, [one.vote for one in counted if not one.problem and one.vote.verdict == "approve"]
+        )
+        return approved
+    if outcome.state == "invalidated":
+        raise Conflict(
+            "access.policy_moved",
+            f"Policy has changed since this was asked and no longer allows it ({outcome.why}).",
+            "The requester may ask again under the new policy.",
+        )
+    return request

@@ -1,0 +1,194 @@
+"""The facts that access publishes. Free text that people wrote is personal: the log keeps a salted commitment."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.events import Event
+
+
+class RequestSubmitted(Event, frozen=True, kw_only=True):
+    """Somebody asked. `digest` names every field of the request."""
+
+    KIND: ClassVar[str] = "access.RequestSubmitted"
+    SUBJECT: ClassVar[str] = "request_id"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    request_id: str
+    digest: str
+    policy_digest: str
+    principal: str
+    entitlement: str
+    resource: str
+    duration: Millis
+    reason: str
+
+
+class VoteCast(Event, frozen=True, kw_only=True):
+    """One person's signed vote."""
+
+    KIND: ClassVar[str] = "access.VoteCast"
+    SUBJECT: ClassVar[str] = "request_id"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"comment"})
+
+    request_id: str
+    request_digest: str
+    policy_digest: str
+    verdict: str
+    voter: str
+    kind: str
+    device: str
+    signed_at: Millis
+    signature: str
+    comment: str
+
+
+class RequestApproved(Event, frozen=True, kw_only=True):
+    """All slots are filled by distinct people. `filled` reads slot=person."""
+
+    KIND: ClassVar[str] = "access.RequestApproved"
+    SUBJECT: ClassVar[str] = "request_id"
+
+    request_id: str
+    digest: str
+    policy_digest: str
+    filled: tuple[str, ...]
+
+
+class RequestDenied(Event, frozen=True, kw_only=True):
+    """An eligible approver said no."""
+
+    KIND: ClassVar[str] = "access.RequestDenied"
+    SUBJECT: ClassVar[str] = "request_id"
+
+    request_id: str
+    by: str
+
+
+class RequestWithdrawn(Event, frozen=True, kw_only=True):
+    """The requester took it back."""
+
+    KIND: ClassVar[str] = "access.RequestWithdrawn"
+    SUBJECT: ClassVar[str] = "request_id"
+
+    request_id: str
+
+
+class RequestLapsed(Event, frozen=True, kw_only=True):
+    """Nobody decided in time, or policy moved on (`why`)."""
+
+    KIND: ClassVar[str] = "access.RequestLapsed"
+    SUBJECT: ClassVar[str] = "request_id"
+
+    request_id: str
+    why: str
+
+
+class GrantStarted(Event, frozen=True, kw_only=True):
+    """Access begins, and its end is already set."""
+
+    KIND: ClassVar[str] = "access.GrantStarted"
+    SUBJECT: ClassVar[str] = "grant"
+
+    grant: str
+    request_id: str
+    request_digest: str
+    policy_digest: str
+    principal: str
+    entitlement: str
+    resource: str
+    actions: tuple[str, ...]
+    environment: str
+    not_before: Millis
+    end: Millis
+    approvers: tuple[str, ...]
+
+
+class GrantEnded(Event, frozen=True, kw_only=True):
+    """Access is over: expired, revoked, surrendered, used."""
+
+    KIND: ClassVar[str] = "access.GrantEnded"
+    SUBJECT: ClassVar[str] = "grant"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"text"})
+
+    grant: str
+    principal: str
+    resource: str
+    why: str
+    by: str
+    text: str
+
+
+class HoldPlaced(Event, frozen=True, kw_only=True):
+    """A stop that beats every grant."""
+
+    KIND: ClassVar[str] = "access.HoldPlaced"
+    SUBJECT: ClassVar[str] = "held"
+
+    hold: str
+    held: str
+    kind: str
+    actions: tuple[str, ...]
+    reason: str
+    by: str
+
+
+class HoldLifted(Event, frozen=True, kw_only=True):
+    """The stop is gone. `authority` is the digest of the committee's motion, for holds of that kind."""
+
+    KIND: ClassVar[str] = "access.HoldLifted"
+    SUBJECT: ClassVar[str] = "held"
+
+    hold: str
+    held: str
+    reason: str
+    by: str
+    authority: str
+
+
+class Allowed(Event, frozen=True, kw_only=True):
+    """A decision was yes, by which rule and grant, under which policy."""
+
+    KIND: ClassVar[str] = "access.Allowed"
+    SUBJECT: ClassVar[str] = "resource"
+
+    principal: str
+    kind: str
+    action: str
+    resource: str
+    rule: str
+    grant: str
+    policy_digest: str
+    context: dict[str, str | int | bool]
+
+
+class Denied(Event, frozen=True, kw_only=True):
+    """A decision was no, or a step of access was refused. `code` is the deciding reason."""
+
+    KIND: ClassVar[str] = "access.Denied"
+    SUBJECT: ClassVar[str] = "resource"
+
+    principal: str
+    kind: str
+    action: str
+    resource: str
+    code: str
+    rule: str
+    grant: str
+    policy_digest: str
+    context: dict[str, str | int | bool]
+
+
+class PolicyPublished(Event, frozen=True, kw_only=True):
+    """A new policy is in force. `changes` are its differences in plain words (the first hundred)."""
+
+    KIND: ClassVar[str] = "access.PolicyPublished"
+    SUBJECT: ClassVar[str] = "digest"
+
+    digest: str
+    version: int
+    previous: str
+    by: str
+    grant: str
+    changes: tuple[str, ...]

@@ -1,0 +1,282 @@
+"""The nouns of access. Frozen, so that what was signed, shown and stored is one and the same value.
+
+Times are milliseconds of UTC. `Request.content` is what the digest covers and what approvers sign: everything but
+the state, so that an edit of any field is another request.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.ids import GrantId, HoldId, RequestId
+
+RequestState = Literal["pending", "approved", "denied", "withdrawn", "lapsed", "invalidated"]
+GrantState = Literal["active", "ended"]
+EndReason = Literal["expired", "revoked", "surrendered", "used", "superseded"]
+Ballot = Literal["approve", "deny"]
+VoteKind = Literal["device", "attested"]
+HoldKind = Literal["security", "governance"]
+
+WORKLOAD_PERSON = "person"  # the attribute of a workload that names the person whose grant it works under
+WORKLOAD_GRANT = "grant"  # the attribute that pins it to one grant; without it any grant of that person may serve
+WORKLOAD_SANDBOX = "sandbox"
+WORKLOAD_ENVIRONMENT = "environment"
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A named seat: `count` different members of `team`."""
+
+    name: str
+    team: str
+    count: int
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """One reason of a decision: a stable code, a sentence, the rule that gave it, and the grant it is about."""
+
+    code: str
+    text: str
+    rule: str = ""
+    grant: GrantId | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """A yes or no with its reasons, the deciding one first. Its truth value is an error: read `allowed`."""
+
+    allowed: bool
+    action: str
+    resource: str
+    principal: str
+    reasons: tuple[Reason, ...]
+    grant: GrantId | None = None
+    until: Millis | None = None
+    policy_digest: str = ""
+    remedy: str = ""
+    missing: tuple[str, ...] = ()
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("A decision has no truth value: read .allowed, or call access.require, which raises.")
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A request. `actions`, `slots`, `vote_signature`, `fresh`, `cls` and `environment` are what policy said when it
+    was made; `operation` pins one operation; `lapses` is until when it may be voted on."""
+
+    id: RequestId
+    entitlement: str
+    resource: str
+    person: str
+    duration: Millis
+    reason: str
+    operation: dict[str, str | int | bool]
+    actions: tuple[str, ...]
+    slots: tuple[Slot, ...]
+    vote_signature: VoteKind
+    cls: str
+    environment: str
+    policy_digest: str
+    created: Millis
+    lapses: Millis
+    state: RequestState = "pending"
+    digest: str = ""
+    settled: Millis | None = None
+    settled_why: str = ""
+    row: int = 0
+
+    def content(self) -> dict[str, Any]:
+        """Everything that the digest covers, as JSON-ready values."""
+        built = msgspec.to_builtins(self)
+        return {key: value for key, value in built.items() if key not in _STATE}
+
+
+_STATE = frozenset({"state", "digest", "settled", "settled_why", "row"})
+
+
+class VoteSignature(msgspec.Struct, frozen=True, kw_only=True):
+    """How a vote was signed. `device`: raw ES256 by an enrolled device, base64url in `value`. `attested`: the server
+    signs that this session voted; `value` and `device` are empty. `at` is the time inside the signed statement."""
+
+    kind: VoteKind
+    at: Millis
+    device: str = ""
+    value: str = ""
+
+
+class Vote(msgspec.Struct, frozen=True, kw_only=True):
+    """One person's vote, with all that is needed to check its signature again years later."""
+
+    request: RequestId
+    request_digest: str
+    policy_digest: str
+    verdict: Ballot
+    voter: str
+    kind: VoteKind
+    device: str
+    at: Millis
+    signature: str
+    comment: str = ""
+
+    def statement(self) -> dict[str, Any]:
+        """What was signed."""
+        return {
+            "type": "weighthouse/vote/1",
+            "request": self.request,
+            "request_digest": self.request_digest,
+            "policy_digest": self.policy_digest,
+            "verdict": self.verdict,
+            "voter": self.voter,
+            "device": self.device,
+            "at": self.at,
+        }
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant: its request whole, the votes that gave it, and its time. The seal covers all of this."""
+
+    id: GrantId
+    request: Request
+    votes: tuple[Vote, ...]
+    not_before: Millis
+    end: Millis
+    policy_digest: str
+    state: GrantState = "active"
+    ended: Millis | None = None
+    ended_why: str = ""
+    ended_by: str = ""
+
+    @property
+    def person(self) -> str:
+        return self.request.person
+
+    @property
+    def resource(self) -> str:
+        return self.request.resource
+
+    @property
+    def entitlement(self) -> str:
+        return self.request.entitlement
+
+    def statement(self) -> dict[str, Any]:
+        """What the grant key seals."""
+        return {
+            "type": "weighthouse/grant/1",
+            "grant": self.id,
+            "request": self.request.content(),
+            "votes": [{**vote.statement(), "kind": vote.kind, "signature": vote.signature} for vote in self.votes],
+            "not_before": self.not_before,
+            "end": self.end,
+            "policy_digest": self.policy_digest,
+        }
+
+
+# What only closes doors or only looks: a hold on a thing or on the lab must not keep security from acting.
+STILL_OPEN: frozenset[str] = frozenset(
+    {
+        "audit.read", "catalogue.read", "committee.hold", "committee.vote", "evidence.read", "grant.revoke",
+        "hold.place", "person.freeze", "run.stop", "session.end",
+    }
+)  # fmt: skip
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A stop on a resource, a person or the whole lab (`lab`). Without `actions` it stops a person from everything,
+    and on a thing everything that does not merely close or look."""
+
+    id: HoldId
+    subject: str
+    kind: HoldKind
+    reason: str
+    actions: tuple[str, ...]
+    placed_by: str
+    at: Millis
+    lifted: Millis | None = None
+
+    def stops(self, action: str, resource: str, person: str) -> bool:
+        """Whether this hold stands against `action` on `resource` by `person`."""
+        if self.lifted is not None or self.subject not in ("lab", resource, person):
+            return False
+        if self.actions:
+            return action in self.actions
+        return self.subject == person or action not in STILL_OPEN
+
+
+class Authority(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed decision of the committee: the motion and the ballots for it, each signed by its member's device.
+
+    `motion` is JSON-ready and must name `{"act": "lift", "hold": <id>}`; each ballot signs the canonical
+    `{type: "weighthouse/ballot/1", motion_digest, ballot: "for", voter, device, at}`.
+    """
+
+    motion: dict[str, Any]
+    ballots: tuple[AuthorityBallot, ...]
+
+
+class AuthorityBallot(msgspec.Struct, frozen=True, kw_only=True):
+    """One member's signed `for`."""
+
+    voter: str
+    device: str
+    at: Millis
+    signature: str
+
+
+class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
+    """An entitlement that would help, and by how much it gives too much. It is words only: nothing grants from it."""
+
+    entitlement: str
+    name: str
+    excess: int
+    why: str
+    slots: tuple[Slot, ...]
+    max: Millis
+    default: Millis
+    broad: bool
+    operation: tuple[str, ...] = ()
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A resource that a search found, best first."""
+
+    resource: str
+    name: str
+    kind: str
+    description: str
+    cls: str
+    environment: str
+    tags: tuple[str, ...]
+    score: int
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approver sees, in plain words, and the statement that a signature must cover.
+
+    `statement` lacks nothing but the choice: the signer sets `verdict` ("approve" or "deny") and `device`, encodes it
+    canonically (RFC 8785) and signs those bytes. It is good for `expires`.
+    """
+
+    request: Request
+    digest: str
+    policy_digest: str
+    lines: tuple[str, ...]
+    unusual: tuple[str, ...]
+    alternatives: tuple[Suggestion, ...]
+    votes: tuple[Vote, ...]
+    missing: tuple[str, ...]
+    statement: dict[str, Any]
+    expires: Millis
+    can_vote: bool
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who can reach a resource now: through which grant or standing entitlement, until when, why."""
+
+    principal: str
+    name: str
+    via: str
+    grant: GrantId | None
+    actions: tuple[str, ...]
+    until: Millis | None
+    why: str

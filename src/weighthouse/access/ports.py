@@ -1,0 +1,34 @@
+"""What a restored database row must not be able to undo.
+
+Guards against an administrator of the database who puts back yesterday's row: ends of grants, closed requests and
+holds are also kept outside the database, and what stands there stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from weighthouse.access.model import Hold
+
+
+class Refusals(Protocol):
+    """Remembers, outside the database, every no that must outlive its row. Calls are durable when they return."""
+
+    def close(self, ids: Sequence[str]) -> None:
+        """Remember that these grants and requests are over for good."""
+
+    def closed(self, id_: str) -> bool:
+        """Whether this grant or request is over; raises `access.memory_broken` if nobody can tell."""
+
+    def place(self, hold: Hold) -> None:
+        """Remember a hold."""
+
+    def lift(self, hold_id: str) -> None:
+        """Remember that a hold was lifted."""
+
+    def holds(self) -> tuple[Hold, ...]:
+        """Every hold placed and not lifted; raises `access.memory_broken` if nobody can tell."""
+
+    def lifted(self, hold_id: str) -> bool:
+        """Whether a hold was placed here and lifted again."""

@@ -1,0 +1,91 @@
+"""Reasons in words. Guards people from a bare no: each says what decided, and what to do about it."""
+
+from __future__ import annotations
+
+from weighthouse.access.model import Reason
+from weighthouse.core.ids import GrantId
+
+# Rules of policy in the order in which they decide. These speak before the lack of a grant does, _LATER after it.
+_RULES: tuple[tuple[str, str, str], ...] = (
+    ("held", "access.held", "A hold stands against this; a hold beats every grant."),
+    ("inactive", "access.person_inactive", "The person or workload is frozen, has ended or left the lab."),
+    ("unclassified", "access.resource_unclassified", "The resource has no sensitivity class, so nobody may use it."),
+    ("workload-unbound", "access.workload_unbound", "The workload did not come through its run's own socket."),
+    ("workload-reach", "access.workload_action", "A workload may only do what a run needs."),
+)
+_LATER: tuple[tuple[str, str, str], ...] = (
+    ("workload-environment", "access.environment_mismatch", "The run is in another environment than the resource."),
+    ("other-environment", "access.environment_mismatch", "The grant is for another environment."),
+    ("not-now", "access.grant_expired", "The grant is not valid at this time; it has ended or not begun."),
+    ("operation", "access.operation_differs", "The grant is for one operation, and this is another one."),
+    ("sandbox", "access.sandbox_too_weak", "The class of the resource asks for a stronger sandbox."),
+    ("assurance", "access.assurance_stale", "The class of the resource asks for a fresh second factor."),
+    ("step-up", "access.assurance_stale", "This action asks for a second factor of the last fifteen minutes."),
+)
+
+_REMEDIES = {
+    "access.held": "Ask who placed the hold; only lifting it opens this again.",
+    "access.person_inactive": "Ask security; a frozen person is thawed by them.",
+    "access.resource_unclassified": "Give the resource a class in the lab configuration.",
+    "access.environment_mismatch": "Ask for an entitlement of the right environment.",
+    "access.grant_expired": "Ask again; access ends by itself and is renewed by a new approval.",
+    "access.grant_ended": "Ask again, if you still need it.",
+    "access.operation_differs": "Ask for exactly the operation you mean to do.",
+    "access.sandbox_too_weak": "Run it in the sandbox the class names.",
+    "access.assurance_stale": "Confirm with your second factor, then do it again.",
+    "access.no_such_resource": "Search for the resource; its name is spelt as the lab configuration spells it.",
+    "access.workload_unbound": "Use the SDK inside the run; a run's token works nowhere else.",
+    "access.workload_action": "Do this as a person.",
+    "policy.evaluation_error": "Tell the operator; the rules failed, so the answer is no.",
+}
+
+_GRANT_TEXTS = {
+    "access.grant_seal": "The grant in the database was not sealed by this control plane.",
+    "access.grant_row_differs": "The grant's row says something else than its sealed statement.",
+    "access.grant_ended": "The grant was ended before its time.",
+    "access.vote_signature": "A vote of this grant does not carry its voter's signature.",
+    "access.voter_inactive": "Somebody whose vote gave this grant no longer counts, so it is suspended.",
+    "access.voter_device_ended": "A device that signed a vote of this grant was ended.",
+    "access.not_an_approver": "Somebody whose vote gave this grant is no longer in a team that may give it.",
+    "access.attested_not_enough": "The class now asks for votes signed by devices.",
+    "access.quorum_missing": "Policy now asks for approvals that this grant does not have.",
+    "access.not_eligible": "The person is no longer in a team that may have this.",
+    "access.policy_narrowed": "Policy no longer gives this.",
+    "access.no_such_entitlement": "The entitlement or the resource is no longer in policy.",
+    "access.operation_missing": "Policy now asks to name the operation.",
+    "access.environment_mismatch": "The resource has moved to another environment.",
+    "access.person_inactive": "The person is frozen or has left the lab.",
+    "identity.device_not_certified": "A device that signed a vote does not carry this server's certificate.",
+}
+
+
+def remedy_of(code: str) -> str:
+    """What to do about a refusal with this code."""
+    return _REMEDIES.get(code, "Ask for an entitlement that gives this; the request page ranks them.")
+
+
+def grant_reason(code: str, grant: str) -> Reason:
+    """The reason why one grant does not count."""
+    return Reason(code, _GRANT_TEXTS.get(code, "The grant does not count."), "grant", GrantId(grant))
+
+
+def plain(code: str, text: str) -> Reason:
+    """A reason that no rule of policy gave."""
+    return Reason(code, text)
+
+
+def order(
+    policies: frozenset[str], basis: bool, problems: tuple[Reason, ...], grant: str | None
+) -> tuple[Reason, ...]:
+    """Order what forbade, what was wrong with grants, and the lack of any, the deciding reason first."""
+    found = [Reason(code, text, rule, _id(grant)) for rule, code, text in _RULES if rule in policies]
+    if not basis:
+        found.extend(problems)
+        if not problems:
+            found.append(Reason("access.no_grant", "No grant and no standing entitlement gives this.", "default"))
+    found += [Reason(code, text, rule, _id(grant)) for rule, code, text in _LATER if rule in policies]
+    return tuple(found)
+
+
+def _id(grant: str | None) -> GrantId | None:
+    return GrantId(grant) if grant else None

@@ -1,0 +1,1 @@
+"""The tables of access and their queries, by noun: requests with votes, grants, holds."""

@@ -1,0 +1,180 @@
+"""Grants. The columns beside the statement are for finding rows; what counts is the sealed statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from weighthouse.access.model import Grant
+from weighthouse.access.store.tables import grants
+from weighthouse.core.clock import Millis
+
+
+class StoredGrant(msgspec.Struct, frozen=True):
+    """A grant's row as it stands in the database, believed by nobody yet."""
+
+    id: str
+    request: str
+    person: str
+    resource: str
+    entitlement: str
+    not_before: Millis
+    end: Millis
+    statement: str
+    seal: bytes
+    state: str
+    ended: Millis | None
+    ended_why: str
+    ended_by: str
+    row: int
+
+
+_COLUMNS = (
+    grants.c.id,
+    grants.c.request,
+    grants.c.person,
+    grants.c.resource,
+    grants.c.entitlement,
+    grants.c.not_before,
+    grants.c.end_at,
+    grants.c.statement,
+    grants.c.seal,
+    grants.c.state,
+    grants.c.ended,
+    grants.c.ended_why,
+    grants.c.ended_by,
+    grants.c.row,
+)
+_USE = (
+    select(*_COLUMNS)
+    .where(
+        grants.c.person == bindparam("person"), grants.c.resource == bindparam("resource"), grants.c.state == "active"
+    )
+    .order_by(grants.c.end_at.desc())
+    .limit(16)
+)
+_LAST_ENDED = (
+    select(*_COLUMNS)
+    .where(
+        grants.c.person == bindparam("person"), grants.c.resource == bindparam("resource"), grants.c.state == "ended"
+    )
+    .order_by(grants.c.end_at.desc())
+    .limit(1)
+)
+_ONE = select(*_COLUMNS).where(grants.c.id == bindparam("id"))
+
+
+def _stored(row: Sequence[Any]) -> StoredGrant:
+    return StoredGrant(*tuple(row))
+
+
+def add(connection: Connection, grant: Grant, statement: str, seal: bytes) -> bool:
+    """Insert a grant; return False if its request has one already."""
+    try:
+        with connection.begin_nested():
+            connection.execute(
+                insert(grants).values(
+                    id=grant.id,
+                    request=grant.request.id,
+                    person=grant.person,
+                    resource=grant.resource,
+                    entitlement=grant.entitlement,
+                    not_before=grant.not_before,
+                    end_at=grant.end,
+                    statement=statement,
+                    seal=seal,
+                    state="active",
+                    ended=None,
+                    ended_why="",
+                    ended_by="",
+                    row=1,
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+def for_use(connection: Connection, person: str, resource: str) -> list[StoredGrant]:
+    """Grants of a person on a resource that nobody has ended, the one that ends last first."""
+    return [_stored(row) for row in connection.execute(_USE, {"person": person, "resource": resource})]
+
+
+def last_ended(connection: Connection, person: str, resource: str) -> StoredGrant | None:
+    """The grant on a resource that a person lost last; to say why not."""
+    row = connection.execute(_LAST_ENDED, {"person": person, "resource": resource}).first()
+    return _stored(row) if row is not None else None
+
+
+def find(connection: Connection, id_: str, *, lock: bool = False) -> StoredGrant | None:
+    """A grant by id, its row locked until commit when asked."""
+    query = _ONE.with_for_update() if lock else _ONE
+    row = connection.execute(query, {"id": id_}).first()
+    return _stored(row) if row is not None else None
+
+
+def of_person(connection: Connection, person: str, limit: int) -> list[StoredGrant]:
+    """A person's grants, the one that ends last first."""
+    query = select(*_COLUMNS).where(grants.c.person == person).order_by(grants.c.end_at.desc()).limit(limit)
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def running(connection: Connection, person: str, now: Millis) -> list[StoredGrant]:
+    """A person's grants that have not ended."""
+    query = select(*_COLUMNS).where(grants.c.person == person, grants.c.state == "active", grants.c.end_at > now)
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def spans(connection: Connection, person: str, entitlement: str, resource: str) -> list[tuple[Millis, Millis]]:
+    """(start, end that came true) of every grant of this kind, for chains of renewals."""
+    query = select(grants.c.not_before, grants.c.end_at, grants.c.ended).where(
+        grants.c.person == person, grants.c.entitlement == entitlement, grants.c.resource == resource
+    )
+    return [(int(row[0]), min(int(row[1]), int(row[2] or row[1]))) for row in connection.execute(query)]
+
+
+def on_resource(connection: Connection, resource: str, now: Millis) -> list[StoredGrant]:
+    """Every grant on a resource that has not ended, complete."""
+    query = (
+        select(*_COLUMNS)
+        .where(grants.c.resource == resource, grants.c.state == "active", grants.c.end_at > now)
+        .order_by(grants.c.person, grants.c.id)
+    )
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def all_running(connection: Connection, now: Millis, limit: int) -> list[StoredGrant]:
+    """Every grant that has not ended, soonest end first."""
+    query = (
+        select(*_COLUMNS)
+        .where(grants.c.state == "active", grants.c.end_at > now)
+        .order_by(grants.c.end_at)
+        .limit(limit)
+    )
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def past_end(connection: Connection, now: Millis, limit: int) -> list[StoredGrant]:
+    """Grants whose time is over but whose row does not say so yet."""
+    query = select(*_COLUMNS).where(grants.c.state == "active", grants.c.end_at <= now).limit(limit)
+    return [_stored(row) for row in connection.execute(query)]
+
+
+def ended_early(connection: Connection, now: Millis, limit: int) -> list[str]:
+    """Ids of grants that were ended before their time, which the memory outside must know."""
+    query = select(grants.c.id).where(grants.c.state == "ended", grants.c.end_at > now).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def end(connection: Connection, id_: str, now: Millis, why: str, by: str) -> bool:
+    """Mark a grant as ended; return whether it was active."""
+    done = connection.execute(
+        update(grants)
+        .where(grants.c.id == id_, grants.c.state == "active")
+        .values(state="ended", ended=now, ended_why=why, ended_by=by, row=grants.c.row + 1)
+    )
+    return done.rowcount == 1

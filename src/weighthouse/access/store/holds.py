@@ -1,0 +1,76 @@
+"""Holds. The rows are what other servers see at once; the memory outside the database is what a row cannot undo."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from weighthouse.access.model import Hold, HoldKind
+from weighthouse.access.store.tables import holds
+from weighthouse.core.clock import Millis
+from weighthouse.core.ids import HoldId
+
+_COLUMNS = (
+    holds.c.id,
+    holds.c.subject,
+    holds.c.kind,
+    holds.c.reason,
+    holds.c.actions,
+    holds.c.placed_by,
+    holds.c.at,
+    holds.c.lifted,
+)
+_STANDING = select(*_COLUMNS).where(
+    holds.c.lifted.is_(None), holds.c.subject.in_((bindparam("one"), bindparam("two"), "lab"))
+)
+
+
+def _hold(row: tuple[object, ...]) -> Hold:
+    return Hold(
+        id=HoldId(str(row[0])),
+        subject=str(row[1]),
+        kind=cast(HoldKind, row[2]),
+        reason=str(row[3]),
+        actions=tuple(msgspec.json.decode(str(row[4]), type=list[str])),
+        placed_by=str(row[5]),
+        at=cast(int, row[6]),
+        lifted=cast("int | None", row[7]),
+    )
+
+
+def add(connection: Connection, hold: Hold) -> None:
+    """Insert a hold."""
+    connection.execute(
+        insert(holds).values(
+            id=hold.id,
+            subject=hold.subject,
+            kind=hold.kind,
+            reason=hold.reason,
+            actions=msgspec.json.encode(list(hold.actions)).decode(),
+            placed_by=hold.placed_by,
+            at=hold.at,
+            lifted=None,
+            lifted_by="",
+            lifted_why="",
+        )
+    )
+
+
+def standing_on(connection: Connection, resource: str, person: str) -> list[Hold]:
+    """Holds on a resource, a person or the lab that no row says are lifted."""
+    return [_hold(tuple(row)) for row in connection.execute(_STANDING, {"one": resource, "two": person})]
+
+
+def everything(connection: Connection, subject: str | None) -> list[Hold]:
+    """All holds, lifted ones too, newest first."""
+    query = select(*_COLUMNS).order_by(holds.c.at.desc(), holds.c.id.desc())
+    if subject is not None:
+        query = query.where(holds.c.subject == subject)
+    return [_hold(tuple(row)) for row in connection.execute(query)]
+
+
+def lift(connection: Connection, id_: str, now: Millis, by: str, why: str) -> None:
+    """Mark a hold as lifted."""
+    connection.execute(update(holds).where(holds.c.id == id_).values(lifted=now, lifted_by=by, lifted_why=why))

@@ -1,0 +1,169 @@
+"""Requests and votes. A request's row is locked before its votes are read, so that two last votes make one grant."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from weighthouse.access.model import Request, RequestState, Vote
+from weighthouse.access.store.tables import requests, votes
+from weighthouse.core.clock import Millis
+
+
+class StoredRequest(msgspec.Struct, frozen=True):
+    """A request's row: the content as text, its digest and seal as kept, and the state."""
+
+    content: str
+    seal: bytes
+    digest: str
+    state: RequestState
+    settled: Millis | None
+    settled_why: str
+    row: int
+
+
+_COLUMNS = (
+    requests.c.content,
+    requests.c.seal,
+    requests.c.digest,
+    requests.c.state,
+    requests.c.settled,
+    requests.c.settled_why,
+    requests.c.row,
+)
+
+
+def _stored(row: RowMapping) -> StoredRequest:
+    return StoredRequest(
+        content=row["content"],
+        seal=bytes(row["seal"]),
+        digest=row["digest"],
+        state=row["state"],
+        settled=row["settled"],
+        settled_why=row["settled_why"],
+        row=row["row"],
+    )
+
+
+def add(connection: Connection, request: Request, content: str, seal: bytes) -> None:
+    """Insert a request."""
+    connection.execute(
+        insert(requests).values(
+            id=request.id,
+            digest=request.digest,
+            person=request.person,
+            entitlement=request.entitlement,
+            resource=request.resource,
+            content=content,
+            seal=seal,
+            state=request.state,
+            created=request.created,
+            lapses=request.lapses,
+            settled=None,
+            settled_why="",
+            row=1,
+        )
+    )
+
+
+def find(connection: Connection, id_: str, *, lock: bool = False) -> StoredRequest | None:
+    """A request by id, its row locked until commit when asked."""
+    query = select(*_COLUMNS).where(requests.c.id == id_)
+    row = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    return _stored(row) if row is not None else None
+
+
+def settle(connection: Connection, id_: str, row: int, state: RequestState, why: str, now: Millis) -> bool:
+    """Move a pending request to its end if its row is still version `row`; return whether it was."""
+    done = connection.execute(
+        update(requests)
+        .where(requests.c.id == id_, requests.c.row == row, requests.c.state == "pending")
+        .values(state=state, settled=now, settled_why=why, row=row + 1)
+    )
+    return done.rowcount == 1
+
+
+def pending(connection: Connection, now: Millis, limit: int) -> list[StoredRequest]:
+    """Requests that may still be voted on, oldest first."""
+    query = (
+        select(*_COLUMNS)
+        .where(requests.c.state == "pending", requests.c.lapses > now)
+        .order_by(requests.c.created, requests.c.id)
+        .limit(limit)
+    )
+    return [_stored(row) for row in connection.execute(query).mappings()]
+
+
+def overdue(connection: Connection, now: Millis, limit: int) -> list[str]:
+    """Ids of pending requests whose time to vote is over."""
+    query = select(requests.c.id).where(requests.c.state == "pending", requests.c.lapses <= now).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def of_person(connection: Connection, person: str, limit: int) -> list[StoredRequest]:
+    """A person's requests, newest first."""
+    query = (
+        select(*_COLUMNS)
+        .where(requests.c.person == person)
+        .order_by(requests.c.created.desc(), requests.c.id.desc())
+        .limit(limit)
+    )
+    return [_stored(row) for row in connection.execute(query).mappings()]
+
+
+def pending_of(connection: Connection, person: str, now: Millis) -> list[StoredRequest]:
+    """A person's open requests."""
+    query = select(*_COLUMNS).where(
+        requests.c.person == person, requests.c.state == "pending", requests.c.lapses > now
+    )
+    return [_stored(row) for row in connection.execute(query).mappings()]
+
+
+def settled_ids(connection: Connection, limit: int) -> list[str]:
+    """Ids of requests that have come to their end, newest first."""
+    query = (
+        select(requests.c.id)
+        .where(requests.c.state.in_(("approved", "denied", "withdrawn")))
+        .order_by(requests.c.settled.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def count_refused(connection: Connection, person: str, entitlement: str, since: Millis) -> int:
+    """How often a person was denied an entitlement since a time."""
+    query = select(func.count()).where(
+        requests.c.person == person,
+        requests.c.entitlement == entitlement,
+        requests.c.state == "denied",
+        requests.c.settled >= since,
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def add_vote(connection: Connection, vote: Vote, now: Millis) -> bool:
+    """Insert a vote; return False if this person has voted on this request before."""
+    try:
+        with connection.begin_nested():
+            connection.execute(
+                insert(votes).values(
+                    request=vote.request,
+                    voter=vote.voter,
+                    body=msgspec.json.encode(vote).decode(),
+                    cast_at=now,
+                )
+            )
+    except IntegrityError:
+        return False
+    return True
+
+
+def votes_of(connection: Connection, id_: str) -> list[tuple[str, str, str]]:
+    """(request, voter, body) of each vote on a request, oldest first."""
+    query = (
+        select(votes.c.request, votes.c.voter, votes.c.body)
+        .where(votes.c.request == id_)
+        .order_by(votes.c.cast_at, votes.c.voter)
+    )
+    return [(str(row[0]), str(row[1]), str(row[2])) for row in connection.execute(query)]
