@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,9 @@ def any_lab(make_system: Callable[[Database], System], any_database: Database, t
 
 
 @pytest.fixture
-def postgres_lab(make_system: Callable[[Database], System], postgres_url: str, tmp_path: Path) -> Lab:
+def postgres_lab(make_system: Callable[[Database], System], postgres_url: str, tmp_path: Path) -> Iterator[Lab]:
     """A log on PostgreSQL."""
     database = Database(postgres_url)
     database.create_all()
-    return Lab(bind_log(make_system(database), tmp_path))
+    yield Lab(bind_log(make_system(database), tmp_path))
+    database.close()

@@ -1,4 +1,4 @@
-"""Queries over entries, tiles, the head and cosigned checkpoints. Rows are hearsay until a reader has checked them."""
+"""Queries over entries, tiles, head and cosigned checkpoints. Rows are hearsay until a reader has checked them."""
 
 from __future__ import annotations
 
