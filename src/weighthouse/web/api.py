@@ -44,9 +44,9 @@ def build(
     """Return the application: `routers` behind the door, plus the console's own pages and static files.
 
     `origin` is the public origin (`https://weighthouse.lab`); requests that name another host are refused, except for
-    `hosts` (the broker's name). `mounts` maps path prefixes to foreign parties served by this process (the development
-    identity provider): they keep every guard but the form token, which is ours and not theirs. `larger_bodies` maps
-    path prefixes to a body limit of their own, in bytes.
+    `hosts` (the broker's name). `mounts` maps path prefixes to foreign parties served here (the development
+    identity provider): their forms carry their own secrets, so the cross-site guard leaves them alone.
+    `larger_bodies` maps path prefixes to a body limit of their own, in bytes.
     """
     assets = Assets(_STATIC)
     frame = Frame(system, environment(assets))

@@ -21,7 +21,7 @@ from weighthouse.web.frame import Frame
 Dress = Callable[[Request, Unit, Caller], None]
 
 BROKER = "weighthouse.run"
-"""The ASGI scope key under which the broker's own listener names the run; a header of that name means nothing here."""
+"""The ASGI scope key by which the broker's own listener names the run; a header of that name means nothing."""
 
 
 class ConsoleDoor:

@@ -1,6 +1,6 @@
 """The frame around every page: templates, navigation, banner, form token. Guards pages from forgetting any of them.
 
-Templates escape everything (autoescape is on for every name) and may not name a value that is absent (StrictUndefined),
+Templates escape everything (autoescape is on for every name) and may not name an absent value (StrictUndefined),
 so a missing fact is an error in a test and never an empty, reassuring page.
 """
 

@@ -57,13 +57,17 @@ class Guard:
         request = Request(scope)
         try:
             self._check_host(request)
-            if request.method not in _SAFE and "authorization" not in request.headers:
+            if self._carries_ambient_power(request):
                 self._check_site(request)
                 self._check_token(request)
         except WeighthouseError as error:
             await refuse(scope, receive, send, error)
             return
         await self._app(scope, receive, send)
+
+    def _carries_ambient_power(self, request: Request) -> bool:
+        foreign = self._outside and request.url.path.startswith(self._outside)
+        return request.method not in _SAFE and "authorization" not in request.headers and not foreign
 
     def _check_host(self, request: Request) -> None:
         host = request.headers.get("host", "")
@@ -89,7 +93,7 @@ class Guard:
 
     def _check_token(self, request: Request) -> None:
         session = identity.cookie(request.headers.items(), identity.SESSION_COOKIE)
-        if not session or request.url.path.startswith(self._outside):
+        if not session:
             return
         given = request.headers.get(HEADER) or _form_token(request)
         if not equal(given.encode(), token(self._signers, session).encode()):

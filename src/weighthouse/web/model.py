@@ -1,4 +1,4 @@
-"""The nouns of the console: its settings and its navigation. Pure; promises that a page names only places that exist."""
+"""The nouns of the console: its settings and its navigation. Pure; a page names only places that exist."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ _JUST_SIGN_IN = frozenset(
 
 def needs_step_up(error: WeighthouseError) -> bool:
     """Return whether a fresh second factor would answer this refusal; every room ends such a code alike."""
-    return error.code.endswith(".step_up_needed")
+    return error.code.endswith((".step_up_needed", ".step_up_required"))
 
 
 def status_of(error: WeighthouseError) -> int:

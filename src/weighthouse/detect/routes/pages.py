@@ -1,4 +1,4 @@
-"""The alerts page. Guards the alerts from those they are about: the room decides who may see and who may acknowledge."""
+"""The alerts page. Guards alerts from those they are about: the room decides who may see and who acknowledges."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from weighthouse.core.door import door
 from weighthouse.core.errors import Invalid, NotFound
 from weighthouse.identity import api
+from weighthouse.identity.rules.return_path import check_return_path
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,8 +30,12 @@ _DONE = {
 
 @router.get("/sign-in")
 def sign_in(request: Request, return_to: str = "/") -> Response:
-    """Say what signing in means here, and offer to begin."""
-    return door(request).render(request, "identity/sign_in.html", return_to=return_to[:1024])
+    """Say what signing in means here, and offer to begin; a return to anything but our own pages goes home."""
+    try:
+        there = check_return_path(return_to)
+    except Invalid:
+        there = "/"
+    return door(request).render(request, "identity/sign_in.html", return_to=there)
 
 
 @router.get("/sessions")

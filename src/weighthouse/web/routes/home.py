@@ -1,4 +1,4 @@
-"""The home page: what one may open, what waits for one's decision, what runs. Promises no place the decision refuses."""
+"""The home page: what one may open, what waits for one's decision, what runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def home(request: Request) -> Response:
             request,
             "web/home.html",
             cards=access.inbox(unit, caller)[:SHOWN],
-            grants=access.grants_of(unit, caller),
+            grants=[one for one in access.grants_of(unit, caller) if one.state == "active"],
             requests=[one for one in mine if one.state == "pending"][:SHOWN],
-            runs=[one for one in runs.list(unit, caller) if one.owner == caller.principal][:SHOWN],
+            runs=[one for one in runs.page(unit, caller) if one.owner == caller.principal][:SHOWN],
         )

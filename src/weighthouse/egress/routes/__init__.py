@@ -1,0 +1,1 @@
+"""Pages of egress: what may be reached, what has left, and how long a theft would take."""

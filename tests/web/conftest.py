@@ -1,0 +1,52 @@
+"""The control plane that page tests look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.web.world import World
+from weighthouse.core.clock import ManualClock
+from weighthouse.core.database import Database
+from weighthouse.core.door import door
+
+probe = APIRouter()
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    count: int
+
+
+@probe.post("/api/v1/probe")
+def change(request: Request, body: Body) -> dict[str, str]:
+    with door(request).enter(request) as (_, caller):
+        return {"by": caller.principal}
+
+
+@probe.post("/probe")
+def change_by_form(request: Request) -> dict[str, str]:
+    with door(request).enter(request) as (_, caller):
+        return {"by": caller.principal}
+
+
+@probe.get("/probe")
+def look(request: Request) -> Response:
+    with door(request).enter(request, write=False) as (_, caller):
+        return Response(caller.principal + " " + caller.address)
+
+
+@probe.get("/broken")
+def broken() -> None:
+    raise RuntimeError("secret: the database password is hunter2")
+
+
+@pytest.fixture
+def world(database: Database, clock: ManualClock, tmp_path: Path) -> World:
+    return World(database, clock, tmp_path, routers=(probe,))
