@@ -154,9 +154,7 @@ def verify(ctx: click.Context, version: str, folder: Path, manifest: Path | None
     listing(found, columns, fmt, empty="The manifest lists no shard.")
     if any(item["what"] for item in found):
         ctx.exit(exits.CHECK_FAILED)
-    say(
-        f"{len(found)} objects are exactly those of {version}. That shows the bytes, not what they were trained to do."
-    )
+    say(f"{len(found)} objects are exactly those of {version}. That shows the bytes, not what they do.")
 
 
 @command.command("seal")
