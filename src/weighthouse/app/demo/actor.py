@@ -1,0 +1,75 @@
+"""A person of the demo: a real session over HTTP, bound to a key of their own, and an enrolled device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weighthouse.core.caller import Caller
+from weighthouse.core.work import System, begin
+from weighthouse.identity import api as identity
+from weighthouse.identity.adapters.dev_idp.people import DevSecret
+from weighthouse_sdk.client import Client, DeviceKey, SignedIn
+
+THIEF_ADDRESS = "127.0.0.66"
+
+
+class Actor:
+    """Assurance's `Actor`: what a person can do, and what a thief gets who copies their session's secret."""
+
+    def __init__(self, system: System, client: Client, session: SignedIn, device: str) -> None:
+        self._system = system
+        self.client = client
+        self.session = session
+        self._device = device
+
+    @classmethod
+    def sign_in(cls, system: System, url: str, person: str, secret: DevSecret, *, enrol: bool) -> Actor:
+        """Walk the whole sign-in over HTTP; the first one of a person demands a second factor."""
+        client = Client(url, DeviceKey.generate())
+        session = client.sign_in_headless(person, secret.password, secret.totp)
+        if enrol and session.level < 2:
+            session = client.sign_in_headless(person, secret.password, secret.totp, step_up=True)
+        device = str(client.enrol(f"demo device of {person}")["id"]) if enrol else ""
+        return cls(system, client, session, device)
+
+    @property
+    def person(self) -> str:
+        return self.session.person
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    @property
+    def caller(self) -> Caller:
+        """Authenticate this person's session as the server would for a request of theirs."""
+        url = f"{self.client.url}/api/v1/me"
+        with begin(self._system) as unit:
+            return identity.authenticate(unit, self._credential("GET", url, self.client.key, "127.0.0.1"))
+
+    def sign(self, statement: Mapping[str, Any]) -> str:
+        return self.client.sign_vote(statement)
+
+    def stolen(self, method: str, url: str) -> identity.Credential:
+        return self._credential(method, url, DeviceKey.generate(), THIEF_ADDRESS)
+
+    def _credential(self, method: str, url: str, key: DeviceKey, address: str) -> identity.Credential:
+        return identity.Credential(
+            kind="dpop",
+            value=self.client.token,
+            proof=key.proof(method, url, token=self.client.token),
+            method=method,
+            url=url,
+            address=address,
+            user_agent="weighthouse demo",
+        )
+
+    def approve(self, request: str) -> dict[str, Any]:
+        """Approve a request as the CLI does: read the card, sign exactly what it shows, send the vote."""
+        card = self.client.get(f"requests/{request}/card")
+        statement = {**card["statement"], "verdict": "approve", "device": self._device}
+        signature = {"kind": "device", "device": self._device, "value": self.sign(statement), "at": statement["at"]}
+        body = {"verdict": "approve", "digest": card["digest"], "signature": signature}
+        answer: dict[str, Any] = self.client.post(f"requests/{request}/votes", body)
+        return answer

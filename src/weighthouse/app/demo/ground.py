@@ -1,0 +1,152 @@
+"""The ground of the attack catalogue: the demo's own server, and throw-away copies of its database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from weighthouse.app.demo.stage import Stage
+from weighthouse.app.home import Home
+from weighthouse.app.wiring import bind_keys, bind_memories, bind_places
+from weighthouse.app.workers import Workers
+from weighthouse.assurance.ports import Actor, RunOutcome, not_here
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import Clock, Millis, SystemClock
+from weighthouse.core.database import Database
+from weighthouse.core.work import Recorder, System
+from weighthouse.runs import api as runs
+
+RUN_LIMIT_S = 60.0
+MARK = "ATTACK "
+
+
+class LaterClock:
+    """The machine's clock, moved ahead by what an attack wants to wait."""
+
+    def __init__(self) -> None:
+        self._clock: Clock = SystemClock()
+        self.ahead: Millis = 0
+
+    def now(self) -> Millis:
+        return self._clock.now() + self.ahead
+
+    def monotonic(self) -> Millis:
+        return self._clock.monotonic() + self.ahead
+
+
+class LiveGround:
+    """Attacks against the running server itself."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    @property
+    def system(self) -> System:
+        return self._stage.system
+
+    def act_as(self, person: str) -> Actor:
+        return self._stage.actor(person)
+
+    def submit_attack_run(self, code: str) -> RunOutcome:
+        client = self._stage.actor("eve").client
+        order = {
+            "model": "model/wren",
+            "environment": client.get("runs/environments")["items"][0]["digest"],
+            "command": ["python", "/code/attack.py"],
+            "code": {"attack.py": code},
+            "dataset": "dataset/stdlib",
+            "risk": "high",
+            "egress_profile": "mirror",
+        }
+        run = str(client.post("runs", order)["id"])
+        deadline = time.monotonic() + RUN_LIMIT_S
+        while (found := client.get(f"runs/{run}"))["state"] not in runs.FINISHED and time.monotonic() < deadline:
+            time.sleep(0.05)
+        lines = client.get(f"runs/{run}/logs")["items"]
+        said = [json.loads(one["text"][len(MARK) :]) for one in lines if one["text"].startswith(MARK)]
+        return RunOutcome(run=run, exit_status=found.get("exit_status"), reports=tuple(said))
+
+    def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
+        not_here("edits of the live database; take a copy")
+
+    def later(self, by: Millis) -> None:
+        not_here("a moved clock on the live server; take a copy")
+
+    def copy(self) -> AbstractContextManager[CopyGround]:
+        return _copied(self._stage, self.system)
+
+    def settle(self) -> None:
+        self._stage.house.workers.settle()
+
+
+class CopyGround:
+    """Attacks by whoever can write the database or wait for hours: on a copy that is thrown away."""
+
+    def __init__(self, stage: Stage, system: System, clock: LaterClock) -> None:
+        self._stage = stage
+        self._system = system
+        self._clock = clock
+        self._workers = Workers(system)
+
+    @property
+    def system(self) -> System:
+        return self._system
+
+    def act_as(self, person: str) -> Actor:
+        return self._stage.actor(person)
+
+    def submit_attack_run(self, code: str) -> RunOutcome:
+        not_here("runs on a copy of the database")
+
+    def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
+        with self._system.database.engine.begin() as connection:
+            return connection.execute(text(statement), values).rowcount
+
+    def later(self, by: Millis) -> None:
+        self._clock.ahead += by
+
+    def copy(self) -> AbstractContextManager[CopyGround]:
+        return _copied(self._stage, self._system)
+
+    def settle(self) -> None:
+        self._workers.settle()
+
+
+@contextmanager
+def _copied(stage: Stage, source: System) -> Iterator[CopyGround]:
+    if source.database.dialect != "sqlite":
+        not_here("a copy of a database that is not SQLite")
+    folder = Path(tempfile.mkdtemp(prefix="wh-copy-"))
+    home = Home(folder)
+    home.make()
+    try:
+        _copy_database(str(source.database.engine.url.database), home.database_file)
+        shutil.copytree(source.settings.path("state") / "memory", home.memory, dirs_exist_ok=True)
+        clock = LaterClock()
+        database = Database(f"sqlite:///{home.database_file}")
+        system = System(source.settings.changed(state=folder), clock, database)
+        bind_keys(system, stage.keys)
+        bind_memories(system, home)
+        bind_places(system)
+        system.bind(Recorder, audit.append)
+        yield CopyGround(stage, system, clock)
+        database.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_database(source: str, target: Path) -> None:
+    # SQLite's backup interface copies one consistent state while the server goes on writing.
+    reading, writing = sqlite3.connect(source), sqlite3.connect(target)
+    with writing:
+        reading.backup(writing)
+    reading.close()
+    writing.close()

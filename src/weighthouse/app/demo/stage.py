@@ -1,0 +1,91 @@
+"""The stage: a whole server in a temporary folder, on loopback, with demo keys. Nothing of it outlives the demo."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from weighthouse.access import api as access
+from weighthouse.app import declared
+from weighthouse.app.demo.actor import Actor
+from weighthouse.app.demo.entrance import Entrance
+from weighthouse.app.home import Home
+from weighthouse.app.house import House
+from weighthouse.app.initialise import EXAMPLE_LAB
+from weighthouse.app.provider import dev_secret
+from weighthouse.app.server import free_port
+from weighthouse.app.wiring import open_system
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.settings import Settings
+from weighthouse.core.work import System, begin
+from weighthouse.keys.adapters.embedded import SealedKeys
+
+ADDRESS = "127.0.0.1"
+PASSPHRASE = "demo keys protect nothing"  # noqa: S105 - that is the point of it
+DEMO_SCRYPT = 1 << 14
+
+
+class Stage:
+    """Everything the demo stands on; a context manager that leaves nothing behind."""
+
+    def __init__(self, *, port: int = 0, overrides: dict[str, object] | None = None) -> None:
+        self._port = port
+        self._overrides = overrides or {}
+        self._actors: dict[str, Actor] = {}
+
+    def __enter__(self) -> Stage:
+        self.folder = Path(tempfile.mkdtemp(prefix="wh-demo-"))
+        try:
+            self._open()
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        return self
+
+    def _open(self) -> None:
+        flags: dict[str, object] = {
+            "state": self.folder,
+            "mode": "demo",
+            "server.address": ADDRESS,
+            "server.port": self._port or free_port(ADDRESS),
+            **self._overrides,
+        }
+        self.home = Home(self.folder)
+        self.home.make()
+        self.keys = SealedKeys.create(self.home.keys_file, PASSPHRASE, cost=DEMO_SCRYPT)
+        self.system: System = open_system(Settings(declared.settings(), flags=flags), self.home, self.keys)
+        self._publish(EXAMPLE_LAB.read_text("utf-8"))
+        self.entrance = Entrance(self.system)
+        self.house = House(self.system, self.home, extra={"/demo": self.entrance.application}).start()
+
+    def _publish(self, lab: str) -> None:
+        with begin(self.system, SYSTEM) as unit:
+            access.publish_policy(unit, SYSTEM, lab, "lab.yaml")
+
+    @property
+    def url(self) -> str:
+        return self.house.url
+
+    def actor(self, person: str) -> Actor:
+        """Return a person who has signed in with a second factor and enrolled a device; the same one each time."""
+        if person not in self._actors:
+            self._actors[person] = self.fresh_actor(person)
+        return self._actors[person]
+
+    def fresh_actor(self, person: str, *, enrol: bool = True) -> Actor:
+        """Sign a person in on a new device."""
+        return Actor.sign_in(self.system, self.url, person, dev_secret(self.system, person), enrol=enrol)
+
+    def forget(self, person: str) -> None:
+        """Let the next use of a person sign in again: their session was spent."""
+        self._actors.pop(person, None)
+
+    def __exit__(self, *_: Any) -> None:
+        for actor in self._actors.values():
+            actor.client.close()
+        self.house.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.home.sockets.exists():
+            shutil.rmtree(self.home.sockets, ignore_errors=True)
