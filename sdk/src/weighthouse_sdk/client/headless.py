@@ -32,13 +32,13 @@ def totp(secret: str, step: int) -> str:
     return f"{(int.from_bytes(digest[offset : offset + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
-def next_code(secret: str) -> str:
+def next_code(secret: str, now: Callable[[], float] = time.time) -> str:
     """Return a code that has not been used yet: this step's, or the next one's, which a provider also takes.
 
     Waits for time to pass when both are spent, as a person would for their authenticator.
     """
     while True:
-        here = int(time.time()) // STEP_S
+        here = int(now()) // STEP_S
         step = max(here, _spent.get(secret, 0) + 1)
         if step <= here + 1:
             _spent[secret] = step

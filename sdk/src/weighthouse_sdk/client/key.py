@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class DeviceKey:
 
     def __init__(self, private: ec.EllipticCurvePrivateKey) -> None:
         self._private = private
+        self.now: Callable[[], float] = time.time
         numbers = private.public_key().public_numbers()
         self.jwk = {
             "kty": "EC",
@@ -96,7 +98,7 @@ class DeviceKey:
         claims: dict[str, Any] = {
             "htm": method,
             "htu": url.split("?", 1)[0].split("#", 1)[0],
-            "iat": int(time.time()),
+            "iat": int(self.now()),
             "jti": secrets.token_urlsafe(16),
         }
         if token:

@@ -24,7 +24,8 @@ from weighthouse.identity.api.sessions import (
     sessions_of,
     thaw,
 )
-from weighthouse.identity.api.sign_in import begin_sign_in, begin_step_up, callback_of, finish_sign_in
+from weighthouse.identity.api.sign_in import finish_sign_in
+from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload
 from weighthouse.identity.model import (

@@ -12,7 +12,7 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
-from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
@@ -36,6 +36,18 @@ def authenticate(unit: Unit, credential: Credential) -> Caller:
     A session that is presented without what it is bound to is ended: at once in the memory outside the database, and
     in the database by this call when `unit` only reads, else by the next run of the `identity-tidy` timer.
     """
+    try:
+        return _judge(unit, credential)
+    except WeighthouseError as refusal:
+        if unit.read_only and refusal.record:  # a unit that only reads would forget the line
+            with begin(unit.system, request_id=unit.request_id) as own:
+                for event in refusal.record:
+                    audit.append(own, event)
+            refusal.record = ()
+        raise
+
+
+def _judge(unit: Unit, credential: Credential) -> Caller:
     if credential.kind == "workload":
         return authenticate_workload(unit, credential)
     session = _session(unit, credential)

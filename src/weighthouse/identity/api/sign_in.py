@@ -7,8 +7,6 @@ before the provider is asked; the session and its log entry commit together, aft
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -17,16 +15,17 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import Assurance, Caller
-from weighthouse.core.errors import Denied, Unauthenticated, WeighthouseError
+from weighthouse.core.caller import Assurance
+from weighthouse.core.errors import Denied, Unauthenticated
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity.api.authentication import caller_of
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
-from weighthouse.identity.api.sealing import mark, memory, refused, seal, unseal
-from weighthouse.identity.api.sessions import digest_of, expired, fresh_secret, open_session, rewrite
+from weighthouse.identity.api.sealing import mark, memory, refused, unseal
+from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite
+from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, provider_of, refuse
 from weighthouse.identity.api.states import state_of
-from weighthouse.identity.events import SignInDenied, StepUpDemanded, StepUpDone
+from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
 from weighthouse.identity.model import (
     START_LIFE,
     Arrival,
@@ -37,100 +36,11 @@ from weighthouse.identity.model import (
     SignInStart,
     Start,
 )
-from weighthouse.identity.ports import Provider, Site, Wish
 from weighthouse.identity.rules.compact import open_token
 from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
-from weighthouse.identity.rules.jwks import device_key, thumbprint
 from weighthouse.identity.rules.proof import check_proof
-from weighthouse.identity.rules.return_path import check_redirect, check_return_path
 from weighthouse.identity.rules.risk import Verdict
-from weighthouse.identity.store import sessions as session_store
 from weighthouse.identity.store import sign_ins as store
-
-AGAIN = "Start the sign-in again from the console or the command line."
-
-
-def callback_of(system: System) -> str:
-    """Return our own callback address, built from the settings and never from a Host header."""
-    return system.part(Site).origin + "/callback"
-
-
-def begin_sign_in(
-    system: System, return_to: str = "/", *, redirect_uri: str, device_jwk: Mapping[str, str] | None = None
-) -> SignInStart:
-    """Begin a sign-in; return where to send the person, and the secret of this attempt.
-
-    A CLI gives its device's public key and a loopback address; a browser gives neither. Raises
-    `identity.bad_return_path`, `identity.bad_redirect`, `identity.bad_key`, `identity.provider_unavailable`.
-    """
-    key = thumbprint(device_key(device_jwk).jwk) if device_jwk is not None else ""
-    check_return_path(return_to)
-    check_redirect(redirect_uri, own=callback_of(system), loopback=bool(key))
-    profile = _provider(system).profile()
-    draft = _draft(purpose="sign_in", issuer=profile.issuer, redirect_uri=redirect_uri, return_to=return_to, key=key)
-    return _keep(system, draft)
-
-
-def begin_step_up(system: System, caller: Caller, return_to: str = "/", *, redirect_uri: str) -> SignInStart:
-    """Begin raising the caller's own session to a fresh second factor; raises as `begin_sign_in` does."""
-    check_return_path(return_to)
-    profile = _provider(system).profile()
-    with read(system, caller) as unit:
-        session = _live(unit, caller.session or "")
-    check_redirect(redirect_uri, own=callback_of(system), loopback=bool(session.key))
-    draft = _draft(
-        purpose="step_up", issuer=profile.issuer, redirect_uri=redirect_uri, return_to=return_to, key=session.key
-    )
-    return _keep(
-        system, msgspec.structs.replace(draft, level=2, person=str(caller.principal), session=str(session.id))
-    )
-
-
-def _provider(system: System) -> Provider:
-    return system.part(Provider)  # type: ignore[type-abstract]
-
-
-def _draft(*, purpose: str, issuer: str, redirect_uri: str, return_to: str, key: str) -> Start:
-    return Start(
-        secret="",
-        purpose="step_up" if purpose == "step_up" else "sign_in",
-        issuer=issuer,
-        state=secrets.token_urlsafe(32),
-        nonce=secrets.token_urlsafe(32),
-        verifier=secrets.token_urlsafe(48),
-        redirect_uri=redirect_uri,
-        return_to=return_to,
-        key=key,
-        level=1,
-        person="",
-        session="",
-        created=0,
-        expires=0,
-    )
-
-
-def _keep(system: System, draft: Start) -> SignInStart:
-    with begin(system) as unit:
-        return _keep_in(unit, draft)
-
-
-def _keep_in(unit: Unit, draft: Start, reasons: tuple[str, ...] = ()) -> SignInStart:
-    transaction = fresh_secret("whx_")
-    start = msgspec.structs.replace(
-        draft, secret=digest_of(transaction), created=unit.now, expires=unit.now + START_LIFE
-    )
-    body, code = seal(unit, "start", start)
-    store.forget_starts(unit.conn, unit.now)
-    store.insert_start(unit.conn, secret=start.secret, expires=start.expires, body=body, seal=code)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(start.verifier.encode()).digest()).rstrip(b"=").decode()
-    wish = Wish(
-        redirect_uri=start.redirect_uri,
-        state=start.state,
-        nonce=start.nonce,
-        challenge=challenge,
-        step_up=start.level > 1,
-    )
-    return SignInStart(url=_provider(unit.system).authorize_url(wish), transaction=transaction, reasons=reasons)
 
 
 def finish_sign_in(
@@ -141,80 +51,74 @@ def finish_sign_in(
     Returns the session with its secret, or where to go for the second factor that the risk check demands. Raises
     `identity.*`; every refusal is in the log once, and the attempt is used up.
     """
-    start = _take(system, transaction, params, arrival)
+    with begin(system) as unit:
+        start = _take(unit, transaction, params, arrival)
     try:
         claimed = _ask_provider(system, start, params, arrival)
+    except Unauthenticated as error:
         with begin(system) as unit:
-            return _admit(unit, start, claimed, arrival)
-    except WeighthouseError as error:
-        if error.record or error.kind == "unavailable":
-            raise
-        _fail(system, error, arrival)
+            audit.append(unit, _failure(unit, error.code, arrival))
+        raise
+    with begin(system) as unit:
+        return _admit(unit, start, claimed, arrival)
 
 
-def _fail(system: System, error: WeighthouseError, arrival: Arrival, subject: str = "") -> NoReturn:
-    """Write the one line of a refused callback, then refuse."""
+def _failure(unit: Unit, code: str, arrival: Arrival) -> SignInFailed:
     result = SignInResult(
         issuer="",
-        subject=subject,
+        subject="",
         address=arrival.address,
         user_agent=arrival.user_agent,
         outcome="failure",
-        reason=error.code,
+        reason=code,
         event_id="",
     )
-    with begin(system) as unit:
-        audit.append(unit, failed(unit, "", result, source="callback"))
-    raise error
+    return failed(unit, "", result, source="callback")
 
 
-def _take(system: System, transaction: str, params: Mapping[str, str], arrival: Arrival) -> Start:
+def _turn_away(unit: Unit, arrival: Arrival, code: str, message: str) -> NoReturn:
+    """Refuse inside a unit; the line for the log is committed though the unit rolls back."""
+    line = _failure(unit, "identity." + code, arrival)
+    raise Unauthenticated("identity." + code, message, AGAIN, record=[line])
+
+
+def _take(unit: Unit, transaction: str, params: Mapping[str, str], arrival: Arrival) -> Start:
     """Take the begun attempt out of the database: by its secret AND its state, and for one callback only."""
-    try:
-        with begin(system) as unit:
-            row = store.read_start(unit.conn, digest_of(transaction)) if transaction else None
-            if row is None:
-                _refuse("start_unknown", "This sign-in was not begun in this browser, or has been used.")
-            start = unseal(unit, "start", row[0], row[1], Start)
-            if start is None or start.secret != digest_of(transaction):
-                raise refused("start", "", "the seal does not hold")
-            if not hmac.compare_digest(params.get("state", "").encode(), start.state.encode()):
-                _refuse("state_mismatch", "The answer belongs to another sign-in than the one begun here.")
-            if not store.take_start(unit.conn, start.secret):
-                _refuse("start_unknown", "This sign-in has been used.")
-            if unit.now >= start.expires:
-                _refuse("start_expired", "This sign-in took longer than ten minutes.")
-            return start
-    except WeighthouseError as error:
-        if error.record or error.kind == "unavailable":
-            raise
-        _fail(system, error, arrival)
-
-
-def _refuse(code: str, message: str) -> NoReturn:
-    raise Unauthenticated("identity." + code, message, AGAIN)
+    row = store.read_start(unit.conn, digest_of(transaction)) if transaction else None
+    if row is None:
+        _turn_away(unit, arrival, "start_unknown", "This sign-in was not begun in this browser, or has been used.")
+    start = unseal(unit, "start", row[0], row[1], Start)
+    if start is None or start.secret != digest_of(transaction):
+        raise refused("start", "", "the seal does not hold")
+    if not hmac.compare_digest(params.get("state", "").encode(), start.state.encode()):
+        _turn_away(unit, arrival, "state_mismatch", "The answer belongs to another sign-in than the one begun here.")
+    if not store.take_start(unit.conn, start.secret):
+        _turn_away(unit, arrival, "start_unknown", "This sign-in has been used.")
+    if unit.now >= start.expires:
+        _turn_away(unit, arrival, "start_expired", "This sign-in took longer than ten minutes.")
+    return start
 
 
 def _ask_provider(system: System, start: Start, params: Mapping[str, str], arrival: Arrival) -> Claimed:
-    provider = _provider(system)
+    provider = provider_of(system)
     profile = provider.profile()
     if start.issuer != profile.issuer:
-        _refuse("issuer_mixed_up", "The identity provider was changed while this sign-in was under way.")
+        refuse("issuer_mixed_up", "The identity provider was changed while this sign-in was under way.")
     if params.get("iss", profile.issuer) != profile.issuer or (profile.announces_iss and "iss" not in params):
-        _refuse("issuer_mixed_up", "The answer came from another identity provider (RFC 9207).")
+        refuse("issuer_mixed_up", "The answer came from another identity provider (RFC 9207).")
     if "error" in params:
-        _refuse("provider_refused", f"The identity provider said no: {clean(params['error'], 60)}.")
+        refuse("provider_refused", f"The identity provider said no: {clean(params['error'], 60)}.")
     with read(system) as unit:
         now = unit.now
     if start.key:
         proof = check_proof(arrival.proof, method=arrival.method, url=arrival.url, token=None, now=now)
         fresh = memory(system).first_use(f"proof {proof.key} {proof.jti}", keep_until=proof.keep_until, now=now)
         if proof.key != start.key or not fresh:
-            _refuse("proof_refused", "The proof is not by the key that began this sign-in, or was used before.")
+            refuse("proof_refused", "The proof is not by the key that began this sign-in, or was used before.")
     code = params.get("code", "")
     used = memory(system).first_use(f"code {digest_of(code)}", keep_until=now + START_LIFE, now=now)
     if not code or len(code) > 4096 or not used:
-        _refuse("code_refused", "The answer holds no fresh code.")
+        refuse("code_refused", "The answer holds no fresh code.")
     redeemed = provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)
     asked = Asked(
         nonce=start.nonce,
@@ -270,7 +174,7 @@ def _demand(unit: Unit, start: Start, person: str, verdict: Verdict, arrival: Ar
         unit,
         StepUpDemanded(principal=person, reasons=verdict.codes(), origin=mark(unit, "address", arrival.address)),
     )
-    draft = _draft(
+    draft = draft_of(
         purpose="sign_in",
         issuer=start.issuer,
         redirect_uri=start.redirect_uri,
@@ -278,7 +182,7 @@ def _demand(unit: Unit, start: Start, person: str, verdict: Verdict, arrival: Ar
         key=start.key,
     )
     reasons = tuple(reason.text for reason in verdict.reasons)
-    return _keep_in(unit, msgspec.structs.replace(draft, level=2, person=person), reasons)
+    return keep_in(unit, msgspec.structs.replace(draft, level=2, person=person), reasons)
 
 
 def _open(
@@ -336,28 +240,14 @@ def _signed_in(
     )
 
 
-def _live(unit: Unit, session_id: str) -> Session:
-    rows = session_store.by_ids(unit.conn, [session_id])
-    session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
-    over = session is None or session.ended is not None or expired(unit, session)
-    if session is None or over or memory(unit.system).condemned(session.id):
-        _refuse("session_ended", "The session that was to be raised has ended.")
-    if session.id not in state_of(unit, session.person).sessions:
-        _refuse("session_ended", "The session that was to be raised has ended.")
-    return session
-
-
 def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> SignedIn:
-    session = _live(unit, start.session)
-    if session.person != start.person or (
-        session.binding == "browser" and digest_of(arrival.session_secret) != session.secret
-    ):
-        _refuse("step_up_other_session", "The second factor was asked for by another session.")
-    if session.binding == "browser" and (arrival.address, arrival.user_agent) != (
-        session.address,
-        session.user_agent,
-    ):
-        _refuse("step_up_other_session", "The second factor came back from another place than the session.")
+    session = live_session(unit, start.session)
+    if session is None:
+        _turn_away(unit, arrival, "session_ended", "The session that was to be raised has ended.")
+    here = (arrival.address, arrival.user_agent, digest_of(arrival.session_secret))
+    bound = (session.address, session.user_agent, session.secret)
+    if session.person != start.person or (session.binding == "browser" and here != bound):
+        _turn_away(unit, arrival, "step_up_other_session", "The second factor was asked for by another session.")
     secret = fresh_secret("wht_" if session.binding == "dpop" else "whs_")
     raised = msgspec.structs.replace(
         session, assurance=_assurance(unit, claimed), secret=digest_of(secret), seen=unit.now

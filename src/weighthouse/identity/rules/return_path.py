@@ -17,7 +17,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1"})
 def check_return_path(path: str) -> str:
     """Return `path` if it leads to this origin only; raise `identity.bad_return_path` otherwise."""
     settled = unquote(unquote(path))
-    odd = any(ord(c) < 33 or ord(c) == 127 or c == "\\" for c in settled)
+    odd = any(ord(c) < 32 or ord(c) == 127 or c == "\\" for c in settled)
     if _PATH.fullmatch(path) is None or odd or "//" in settled.split("?", 1)[0]:
         raise Invalid(
             "identity.bad_return_path",
@@ -41,7 +41,7 @@ def check_redirect(uri: str, *, own: str, loopback: bool) -> str:
         parts, port = urlsplit(""), None
     plain = parts.scheme == "http" and parts.hostname in LOOPBACK and parts.path == "/callback"
     bare = not parts.query and not parts.fragment and parts.username is None
-    if loopback and plain and bare and port and uri.isascii():
+    if loopback and uri != own and plain and bare and port and uri.isascii():
         return uri
     raise Invalid(
         "identity.bad_redirect",

@@ -1,0 +1,1 @@
+"""identity: who is asking, and is it still them."""
