@@ -1,0 +1,21 @@
+"""What the tests of access share: one lab on SQLite, and the same on both databases where locking matters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.access.support import Lab
+from weighthouse.core.clock import ManualClock
+from weighthouse.core.database import Database
+
+
+@pytest.fixture
+def lab(database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
+    return Lab(database, clock, tmp_path)
+
+
+@pytest.fixture
+def any_lab(any_database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
+    return Lab(any_database, clock, tmp_path)
