@@ -29,7 +29,7 @@ class Problem:
 
 
 def hash_bundle(data: bytes, width: int) -> tuple[bytes, str | None]:
-    """Return the joined leaf hashes of an entry bundle and what is wrong with its framing, if anything."""
+    """Return the joined leaf hashes of an entry bundle, as many as it holds, and what is wrong with its framing."""
     # The low length byte is set to zero in a copy: with the entry after it, it is just what RFC 6962 has hashed.
     buffer = bytearray(data)
     view = memoryview(buffer)
@@ -43,10 +43,12 @@ def hash_bundle(data: bytes, width: int) -> tuple[bytes, str | None]:
             break
         buffer[first] = 0
         append(digest(view[first:at]).digest())
-    short = width - len(found)
-    if short:
-        return b"".join(found) + bytes(HASH * short), f"it ends within or before entry {len(found)} of {width}"
-    return b"".join(found), "it holds more than its entries" if at != end else None
+    wrong = None
+    if len(found) < width:
+        wrong = f"it holds {len(found)} whole entries where {width} belong"
+    elif at != end:
+        wrong = f"it holds more than its {width} entries"
+    return b"".join(found), wrong
 
 
 def split_bundle(data: bytes) -> Iterator[bytes]:
@@ -78,8 +80,7 @@ class FolderCheck:
         stored = {level: self._stored(level) for level in levels if level}
         computed = b""
         for level in levels:
-            parents = stored.get(level + 1, b"")
-            computed = self._level(level, computed, stored.get(level, b""), parents)
+            computed = self._level(level, computed, stored.get(level, []), stored.get(level + 1, []))
         self._edge()
         return sorted(self._found)[:MAX_PROBLEMS]
 
@@ -115,26 +116,30 @@ class FolderCheck:
         data = self._read(name, first)
         if data is not None and len(data) != width * HASH:
             self._problem(first, name, f"it has {len(data)} bytes where {width * HASH} belong")
-        return (data or b"").ljust(width * HASH, b"\0")[: width * HASH]
+        return (data or b"")[: width * HASH]
 
-    def _stored(self, level: int) -> bytes:
-        return b"".join(self._tile(level, index, width) for index, width in self._widths(level))
+    def _stored(self, level: int) -> list[bytes]:
+        return [self._tile(level, index, width) for index, width in self._widths(level)]
 
-    def _level(self, level: int, computed: bytes, stored: bytes, parents: bytes) -> bytes:
+    def _level(self, level: int, computed: bytes, stored: list[bytes], parents: list[bytes]) -> bytes:
         """Check every tile of a level against what is computed from below; return the computed level above."""
         above: list[bytes] = []
         trusted: list[bytes] = []
         self._tails.append((b"", b""))
         for index, width in self._widths(level):
             if level:
-                span = slice(index * _TILE, index * _TILE + width * HASH)
-                mine, theirs = computed[span], stored[span]
+                mine, theirs = computed[index * _TILE : index * _TILE + width * HASH], stored[index]
             else:
                 mine, theirs = self._bundle(index, width), self._tile(0, index, width)
+            if len(mine) != len(theirs):
+                # What is missing was named when it was read; the rest is judged by what there is.
+                mine, theirs = mine + theirs[len(mine) :], theirs + mine[len(theirs) :]
             if width < WIDTH:
                 self._tails[level] = (mine, theirs)
             elif mine != theirs:
-                mine = self._settle(level, index, mine, theirs, parents[index * HASH : (index + 1) * HASH])
+                start = index % WIDTH * HASH
+                parent = parents[index // WIDTH][start : start + HASH]
+                mine = self._settle(level, index, mine, theirs, parent)
             if width == WIDTH:
                 above.append(root(mine))
             if level:
@@ -149,10 +154,10 @@ class FolderCheck:
         name, first = tile_name("entries", index, width), index * WIDTH
         data = self._read(name, first)
         if data is None:
-            return bytes(width * HASH)
+            return b""
         hashes, wrong = hash_bundle(data, width)
         if wrong is not None:
-            self._problem(first, name, wrong)
+            self._problem(first + min(len(hashes) // HASH, width - 1), name, wrong)
         elif self._strict:
             for offset, entry in enumerate(split_bundle(data)):
                 defect = leaves.defect(entry)
