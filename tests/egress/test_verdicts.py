@@ -20,7 +20,9 @@ def test_a_listed_host_is_reached_and_the_connection_is_one_entry(world: World, 
             inside.sendall(b"hello")
             assert hub.wait_for(5)
     assert world.facts("egress.Refused") == []
-    assert world.facts("egress.Connected") == [{"run": "run_one", "profile": "out", "host": "hub.test", "port": hub.port}]
+    assert world.facts("egress.Connected") == [
+        {"run": "run_one", "profile": "out", "host": "hub.test", "port": hub.port}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,7 @@ def test_egress_case_49_a_listed_name_that_leads_to_this_machine_is_not_followed
     assert hub.connections == 0
 
 
-def test_an_entry_that_expired_while_the_way_was_open_is_refused(
-    world: World, hub: Sink, clock: ManualClock
-) -> None:
+def test_an_entry_that_expired_while_the_way_was_open_is_refused(world: World, hub: Sink, clock: ManualClock) -> None:
     world.publish(lab_text([entry("hub.test", hub.port, expires=day(2, clock.now()))]))
     way = world.open()
     assert connect(way.socket, f"hub.test:{hub.port}") == 200

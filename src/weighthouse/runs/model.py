@@ -12,13 +12,14 @@ from typing import Literal
 
 import msgspec
 
-from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.clock import Millis
 from weighthouse.core.settings import Setting
 
 State = Literal["queued", "preparing", "running", "succeeded", "failed", "stopped"]
 OPEN: frozenset[str] = frozenset({"queued", "preparing", "running"})
 
 Stream = Literal["out", "err", "lab"]
+Risk = Literal["low", "high"]
 
 MIB = 1024 * 1024
 
@@ -85,7 +86,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     code: Mapping[str, str]
     dataset: str
     parent: str | None
-    risk: Literal["low", "high"]
+    risk: Risk
     egress_profile: str
     wall_clock: Millis
 
@@ -111,6 +112,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     facts: Facts | None
     sent_bytes: int
+    stop_asked: str = ""
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runner executes: the order with everything that the seal over it covers."""
+
+    run: str
+    owner: str
+    session: str
+    grant: str | None
+    order: Order
+    submitted: Millis
+    must_end: Millis
+    tier: str
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -136,7 +151,5 @@ settings: tuple[Setting, ...] = (
     Setting("runs.processes", "int", 64, "Processes and threads of one run.", minimum=1),
     Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
     Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),
-    Setting("runs.embedded", "bool", True, "Whether this server executes runs itself."),
+    Setting("runs.datasets", "path", Path(), "Folder of data sets: `dataset/name` is its folder `name`."),
 )
-
-MAX_WALL_CLOCK_DEFAULT: Millis = 60 * MINUTE

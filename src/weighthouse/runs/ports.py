@@ -6,6 +6,7 @@ driver judged that it is not the host (`runs.sandbox_is_host`). Contract suite: 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -69,3 +70,41 @@ class Sandbox(Protocol):
 
     def start(self, spec: SandboxSpec) -> Handle:
         """Start and judge a sandbox; raises `runs.sandbox_is_host` or `runs.sandbox_failed` with nothing left."""
+
+
+class Ground(Protocol):
+    """What this machine offers to runs. Asked by `submit` too, so that an order that cannot run is refused at once."""
+
+    def environment(self, digest: str) -> Environment | None:
+        """Return the environment that `digest` names, None if this machine has another one."""
+
+    def environments(self) -> list[Environment]: ...
+
+    def dataset(self, name: str) -> Path | None:
+        """Return the folder of a data set, None if it is not on this machine."""
+
+    def sandbox(self) -> Sandbox:
+        """Return the strongest usable driver; raises `runs.no_sandbox`."""
+
+
+class Tokens:
+    """The tokens of running workloads, in memory only: the broker hands one to its own run and to nobody else."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, run: str, token: str) -> None:
+        with self._lock:
+            self._tokens[run] = token
+
+    def of(self, run: str) -> str | None:
+        with self._lock:
+            return self._tokens.get(run)
+
+    def drop(self, run: str) -> None:
+        with self._lock:
+            self._tokens.pop(run, None)
+
+    def __repr__(self) -> str:
+        return "Tokens(…)"

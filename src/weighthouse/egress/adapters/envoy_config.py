@@ -108,7 +108,8 @@ def _hosts(spec: ProxySpec) -> list[dict[str, Any]]:
 
 def _connect(cluster: str) -> dict[str, Any]:
     upgrade = [{"upgrade_type": "CONNECT", "connect_config": {}}]
-    return {"match": {"connect_matcher": {}}, "route": {"cluster": cluster, "upgrade_configs": upgrade, "timeout": "0s"}}
+    route = {"cluster": cluster, "upgrade_configs": upgrade, "timeout": "0s"}
+    return {"match": {"connect_matcher": {}}, "route": route}
 
 
 def _judge_service(token: str, point: str) -> dict[str, Any]:
@@ -163,12 +164,13 @@ def _inner(spec: ProxySpec, index: int, destination: Destination) -> dict[str, A
     inspector = _typed(
         "envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector"
     )
+    filters = [_greeting(spec.token, index, destination), _same_name(index, destination), limit, onward]
     return {
         **listener,
         "listener_filters": [inspector],
         "listener_filters_timeout": "5s",
         "continue_on_listener_filters_timeout": False,
-        "filter_chains": [{"filters": [_greeting(spec.token, index, destination), _same_name(index, destination), limit, onward]}],
+        "filter_chains": [{"filters": filters}],
     }
 
 
@@ -203,7 +205,7 @@ def _endpoints(name: str, addresses: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _local(name: str, path: Path, *, http2: bool) -> dict[str, Any]:
-    options = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
+    options: dict[str, Any] = {"http2_protocol_options" if http2 else "http_protocol_options": {}}
     return {
         "name": name,
         "type": "STATIC",
@@ -219,7 +221,8 @@ def _local(name: str, path: Path, *, http2: bool) -> dict[str, Any]:
 
 
 def _nowhere() -> dict[str, Any]:
-    return {"name": "nowhere", "type": "STATIC", "connect_timeout": "1s", "load_assignment": _endpoints("nowhere", [])}
+    empty = _endpoints("nowhere", [])
+    return {"name": "nowhere", "type": "STATIC", "connect_timeout": "1s", "load_assignment": empty}
 
 
 def _internal(index: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped,unused-ignore]
 
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.egress.ports import Judge, Question
@@ -45,7 +45,7 @@ def _messages() -> dict[str, Any]:
         message = file.message_type.add(name=name)
         for field, number, kind, of in fields:
             declared = message.field.add(name=field, number=number, label=1)
-            declared.type = kind  # type: ignore[assignment]
+            declared.type = kind  # type: ignore[assignment,unused-ignore]
             if of:
                 declared.type_name = f".weighthouse.ext_authz.{of}"
     pool = descriptor_pool.DescriptorPool()

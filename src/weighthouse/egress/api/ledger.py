@@ -68,9 +68,7 @@ def lease(unit: Unit, run: str, profile: str, host: str, want: int) -> int:
     debit(unit, paying, granted)
     bucket = unit.now // store.BUCKET
     recent = granted + (credit.last_bytes if credit.last_bucket == bucket else 0)
-    kept = msgspec.structs.replace(
-        credit, granted=credit.granted + granted, last_bucket=bucket, last_bytes=recent
-    )
+    kept = msgspec.structs.replace(credit, granted=credit.granted + granted, last_bucket=bucket, last_bytes=recent)
     store.keep_credit(unit.conn, kept)
     return granted
 

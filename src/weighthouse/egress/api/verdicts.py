@@ -1,4 +1,4 @@
-"""Yes or no to one connection. Guards the allow-list at the moment of use, with exactly one log entry for each answer.
+"""Yes or no to one connection. Guards the allow-list at the moment of use, with exactly one entry for each answer.
 
 The list is read from the signed policy each time, so an entry that expired or was withdrawn a minute ago is refused
 now, though the proxy was configured when it still stood.
@@ -97,7 +97,7 @@ def _listed(unit: Unit, way: WayRow, authority: Authority) -> str:
 
 
 def _inner(unit: Unit, way: WayRow, authority: Authority, server_name: str) -> bool:
-    """Judge the name in the greeting inside a tunnel (research case 47). A yes was logged when the tunnel was opened."""
+    """Judge the name in the greeting inside a tunnel (research case 47); the yes was logged when it was opened."""
     if not authority.code and read_host(server_name, 0).host == authority.host:
         return True
     _refuse(unit, way, authority, "egress.name_differs", inside=read_host(server_name, 0).host)

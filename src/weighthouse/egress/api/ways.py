@@ -73,9 +73,7 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
         found = bundle.lab.egress_profiles.get(profile)
         if found is None:
             raise Invalid("egress.unknown_profile", f"There is no egress profile '{profile}'.", "Name a listed one.")
-        row = WayRow(
-            run=run, profile=profile, model=model, opened=unit.now, closed=None, spent_at=None, refused=0
-        )
+        row = WayRow(run=run, profile=profile, model=model, opened=unit.now, closed=None, spent_at=None, refused=0)
         sizes = {
             entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
             for entry in found.entries
@@ -119,7 +117,7 @@ def _pin(entry: policy.EgressEntry, rate: int) -> Destination | None:
     """
     host = read_host(entry.host, entry.port).host
     if entry.kind == "private-link":
-        addresses = (entry.address,) if entry.address else ()
+        addresses: tuple[str, ...] = (entry.address,) if entry.address else ()
     else:
         addresses = public_addresses(entry.host, entry.port)
     if not addresses:
@@ -179,9 +177,9 @@ def _debit(unit: Unit, way: Way, counted: dict[str, int]) -> str:
     """Bring the ledger up to `counted` and lend ahead; return why the way must be cut, empty if it need not."""
     row = store.way(unit.conn, way.run, lock=True)
     assert row is not None, "judged to be open in this unit"
-    credits = store.credits_of(unit.conn, way.run)
+    lent = store.credits_of(unit.conn, way.run)
     for destination, sent in counted.items():
-        credit = credits.get(destination)
+        credit = lent.get(destination)
         if credit is None:
             if sent:
                 return "egress.undebited"  # bytes left before any verdict: this must never happen
@@ -232,12 +230,12 @@ def close_way(system: System, way: Way, reason: str) -> None:
 
 def _close(unit: Unit, run: str, reason: str) -> None:
     if store.mark_closed(unit.conn, run, unit.now):
-        credits = store.credits_of(unit.conn, run).values()
+        lent = store.credits_of(unit.conn, run).values()
         fact = WayClosed(
             run=run,
             reason=reason,
-            sent_bytes=sum(credit.sent for credit in credits),
-            granted_bytes=sum(credit.granted for credit in credits),
+            sent_bytes=sum(credit.sent for credit in lent),
+            granted_bytes=sum(credit.granted for credit in lent),
         )
         audit.append(unit, fact)
 

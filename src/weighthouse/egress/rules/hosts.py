@@ -1,7 +1,7 @@
 """Canonical hosts. Guards the allow-list from a second spelling of a name, and from addresses in any notation.
 
-Attacks stopped (research cases 48, 50): upper case, a trailing dot, Unicode look-alikes, IPv4 as decimal, hex, octal or
-short form, IPv4-mapped IPv6, a port hidden in the name, user information. Anything odd is refused rather than repaired.
+Attacks stopped (research cases 48, 50): upper case, a trailing dot, Unicode look-alikes, IPv4 as decimal, hex, octal
+or short form, IPv4-mapped IPv6, a port hidden in the name, user information. What is odd is refused, not repaired.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Authority(msgspec.Struct, frozen=True):
 
 
 def read_authority(text: str, default_port: int) -> Authority:
-    """Read `host:port` as a client wrote it. Code is empty, `egress.ip_literal`, `egress.bad_host` or `egress.bad_port`."""
+    """Read `host:port` as a client wrote it. Codes: none, `egress.ip_literal`, `bad_host`, `bad_port`."""
     if not text or len(text) > 300 or text.startswith("[") or text.count(":") > 1:
         literal = text.startswith("[") or text.count(":") > 1
         return Authority(_shown(text), 0, "egress.ip_literal" if literal else "egress.bad_host")

@@ -1,4 +1,4 @@
-"""The bubblewrap driver: namespaces, no capability, no network, read-only system. The tier of a machine with Python alone.
+"""The bubblewrap driver: namespaces, no capability, no network, read-only system. For machines with Python alone.
 
 Guards the host and other runs from submitted code, sharing the host's kernel (the gVisor tier does not). As root each
 run gets a user id of its own outside any user namespace, so that process limits bind; as an ordinary user it gets a
@@ -38,9 +38,7 @@ class Bubblewrap:
     def start(self, spec: SandboxSpec) -> Contained:
         arguments = self._arguments(spec)
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
-        order = guard_order(
-            process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables)
-        )
+        order = guard_order(process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables))
         process = subprocess.Popen(
             leashed([str(self._binary), *arguments, "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]),
             stdin=subprocess.PIPE,
@@ -67,10 +65,11 @@ class Bubblewrap:
         if self._rooted:
             arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         else:
-            arguments += ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
+            arguments += ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"]
+            arguments += ["--cap-drop", "ALL"]
         arguments += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "run"]
-        for folder in _parents(spec):
-            arguments += ["--perms", "0755", "--dir", folder]  # bubblewrap itself would make them for root alone
+        for above in _parents(spec):
+            arguments += ["--perms", "0755", "--dir", above]  # bubblewrap itself would make them for root alone
         for path in SYSTEM:
             arguments += _system(Path(path))
         for path in SYSTEM_FILES:

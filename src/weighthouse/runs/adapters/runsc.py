@@ -1,8 +1,8 @@
-"""The gVisor driver: our own OCI bundle for `runsc`, no network, one host socket folder. The tier for what matters most.
+"""The gVisor driver: our own OCI bundle for `runsc`, no network, one host socket folder. For what matters most.
 
-Guards the host's kernel from submitted code: system calls end in gVisor's kernel in user space (platform systrap; kvm
-hangs on nested machines). The bundle has a read-only root made of nothing but mounts, user 65534, no capability, no new
-privileges, and `--network=none`. Source: OCI runtime spec 1.2; gVisor user guide.
+Guards the host's kernel from submitted code: system calls end in gVisor's kernel in user space (platform systrap;
+kvm hangs on nested machines). The bundle has a read-only root made of nothing but mounts, user 65534, no capability,
+no new privileges, and `--network=none`. Source: OCI runtime spec 1.2; gVisor user guide.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from weighthouse.runs.rules.inside import Expected
 NOBODY = 65534
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache",)
+CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 SHOWN = frozenset({"proc", "dev", "sys", "tmp", "etc", "usr", "lib", "lib64", "lib32", "bin", "sbin"})
 
 
@@ -92,7 +93,7 @@ class Runsc:
                 "env": ["PATH=/usr/bin:/bin"],
                 "cwd": "/",
                 "noNewPrivileges": True,
-                "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")},
+                "capabilities": {kind: [] for kind in CAPABILITY_SETS},
                 "rlimits": _limits(spec.limits),
             },
             "root": {"path": str(rootfs), "readonly": True},

@@ -55,7 +55,7 @@ def doubts(seen: Seen, expected: Expected) -> list[str]:
 
 def judge(seen: Seen, expected: Expected) -> Facts:
     """Return the facts to record, or raise `runs.sandbox_is_host` naming the first doubt."""
-    found = doubts(seen, expected)
+    found = doubts(seen, expected) if expected.tier != "none" else []
     if found:
         raise Unavailable(
             "runs.sandbox_is_host",

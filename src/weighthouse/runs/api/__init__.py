@@ -1,0 +1,28 @@
+"""The public face of runs. Guards its callers from having to know how a run is executed.
+
+People `submit`, `get`, `page`, `logs` and `stop`; a workload takes its `workload_token` and `report`s; followers
+`stop_for` what ended; the runner of this room uses `executing`.
+"""
+
+from weighthouse.runs.api.submitting import environments, submit
+from weighthouse.runs.api.watching import get, logs, page, report, stop, stop_for, workload_token
+from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Run, settings
+
+__all__ = [
+    "OPEN",
+    "Environment",
+    "Facts",
+    "LogLine",
+    "Order",
+    "Run",
+    "environments",
+    "get",
+    "logs",
+    "page",
+    "report",
+    "settings",
+    "stop",
+    "stop_for",
+    "submit",
+    "workload_token",
+]

@@ -1,0 +1,143 @@
+"""What the runner of this room does to a run's record. Guards each step: claimed once, verified whole, ended once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.errors import Denied, WeighthouseError
+from weighthouse.core.events import Event
+from weighthouse.core.signing import equal
+from weighthouse.core.work import Unit
+from weighthouse.egress import api as egress
+from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
+from weighthouse.runs import store
+from weighthouse.runs.api.submitting import seal
+from weighthouse.runs.events import RunFailed, RunFinished, RunStarted, RunStopped, Unsandboxed
+from weighthouse.runs.model import Facts, Line, State, Ticket
+from weighthouse.runs.ports import Sandbox, Tokens
+from weighthouse.runs.rules.states import enough, outcome
+
+
+def waiting(unit: Unit) -> bool:
+    """Return whether any run waits to be executed."""
+    return store.first_queued(unit.conn) is not None
+
+
+def claim(unit: Unit, process: str) -> str | None:
+    """Take the run that has waited longest, for the runner that `process` marks; None when none waits."""
+    run = store.first_queued(unit.conn)
+    if run and store.change(unit.conn, run, expect=("queued",), state="preparing", process=process):
+        return run
+    return None
+
+
+def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
+    """Verify everything a run rests on, at the moment it would start, and give it an identity of its own.
+
+    Raises `runs.row_seal` for a row that this server did not write, `runs.lost_access` when the grant or the person
+    is no longer there, `runs.sandbox_too_weak`, `runs.no_sandbox`.
+    """
+    found = store.ticket(unit.conn, run)
+    if found is None or not equal(found[1], seal(unit, found[0])):
+        raise Denied("runs.row_seal", "The stored order is not the one that was submitted.", "Submit it again.")
+    ticket = found[0]
+    if ticket.grant is not None:
+        access.valid_grant(unit, ticket.grant)
+    if not identity.is_active(unit, ticket.owner) or unit.now >= ticket.must_end:
+        raise Denied("runs.lost_access", "What the run was submitted under has ended.", "Ask for access again.")
+    if not enough(sandbox.tier, ticket.tier) and sandbox.tier != "none":
+        raise Denied("runs.sandbox_too_weak", f"This machine has only {sandbox.tier}.", "Build runsc.")
+    lab = policy.current(unit).lab
+    attributes = {
+        "person": ticket.owner,
+        "model": ticket.order.model,
+        "sandbox": sandbox.tier,
+        "environment": lab.resources[ticket.order.model].environment,
+        "image_digest": ticket.order.environment,
+        **({"grant": ticket.grant} if ticket.grant else {}),
+    }
+    token = identity.issue_workload(unit, run=run, attributes=attributes, expires=ticket.must_end)
+    unit.after_commit(lambda: unit.part(Tokens).keep(run, token))
+    return ticket
+
+
+def started(unit: Unit, run: str, facts: Facts, proxy_digest: str, process: str) -> None:
+    """Record what the run is really executed in."""
+    values = {
+        "state": "running",
+        "started": unit.now,
+        "facts": msgspec.json.encode(facts).decode(),
+        "process": process,
+    }
+    store.change(unit.conn, run, expect=("preparing",), **values)
+    if facts.tier == "none":
+        audit.append(unit, Unsandboxed(run=run))
+    fact = RunStarted(
+        run=run,
+        runtime=facts.runtime,
+        tier=facts.tier,
+        runtime_digest=facts.digest,
+        kernel=facts.kernel,
+        kernel_version=facts.kernel_version,
+        specification=facts.specification,
+        proxy_digest=proxy_digest,
+    )
+    audit.append(unit, fact)
+
+
+def keep_lines(unit: Unit, run: str, lines: Sequence[Line]) -> None:
+    """Append output to the run's log."""
+    store.add_lines(unit.conn, run, unit.now, lines)
+
+
+def stop_asked(unit: Unit, run: str) -> str:
+    """Return the code of what asked the run to stop, empty if nothing did."""
+    return store.stop_of(unit.conn, run)[0]
+
+
+def end(
+    unit: Unit, run: str, *, exit_status: int | None, failure: str, sent_bytes: int, out_of_time: bool = False
+) -> State:
+    """End a run's record and its identity once, and append the one fact that tells how it ended."""
+    unit.part(Tokens).drop(run)
+    with contextlib.suppress(WeighthouseError):
+        identity.end_workload(unit, run)
+    found = store.find(unit.conn, run, lock=True)
+    assert found is not None
+    asked, by, text = store.stop_of(unit.conn, run)
+    state, reason = outcome(exit_status, asked, failure, out_of_time)
+    values = {
+        "state": state,
+        "reason": reason,
+        "ended": unit.now,
+        "exit_status": exit_status,
+        "sent_bytes": sent_bytes,
+    }
+    if not store.change(unit.conn, run, expect=("preparing", "running"), **values):
+        return found.state
+    fact: Event
+    if state == "succeeded":
+        fact = RunFinished(run=run, model=found.model, sent_bytes=sent_bytes)
+    elif state == "stopped":
+        fact = RunStopped(run=run, model=found.model, why=reason, by=by, text=text, sent_bytes=sent_bytes)
+    else:
+        fact = RunFailed(run=run, model=found.model, code=reason, exit_status=exit_status, sent_bytes=sent_bytes)
+    audit.append(unit, fact)
+    return state
+
+
+def orphans(unit: Unit) -> list[tuple[str, str]]:
+    """Return (run, process mark) of runs whose server is gone, for a runner that has just taken over."""
+    return store.processes(unit.conn)
+
+
+def bury(unit: Unit, run: str) -> None:
+    """End the record of a run whose server died under it."""
+    egress.close_lost(unit, run)
+    end(unit, run, exit_status=None, failure="runs.server_died", sent_bytes=0)

@@ -1,0 +1,116 @@
+"""Looking at runs, stopping them, and what a workload may say. Guards runs of others: what you may not see is not there."""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
+from weighthouse.core.ids import check_id
+from weighthouse.core.work import Unit
+from weighthouse.runs import store
+from weighthouse.runs.events import RunStopped
+from weighthouse.runs.model import OPEN, LogLine, Run
+from weighthouse.runs.ports import Tokens
+
+MAX_PAGE = 200
+MAX_LINES = 1000
+MAX_NOTE = 200
+
+
+def _not_there() -> NotFound:
+    return NotFound("runs.no_run", "There is no such run.", "Copy the id whole from the list of runs.")
+
+
+def _sees_all(unit: Unit, caller: Caller) -> bool:
+    return access.explain(unit, caller, "audit.read", "lab").allowed
+
+
+def _visible(unit: Unit, caller: Caller, run: str) -> Run:
+    found = store.find(unit.conn, check_id(run, "run"))
+    if found is None:
+        raise _not_there()
+    own = caller.kind == "person" and caller.principal == found.owner
+    if not own and not _sees_all(unit, caller):
+        if not access.explain(unit, caller, "run.stop", found.model).allowed:
+            raise _not_there()
+    return found
+
+
+def get(unit: Unit, caller: Caller, run: str) -> Run:
+    """Return one run: one's own, or any for whoever may read the log or stop runs. Raises `runs.no_run`."""
+    return _visible(unit, caller, run)
+
+
+def page(unit: Unit, caller: Caller, *, before: str | None = None, limit: int = 50) -> list[Run]:
+    """Return runs the caller may see, newest first, older than `before`."""
+    owner = None if _sees_all(unit, caller) else caller.principal
+    return store.page(unit.conn, owner=owner, before=before, limit=max(1, min(limit, MAX_PAGE)))
+
+
+def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_LINES) -> list[LogLine]:
+    """Return kept lines of a run's output, numbered above `after`."""
+    return store.lines_after(unit.conn, _visible(unit, caller, run).id, after, max(1, min(limit, MAX_LINES)))
+
+
+def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
+    """Ask a run to stop: the owner may, and whoever access lets. A queued run ends at once, a running one in a moment.
+
+    Raises `runs.no_run`, `runs.ended`, or access's refusal.
+    """
+    found = _visible(unit, caller, run)
+    if caller.principal != found.owner:
+        access.require(unit, caller, "run.stop", found.model, run=run)
+    if found.state not in OPEN:
+        raise Conflict("runs.ended", f"The run has ended already ({found.state}).", "None is needed.")
+    _stop(unit, found, "runs.stopped_by_person", caller.principal, reason[:500])
+    stopped = store.find(unit.conn, run)
+    assert stopped is not None
+    return stopped
+
+
+def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
+    if run.stop_asked:
+        return
+    asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
+    ended = {"state": "stopped", "ended": unit.now, "reason": code, **asked}
+    if store.change(unit.conn, run.id, expect=("queued",), **ended):
+        audit.append(unit, RunStopped(run=run.id, model=run.model, why=code, by=by, text=text, sent_bytes=0))
+        return
+    store.change(unit.conn, run.id, expect=("preparing", "running"), **asked)
+
+
+def stop_for(unit: Unit, code: str, by: str, **where: str) -> int:
+    """Stop every open run whose columns equal `where` (`grant_id`, `owner`, `model`, `session`); return how many."""
+    found = store.open_runs(unit.conn, **where)
+    for run in found:
+        _stop(unit, run, code, by, "")
+    return len(found)
+
+
+def workload_token(unit: Unit, run: str) -> tuple[str, Run]:
+    """Return the token of a running workload. `run` must be what the broker's own listener vouched for."""
+    found = store.find(unit.conn, run) if run else None
+    token = unit.part(Tokens).of(run)
+    if found is None or token is None or found.state not in ("preparing", "running") or found.stop_asked:
+        raise Unavailable("runs.not_running", "No such run is being executed here.", "Submit a new run.")
+    return token, found
+
+
+def report(
+    unit: Unit, caller: Caller, *, progress: int | None = None, loss_micro: int | None = None, note: str = ""
+) -> Run:
+    """Keep what a workload says of itself: progress in thousandths, loss in millionths, one short line."""
+    run = caller.attributes.get("run", "") if caller.kind == "workload" else ""
+    found = store.find(unit.conn, run, lock=True) if run else None
+    if found is None:
+        raise Denied("runs.not_a_workload", "Only a run may report its progress.", "Call this from inside a run.")
+    if progress is not None and not 0 <= progress <= 1000:
+        raise Invalid("runs.bad_progress", "Progress is given in thousandths, 0 to 1000.", "Correct the number.")
+    values: dict[str, object] = {"note": "".join(c for c in note if c.isprintable())[:MAX_NOTE]}
+    if progress is not None:
+        values["progress"] = progress
+    if loss_micro is not None:
+        values["loss_micro"] = max(-(2**52), min(loss_micro, 2**52))
+    store.change(unit.conn, run, expect=("running",), **values)
+    return found

@@ -1,0 +1,253 @@
+"""One run, from its folders to the last of its processes, in one thread. Guards the end: whatever happens, all is undone.
+
+The order is the guard: the record is verified and access asked again, the way out is opened, the sandbox is judged
+from inside, and only then does submitted code start. In the loop, bytes are settled at every poll; a way that was cut,
+a stop, the end of time or of the server end the run at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import Unavailable, WeighthouseError
+from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.egress import api as egress
+from weighthouse.identity import api as identity
+from weighthouse.runs.api import executing
+from weighthouse.runs.jobs.processes import mark
+from weighthouse.runs.model import MIB, Limits, Line, Ticket
+from weighthouse.runs.ports import Ground, Handle, Mount, SandboxSpec
+from weighthouse.weights import api as weights
+
+log = logging.getLogger("weighthouse.runs")
+
+T = TypeVar("T")
+RENEW_MS: Millis = 20 * SECOND
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """Folders and sockets of a runner."""
+
+    folder: Path
+    sockets: Path
+    judge: Path
+    broker: Path
+
+
+class Execution(threading.Thread):
+    """The thread of one run. Its proxy and its sandbox are leashed to it: if it dies, the kernel kills them."""
+
+    def __init__(self, system: System, places: Places, run: str) -> None:
+        super().__init__(name=f"run-{run[-8:]}", daemon=True)
+        self._system = system
+        self._places = places
+        self._run = run
+        self._abandoned = threading.Event()
+        self._kept_bytes = 0
+        self._renewed = 0
+        self._way: egress.Way | None = None
+        self._handle: Handle | None = None
+        self._failure = ""
+        self._out_of_time = False
+
+    def abandon(self) -> None:
+        """End the run because the server ends."""
+        self._abandoned.set()
+
+    def run(self) -> None:
+        status: int | None = None
+        try:
+            status = self._execute()
+        except WeighthouseError as error:
+            self._failure = error.code
+            self._say(f"{error.message} {error.remedy}")
+        except Exception:
+            log.exception("%s failed inside the runner", self._run)
+            self._failure = "runs.internal"
+        finally:
+            self._undo(status)
+
+    def _execute(self) -> int | None:
+        ground = self._system.part(Ground)  # type: ignore[type-abstract]
+        sandbox = ground.sandbox()
+        ticket = self._unit(lambda unit: executing.admit(unit, self._run, sandbox))
+        order = ticket.order
+        folder = self._fresh(self._places.folder / self._run)
+        sockets = self._fresh(self._places.sockets / ("run_" + self._run[-10:]))
+        self._way = egress.open_way(
+            self._system,
+            run=self._run,
+            profile=order.egress_profile,
+            model=order.model,
+            folder=sockets,
+            judge=self._places.judge,
+            broker=self._places.broker,
+        )
+        self._handle = sandbox.start(self._spec(ticket, ground, folder))
+        marks = " ".join(mark(pid) for pid in (self._handle.pid, self._way.handle.pid))
+        facts, digest = self._handle.facts, self._way.proxy_digest
+        self._unit(lambda unit: executing.started(unit, self._run, facts, digest, marks))
+        self._say(f"started in {facts.runtime} ({facts.tier}), kernel {facts.kernel}, {facts.confinement}")
+        return self._watch(ticket, self._handle, self._way)
+
+    def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int | None:
+        poll = self._system.settings.integer("egress.poll_ms")
+        while True:
+            self._keep(handle.lines(poll))
+            if not egress.settle(self._system, way):
+                self._failure = way.cut_for
+            status = handle.wait(0)
+            if status is not None:
+                while rest := handle.lines(0):
+                    self._keep(rest)
+                return status
+            if self._abandoned.is_set():
+                self._failure = self._failure or "runs.server_stopped"
+            with read(self._system) as unit:
+                asked = executing.stop_asked(unit, self._run)
+                self._out_of_time = unit.now >= ticket.must_end
+            if self._failure or asked or self._out_of_time:
+                return None
+            self._renew()
+
+    def _renew(self) -> None:
+        now = self._system.clock.monotonic()
+        if now - self._renewed >= RENEW_MS:
+            self._renewed = now
+            self._unit(lambda unit: identity.renew_workload(unit, self._run))
+
+    def _unit(self, act: Callable[[Unit], T]) -> T:
+        with begin(self._system, SYSTEM) as unit:
+            return act(unit)
+
+    def _keep(self, lines: list[Line]) -> None:
+        """Keep output up to the limit; the rest is read and dropped, so that the workload never waits for us."""
+        limit = self._system.settings.integer("runs.log_bytes")
+        kept: list[Line] = []
+        for line in lines:
+            if self._kept_bytes > limit:
+                break
+            self._kept_bytes += len(line.text) + 1
+            cut = self._kept_bytes > limit
+            kept.append(Line("lab", f"output beyond {limit} bytes is not kept") if cut else line)
+        if kept:
+            self._unit(lambda unit: executing.keep_lines(unit, self._run, kept))
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(WeighthouseError):
+            self._unit(lambda unit: executing.keep_lines(unit, self._run, [Line("lab", text)]))
+
+    def _fresh(self, folder: Path) -> Path:
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def _spec(self, ticket: Ticket, ground: Ground, folder: Path) -> SandboxSpec:
+        order = ticket.order
+        environment, dataset = ground.environment(order.environment), ground.dataset(order.dataset)
+        if environment is None or dataset is None:
+            raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
+        assert self._way is not None
+        code, box = folder / "code", self._fresh(folder / "box")
+        code.mkdir(mode=0o755)
+        for name, text in order.code.items():
+            (code / name).write_text(text, "utf-8")
+        out = weights.outbox(self._system, self._run)
+        out.chmod(0o777)  # the sandbox's user id is not ours; the folders above are for the server alone
+        mounts = [Mount(code, "/code"), Mount(dataset, "/data"), Mount(self._way.socket.parent, "/egress")]
+        mounts.append(Mount(out, "/out", writable=True))
+        if order.parent is not None:
+            parent = order.parent
+            with read(self._system) as unit:
+                shards = weights.inbox(unit, parent)
+            readable(shards)
+            mounts.append(Mount(shards, "/in"))
+        settings = self._system.settings
+        return SandboxSpec(
+            name=self._run,
+            folder=box,
+            environment=environment,
+            command=(environment.python, *order.command[1:]),
+            variables=_variables(ticket, environment.paths),
+            mounts=tuple(mounts),
+            workdir="/code",
+            limits=Limits(
+                memory_bytes=settings.integer("runs.memory_mib") * MIB, processes=settings.integer("runs.processes")
+            ),
+        )
+
+    def _undo(self, status: int | None) -> None:
+        """End every process, close the way, tell the record, remove the folders; each step though another fails."""
+        sent = 0
+        steps: list[Callable[[], object]] = []
+        if self._handle is not None:
+            steps.append(self._handle.stop)
+        if self._way is not None:
+            way = self._way
+            steps.append(lambda: egress.close_way(self._system, way, "the run ended"))
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                log.exception("%s: a step of its end failed", self._run)
+        if self._way is not None:
+            self._way.handle.cut()
+            sent = self._way.sent
+        try:
+            self._unit(
+                lambda unit: executing.end(
+                    unit,
+                    self._run,
+                    exit_status=status,
+                    failure=self._failure,
+                    sent_bytes=sent,
+                    out_of_time=self._out_of_time,
+                )
+            )
+        except Exception:
+            log.exception("%s: its end could not be recorded; the next start of the server does it", self._run)
+        for folder in (self._places.folder / self._run, self._places.sockets / ("run_" + self._run[-10:])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _variables(ticket: Ticket, paths: tuple[str, ...]) -> dict[str, str]:
+    """Return the whole environment of the workload; it holds no secret."""
+    order = ticket.order
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/tmp",  # noqa: S108  inside the sandbox
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": ":".join(("/code", *paths)),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "WEIGHTHOUSE_RUN": ticket.run,
+        "WEIGHTHOUSE_MODEL": order.model,
+        "WEIGHTHOUSE_PARENT": order.parent or "",
+    }
+
+
+def readable(folder: Path) -> None:
+    """Let the sandbox's user read ciphertext that another run's user wrote, following no link anywhere."""
+    for _, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        os.fchmod(descriptor, 0o755)
+        for name in [*names, *files]:
+            with contextlib.suppress(OSError):
+                one = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
+                try:
+                    if stat.S_ISREG(os.fstat(one).st_mode):
+                        os.fchmod(one, 0o644)
+                finally:
+                    os.close(one)

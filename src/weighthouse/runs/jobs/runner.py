@@ -1,0 +1,101 @@
+"""The embedded runner: takes queued runs in order, executes each in a thread of its own, reaps what a dead server left.
+
+Guards against two servers over one state folder (a lock on it decides who runs) and against orphans: everything a
+run started dies with the thread that executes it, and a record that nobody executes any more is ended at start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import System, begin, read
+from weighthouse.runs.api import executing
+from weighthouse.runs.jobs.execution import Execution, Places
+from weighthouse.runs.jobs.processes import end_marked
+from weighthouse.runs.ports import Tokens
+
+log = logging.getLogger("weighthouse.runs")
+
+LOOK_S = 0.2
+
+
+class Runner:
+    """Executes runs until `stop`. `folder` holds scratch (0700), `sockets` short paths; `judge` and `broker` listen."""
+
+    def __init__(self, system: System, *, folder: Path, sockets: Path, judge: Path, broker: Path) -> None:
+        self._system = system
+        self._places = Places(folder=folder, sockets=sockets, judge=judge, broker=broker)
+        self._stop = threading.Event()
+        self._lock: int | None = None
+        self._threads: dict[str, Execution] = {}
+        self._thread = threading.Thread(target=self._take, name="runner", daemon=True)
+        system.bind(Tokens, Tokens())
+
+    def start(self) -> Runner:
+        """Take the folder, reap, and begin; a folder that another server holds leaves this one without a runner."""
+        self._places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._places.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(self._places.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            log.warning("another server executes the runs of this state folder; this one executes none")
+            return self
+        self._lock = lock
+        self._reap()
+        self._thread.start()
+        return self
+
+    def _reap(self) -> None:
+        with read(self._system) as unit:
+            left = executing.orphans(unit)
+        for run, mark in left:
+            end_marked(mark)
+            with begin(self._system, SYSTEM) as unit:
+                executing.bury(unit, run)
+            log.warning("%s was left by a server that died, and is marked as failed", run)
+        for parent in (self._places.folder, self._places.sockets):
+            for folder in parent.glob("run_*"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _take(self) -> None:
+        limit = self._system.settings.integer("runs.concurrent")
+        while not self._stop.wait(LOOK_S):
+            self._threads = {run: execution for run, execution in self._threads.items() if execution.is_alive()}
+            if len(self._threads) >= limit:
+                continue
+            with contextlib.suppress(WeighthouseError):
+                run = self._claim()
+                if run is not None:
+                    execution = Execution(self._system, self._places, run)
+                    self._threads[run] = execution
+                    execution.start()
+
+    def _claim(self) -> str | None:
+        with read(self._system) as unit:
+            if not executing.waiting(unit):
+                return None
+        with begin(self._system, SYSTEM) as unit:
+            return executing.claim(unit, "")
+
+    def stop(self) -> None:
+        """End every run of this server and wait until nothing of them is left."""
+        self._stop.set()
+        if self._lock is None:
+            return
+        self._thread.join(timeout=30)
+        for execution in list(self._threads.values()):
+            execution.abandon()
+        for execution in list(self._threads.values()):
+            execution.join(timeout=60)
+        os.close(self._lock)
+        self._lock = None

@@ -1,0 +1,203 @@
+"""Tables of runs and their output. Guards the runner: a row is executed only if the seal over it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    Row,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from weighthouse.core.clock import Millis
+from weighthouse.core.database import metadata
+from weighthouse.runs.model import OPEN, Facts, Line, LogLine, Order, Run, Ticket
+
+runs = Table(
+    "runs_run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("grant_id", Text),
+    Column("state", Text, nullable=False),
+    Column("tier", Text, nullable=False),
+    Column("order_text", Text, nullable=False),
+    Column("order_digest", Text, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+    Column("submitted", BigInteger, nullable=False),
+    Column("started", BigInteger),
+    Column("ended", BigInteger),
+    Column("must_end", BigInteger, nullable=False),
+    Column("exit_status", BigInteger),
+    Column("reason", Text, nullable=False),
+    Column("stop_asked", Text, nullable=False),
+    Column("stopped_by", Text, nullable=False),
+    Column("stop_text", Text, nullable=False),
+    Column("progress", BigInteger, nullable=False),
+    Column("loss_micro", BigInteger),
+    Column("note", Text, nullable=False),
+    Column("facts", Text),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("process", Text, nullable=False),
+    Index("ix_runs_run_state", "state"),
+    Index("ix_runs_run_owner", "owner"),
+)
+
+lines = Table(
+    "runs_line",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+
+def add(conn: Connection, ticket: Ticket, order_digest: str, seal: bytes) -> None:
+    """Insert a queued run."""
+    conn.execute(
+        insert(runs).values(
+            id=ticket.run,
+            model=ticket.order.model,
+            owner=ticket.owner,
+            session=ticket.session,
+            grant_id=ticket.grant,
+            state="queued",
+            tier=ticket.tier,
+            order_text=msgspec.json.encode(ticket.order).decode(),
+            order_digest=order_digest,
+            seal=seal,
+            submitted=ticket.submitted,
+            must_end=ticket.must_end,
+            reason="",
+            stop_asked="",
+            stopped_by="",
+            stop_text="",
+            progress=0,
+            note="",
+            sent_bytes=0,
+            process="",
+        )
+    )
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        model=row.model,
+        owner=row.owner,
+        grant=row.grant_id,
+        state=row.state,
+        order=msgspec.json.decode(row.order_text, type=Order),
+        order_digest=row.order_digest,
+        submitted=row.submitted,
+        started=row.started,
+        ended=row.ended,
+        must_end=row.must_end,
+        exit_status=row.exit_status,
+        reason=row.reason,
+        progress=row.progress,
+        loss_micro=row.loss_micro,
+        note=row.note,
+        facts=msgspec.json.decode(row.facts, type=Facts) if row.facts else None,
+        sent_bytes=row.sent_bytes,
+        stop_asked=row.stop_asked,
+    )
+
+
+def find(conn: Connection, run: str, *, lock: bool = False) -> Run | None:
+    """Return a run, None if there is none."""
+    query = select(runs).where(runs.c.id == run)
+    row = conn.execute(query.with_for_update() if lock else query).first()
+    return _run(row) if row else None
+
+
+def ticket(conn: Connection, run: str) -> tuple[Ticket, bytes] | None:
+    """Return what the runner would execute and the seal over it, both as the row holds them."""
+    row = conn.execute(select(runs).where(runs.c.id == run)).first()
+    if row is None:
+        return None
+    found = Ticket(
+        run=row.id,
+        owner=row.owner,
+        session=row.session,
+        grant=row.grant_id,
+        order=msgspec.json.decode(row.order_text, type=Order),
+        submitted=row.submitted,
+        must_end=row.must_end,
+        tier=row.tier,
+    )
+    return found, bytes(row.seal)
+
+
+def page(conn: Connection, *, owner: str | None, before: str | None, limit: int) -> list[Run]:
+    """Return runs, newest first; of one owner, or of everybody."""
+    query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+    if owner is not None:
+        query = query.where(runs.c.owner == owner)
+    if before is not None:
+        query = query.where(runs.c.id < before)
+    return [_run(row) for row in conn.execute(query)]
+
+
+def first_queued(conn: Connection) -> str | None:
+    """Return the run that has waited longest."""
+    return conn.execute(select(runs.c.id).where(runs.c.state == "queued").order_by(runs.c.id).limit(1)).scalar()
+
+
+def open_runs(conn: Connection, **where: str) -> list[Run]:
+    """Return runs that have not ended, those whose columns equal `where`."""
+    query = select(runs).where(runs.c.state.in_(sorted(OPEN)))
+    for name, value in where.items():
+        query = query.where(runs.c[name] == value)
+    return [_run(row) for row in conn.execute(query.order_by(runs.c.id))]
+
+
+def change(conn: Connection, run: str, *, expect: Sequence[str], **values: object) -> bool:
+    """Update a run if its state is one of `expect`; return whether it was."""
+    done = conn.execute(update(runs).where(runs.c.id == run, runs.c.state.in_(tuple(expect))).values(**values))
+    return bool(done.rowcount)
+
+
+def stop_of(conn: Connection, run: str) -> tuple[str, str, str]:
+    """Return (code, by, text) of what asked a run to stop; empty texts when nothing did."""
+    row = conn.execute(select(runs.c.stop_asked, runs.c.stopped_by, runs.c.stop_text).where(runs.c.id == run)).one()
+    return str(row[0]), str(row[1]), str(row[2])
+
+
+def processes(conn: Connection) -> list[tuple[str, str]]:
+    """Return (run, process mark) of every run that a server was executing."""
+    query = select(runs.c.id, runs.c.process).where(runs.c.state.in_(("preparing", "running")))
+    return [(str(row[0]), str(row[1])) for row in conn.execute(query)]
+
+
+def add_lines(conn: Connection, run: str, at: Millis, new: Sequence[Line]) -> None:
+    """Append output to a run's log."""
+    top = conn.execute(select(func.coalesce(func.max(lines.c.number), 0)).where(lines.c.run == run)).scalar_one()
+    values = [
+        {"run": run, "number": top + i, "at": at, "stream": line.stream, "text": line.text}
+        for i, line in enumerate(new, 1)
+    ]
+    if values:
+        conn.execute(insert(lines), values)
+
+
+def lines_after(conn: Connection, run: str, after: int, limit: int) -> list[LogLine]:
+    """Return lines numbered above `after`."""
+    query = select(lines).where(lines.c.run == run, lines.c.number > after).order_by(lines.c.number).limit(limit)
+    return [LogLine(row.number, row.at, row.stream, row.text) for row in conn.execute(query)]
