@@ -43,7 +43,7 @@ settings: tuple[Setting, ...] = (
         "detect.bulk_loads",
         "int",
         40,
-        "Key releases for reading weights that one person may cause in the window; 0 switches this measure off.",
+        "Loads and exports of weights that one person may start in the window; 0 switches this measure off.",
     ),
     Setting(
         "detect.bulk_bytes",

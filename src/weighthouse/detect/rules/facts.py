@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from weighthouse.core.clock import Millis
-from weighthouse.detect.model import Attempt
+from weighthouse.detect.model import Attempt, Read
 
 SIGN_IN_KINDS = frozenset({"identity.SessionStarted", "identity.SignInFailed"})
+READ_KINDS = frozenset({"weights.LoadStarted", "weights.WeightsExported"})
 ELSEWHERE_KINDS = frozenset({"identity.SessionUsedElsewhere"})
 
 
@@ -46,3 +47,10 @@ def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attem
     if kind == "identity.SignInFailed" and text(data, "account_mark"):
         return Attempt(index=index, at=at, network=network, account=text(data, "account_mark"), succeeded=False)
     return None
+
+
+def read(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Read | None:
+    """Return the read of weights that an entry tells of: data keys that left, for a run or for an export."""
+    if kind not in READ_KINDS or not text(data, "person"):
+        return None
+    return Read(index=index, at=at, person=text(data, "person"), loads=1, bytes=whole(data, "bytes"))

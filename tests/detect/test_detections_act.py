@@ -1,0 +1,248 @@
+"""The three detections act: the attack happens, one pass later it is over, with one alert and one response.
+
+Reaction is measured in passes of the follower over the log: one. In a running server a pass begins at each commit.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.detect.conftest import Watched
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import HOUR, SECOND
+from weighthouse.core.errors import Conflict, Denied, NotFound
+from weighthouse.core.work import begin, read
+from weighthouse.detect import api, jobs, store
+from weighthouse.detect.model import BULK, ELSEWHERE, SPRAY
+from weighthouse.identity.events import SessionUsedElsewhere
+from weighthouse.weights.events import LoadStarted
+from weighthouse_sdk.client import Client, ProblemError
+
+FIVE = ("u1", "u2", "u3", "u4", "u5")
+ALERT, RESPONSE = "detect.AlertRaised", "detect.ResponseTaken"
+
+
+def works(client: Client) -> bool:
+    try:
+        client.get("me")
+    except ProblemError:
+        return False
+    return True
+
+
+def load(index: int = 0, person: str = "eve", size: int = 1000) -> LoadStarted:
+    return LoadStarted(
+        version=f"ver_{index}",
+        model="model/wren",
+        person=person,
+        run="run_1",
+        bytes=size,
+        spent=0,
+        lease="l",
+        until=0,
+    )
+
+
+def used_elsewhere(person: str) -> SessionUsedElsewhere:
+    return SessionUsedElsewhere(
+        session=f"ses_{person}", principal=person, changed="key", origin="x", address="", user_agent=""
+    )
+
+
+def settle_first_device(lab: Watched, who: str) -> Client:
+    """Sign in once from a device, so that a later sign-in from it is not refused as a stranger's."""
+    client = lab.sign_in(who)
+    lab.follow()
+    lab.clock.advance(SECOND)
+    return client
+
+
+def test_spray_then_success_ends_the_session_that_got_in_within_one_pass(watched: Watched) -> None:
+    client = settle_first_device(watched, "eve")
+    watched.fail(*FIVE)
+    watched.sign_in("eve", client)
+    assert works(client)
+    watched.follow()
+    assert not works(client)
+    (alert,) = watched.facts(ALERT)
+    assert (alert["rule"], alert["severity"], alert["principal"]) == (SPRAY, "high", "eve")
+    assert len(alert["evidence"]) == 6
+    (response,) = watched.facts(RESPONSE)
+    assert response["alert"] == alert["alert"]
+    assert response["failed"] == []
+
+
+def test_the_evidence_names_log_entries_that_tell_of_the_attack(watched: Watched) -> None:
+    client = settle_first_device(watched, "eve")
+    watched.fail(*FIVE)
+    watched.sign_in("eve", client)
+    watched.follow()
+    (alert,) = watched.facts(ALERT)
+    with read(watched.system) as unit:
+        kinds = [audit.entry(unit, index).kind for index in alert["evidence"]]
+    assert kinds == ["identity.SignInFailed"] * 5 + ["identity.SessionStarted"]
+
+
+def test_a_failure_that_is_reported_after_the_success_of_that_moment_still_completes_the_spray(
+    watched: Watched,
+) -> None:
+    watched.fail(*FIVE[:4])
+    client = watched.sign_in("eve")
+    watched.follow()
+    assert works(client)
+    watched.fail("u5")  # the clock stands still: it happened in the same millisecond, and is told of later
+    watched.follow()
+    assert not works(client)
+    assert len(watched.facts(ALERT)) == 1
+
+
+@pytest.mark.parametrize(
+    "benign",
+    [
+        pytest.param(FIVE[:4], id="four people mistyped behind one office address"),
+        pytest.param(("ada",) * 12, id="one person forgot their password"),
+        pytest.param((), id="nobody failed"),
+    ],
+)
+def test_benign_sign_ins_are_left_alone(watched: Watched, benign: tuple[str, ...]) -> None:
+    client = settle_first_device(watched, "eve")
+    for number, account in enumerate(benign):
+        watched.fail(account, event=f"{account}{number}")
+    watched.sign_in("eve", client)
+    watched.follow()
+    assert works(client)
+    assert watched.facts(ALERT) == []
+
+
+def test_failures_of_an_hour_ago_or_from_another_network_do_not_count(watched: Watched) -> None:
+    client = settle_first_device(watched, "eve")
+    watched.fail(*FIVE, address="203.0.113.9")
+    watched.fail(*FIVE)
+    watched.clock.advance(HOUR + 1)
+    watched.sign_in("eve", client)
+    watched.follow()
+    assert watched.facts(ALERT) == []
+
+
+def test_a_session_used_elsewhere_ends_every_session_of_the_person(watched: Watched) -> None:
+    laptop, desk = watched.sign_in("ada"), watched.sign_in("ada")
+    bystander = watched.sign_in("ben")
+    thief = watched.client(peer="203.0.113.66")
+    thief.token = laptop.token
+    assert not works(thief)
+    watched.follow()
+    assert not works(laptop)
+    assert not works(desk)
+    assert works(bystander)
+    (alert,) = watched.facts(ALERT)
+    assert (alert["rule"], alert["principal"]) == (ELSEWHERE, "ada")
+    assert len(watched.facts(RESPONSE)) == 1
+
+
+def test_a_thief_who_tries_again_is_still_one_incident(watched: Watched) -> None:
+    laptop = watched.sign_in("ada")
+    for _ in range(3):
+        thief = watched.client(peer="203.0.113.66")
+        thief.token = laptop.token
+        assert not works(thief)
+        watched.follow()
+    assert len(watched.facts(ALERT)) == 1
+
+
+def test_bulk_reads_hold_the_person_and_end_their_sessions(watched: Watched) -> None:
+    client = watched.sign_in("eve")
+    watched.write(*(load(i) for i in range(41)))
+    watched.follow()
+    assert not works(client)
+    with read(watched.system) as unit:
+        (hold,) = access.holds(unit, "eve")
+    assert hold.kind == "security"
+    (alert,) = watched.facts(ALERT)
+    assert (alert["rule"], alert["principal"]) == (BULK, "eve")
+    (response,) = watched.facts(RESPONSE)
+    assert [one.split()[0] for one in response["actions"]] == ["access.place_hold", "identity.end_sessions_of"]
+
+
+def test_work_at_the_limit_is_left_alone(watched: Watched) -> None:
+    client = watched.sign_in("eve")
+    watched.write(*(load(i) for i in range(40)), *(load(i, person="ada") for i in range(40)))
+    watched.follow()
+    assert works(client)
+    assert watched.facts(ALERT) == []
+
+
+def test_one_read_of_too_many_bytes_is_enough(watched: Watched) -> None:
+    watched.write(load(size=5 * 1024**4))
+    watched.follow()
+    assert len(watched.facts(ALERT)) == 1
+
+
+def test_new_bulk_reads_after_the_first_alert_are_a_new_incident_old_ones_are_not(watched: Watched) -> None:
+    watched.write(*(load(i) for i in range(41)))
+    watched.follow()
+    watched.write(*(load(i) for i in range(40)))
+    watched.follow()
+    assert len(watched.facts(ALERT)) == 1
+    watched.write(load(99))
+    watched.follow()
+    assert len(watched.facts(ALERT)) == 2
+
+
+def test_an_entry_handled_twice_changes_nothing(watched: Watched) -> None:
+    client = settle_first_device(watched, "eve")
+    watched.fail(*FIVE)
+    watched.sign_in("eve", client)
+    watched.write(*(load(i) for i in range(41)))
+    watched.follow()
+    before = len(watched.facts(ALERT))
+    assert before == 2
+    with begin(watched.system, SYSTEM) as unit:
+        for entry in audit.entries(unit, limit=1000):
+            for follower in jobs.FOLLOWERS:
+                if entry.kind in follower.kinds:
+                    follower.handle(unit, entry)
+    assert len(watched.facts(ALERT)) == before
+
+
+def test_repeating_one_account_cannot_push_the_others_out_of_the_window(watched: Watched) -> None:
+    client = settle_first_device(watched, "eve")
+    watched.fail(*FIVE[:4])
+    for number in range(store.PER_ACCOUNT + 20):
+        watched.fail("u5", event=f"again{number}")
+    watched.sign_in("eve", client)
+    watched.follow()
+    assert len(watched.facts(ALERT)) == 1
+    kept = watched.sql("SELECT count(*) FROM detect_attempt WHERE session = ''")[0][0]
+    assert kept <= 4 + store.PER_ACCOUNT
+
+
+def test_a_response_that_fails_is_put_on_record_and_the_alert_stands(watched: Watched) -> None:
+    watched.write(used_elsewhere("nobody"))
+    watched.follow()
+    assert len(watched.facts(ALERT)) == 1
+    assert len(watched.facts(RESPONSE)) == 1
+
+
+def test_responders_see_and_acknowledge_alerts_and_nobody_else_does(watched: Watched) -> None:
+    watched.write(used_elsewhere("chi"))
+    watched.write(*(load(i) for i in range(41)))
+    watched.follow()
+    chi, eve, fay = watched.person("chi"), watched.person("eve"), watched.person("fay")
+    with begin(watched.system, fay) as unit:
+        about_eve, about_chi = sorted(api.alerts(unit, fay), key=lambda one: one.principal, reverse=True)
+    with pytest.raises(Denied), begin(watched.system, eve) as unit:
+        api.alerts(unit, eve)
+    with pytest.raises(Denied), begin(watched.system, fay) as unit:
+        api.acknowledge(unit, fay, about_eve.id)
+    with pytest.raises(NotFound, match="no alert"), begin(watched.system, fay) as unit:
+        api.alert(unit, fay, "alr_" + "0" * 26)
+    with begin(watched.system, chi) as unit:
+        done = api.acknowledge(unit, chi, about_eve.id, "looking into it")
+    assert (done.acknowledged_by, done.note) == ("chi", "looking into it")
+    with pytest.raises(Conflict, match="already"), begin(watched.system, chi) as unit:
+        api.acknowledge(unit, chi, about_eve.id)
+    with pytest.raises(Conflict, match="about you"), begin(watched.system, chi) as unit:
+        api.acknowledge(unit, chi, about_chi.id)
+    assert len(watched.facts("detect.AlertAcknowledged")) == 1
