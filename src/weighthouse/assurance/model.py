@@ -30,12 +30,16 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """What must stop a theft: the room, the code it must answer with, and the lines it must leave."""
+    """What must stop a theft: the room, the code it must answer with, the lines it must leave, and those it must not.
+
+    `traces` may be empty only where nothing is written by design: malformed input, or a log unfit to be written to.
+    """
 
     status: Literal["BLOCKED", "DETECTED"]
     room: str
     code: str
     traces: tuple[Trace, ...]
+    absent: tuple[Trace, ...] = ()
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):

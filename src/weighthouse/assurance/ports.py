@@ -1,7 +1,7 @@
 """What an attack stands on: the real system, people who really sign in, runs that really run, a database to edit.
 
 Guards the score from stage scenery: a ground gives a thief what a thief could have, and nothing that the product
-would not give. What it cannot offer it refuses with `assurance.not_on_this_ground`, and the scenario counts as NOT RUN.
+would not give. What it cannot offer it refuses with `assurance.not_on_this_ground`: the scenario is NOT RUN.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _attack(scenario: Scenario, stage: Ground) -> tuple[Observed, Verdict]:
     try:
         observed = scenario.attack(stage, prepared)
         lines: list[Line] = []
-        if scenario.expected.traces:
+        if scenario.expected.traces or scenario.expected.absent:
             stage.settle()
             with read(stage.system) as unit:
                 lines = _lines(unit, start)

@@ -33,7 +33,7 @@ def shown(
     at: Millis,
     version: int,
     period: tuple[Millis, Millis],
-    index: int,
+    index: int | None,
     now: Millis,
 ) -> Check:
     """Return the check as it may be shown at `now`: a stale finding, or one of an older query, is not-tested.

@@ -55,4 +55,9 @@ def judge(expected: Expected, observed: Observed, lines: Iterable[Line]) -> Verd
                 index=found[0].index if found else None,
             )
         index = found[0].index if index is None else index
+    for trace in expected.absent:
+        found = [line for line in new if matches(line, trace)]
+        if found:
+            reason = f"{expected.code} came back, and yet the log holds a new line of {trace.kind}."
+            return Verdict(status="MISSED", reason=reason, index=found[0].index)
     return Verdict(status=expected.status, reason=observed.message or expected.code, index=index)

@@ -1,0 +1,42 @@
+"""The catalogue: every scenario, in the order in which they are run; those that spend a budget come last."""
+
+from __future__ import annotations
+
+from weighthouse.assurance.ports import Scenario
+from weighthouse.assurance.scenarios import (
+    address_literal,
+    deleted_hold,
+    domain_fronting,
+    edited_grant,
+    edited_log,
+    expired_grant,
+    host_paths,
+    inserted_grant,
+    lifted_hold,
+    one_approval,
+    self_approval,
+    slow_drip,
+    stolen_run_token,
+    stolen_token,
+    unknown_host,
+    wrong_environment,
+)
+
+SCENARIOS: tuple[Scenario, ...] = (
+    self_approval.SCENARIO,
+    one_approval.SCENARIO,
+    expired_grant.SCENARIO,
+    stolen_token.SCENARIO,
+    stolen_run_token.SCENARIO,
+    wrong_environment.SCENARIO,
+    edited_grant.SCENARIO,
+    inserted_grant.SCENARIO,
+    lifted_hold.SCENARIO,
+    deleted_hold.SCENARIO,
+    edited_log.SCENARIO,
+    host_paths.SCENARIO,
+    unknown_host.SCENARIO,
+    address_literal.SCENARIO,
+    domain_fronting.SCENARIO,
+    slow_drip.SCENARIO,
+)

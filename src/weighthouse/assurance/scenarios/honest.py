@@ -1,0 +1,50 @@
+"""What honest people do before a theft: ask, and approve with their own devices. Nothing here is an attack."""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.assurance.ports import Ground
+from weighthouse.core.clock import HOUR, Millis
+from weighthouse.core.work import begin
+
+REASON = "An exercise of the red team: this request is part of an attack scenario."
+
+
+def ask(
+    ground: Ground, person: str, entitlement: str = "tern-load", resource: str = "model/tern", hold: Millis = HOUR
+) -> access.Request:
+    """Have a person ask for an entitlement."""
+    actor = ground.act_as(person)
+    with begin(ground.system, actor.caller) as unit:
+        return access.submit(
+            unit, actor.caller, entitlement=entitlement, resource=resource, duration=hold, reason=REASON
+        )
+
+
+def vote(ground: Ground, person: str, request: access.Request) -> access.Request:
+    """Have a person approve a request, signing what their card shows with their own device."""
+    actor = ground.act_as(person)
+    with begin(ground.system, actor.caller) as unit:
+        card = access.card(unit, actor.caller, request.id)
+        statement = {**card.statement, "verdict": "approve", "device": actor.device}
+        signature = access.VoteSignature(
+            kind="device", at=statement["at"], device=actor.device, value=actor.sign(statement)
+        )
+        return access.vote(unit, actor.caller, request.id, "approve", digest=card.digest, signature=signature)
+
+
+def grant(ground: Ground, person: str, entitlement: str = "tern-load", hold: Millis = HOUR) -> str:
+    """Have a person ask and both teams approve; return the grant's id."""
+    request = ask(ground, person, entitlement, hold=hold)
+    vote(ground, "ben", request)
+    vote(ground, "chi", request)
+    actor = ground.act_as(person)
+    with begin(ground.system, actor.caller) as unit:
+        return next(str(one.id) for one in access.grants_of(unit, actor.caller) if one.request.id == request.id)
+
+
+def withdraw(ground: Ground, request: access.Request) -> None:
+    """Have the requester take the request back."""
+    actor = ground.act_as(request.person)
+    with begin(ground.system, actor.caller) as unit:
+        access.withdraw(unit, actor.caller, request.id)
