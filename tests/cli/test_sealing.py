@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.sdk.vault import Vault
+
 from weighthouse.cli import exits, main, sealing
 from weighthouse.core.errors import WeighthouseError
 from weighthouse_sdk import manifest

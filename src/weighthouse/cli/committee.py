@@ -6,6 +6,7 @@ server counts the signed ballots again from the log when a motion is closed.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.review import own_device
 from weighthouse.cli.show import Column, card, clean_lines, heading, listing, output, say
+from weighthouse.core.errors import Conflict
 
 _SEATS = (
     Column("person", "person"),
@@ -141,17 +143,37 @@ def vote(ctx: click.Context, motion: str, ballot: str, digest: str | None) -> No
 
 def _cast(connection: Connection, motion: str, ballot: str, digest: str) -> None:
     """Sign the short-lived statement with this machine's key; the server refuses a digest that has moved on."""
-    statement = connection.get(f"/motions/{motion}")["statement"]
+    shown = connection.get(f"/motions/{motion}")
+    _check_motion(shown, digest)
     device = own_device(connection)
-    signed = {**statement, "motion_digest": digest, "ballot": ballot, "device": device}
-    body = {
+    at = int(shown["statement"]["at"]) if shown["statement"] else 0
+    statement = {
+        "type": "weighthouse/ballot/1",
+        "motion_digest": digest,
         "ballot": ballot,
-        "digest": digest,
+        "voter": connection.me(),
         "device": device,
-        "at": signed.get("at", 0),
-        "signature": connection.client.sign_vote(signed),
+        "at": at,
     }
+    signature = connection.client.sign_vote(statement)
+    body = {"ballot": ballot, "digest": digest, "device": device, "at": at, "signature": signature}
     connection.post(f"/motions/{motion}/ballots", body)
+
+
+def _check_motion(shown: dict[str, Any], digest: str) -> None:
+    """Refuse to sign unless the digest is that of the motion shown, computed here from its fields."""
+    from weighthouse_sdk.client.http import canonical
+
+    motion = dict(shown["motion"])
+    motion["cls"] = motion.pop("class")
+    act = {"act": "lift", "hold": motion["subject"]} if motion["cls"] == "lift_hold" else {}
+    computed = canonical({"type": "weighthouse/motion/1", **act, **motion})
+    if shown["digest"] != digest or "sha256:" + hashlib.sha256(computed).hexdigest() != digest:
+        raise Conflict(
+            "cli.motion_changed",
+            "The motion is not the one that you have read; nothing was signed.",
+            f"Read it again with `weighthouse committee show {motion['id']}`; tell security if it happens again.",
+        )
 
 
 @command.command("close")

@@ -6,6 +6,7 @@ that card and of the policy it was made under. If either has moved on, the vote 
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Any
 
@@ -14,7 +15,9 @@ import click
 from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.request import show_card
 from weighthouse.cli.show import Column, listing, output, say
+from weighthouse.core.errors import Conflict, Invalid
 
+_NOT_SIGNED = frozenset({"state", "digest", "settled", "settled_why", "row"})
 _INBOX = (
     Column("id", "request.id"),
     Column("person", "request.person"),
@@ -93,14 +96,7 @@ def _confirmed(connection: Connection, request: str, verdict: str, digest: str |
 def _vote(connection: Connection, request: str, verdict: str, comment: str, digest: str) -> dict[str, Any]:
     """Fetch the statement again (it is short-lived), check that it is of the card that was read, sign and send."""
     card = connection.get(f"/requests/{request}/card")
-    if card["digest"] != digest:
-        from weighthouse.core.errors import Conflict
-
-        raise Conflict(
-            "cli.card_changed",
-            "The request is not the one that you have read any more.",
-            f"Read it again with `weighthouse review show {request}`.",
-        )
+    check_card(card, digest)
     device = own_device(connection)
     statement = {**card["statement"], "verdict": verdict, "device": device}
     signature = {
@@ -112,6 +108,35 @@ def _vote(connection: Connection, request: str, verdict: str, comment: str, dige
     body = {"verdict": verdict, "digest": digest, "signature": signature, "comment": comment}
     answer: dict[str, Any] = connection.post(f"/requests/{request}/votes", body)
     return answer
+
+
+def check_card(card: dict[str, Any], digest: str) -> None:
+    """Refuse to sign unless the request shown, its digest and the statement to sign are one and the same.
+
+    The digest is computed here, from the fields that were shown, so that a server that was taken over cannot show one
+    request and have another one signed.
+    """
+    from weighthouse_sdk.client.http import canonical
+
+    if card["digest"] != digest:
+        raise Conflict(
+            "cli.card_changed",
+            "The request is not the one that you have read any more.",
+            f"Read it again with `weighthouse review show {card['request']['id']}`.",
+        )
+    content = {name: value for name, value in card["request"].items() if name not in _NOT_SIGNED}
+    signed = {
+        "type": "weighthouse/vote/1",
+        "request": card["request"]["id"],
+        "request_digest": "sha256:" + hashlib.sha256(canonical(content)).hexdigest(),
+        "policy_digest": card["policy_digest"],
+    }
+    if signed["request_digest"] != digest or any(card["statement"].get(name) != signed[name] for name in signed):
+        raise Invalid(
+            "cli.card_does_not_match",
+            "What the server asks you to sign is not what it shows; nothing was signed.",
+            "Tell security, and do not approve this request anywhere until they have looked.",
+        )
 
 
 def own_device(connection: Connection) -> str:
