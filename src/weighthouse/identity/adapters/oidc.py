@@ -54,7 +54,7 @@ class OidcProvider:
         self._endpoints: Endpoints | None = None
         self._keys: dict[str, PublicKey] = {}
         self._fetched: Millis | None = None
-        self._tried: Millis | None = None
+        self._failed: Millis | None = None
         self._unknown: Millis | None = None
         self._lock = threading.Lock()
 
@@ -118,13 +118,13 @@ class OidcProvider:
 
     def _refresh(self, now: Millis) -> None:
         """Fetch the key set; on failure go on with the keys that are known, for a day at most."""
-        if self._tried is not None and now - self._tried < RETRY_EVERY:
+        if self._failed is not None and now - self._failed < RETRY_EVERY:
             return
-        self._tried = now
+        self._failed = now
         try:
             status, body = self._send("GET", self._discovered().jwks, MAX_KEY_SET)
             if status == 200:
-                self._keys, self._fetched = parse_key_set(body), now
+                self._keys, self._fetched, self._failed = parse_key_set(body), now, None
         except WeighthouseError:
             return
 
