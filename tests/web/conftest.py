@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from starlette.responses import Response
 
 from tests.web.world import World
 from weighthouse.core.clock import ManualClock
-from weighthouse.core.database import Database
 from weighthouse.core.door import door
 
 probe = APIRouter()
@@ -48,5 +48,7 @@ def broken() -> None:
 
 
 @pytest.fixture
-def world(database: Database, clock: ManualClock, tmp_path: Path) -> World:
-    return World(database, clock, tmp_path, routers=(probe,))
+def world(clock: ManualClock, tmp_path: Path) -> Iterator[World]:
+    made = World(clock, tmp_path, extra=(probe,))
+    yield made
+    made.system.database.close()

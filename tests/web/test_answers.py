@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.web.world import World
+from tests.web.world import World, field
 
 
 def test_every_answer_forbids_framing_sniffing_and_other_origins(world: World) -> None:
@@ -61,8 +61,6 @@ def test_a_body_that_hides_its_length_is_refused_as_it_grows(world: World) -> No
 
 def test_a_misshapen_body_names_its_fields_and_repeats_no_value(world: World) -> None:
     ada = world.browser("ada")
-    from tests.web.world import field
-
     token = field(ada.get("/sessions").text, "csrf")
     headers = {"Origin": world.origin, "X-CSRF-Token": token}
     answer = ada.post("/api/v1/probe", json={"name": 7, "count": "sesame", "extra": 1}, headers=headers)

@@ -7,101 +7,77 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI
 
-from tests.audit.support import bind_log
-from weighthouse.core.clock import DAY, Clock
+from weighthouse.access import api as access
+from weighthouse.app import declared, provider, routers, wiring
+from weighthouse.app.home import Home, database_url
+from weighthouse.app.initialise import EXAMPLE_LAB
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import Clock, ManualClock
 from weighthouse.core.database import Database
-from weighthouse.core.settings import DECLARED, Settings
-from weighthouse.core.signing import MemorySigners, Signers
-from weighthouse.core.work import System, begin, read
-from weighthouse.egress.model import settings as egress_settings
-from weighthouse.identity import api as identity
-from weighthouse.identity.adapters.dev_idp.people import STEP, DevPerson, secret_of, totp_code
-from weighthouse.identity.adapters.dev_idp.server import DevIdp
+from weighthouse.core.settings import Settings
+from weighthouse.core.work import Recorder, System, begin, read
+from weighthouse.identity.adapters.dev_idp.people import STEP, totp_code
 from weighthouse.identity.adapters.in_process import InProcess
-from weighthouse.identity.adapters.memory import FileMemory
-from weighthouse.identity.adapters.oidc import OidcProvider
 from weighthouse.identity.adapters.places import TablePlaces
-from weighthouse.identity.model import IssuerProfile
-from weighthouse.identity.model import settings as identity_settings
-from weighthouse.identity.ports import Memory, Places, Provider, Site
-from weighthouse.identity.routes import browser
-from weighthouse.identity.routes import pages as identity_pages
-from weighthouse.policy import api as policy
-from weighthouse.policy.adapters.embedded import FilePolicyMemory
-from weighthouse.policy.ports import PolicyMemory
+from weighthouse.identity.ports import Places, Site
+from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.web import api as web
+from weighthouse.weights.adapters.embedded import FolderStore
+from weighthouse.weights.ports import ObjectStore
 
-LAB = Path(__file__).parents[2] / "deploy" / "lab" / "lab.yaml"
-SEED = b"\x09" * 32
 AGENT = "Mozilla/5.0 (page test)"
+CHEAP = 1024  # the passphrase of a test needs no stretching
 
 
 class World:
-    """One control plane; `browser(person)` is a signed-in browser without JavaScript."""
+    """One control plane as `app` wires it; `browser(person)` is a signed-in browser without JavaScript."""
 
     def __init__(
         self,
-        database: Database,
         clock: Clock,
         state: Path,
         *,
-        origin: str = "http://127.0.0.1:8040",
-        routers: tuple[APIRouter, ...] = (),
+        port: int = 8040,
+        extra: Sequence[APIRouter] = (),
         mode: str = "development",
     ) -> None:
-        declared = (*DECLARED, *identity_settings, *egress_settings, *web.settings)
-        settings = Settings(declared, flags={"state": state, "mode": mode})
-        self.origin, self.clock = origin, clock
+        flags = {"state": state, "mode": mode, "server.port": port, "keys.scrypt_cost": CHEAP}
+        settings = Settings(declared.settings(), flags=flags)
+        self.origin, self.clock = f"http://127.0.0.1:{port}", clock
+        home = Home(state)
+        home.make()
+        keys = SealedKeys.create(home.keys_file, "a passphrase of page tests", cost=CHEAP)
+        mounted = routers.every()  # imports every room's tables as well
+        database = Database(database_url(settings, home))
+        database.create_all()
         self.system = System(settings, clock, database)
-        self.system.bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
-        self.system.bind(PolicyMemory, FilePolicyMemory(state / "policy.memory"))  # type: ignore[type-abstract]
-        bind_log(self.system, state)
-        with begin(self.system) as unit:
-            self.lab = policy.store(unit, LAB.read_text("utf-8"), "lab.yaml").lab
-        self.idp = self._identity(state)
+        wiring.bind_keys(self.system, keys)
+        wiring.bind_memories(self.system, home)
+        self.system.bind(Recorder, audit.append)  # type: ignore[type-abstract]
+        self.system.bind(Site, Site(self.origin))
+        self.system.bind(Places, TablePlaces(None))  # type: ignore[type-abstract]
+        self.system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
+        audit.start(self.system)
+        with begin(self.system, SYSTEM) as unit:
+            text = EXAMPLE_LAB.read_text("utf-8")
+            self.lab = access.publish_policy(unit, None, text, "lab.yaml").lab
+        own = provider.bind(self.system)
+        assert own is not None
         self.app: FastAPI = web.build(
             self.system,
-            (identity_pages.router, browser.router, *routers),
-            origin=origin,
-            mounts={"/dev-idp": self.idp.application},
-        )
-
-    def _identity(self, state: Path) -> DevIdp:
-        def people() -> dict[str, DevPerson]:
-            return {
-                subject: DevPerson(subject, entry.name)
-                for entry in self.lab.people.values()
-                for issuer, subject in entry.accounts
-                if issuer == "dev"
-            }
-
-        def record(result: identity.SignInResult) -> None:
-            with begin(self.system) as unit:
-                identity.record_sign_in(unit, result)
-
-        idp = DevIdp(
-            mode="development",
-            address="127.0.0.1",
+            (*mounted, *extra),
             origin=self.origin,
-            clock=self.clock,
-            people=people,
-            secret=lambda subject: secret_of(SEED, subject),
-            record=record,
+            mounts={"/dev-idp": own.application},
+            larger_bodies=routers.LARGER_BODIES,
         )
-        wanted = IssuerProfile(issuer=idp.issuer, account_issuer="dev", client_id="weighthouse")
-        inside = _Mounted(idp.application)
-        provider = OidcProvider(httpx.Client(transport=InProcess(inside)), wanted, clock=self.clock)
-        self.system.bind(Provider, provider)  # type: ignore[type-abstract]
-        self.system.bind(Site, Site(self.origin))
-        self.system.bind(Places, TablePlaces())  # type: ignore[type-abstract]
-        self.system.bind(Memory, FileMemory(state / "identity.memory", now=self.clock.now()))  # type: ignore[type-abstract]
-        return idp
 
     def visitor(self, **headers: str) -> httpx.Client:
         """A browser that nobody has signed in with."""
@@ -117,10 +93,12 @@ class World:
 
     def code(self, person: str) -> str:
         """The six digits on the person's authenticator now."""
-        return totp_code(secret_of(SEED, self.account(person)).totp, self.clock.now() // STEP)
+        return totp_code(provider.dev_secret(self.system, self.account(person)).totp, self.clock.now() // STEP)
 
     def browser(self, person: str, return_to: str = "/sessions") -> httpx.Client:
         """A browser in which `person` has signed in with a second factor."""
+        if isinstance(self.clock, ManualClock):
+            self.clock.advance(STEP)  # the provider takes each code once
         client = self.visitor()
         step = client.get("/login", params={"return_to": return_to})
         for _ in range(4):  # the risk check may send a first-time browser for the second factor
@@ -136,7 +114,7 @@ class World:
         answer = {
             "handle": field(form.text, "handle"),
             "account": self.account(person),
-            "password": secret_of(SEED, self.account(person)).password,
+            "password": provider.dev_secret(self.system, self.account(person)).password,
             "code": self.code(person),
         }
         return client.post(action(form.text), data=answer, headers={"Origin": self.origin})
@@ -150,23 +128,8 @@ class World:
 
     def facts(self, kind: str) -> list[dict[str, Any]]:
         """The data of every log entry of one kind."""
-        from weighthouse.audit import api as audit
-
         with read(self.system) as unit:
             return [entry.data for entry in audit.entries(unit, kind=kind, limit=1000)]
-
-
-class _Mounted:
-    """The provider where the server mounts it, for the control plane's own calls to it."""
-
-    def __init__(self, application: Any) -> None:
-        from starlette.applications import Starlette
-        from starlette.routing import Mount
-
-        self._application = Starlette(routes=[Mount("/dev-idp", application)])
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._application(scope, receive, send)
 
 
 def inside(response: httpx.Response) -> str:
@@ -186,6 +149,3 @@ def action(page: str) -> str:
     found = re.search(r'<form method="post" action="([^"]*)"', page)
     assert found
     return html.unescape(found.group(1))
-
-
-YEAR = 365 * DAY

@@ -20,9 +20,10 @@ from weighthouse.core.signing import Signers
 from weighthouse.core.work import System
 from weighthouse.web import guard, problems
 from weighthouse.web.body import BodyLimit
-from weighthouse.web.door import BROKER, ConsoleDoor
+from weighthouse.web.door import ConsoleDoor
 from weighthouse.web.dress import dress
 from weighthouse.web.frame import Frame, environment
+from weighthouse.web.guard import BROKER
 from weighthouse.web.headers import SecurityHeaders
 from weighthouse.web.model import settings
 from weighthouse.web.static_files import Assets

@@ -17,11 +17,9 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.web.frame import Frame
+from weighthouse.web.guard import BROKER
 
 Dress = Callable[[Request, Unit, Caller], None]
-
-BROKER = "weighthouse.run"
-"""The ASGI scope key by which the broker's own listener names the run; a header of that name means nothing."""
 
 
 class ConsoleDoor:
