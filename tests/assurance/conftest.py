@@ -1,0 +1,17 @@
+"""What the tests of assurance share: a live ground over real rooms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.assurance.ground import LabGround
+from tests.detect.conftest import Watched
+from weighthouse.core.clock import ManualClock
+from weighthouse.core.database import Database
+
+
+@pytest.fixture
+def ground(database: Database, clock: ManualClock, tmp_path: Path) -> LabGround:
+    return LabGround(Watched(database, clock, tmp_path))
