@@ -76,9 +76,9 @@ def _proxy(_settings: Settings, _home: Home) -> Iterator[Finding]:
 
 
 def _sandbox(settings: Settings, _home: Home) -> Iterator[Finding]:
-    from weighthouse.app.runner import choose
+    from weighthouse.app.wiring import machine
 
-    chosen = choose(settings)
+    chosen = machine(settings).sandbox()
     text = f"{chosen.name} (tier {chosen.tier}) {chosen.digest[:19]}…"
     if chosen.tier == "gvisor":
         yield Finding("sandbox", "ok", text)

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from weighthouse.app import provider, routers
 from weighthouse.app.home import Home
 from weighthouse.app.origin import origin
+from weighthouse.app.runner import Runs
 from weighthouse.app.server import Served
 from weighthouse.app.workers import Workers
 from weighthouse.core.work import System
@@ -42,9 +43,9 @@ class House:
         self.home = home
         self.workers = Workers(system)
         settings = system.settings
-        self._served = Served(
-            application(system, extra), address=settings.text("server.address"), port=settings.integer("server.port")
-        )
+        app = application(system, extra)
+        self._served = Served(app, address=settings.text("server.address"), port=settings.integer("server.port"))
+        self._runs = Runs(system, home, app)
         self._started: list[Any] = []
 
     @property
@@ -54,10 +55,8 @@ class House:
 
     def start(self) -> House:
         """Start every part in order; on a failure stop what was started and raise."""
-        from weighthouse.app.runner import Runs
-
         try:
-            for part in (self._served, Runs(self.system, self.home), self.workers):
+            for part in (self._served, self._runs, self.workers):
                 part.start()
                 self._started.append(part)
         except BaseException:

@@ -60,7 +60,7 @@ def initialise(settings: Settings, home: Home, passphrase: str, *, lab: Path | N
     cost = settings.integer("keys.scrypt_cost")
     system = open_system(settings, home, SealedKeys.create(home.keys_file, passphrase, cost=cost))
     with begin(system, SYSTEM) as unit:
-        access.publish_policy(unit, SYSTEM, text, "lab.yaml")
+        access.publish_policy(unit, None, text, "lab.yaml")
     return system
 
 

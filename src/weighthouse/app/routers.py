@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from weighthouse.app.declared import ROOMS
 
 LARGER_BODIES = {"/api/v1/runs": 2 * 1024 * 1024, "/api/v1/policy": 1024 * 1024}
-MODULES = ("api", "browser", "pages")
+MODULES = ("api", "browser", "pages", "workload")
 
 
 def every() -> list[APIRouter]:

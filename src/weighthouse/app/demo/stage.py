@@ -62,7 +62,7 @@ class Stage:
 
     def _publish(self, lab: str) -> None:
         with begin(self.system, SYSTEM) as unit:
-            access.publish_policy(unit, SYSTEM, lab, "lab.yaml")
+            access.publish_policy(unit, None, lab, "lab.yaml")
 
     @property
     def url(self) -> str:
