@@ -63,7 +63,9 @@ def test_a_signature_that_is_not_this_persons_over_this_text_counts_for_nothing(
         "zeroes": b"\x00" * 64,
         "DER": b"\x30\x44" + good,
     }.get(case, good)
-    assert verify(lab, device, "chi" if case == "other person" else "ben", data, signature) == "identity.bad_signature"
+    assert (
+        verify(lab, device, "chi" if case == "other person" else "ben", data, signature) == "identity.bad_signature"
+    )
 
 
 @pytest.mark.parametrize(("level", "age"), [(1, 0), (2, 10 * MINUTE + 1), (0, 0)])
@@ -193,5 +195,3 @@ def test_a_runs_attributes_cannot_be_edited(lab: Lab) -> None:
     lines = len(lab.log())
     assert knock(lab, token) == "identity.record_refused"
     assert [entry.kind for entry in lab.log()[lines:]] == ["identity.RecordRefused"]
-
-

@@ -58,7 +58,9 @@ ANSWERS = {
     "down": httpx.Response(503),
     "HTML": httpx.Response(200, text="<html>"),
     "50 MB": httpx.Response(200, content=b"{" + b" " * 50_000_000),
-    "private": httpx.Response(200, json={"keys": [{"kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB", "d": "AQAB"}]}),
+    "private": httpx.Response(
+        200, json={"keys": [{"kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB", "d": "AQAB"}]}
+    ),
     "redirect to metadata": httpx.Response(302, headers={"location": "http://169.254.169.254/latest/meta-data"}),
     "a list": httpx.Response(200, json=[]),
     "deep": httpx.Response(200, content=b"[" * 100_000),
@@ -92,7 +94,9 @@ def test_identity_case_6_a_key_id_that_appears_twice_names_no_key(lab: Lab) -> N
     other = {"kty": "EC", "crv": "P-256", "kid": "a", "x": "A" * 43, "y": "A" * 43}
     assert parse_key_set(json.dumps({"keys": [key, other]}).encode()) == {}
     assert parse_key_set(json.dumps({"keys": [other, key]}).encode()) == {}
-    assert parse_key_set(json.dumps({"keys": [{**key, "use": "enc"}, {**key, "kid": 7}, {"kid": "b"}]}).encode()) == {}
+    assert (
+        parse_key_set(json.dumps({"keys": [{**key, "use": "enc"}, {**key, "kid": 7}, {"kid": "b"}]}).encode()) == {}
+    )
 
 
 def test_identity_case_21_a_flood_of_unknown_key_ids_causes_one_fetch_in_five_minutes(lab: Lab) -> None:
@@ -120,7 +124,9 @@ DISCOVERIES = {
 @pytest.mark.parametrize("name", DISCOVERIES)
 def test_a_provider_that_says_something_else_is_not_spoken_to(lab: Lab, name: str) -> None:
     transport = misbehaving(lab)
-    honest = transport.inner.handle_request(httpx.Request("GET", lab.idp.issuer + "/.well-known/openid-configuration"))
+    honest = transport.inner.handle_request(
+        httpx.Request("GET", lab.idp.issuer + "/.well-known/openid-configuration")
+    )
     body = {**json.loads(honest.read()), **DISCOVERIES[name]}
     transport.instead = lambda request: httpx.Response(200, json=body) if "well-known" in request.url.path else None
     with pytest.raises(Unavailable) as refusal:
@@ -134,7 +140,7 @@ def test_a_provider_that_says_something_else_is_not_spoken_to(lab: Lab, name: st
     ("mode", "address", "origin"),
     [
         ("production", "127.0.0.1", ORIGIN),
-        ("demo", "0.0.0.0", ORIGIN),  # noqa: S104
+        ("demo", "0.0.0.0", ORIGIN),
         ("demo", "192.168.1.5", ORIGIN),
         ("demo", "127.0.0.1", "https://weighthouse.lab"),
         ("development", "127.0.0.1", "http://127.0.0.1.evil.example"),
@@ -158,7 +164,10 @@ def test_the_providers_page_has_no_script_and_a_strict_policy(lab: Lab) -> None:
     start = lab.client().post(
         "login", {"redirect_uri": "http://127.0.0.1:5000/callback", "device_jwk": lab.client().key.jwk}
     )
-    assert "form-action 'self' http://127.0.0.1:5000;" in lab.browser().get(start["url"]).headers["content-security-policy"]
+    assert (
+        "form-action 'self' http://127.0.0.1:5000;"
+        in lab.browser().get(start["url"]).headers["content-security-policy"]
+    )
 
 
 def test_a_code_of_the_authenticator_counts_once(lab: Lab) -> None:

@@ -189,7 +189,13 @@ def test_a_password_that_was_sprayed_opens_nothing_and_colleagues_keep_working(l
 
 def test_the_same_report_of_a_failure_counts_once(lab: Lab) -> None:
     result = api.SignInResult(
-        issuer="dev", subject="ada", address="10.1.1.1", user_agent="x\ny", outcome="failure", reason="bad", event_id="e1"
+        issuer="dev",
+        subject="ada",
+        address="10.1.1.1",
+        user_agent="x\ny",
+        outcome="failure",
+        reason="bad",
+        event_id="e1",
     )
     with begin(lab.system) as unit:
         assert [api.record_sign_in(unit, result) for _ in range(3)] == [True, False, False]
@@ -205,6 +211,8 @@ def test_identity_case_49_unknown_wrong_and_locked_look_the_same_at_the_provider
     with pytest.raises(AssertionError, match="not right, or is locked"):
         browser.to_callback(start, "ada")  # the right password, too late
     lab.clock.advance(15 * MINUTE)
-    assert browser.to_callback(browser.get("/login").headers["location"], "ada").startswith(ORIGIN + "/callback?code=")
+    assert browser.to_callback(browser.get("/login").headers["location"], "ada").startswith(
+        ORIGIN + "/callback?code="
+    )
     strip = [answer.text.split("<form")[0] for answer in (unknown, wrong)]
     assert strip[0] == strip[1] and abs(len(unknown.text) - len(wrong.text)) == 0

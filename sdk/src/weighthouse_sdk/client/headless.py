@@ -20,6 +20,7 @@ from weighthouse_sdk.errors import SdkError
 
 REDIRECT = "http://127.0.0.1:1/callback"
 STEP_S = 30
+CODES_TRIED = 3
 _ACTION = re.compile(r'<form method="post" action="([^"]+)"')
 _HANDLE = re.compile(r'name="handle" value="([^"]+)"')
 _spent: dict[str, int] = {}
@@ -33,13 +34,14 @@ def totp(secret: str, step: int) -> str:
 
 
 def next_code(secret: str, now: Callable[[], float] = time.time) -> str:
-    """Return a code that has not been used yet: this step's, or the next one's, which a provider also takes.
+    """Return a code that this process has not used yet, from the three steps that a provider takes.
 
-    Waits for time to pass when both are spent, as a person would for their authenticator.
+    Waits for time to pass when all are spent, as a person would for their authenticator.
     """
     while True:
-        here = int(now()) // STEP_S
-        step = max(here, _spent.get(secret, 0) + 1)
+        here, into = divmod(int(now()), STEP_S)
+        earliest = here - 1 if into < STEP_S - 5 else here  # the step before is about to run out
+        step = max(earliest, _spent.get(secret, 0) + 1)
         if step <= here + 1:
             _spent[secret] = step
             return totp(secret, step)
@@ -60,15 +62,19 @@ def walker(
         if page.status_code != 200 or action is None or handle is None:
             raise _stuck(page)
         fields = {"handle": unescape(handle[1]), "account": account, "password": password, "code": ""}
-        if re.search(r'name="code"[^>]* required', page.text):
-            fields["code"] = code or next_code(totp_secret)
+        asked = re.search(r'name="code"[^>]* required', page.text) is not None
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        answer = http.post(urljoin(url, unescape(action[1])), data=fields, headers={"Origin": origin})
-        location = answer.headers.get("location", "")
-        if answer.status_code != 303 or not location.startswith(REDIRECT + "?"):
-            raise _stuck(answer)
-        return dict(parse_qsl(urlsplit(location).query))
+        for _ in range(CODES_TRIED):
+            if asked:
+                fields["code"] = code or next_code(totp_secret)
+            answer = http.post(urljoin(url, unescape(action[1])), data=fields, headers={"Origin": origin})
+            location = answer.headers.get("location", "")
+            if answer.status_code == 303 and location.startswith(REDIRECT + "?"):
+                return dict(parse_qsl(urlsplit(location).query))
+            if not asked or code:
+                break  # another process may have spent a code of this moment; a password does not get better
+        raise _stuck(answer)
 
     return walk
 

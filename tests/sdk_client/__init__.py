@@ -1,0 +1,1 @@
+"""The SDK's client: keys, proofs, sign-in by browser and headless."""
