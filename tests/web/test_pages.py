@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.audit.support import verifier
 from tests.web import world as worlds
 from tests.web.device import Device
 from tests.web.world import World, field
@@ -199,3 +201,20 @@ def test_a_hostile_user_agent_is_inert_on_the_sessions_page(world: World) -> Non
     finally:
         worlds.AGENT = agent
     assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_the_saved_proof_of_an_entry_convinces_the_separate_verifier(world: World, tmp_path: Path) -> None:
+    fay = world.browser("fay")
+    entry = next(entry for entry in fay.get("/audit").text.split('href="/audit/')[1:] if entry[0].isdigit())
+    index = entry.split('"')[0]
+    for name, path in (
+        ("proof.txt", f"/audit/{index}/proof.txt"),
+        ("log.vkey", "/audit/log.vkey"),
+        ("leaf.json", f"/audit/{index}/leaf.json"),
+    ):
+        (tmp_path / name).write_bytes(fay.get(path).content)
+    told = ("--proof", tmp_path / "proof.txt", "--leaf", tmp_path / "leaf.json", "--key", tmp_path / "log.vkey")
+    good = verifier(*told)
+    assert good.returncode == 0, good.stdout + good.stderr
+    (tmp_path / "leaf.json").write_bytes(fay.get(f"/audit/{index}/leaf.json").content.replace(b'"', b"'", 1))
+    assert verifier(*told).returncode == 1

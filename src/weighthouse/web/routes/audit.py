@@ -80,6 +80,14 @@ def _entry(unit: Unit, caller: Caller, index: int) -> audit.Entry:
     return audit.entry(unit, index)
 
 
+@router.get("/audit/log.vkey")
+def key(request: Request) -> Response:
+    """The log's verifier key as this server states it; an auditor compares it with one from elsewhere."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "audit.read", "lab")
+        return PlainTextResponse("".join(one + "\n" for one in audit.keys(unit.system)))
+
+
 @router.get("/audit/{index}")
 def entry(request: Request, index: int) -> Response:
     """One entry, its bytes, and how to prove that it is in the log."""
