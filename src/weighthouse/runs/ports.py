@@ -73,7 +73,7 @@ class Sandbox(Protocol):
 
 
 class Ground(Protocol):
-    """What this machine offers to runs. Asked by `submit` too, so that an order that cannot run is refused at once."""
+    """What this machine offers to runs. `submit` asks it too, so that an order that cannot run is refused at once."""
 
     def environment(self, digest: str) -> Environment | None:
         """Return the environment that `digest` names, None if this machine has another one."""

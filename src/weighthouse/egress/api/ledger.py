@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import msgspec
 
+from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
 from weighthouse.core.clock import DAY, HOUR
-from weighthouse.core.errors import NotFound
+from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
 from weighthouse.egress.events import BudgetSpent
@@ -100,8 +102,18 @@ def hand_back(unit: Unit, way: WayRow, credit: Credit) -> None:
     store.keep_credit(unit.conn, msgspec.structs.replace(credit, granted=credit.granted - unspent, last_bytes=0))
 
 
-def budgets(unit: Unit) -> list[Budget]:
+def check_reader(unit: Unit, caller: Caller | None) -> None:
+    """Let whoever may see the catalogue see caps and profiles; None is a room of this server that asks for itself."""
+    if caller is not None:
+        decision = access.explain(unit, caller, "catalogue.read", "lab")
+        if not decision.allowed:
+            first = decision.reasons[0]
+            raise Denied(first.code, first.text, decision.remedy)
+
+
+def budgets(unit: Unit, caller: Caller | None = None) -> list[Budget]:
     """Return every account with its windows, and for each model how long its theft would take at the present caps."""
+    check_reader(unit, caller)
     lab = policy.current(unit).lab
     settings = unit.system.settings
     whole, each = settings.integer("egress.lab_daily_bytes"), settings.integer("egress.model_daily_bytes")

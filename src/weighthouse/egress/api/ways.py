@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import SYSTEM
+from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
-from weighthouse.egress.api.ledger import debit, hand_back, lease, payers
+from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease, payers
 from weighthouse.egress.api.verdicts import token_digest
 from weighthouse.egress.events import WayClosed, WayOpened
 from weighthouse.egress.model import Destination, WayRow
@@ -51,8 +51,9 @@ class Way:
         self.handle.cut()
 
 
-def profiles(unit: Unit) -> list[policy.EgressProfile]:
+def profiles(unit: Unit, caller: Caller | None = None) -> list[policy.EgressProfile]:
     """Return the profiles a run may name."""
+    check_reader(unit, caller)
     return list(policy.current(unit).lab.egress_profiles.values())
 
 

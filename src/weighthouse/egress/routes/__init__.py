@@ -1,1 +1,1 @@
-"""Pages of egress: what may be reached, what has left, and how long a theft would take."""
+"""HTTP of egress: budgets and profiles, to read. What may leave is changed in the signed policy, never here."""

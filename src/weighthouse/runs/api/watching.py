@@ -1,4 +1,4 @@
-"""Looking at runs, stopping them, and what a workload may say. Guards runs of others: what you may not see is not there."""
+"""Looking at runs, stopping them, and what a workload may say. Guards the runs of others: they are not there."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def _visible(unit: Unit, caller: Caller, run: str) -> Run:
     if found is None:
         raise _not_there()
     own = caller.kind == "person" and caller.principal == found.owner
-    if not own and not _sees_all(unit, caller):
-        if not access.explain(unit, caller, "run.stop", found.model).allowed:
-            raise _not_there()
+    if not own and not _sees_all(unit, caller) and not access.explain(unit, caller, "run.stop", found.model).allowed:
+        raise _not_there()
     return found
 
 
@@ -54,7 +53,7 @@ def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_
 
 
 def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
-    """Ask a run to stop: the owner may, and whoever access lets. A queued run ends at once, a running one in a moment.
+    """Ask a run to stop: the owner may, and whoever access lets. A queued run ends at once, a running one soon.
 
     Raises `runs.no_run`, `runs.ended`, or access's refusal.
     """

@@ -1,8 +1,8 @@
-"""One run, from its folders to the last of its processes, in one thread. Guards the end: whatever happens, all is undone.
+"""One run, from its folders to the last of its processes, in one thread. Guards the end: all is always undone.
 
 The order is the guard: the record is verified and access asked again, the way out is opened, the sandbox is judged
-from inside, and only then does submitted code start. In the loop, bytes are settled at every poll; a way that was cut,
-a stop, the end of time or of the server end the run at once.
+from inside, and only then does submitted code start. In the loop, bytes are settled at every poll; a way that was
+cut, a stop, the end of time or of the server end the run at once.
 """
 
 from __future__ import annotations

@@ -1,17 +1,16 @@
-"""Stops runs whose ground is gone. Guards against a run that outlives its grant, its person's standing or its session.
+"""Stops runs whose ground is gone. Guards against a run that outlives its grant, its person or its session.
 
 Attack: take over a session, submit a long run, and let it work on after the session was ended and the grant revoked.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from weighthouse.audit.api import Entry, Follower
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 from weighthouse.runs import api
-
-# Ends of a session by which nobody says that anything is wrong.
-_ORDINARY = frozenset({"signed out", "sign-out", "signed_out", "expired", "idle", "replaced"})
 
 
 def _handle(unit: Unit, entry: Entry) -> None:
@@ -22,10 +21,13 @@ def _handle(unit: Unit, entry: Entry) -> None:
         _held(unit, str(data["held"]), entry.actor)
     elif entry.kind == "identity.PersonFrozen":
         api.stop_for(unit, "runs.person_frozen", entry.actor, owner=str(entry.subject))
-    elif entry.kind == "identity.SessionUsedElsewhere" or (
-        entry.kind == "identity.SessionEnded" and data["reason"] not in _ORDINARY and data["by"] != data["principal"]
-    ):
+    elif entry.kind == "identity.SessionUsedElsewhere" or _ended_by_another(data):
         api.stop_for(unit, "runs.session_ended", entry.actor, session=str(data["session"]))
+
+
+def _ended_by_another(data: dict[str, Any]) -> bool:
+    """Whether somebody else ended the session. Signing out by oneself says nothing is wrong."""
+    return data["by"] != data["principal"]
 
 
 def _held(unit: Unit, held: str, by: str) -> None:

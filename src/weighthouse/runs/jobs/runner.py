@@ -1,4 +1,4 @@
-"""The embedded runner: takes queued runs in order, executes each in a thread of its own, reaps what a dead server left.
+"""The embedded runner: takes queued runs in order, executes each in a thread of its own, reaps what was left behind.
 
 Guards against two servers over one state folder (a lock on it decides who runs) and against orphans: everything a
 run started dies with the thread that executes it, and a record that nobody executes any more is ended at start.
@@ -28,7 +28,7 @@ LOOK_S = 0.2
 
 
 class Runner:
-    """Executes runs until `stop`. `folder` holds scratch (0700), `sockets` short paths; `judge` and `broker` listen."""
+    """Executes runs until `stop`. `folder` is scratch, `sockets` a short path; `judge` and `broker` are sockets."""
 
     def __init__(self, system: System, *, folder: Path, sockets: Path, judge: Path, broker: Path) -> None:
         self._system = system

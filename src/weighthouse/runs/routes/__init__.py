@@ -1,1 +1,1 @@
-"""HTTP of runs: the API for people, the workload's own endpoints, and the broker's listener that vouches for a run."""
+"""HTTP of runs: the API for people, the workload's own endpoints, and the listener that vouches for a run."""

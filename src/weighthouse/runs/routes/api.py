@@ -93,7 +93,7 @@ def logs(
     after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> dict[str, Any]:
-    """Return kept output numbered above `after`; `next` is the number to go on from, null while nothing newer is kept."""
+    """Return kept output numbered above `after`; `next` is the number to go on from, null if nothing is newer."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.logs(unit, caller, run, after, limit)
         return {"items": [msgspec.to_builtins(line) for line in found], "next": found[-1].number if found else None}
