@@ -1,13 +1,15 @@
 """Continues a checkpoint on the sources of Python's standard library, inside a sandboxed run.
 
 Loads the parent through the run's one socket, trains, reports progress and loss, and saves the child: encrypted
-before it leaves this process, and visible to nobody until the control plane has committed its manifest. Exits with 3
-if the loss on held-out text did not fall. Without a parent it begins from fresh parameters.
+before it leaves this process, and visible to nobody until the control plane has committed its manifest. Then it
+loads the child back and compares every byte. Exits with 3 if the loss on held-out text did not fall, with 4 if a byte
+differs. Without a parent it begins from fresh parameters.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -96,8 +98,18 @@ def main() -> int:
         return 3
     facts = {"loss_before": f"{before:.4f}", "loss_after": f"{after:.4f}", "steps": str(options.steps)}
     saved = workload.save(os.environ["WEIGHTHOUSE_MODEL"], tensors, parent=parent, provenance=facts)
-    print(f"saved {saved['id']}", flush=True)
-    return 0
+    back = workload.load(saved["id"])
+    same = back.keys() == tensors.keys() and all(
+        back[name].tobytes() == np.asarray(value).tobytes() for name, value in tensors.items()
+    )
+    result = {
+        "version": saved["id"],
+        "loss_before": round(before * 1e6),
+        "loss_after": round(after * 1e6),
+        "loaded_back": "bit for bit" if same else "changed",
+    }
+    print("RESULT " + json.dumps(result), flush=True)
+    return 0 if same else 4
 
 
 if __name__ == "__main__":
