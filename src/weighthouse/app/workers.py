@@ -58,6 +58,10 @@ class Workers:
             log.exception("follower %s failed and will be tried again", follower.name)
         return 0
 
+    def wait(self, seconds: float) -> None:
+        """Wait until the server stops, or for some seconds."""
+        self._stop.wait(seconds)
+
     def stop(self) -> None:
         """End every thread."""
         self._stop.set()

@@ -34,6 +34,11 @@ class Tell:
         click.echo(f"   {text}")
         sys.stdout.flush()
 
+    def progress(self, text: str) -> None:
+        """Show one line that the next one overwrites, on a terminal only; an empty text clears it."""
+        if sys.stdout.isatty():
+            click.echo(f"\r\033[K   {text}" if text else "\r\033[K", nl=False)
+
     def held(self, ok: bool, text: str) -> None:
         """Tell something that must be so; a failure is counted and makes the script exit 1."""
         mark = click.style("ok  ", fg="green") if ok else click.style("FAIL", fg="red", bold=True)

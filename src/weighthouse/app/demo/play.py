@@ -1,0 +1,133 @@
+"""The whole demo: stage, seven steps, thefts, proofs, verdict. Returns how the process should exit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from weighthouse.app.demo import acts
+from weighthouse.app.demo.ground import LiveGround
+from weighthouse.app.demo.stage import Stage
+from weighthouse.app.demo.tell import Tell
+from weighthouse.assurance import api as assurance
+from weighthouse.audit import api as audit
+from weighthouse.core.work import begin, read
+from weighthouse_sdk.client import ProblemError
+
+
+def play(*, script: bool, port: int = 0, overrides: dict[str, object] | None = None) -> int:
+    """Run the demo; with `script` end by itself, else serve until Ctrl-C. 0 only if everything held."""
+    tell = Tell()
+    tell.banner()
+    with Stage(port=port, overrides=overrides) as stage:
+        tell.line(f"ready in {tell.seconds:.1f} s: {stage.url}, state in {stage.folder}")
+        tell.line(f"open once: {stage.entrance.link(stage.url)}")
+        _steps(stage, tell)
+        _verdict(tell)
+        if not script:
+            _wait(stage)
+    return 1 if tell.failures else 0
+
+
+def _steps(stage: Stage, tell: Tell) -> None:
+    ada = acts.sign_in(stage, tell)
+    request = acts.ask(stage, tell, ada)
+    acts.approve(stage, tell, ada, request)
+    version = acts.train(stage, tell, ada)
+    _thefts(stage, tell)
+    _end_session(stage, tell)
+    acts.hold(stage, tell, version)
+    _evidence(stage, tell)
+    _verify(stage, tell)
+
+
+def _thefts(stage: Stage, tell: Tell) -> None:
+    tell.step(6, "Thieves try; every one is stopped or detected, by the room that should")
+    ground = LiveGround(stage)
+    for scenario in assurance.catalogue():
+        outcome = assurance.run(stage.system, [scenario.id], ground)[0]
+        tell.stopped(outcome.status, outcome.title, f"{outcome.room}: {outcome.rule}")
+        if not outcome.held:
+            tell.held(False, f"{outcome.id}: {outcome.reason}")
+
+
+def _end_session(stage: Stage, tell: Tell) -> None:
+    tell.step(7, "Security ends a session; the committee's hold binds; the auditor proves it all")
+    ada = stage.actor("ada")
+    stage.actor("chi").client.post("people/ada/freeze", {"reason": "Her laptop was reported stolen."})
+    try:
+        ada.client.get("me")
+        code = ""
+    except ProblemError as refused:
+        code = refused.code
+    tell.held(bool(code), f"chi froze ada: the very next request of her session is refused ({code})")
+    stage.actor("chi").client.post("people/ada/thaw", {"reason": "The laptop was found."})
+    stage.forget("ada")
+
+
+def _evidence(stage: Stage, tell: Tell) -> None:
+    with begin(stage.system) as unit:
+        checks = assurance.compute(unit)
+    for check in checks:
+        tell.held(check.result == "satisfied", f"{check.id} {check.title}: {check.result} ({check.detail})")
+
+
+def _verify(stage: Stage, tell: Tell) -> None:
+    report = audit.verify(stage.system)
+    tell.held(report.ok, f"the server's own check of its log: {report.size} entries, {len(report.problems)} problems")
+    with tempfile.TemporaryDirectory(prefix="wh-audit-") as folder:
+        exported = Path(folder) / "log"
+        with read(stage.system) as unit:
+            audit.export(unit, exported)
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "weighthouse_verify", str(exported)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = (done.stdout or done.stderr).strip().splitlines()
+        tell.held(
+            done.returncode == 0, f"weighthouse-verify, a program of its own, offline: {said[0] if said else ''}"
+        )
+        wrong = _edit_one_byte(exported)
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "weighthouse_verify", str(exported)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = (done.stdout + done.stderr).strip().splitlines()
+        tell.held(done.returncode == 1, f"the same after one byte of {wrong} was edited: {said[0] if said else ''}")
+
+
+def _edit_one_byte(exported: Path) -> str:
+    path = next(p for p in sorted(exported.rglob("*")) if p.is_file() and "entries" in p.parts)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return str(path.relative_to(exported))
+
+
+def _verdict(tell: Tell) -> None:
+    click.echo()
+    if tell.failures:
+        click.secho(f"{len(tell.failures)} things did not hold:", fg="red", bold=True)
+        for failure in tell.failures:
+            tell.line(failure)
+    else:
+        click.secho(f"Every theft failed and every proof held ({tell.seconds:.0f} s).", fg="green", bold=True)
+
+
+def _wait(stage: Stage) -> None:
+    click.echo(f"\nThe console is open at {stage.url}. Enter prints a fresh single-use link; Ctrl-C ends it all.")
+    try:
+        while sys.stdin.readline():
+            click.echo(stage.entrance.link(stage.url))
+        while True:
+            stage.house.workers.wait(3600)
+    except KeyboardInterrupt:
+        click.echo("\nLeaving nothing behind ...")
