@@ -29,9 +29,9 @@ class Noun(NamedTuple):
 NOUNS: dict[str, dict[str, Noun]] = {
     "Run a control plane": {
         "demo": Noun("demo", "Play the main job and the thefts on this machine."),
-        "init": Noun("init", "Make a state folder with keys of its own."),
-        "serve": Noun("serve", "Start the server."),
-        "doctor": Noun("doctor", "Say what this machine has and lacks."),
+        "init": Noun("init", "Make a state folder with keys of its own, sealed by a passphrase."),
+        "serve": Noun("serve", "Start the server; Ctrl-C or SIGTERM stops it cleanly."),
+        "doctor": Noun("doctor", "Say what this machine has and lacks; exit 6 if something needed is missing."),
         "config": Noun("config", "Explain settings and where they come from."),
     },
     "Work": {
