@@ -26,8 +26,8 @@ class Waiting(NamedTuple):
 
 _STATE = text(
     "SELECT pg_current_xact_id()::text::bigint, "
-    "(SELECT last_value FROM log_outbox_id_seq) - coalesce((SELECT min(id) FROM log_outbox), "
-    "(SELECT last_value FROM log_outbox_id_seq)), coalesce((SELECT epoch FROM log_head), 0)"
+    "coalesce((SELECT last_value FROM log_outbox_id_seq) - (SELECT min(id) FROM log_outbox) + 1, 0), "
+    "coalesce((SELECT epoch FROM log_head), 0)"
 )
 _WAITING = select(outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac)
 _BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
