@@ -123,6 +123,14 @@ def list_motions(conn: Connection, *, subject: str | None = None, limit: int = 1
     ]
 
 
+def carried(conn: Connection, cls: str, subject: str) -> bool:
+    """Return whether the rows name a carried motion of this class about this subject. For display only."""
+    query = select(motions.c.id).where(
+        motions.c.cls == cls, motions.c.subject == subject, motions.c.outcome == "carried"
+    )
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def close_motion(conn: Connection, motion_id: str, at: Millis, outcome: str) -> bool:
     """Mark a motion closed; return False if it was closed before."""
     done = conn.execute(

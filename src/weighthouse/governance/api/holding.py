@@ -83,10 +83,7 @@ def release_status(unit: Unit, model: str) -> ReleaseStatus:
             remedy="A second member, or the chair, must join the call for it to bind." if waiting else "",
         )
     called_by, ratify_by = store.release_hold(unit.conn, hold.id) or ((hold.placed_by,), hold.at + RATIFY_WITHIN)
-    ratified = any(
-        row.motion.cls == "hold" and row.outcome == "carried"
-        for row in store.list_motions(unit.conn, subject=hold.id)
-    )
+    ratified = store.carried(unit.conn, "hold", hold.id)
     return ReleaseStatus(
         model=model,
         held=True,
