@@ -75,7 +75,7 @@ def test_enrolling_needs_a_second_factor_from_the_last_ten_minutes(lab: Lab, lev
     rows = lab.rows()
     with pytest.raises(Unauthenticated) as refusal, begin(lab.system) as unit:
         api.enrol_device(unit, caller, DeviceKey.generate().jwk, "x")
-    assert refusal.value.code == "identity.step_up_needed" and lab.rows() == rows
+    assert refusal.value.code == "identity.step_up_required" and lab.rows() == rows
 
 
 def test_a_key_is_enrolled_once_and_only_by_who_holds_it(lab: Lab) -> None:

@@ -42,11 +42,13 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     """Enrol a P-256 key for the caller, who has proved a second factor within ten minutes.
 
     `proof` is the key's signature over `possession`; the HTTP door always demands it. Raises `identity.bad_key`,
-    `identity.device_taken`, `identity.step_up_needed`.
+    `identity.device_taken`, `identity.step_up_required`.
     """
     if caller.kind != "person" or caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH:
         raise Unauthenticated(
-            "identity.step_up_needed", "Enrolling a device needs a fresh second factor.", "Step up, then enrol again."
+            "identity.step_up_required",
+            "Enrolling a device needs a fresh second factor.",
+            "Step up, then enrol again.",
         )
     if not 1 <= len(name) <= 80 or not name.isprintable():
         raise Invalid("identity.bad_name", "A device's name has 1 to 80 printable characters.", "Choose another.")

@@ -77,22 +77,26 @@ def open_session(
     store.insert_session(
         unit.conn, session=session.id, secret=session.secret, person=person, ends=session.ends, body=body, seal=code
     )
+    _announce(unit, session)
+    return session, secret
+
+
+def _announce(unit: Unit, session: Session) -> None:
     audit.append(
         unit,
         SessionStarted(
             session=session.id,
-            principal=person,
-            binding=binding,
-            level=assurance.level,
-            method=assurance.method,
-            reasons=reasons,
-            origin=mark(unit, "address", address),
+            principal=session.person,
+            binding=session.binding,
+            level=session.assurance.level,
+            method=session.assurance.method,
+            reasons=session.reasons,
+            origin=mark(unit, "address", session.address),
             ends=session.ends,
-            address=address,
-            user_agent=user_agent,
+            address=session.address,
+            user_agent=session.user_agent,
         ),
     )
-    return session, secret
 
 
 def rewrite(unit: Unit, session: Session) -> None:

@@ -78,24 +78,24 @@ def _failure(unit: Unit, code: str, arrival: Arrival) -> SignInFailed:
 
 def _turn_away(unit: Unit, arrival: Arrival, code: str, message: str) -> NoReturn:
     """Refuse inside a unit; the line for the log is committed though the unit rolls back."""
-    line = _failure(unit, "identity." + code, arrival)
-    raise Unauthenticated("identity." + code, message, AGAIN, record=[line])
+    line = _failure(unit, code, arrival)
+    raise Unauthenticated(code, message, AGAIN, record=[line])
 
 
 def _take(unit: Unit, transaction: str, params: Mapping[str, str], arrival: Arrival) -> Start:
     """Take the begun attempt out of the database: by its secret AND its state, and for one callback only."""
     row = store.read_start(unit.conn, digest_of(transaction)) if transaction else None
     if row is None:
-        _turn_away(unit, arrival, "start_unknown", "This sign-in was not begun in this browser, or has been used.")
+        _turn_away(unit, arrival, "identity.start_unknown", "This sign-in was not begun here, or has been used.")
     start = unseal(unit, "start", row[0], row[1], Start)
     if start is None or start.secret != digest_of(transaction):
         raise refused("start", "", "the seal does not hold")
     if not hmac.compare_digest(params.get("state", "").encode(), start.state.encode()):
-        _turn_away(unit, arrival, "state_mismatch", "The answer belongs to another sign-in than the one begun here.")
+        _turn_away(unit, arrival, "identity.state_mismatch", "The answer belongs to another sign-in than this.")
     if not store.take_start(unit.conn, start.secret):
-        _turn_away(unit, arrival, "start_unknown", "This sign-in has been used.")
+        _turn_away(unit, arrival, "identity.start_unknown", "This sign-in has been used.")
     if unit.now >= start.expires:
-        _turn_away(unit, arrival, "start_expired", "This sign-in took longer than ten minutes.")
+        _turn_away(unit, arrival, "identity.start_expired", "This sign-in took longer than ten minutes.")
     return start
 
 
@@ -103,22 +103,22 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
     provider = provider_of(system)
     profile = provider.profile()
     if start.issuer != profile.issuer:
-        refuse("issuer_mixed_up", "The identity provider was changed while this sign-in was under way.")
+        refuse("identity.issuer_mixed_up", "The identity provider was changed while this sign-in was under way.")
     if params.get("iss", profile.issuer) != profile.issuer or (profile.announces_iss and "iss" not in params):
-        refuse("issuer_mixed_up", "The answer came from another identity provider (RFC 9207).")
+        refuse("identity.issuer_mixed_up", "The answer came from another identity provider (RFC 9207).")
     if "error" in params:
-        refuse("provider_refused", f"The identity provider said no: {clean(params['error'], 60)}.")
+        refuse("identity.provider_refused", f"The identity provider said no: {clean(params['error'], 60)}.")
     with read(system) as unit:
         now = unit.now
     if start.key:
         proof = check_proof(arrival.proof, method=arrival.method, url=arrival.url, token=None, now=now)
         fresh = memory(system).first_use(f"proof {proof.key} {proof.jti}", keep_until=proof.keep_until, now=now)
         if proof.key != start.key or not fresh:
-            refuse("proof_refused", "The proof is not by the key that began this sign-in, or was used before.")
+            refuse("identity.proof_refused", "The proof is not by the key that began this, or was used before.")
     code = params.get("code", "")
     used = memory(system).first_use(f"code {digest_of(code)}", keep_until=now + START_LIFE, now=now)
     if not code or len(code) > 4096 or not used:
-        refuse("code_refused", "The answer holds no fresh code.")
+        refuse("identity.code_refused", "The answer holds no fresh code.")
     redeemed = provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)
     asked = Asked(
         nonce=start.nonce,
@@ -243,11 +243,11 @@ def _signed_in(
 def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> SignedIn:
     session = live_session(unit, start.session)
     if session is None:
-        _turn_away(unit, arrival, "session_ended", "The session that was to be raised has ended.")
+        _turn_away(unit, arrival, "identity.session_ended", "The session that was to be raised has ended.")
     here = (arrival.address, arrival.user_agent, digest_of(arrival.session_secret))
     bound = (session.address, session.user_agent, session.secret)
     if session.person != start.person or (session.binding == "browser" and here != bound):
-        _turn_away(unit, arrival, "step_up_other_session", "The second factor was asked for by another session.")
+        _turn_away(unit, arrival, "identity.step_up_other_session", "Another session asked for the second factor.")
     secret = fresh_secret("wht_" if session.binding == "dpop" else "whs_")
     raised = msgspec.structs.replace(
         session, assurance=_assurance(unit, claimed), secret=digest_of(secret), seen=unit.now

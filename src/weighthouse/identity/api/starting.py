@@ -37,7 +37,7 @@ AGAIN = "Start the sign-in again from the console or the command line."
 
 def refuse(code: str, message: str) -> NoReturn:
     """Refuse a sign-in where no unit is open; the caller writes the line."""
-    raise Unauthenticated("identity." + code, message, AGAIN)
+    raise Unauthenticated(code, message, AGAIN)
 
 
 def callback_of(system: System) -> str:
@@ -70,7 +70,7 @@ def begin_step_up(system: System, caller: Caller, return_to: str = "/", *, redir
     with read(system, caller) as unit:
         session = live_session(unit, caller.session or "")
     if session is None:
-        refuse("session_ended", "The session that was to be raised has ended.")
+        refuse("identity.session_ended", "The session that was to be raised has ended.")
     check_redirect(redirect_uri, own=callback_of(system), loopback=bool(session.key))
     draft = draft_of(
         purpose="step_up", issuer=profile.issuer, redirect_uri=redirect_uri, return_to=return_to, key=session.key

@@ -43,39 +43,39 @@ class Opened(msgspec.Struct, frozen=True):
 
 def refuse(code: str, message: str) -> NoReturn:
     """Raise the refusal of a token."""
-    raise Unauthenticated("identity." + code, message, REMEDY)
+    raise Unauthenticated(code, message, REMEDY)
 
 
 def _bytes(segment: str) -> bytes:
     if _SEGMENT.fullmatch(segment) is None:
-        refuse("token_malformed", "A part of the token is not base64url.")
+        refuse("identity.token_malformed", "A part of the token is not base64url.")
     try:
         raw = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except (binascii.Error, ValueError):
-        refuse("token_malformed", "A part of the token is not base64url.")
+        refuse("identity.token_malformed", "A part of the token is not base64url.")
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != segment:
-        refuse("token_malformed", "A part of the token has a second spelling; only the canonical one is read.")
+        refuse("identity.token_malformed", "A part of the token is not spelt canonically.")
     return raw
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):  # two readers would see two different audiences
-        refuse("token_malformed", "The token names one member twice.")
+        refuse("identity.token_malformed", "The token names one member twice.")
     return found
 
 
 def _constant(_text: str) -> NoReturn:
-    refuse("token_malformed", "The token holds a number that is none.")
+    refuse("identity.token_malformed", "The token holds a number that is none.")
 
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
     except (ValueError, RecursionError):
-        refuse("token_malformed", "A part of the token is not JSON.")
+        refuse("identity.token_malformed", "A part of the token is not JSON.")
     if not isinstance(value, dict):
-        refuse("token_malformed", "A part of the token is not a JSON object.")
+        refuse("identity.token_malformed", "A part of the token is not a JSON object.")
     return value
 
 
@@ -85,20 +85,20 @@ def open_token(token: str, *, proof: bool = False) -> Opened:
     Raises `identity.token_malformed` or `identity.token_header`.
     """
     if not isinstance(token, str) or len(token) > MAX_TOKEN:
-        refuse("token_malformed", f"The token is larger than {MAX_TOKEN} bytes.")
+        refuse("identity.token_malformed", f"The token is larger than {MAX_TOKEN} bytes.")
     if not token.isascii() or token.count(".") != 2:
-        refuse("token_malformed", "The token does not have exactly three parts.")
+        refuse("identity.token_malformed", "The token does not have exactly three parts.")
     first, second, third = token.split(".")
     header, claims = _object(_bytes(first)), _object(_bytes(second))
     _bytes(third)
     foreign = sorted(set(header) - (_PROOF_HEADER if proof else _TOKEN_HEADER))
     if foreign:
-        refuse("token_header", f"The token's header has {_shown(foreign[0])}, which is never read here.")
+        refuse("identity.token_header", f"The token's header has {_shown(foreign[0])}, which is never read here.")
     algorithm, kid, typ = header.get("alg"), header.get("kid", ""), header.get("typ")
     if not isinstance(algorithm, str) or not isinstance(kid, str) or not isinstance(typ, str | None):
-        refuse("token_header", "A member of the token's header has the wrong type.")
+        refuse("identity.token_header", "A member of the token's header has the wrong type.")
     if len(kid) > 256:
-        refuse("token_header", "The token's key id is longer than 256 characters.")
+        refuse("identity.token_header", "The token's key id is longer than 256 characters.")
     return Opened(token, algorithm, kid, typ, header, claims)
 
 
@@ -112,11 +112,11 @@ def check_signature(opened: Opened, key: PublicKey, algorithms: Sequence[str]) -
     Raises `identity.token_algorithm` or `identity.token_signature`.
     """
     if opened.algorithm not in algorithms:
-        refuse("token_algorithm", "The token's algorithm is not one that this issuer signs with.")
+        refuse("identity.token_algorithm", "The token's algorithm is not one that this issuer signs with.")
     if opened.algorithm not in key.algorithms:  # a public RSA key must never serve as an HMAC secret
-        refuse("token_algorithm", "The token's algorithm does not fit the key that it names.")
+        refuse("identity.token_algorithm", "The token's algorithm does not fit the key that it names.")
     try:
         jws.deserialize_compact(opened.token, loaded(key), algorithms=[opened.algorithm])
     except (JoseError, ValueError, TypeError):
-        refuse("token_signature", "The token's signature does not verify.")
+        refuse("identity.token_signature", "The token's signature does not verify.")
     return opened.unverified

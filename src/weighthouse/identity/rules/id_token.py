@@ -49,21 +49,21 @@ def verify_id_token(token: str, key: PublicKey, profile: IssuerProfile, asked: A
     """Check every claim of `token` and return what it establishes. Raises `identity.token_*`."""
     opened = open_token(token)
     if not opened.kid or opened.kid != key.kid:
-        refuse("token_key", "The token does not name the key that it is checked with.")
+        refuse("identity.token_key", "The token does not name the key that it is checked with.")
     claims = check_signature(opened, key, profile.algorithms)
     _check_kind(opened.typ, claims)
     _check_parties(claims, profile)
     _check_times(claims, asked)
     if not hmac.compare_digest(_text(claims, "nonce").encode(), asked.nonce.encode()):
-        refuse("token_nonce", "The token answers another sign-in than this one.")
+        refuse("identity.token_nonce", "The token answers another sign-in than this one.")
     _check_hashes(claims, asked)
     level = 2 if profile.step_up_value in _contexts(claims) else 1
     auth_time = _auth_time(claims, asked)
     if asked.level > level:
-        refuse("token_assurance", "The token does not show the second factor that was asked for.")
+        refuse("identity.token_assurance", "The token does not show the second factor that was asked for.")
     subject = _text(claims, profile.subject_claim)
     if not subject or len(subject) > 255:
-        refuse("token_subject", f"The token has no usable '{profile.subject_claim}'.")
+        refuse("identity.token_subject", f"The token has no usable '{profile.subject_claim}'.")
     return Claimed(issuer=profile.account_issuer, subject=subject, level=level, auth_time=auth_time)
 
 
@@ -74,26 +74,26 @@ def _text(claims: dict[str, Any], name: str) -> str:
 
 def _check_kind(typ: str | None, claims: dict[str, Any]) -> None:
     if typ not in (None, "JWT"):  # at+jwt, secevent+jwt, logout+jwt and dpop+jwt are other things
-        refuse("token_type", "The token is not an identity token.")
+        refuse("identity.token_type", "The token is not an identity token.")
     if "events" in claims or "scp" in claims or "htm" in claims:
-        refuse("token_type", "The token is an access, logout, event or proof token, not an identity token.")
+        refuse("identity.token_type", "The token is an access, logout, event or proof token, not an identity token.")
     if claims.get("idtyp", "user") != "user":
-        refuse("token_type", "The token belongs to an application; applications open no human session.")
+        refuse("identity.token_type", "The token belongs to an application; applications open no human session.")
 
 
 def _check_parties(claims: dict[str, Any], profile: IssuerProfile) -> None:
     if claims.get("iss") != profile.issuer:
-        refuse("token_issuer", "The token is by another issuer than the one that is configured.")
+        refuse("identity.token_issuer", "The token is by another issuer than the one that is configured.")
     if profile.tenant:
         if claims.get("tid") != profile.tenant or profile.tenant == CONSUMER_TENANT:
-            refuse("token_issuer", "The token is of another tenant.")
+            refuse("identity.token_issuer", "The token is of another tenant.")
         if claims.get("ver", "2.0") != "2.0":
-            refuse("token_issuer", "The token is not of version 2.0.")
+            refuse("identity.token_issuer", "The token is not of version 2.0.")
     audience = claims.get("aud")
     if audience != profile.client_id and audience != [profile.client_id]:
-        refuse("token_audience", "The token was made for another client.")
+        refuse("identity.token_audience", "The token was made for another client.")
     if claims.get("azp", profile.client_id) != profile.client_id:
-        refuse("token_audience", "The token was given to another client.")
+        refuse("identity.token_audience", "The token was given to another client.")
 
 
 def _date(claims: dict[str, Any], name: str, *, required: bool = True) -> int | None:
@@ -101,7 +101,7 @@ def _date(claims: dict[str, Any], name: str, *, required: bool = True) -> int | 
     if value is None and not required:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_DATE:
-        refuse("token_time", f"The token's '{name}' is not a time in whole seconds.")
+        refuse("identity.token_time", f"The token's '{name}' is not a time in whole seconds.")
     return value
 
 
@@ -111,21 +111,21 @@ def _check_times(claims: dict[str, Any], asked: Asked) -> None:
     begins = _date(claims, "nbf", required=False)
     assert expires is not None and issued is not None
     if expires + LEEWAY <= now:
-        refuse("token_time", "The token has expired.")
+        refuse("identity.token_time", "The token has expired.")
     if issued > now + LEEWAY or (begins is not None and begins > now + LEEWAY):
-        refuse("token_time", "The token is from the future; compare the clocks.")
+        refuse("identity.token_time", "The token is from the future; compare the clocks.")
     if issued < now - OLDEST:
-        refuse("token_time", "The token is older than ten minutes.")
+        refuse("identity.token_time", "The token is older than ten minutes.")
     if expires - issued > LONGEST:
-        refuse("token_time", "The token would live longer than a day.")
+        refuse("identity.token_time", "The token would live longer than a day.")
 
 
 def _auth_time(claims: dict[str, Any], asked: Asked) -> int:
     auth_time = _date(claims, "auth_time", required=asked.fresh_since is not None) or 0
     if auth_time > asked.now // 1000 + LEEWAY:
-        refuse("token_time", "The token says that the person signed in in the future.")
+        refuse("identity.token_time", "The token says that the person signed in in the future.")
     if asked.fresh_since is not None and auth_time < asked.fresh_since // 1000 - LEEWAY:
-        refuse("token_assurance", "The provider reused an old sign-in where a new one was asked for.")
+        refuse("identity.token_assurance", "The provider reused an old sign-in where a new one was asked for.")
     return auth_time
 
 
@@ -143,4 +143,4 @@ def half_hash(value: str) -> str:
 def _check_hashes(claims: dict[str, Any], asked: Asked) -> None:
     for name, value in (("at_hash", asked.access_token), ("c_hash", asked.code)):
         if name in claims and value and not hmac.compare_digest(_text(claims, name), half_hash(value)):
-            refuse("token_hash", f"The token's '{name}' belongs to another answer.")
+            refuse("identity.token_hash", f"The token's '{name}' belongs to another answer.")
