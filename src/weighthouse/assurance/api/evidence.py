@@ -17,6 +17,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core import canonical
 from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.clock import Millis
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
@@ -43,7 +44,7 @@ def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> 
     size = audit.head(unit).size
     made = []
     for sheet in SHEETS:
-        finding = _compute(unit, sheet, since)
+        finding = _found(unit, sheet, since)
         audit.append(
             unit,
             EvidenceComputed(
@@ -65,6 +66,13 @@ def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> 
             )
         )
     return made
+
+
+def _found(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
+    try:
+        return _compute(unit, sheet, since)
+    except WeighthouseError as error:  # a log or policy that is not to be trusted proves nothing either way
+        return Finding(result="not-tested", detail=f"It could not be computed: {error.message}", population=0)
 
 
 def _compute(unit: Unit, sheet: Sheet, since: Millis) -> Finding:

@@ -1,0 +1,165 @@
+"""Evidence over a real log: computed, kept in the log, read back, stale after its time, and never typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.weights.world import World
+from weighthouse.access.events import GrantStarted
+from weighthouse.assurance import api
+from weighthouse.assurance.events import AttackRun
+from weighthouse.assurance.model import SHEETS, Check
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import DAY, HOUR, ManualClock
+from weighthouse.core.database import Database
+from weighthouse.core.errors import Denied
+from weighthouse.core.work import begin
+from weighthouse.identity.events import SessionStarted
+
+
+@pytest.fixture
+def world(database: Database, clock: ManualClock, tmp_path: Path) -> World:
+    return World(database, clock, tmp_path)
+
+
+def compute(world: World) -> dict[str, Check]:
+    with begin(world.system) as unit:
+        return {one.id: one for one in api.compute(unit)}
+
+
+def shown(world: World, who: str = "fay") -> dict[str, Check]:
+    caller = world.person(who)
+    with begin(world.system, caller) as unit:
+        return {one.id: one for one in api.evidence(unit, caller)}
+
+
+def session(world: World, level: int = 2, reasons: tuple[str, ...] = ("first_sign_in",)) -> None:
+    with begin(world.system) as unit:
+        audit.append(
+            unit,
+            SessionStarted(
+                session="ses_1", principal="ada", binding="dpop", level=level, method="otp", reasons=reasons,
+                origin="x", ends=0, address="", user_agent="",
+            ),
+        )  # fmt: skip
+
+
+def attacks(world: World, status: str = "BLOCKED") -> None:
+    with begin(world.system) as unit:
+        for one in api.catalogue():
+            audit.append(
+                unit,
+                AttackRun(
+                    scenario=one.id, title=one.title, techniques=one.techniques, expected=one.expected.status,
+                    status=one.expected.status if status == "BLOCKED" else status, room="", rule="", reason="",
+                    evidence=None, on=one.on,
+                ),
+            )  # fmt: skip
+
+
+def test_before_anything_was_computed_nothing_is_green(world: World) -> None:
+    assert {one.result for one in shown(world).values()} == {"not-tested"}
+
+
+def test_with_nothing_to_look_at_only_the_log_itself_is_tested(world: World) -> None:
+    found = compute(world)
+    assert {name: one.result for name, one in found.items()} == {
+        "E-01": "not-tested",
+        "E-02": "not-tested",
+        "E-07": "not-tested",
+        "E-17": "satisfied",
+        "E-19": "not-tested",
+    }
+
+
+def test_a_lab_at_work_satisfies_all_five(world: World) -> None:
+    session(world)
+    world.grant("ada", "tern-load")
+    attacks(world)
+    compute(world)
+    found = shown(world)
+    assert {one.result for one in found.values()} == {"satisfied"}, found
+    assert found["E-01"].population == 1
+    assert len(found["E-01"].samples) == 2
+    assert "auditing" in found["E-02"].detail
+
+
+def test_findings_are_entries_of_the_log_with_period_version_and_digests(world: World) -> None:
+    world.grant("ada", "tern-load")
+    compute(world)
+    lines = {one["check"]: one for one in world.facts("assurance.EvidenceComputed")}
+    assert set(lines) == {sheet.id for sheet in SHEETS}
+    line = lines["E-01"]
+    assert line["period_to"] - line["period_from"] == 90 * DAY
+    assert line["query_version"] == 1
+    assert all(one.startswith("sha256:") for one in line["samples"])
+    assert audit.verify(world.system).ok
+
+
+def test_a_grant_that_nobody_approved_is_named(world: World) -> None:
+    world.grant("ada", "tern-load")
+    with begin(world.system) as unit:
+        index = audit.head(unit).size
+        audit.append(
+            unit,
+            GrantStarted(
+                grant="grt_x", request_id="req_x", request_digest="sha256:x", policy_digest="", principal="eve",
+                entitlement="tern-load", resource="model/tern", actions=("weights.load",), environment="frontier",
+                not_before=unit.now, end=unit.now + 9 * HOUR, approvers=("ben", "chi"),
+            ),
+        )  # fmt: skip
+    found = compute(world)
+    assert (found["E-01"].result, found["E-01"].failing) == ("not-satisfied", (index,))
+    assert (found["E-02"].result, found["E-02"].failing) == ("not-satisfied", (index,))
+
+
+def test_a_session_without_the_factor_that_was_asked_for_and_a_missed_attack_are_named(world: World) -> None:
+    session(world, level=1)
+    attacks(world, "MISSED")
+    found = compute(world)
+    assert found["E-07"].result == "not-satisfied"
+    assert found["E-19"].result == "not-satisfied"
+    assert "self-approval" in found["E-19"].detail
+
+
+def test_an_edited_log_is_named_and_leaves_what_rests_on_it_untested(world: World) -> None:
+    session(world)
+    world.grant("ada", "tern-load")
+    with world.system.database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE log_entry SET leaf = x'7b7d' WHERE kind = 'access.GrantStarted'")
+    found = compute(world)
+    assert found["E-17"].result == "not-satisfied"
+    assert found["E-01"].result == "not-tested"
+    assert "could not be computed" in found["E-01"].detail
+    assert found["E-07"].result == "satisfied"
+
+
+def test_a_finding_grows_stale_and_a_failure_does_not_heal(world: World) -> None:
+    session(world)
+    world.grant("ada", "tern-load")
+    attacks(world, "MISSED")
+    compute(world)
+    world.clock.advance(3 * DAY)
+    found = shown(world)
+    assert {found[name].result for name in ("E-01", "E-02", "E-07", "E-17")} == {"not-tested"}
+    assert found["E-01"].detail.startswith("Stale")
+    assert found["E-19"].result == "not-satisfied"
+
+
+def test_what_lies_before_the_period_does_not_count(world: World) -> None:
+    session(world)
+    world.grant("ada", "tern-load")
+    world.clock.advance(91 * DAY)
+    found = compute(world)
+    assert (found["E-01"].result, found["E-07"].result) == ("not-tested", "not-tested")
+
+
+@pytest.mark.parametrize("who", ["eve", "ada", "chi"])
+def test_evidence_is_for_those_who_may_read_it(world: World, who: str) -> None:
+    with pytest.raises(Denied):
+        shown(world, who)
+    caller = world.person(who)
+    with pytest.raises(Denied), begin(world.system, caller) as unit:
+        api.compute(unit, caller)
