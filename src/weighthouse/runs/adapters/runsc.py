@@ -73,7 +73,9 @@ class Runsc:
 
     def _command(self, state: Path) -> list[str]:
         flags = [f"--root={state}", f"--platform={self._platform}", "--network=none", "--host-uds=open"]
-        flags += ["--ignore-cgroups", "--overlay2=none", "--host-settings=ignore", "--oci-seccomp=false"]
+        flags += ["--ignore-cgroups", "--overlay2=none", "--host-settings=ignore"]
+        # The default shares one empty namespace by a mount below --root, which would stay behind on the host.
+        flags += ["--gofer-network-namespace=new"]
         return [str(self._binary), *flags, *([] if self._rooted else ["--rootless"])]
 
     def _end(self, state: Path, name: str) -> None:
