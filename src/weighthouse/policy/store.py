@@ -42,18 +42,18 @@ class Row(msgspec.Struct, frozen=True):
     signature: bytes
 
 
+# Asked by every decision, so as text that the driver takes as it is: no parameters, no compilation.
 _CURRENT = (
-    select(bundles.c.version, bundles.c.digest, bundles.c.at, bundles.c.published_by, bundles.c.signature)
-    .join(pointer, pointer.c.version == bundles.c.version)
-    .where(pointer.c.id == 1)
+    "SELECT b.version, b.digest, b.at, b.published_by, b.signature FROM policy_bundle b"
+    " JOIN policy_pointer p ON p.version = b.version WHERE p.id = 1"
 )
 _TEXT = select(bundles.c.text, bundles.c.name).where(bundles.c.version == bindparam("version"))
 
 
 def find_current(connection: Connection) -> Row | None:
     """The row that the pointer names, or None."""
-    row = connection.execute(_CURRENT).first()
-    return Row(*row) if row is not None else None
+    row = connection.exec_driver_sql(_CURRENT).first()
+    return Row(row[0], row[1], row[2], row[3], bytes(row[4])) if row is not None else None
 
 
 def lock_pointer(connection: Connection) -> int:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from weighthouse.access.api.cards import card, inbox
 from weighthouse.access.api.catalogue import advise, search
-from weighthouse.access.api.decision import explain, require
+from weighthouse.access.api.decision import explain, explain_for, require
 from weighthouse.access.api.grants import give_back, grants_of, revoke, tidy, valid_grant, who_has
-from weighthouse.access.api.holds import holds, lift_hold, place_hold
-from weighthouse.access.api.publishing import publish_policy
+from weighthouse.access.api.holds import holds, lift_hold, list_holds, place_hold
+from weighthouse.access.api.publishing import policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, submit, withdraw
 from weighthouse.access.api.votes import vote
 from weighthouse.access.model import (
@@ -37,7 +37,7 @@ from weighthouse.access.model import (
 __all__ = [
     "WORKLOAD_ENVIRONMENT", "WORKLOAD_GRANT", "WORKLOAD_PERSON", "WORKLOAD_SANDBOX", "Access", "Authority",
     "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Reason", "Request", "Slot", "Suggestion",
-    "Vote", "VoteSignature", "advise", "card", "explain", "give_back", "grants_of", "holds", "inbox", "lift_hold",
-    "my_requests", "place_hold", "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant",
+    "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of", "holds", "inbox", "lift_hold", "list_holds",
+    "my_requests", "place_hold", "policy_in_force", "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant",
     "vote", "who_has", "withdraw",
 ]  # fmt: skip

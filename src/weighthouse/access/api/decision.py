@@ -25,8 +25,9 @@ from weighthouse.access.rules.advisor import advise
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import holds as hold_rows
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import Caller
+from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
+from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
@@ -62,6 +63,18 @@ def require(unit: Unit, caller: Caller, action: str, resource: str, **context: s
 def explain(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
     """Say what `require` would, with all reasons; writes no line and changes nothing."""
     return judge(unit, caller, action, resource, context)
+
+
+def explain_for(unit: Unit, caller: Caller, principal: str, action: str, resource: str) -> Decision:
+    """Say what another person could do now, were they here with a fresh second factor. Needs `audit.read`."""
+    authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
+    asked = Caller(
+        principal=PrincipalId(principal),
+        kind="person",
+        assurance=Assurance(2, unit.now, "assumed"),
+        binding="none",
+    )
+    return judge(unit, asked, action, resource, {})
 
 
 def authorise(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:

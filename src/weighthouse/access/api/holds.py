@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from weighthouse.access.api.decision import authorise
-from weighthouse.access.api.facts import member
+from weighthouse.access.api.facts import member, person_of
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
 from weighthouse.access.events import HoldLifted, HoldPlaced
@@ -93,6 +93,12 @@ def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
         if hold.lifted is None and not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)
     return sorted(found.values(), key=lambda hold: (-hold.at, hold.id))
+
+
+def list_holds(unit: Unit, caller: Caller, subject: str | None = None) -> list[Hold]:
+    """Holds that stand now, for a person of the lab: everybody may see what is held."""
+    person_of(unit, policy.current(unit), caller)
+    return holds(unit, subject)
 
 
 def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authority: Authority | None = None) -> Hold:

@@ -42,6 +42,13 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     return after
 
 
+def policy_in_force(unit: Unit, caller: Caller) -> policy.Bundle:
+    """The bundle that decides now, for a person of the lab."""
+    bundle = policy.current(unit)
+    person_of(unit, bundle, caller)
+    return bundle
+
+
 def _first(unit: Unit, text: str, name: str) -> policy.Bundle:
     try:
         policy.current(unit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from weighthouse.access.api.facts import directory, terms_of
+from weighthouse.access.api.facts import directory, recent, terms_of
 from weighthouse.access.api.sealing import open_grant
 from weighthouse.access.model import Grant
 from weighthouse.access.ports import Refusals
@@ -45,8 +45,9 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
             grant, state="ended", ended=row.ended, ended_why=row.ended_why, ended_by=row.ended_by
         )
         return Standing(grant=ended, problem="access.grant_ended", actions=actions, end=end)
-    people = {grant.person, *(vote.voter for vote in grant.votes)}
-    problem = stands(grant.request, sealed.votes, directory(unit, bundle, people), terms)
+    people = directory(unit, bundle, [grant.person])
+    people.update(recent(unit, bundle, {vote.voter for vote in grant.votes}))
+    problem = stands(grant.request, sealed.votes, people, terms)
     return Standing(grant=grant, problem=problem, actions=actions, end=end)
 
 

@@ -84,7 +84,7 @@ def weigh(request: Request, votes: Sequence[Counted], directory: Mapping[str, Me
         else:
             able[vote.voter] = directory[vote.voter].teams
     own = fill(request.slots, able)
-    today = fill(terms.slots, able)
+    today = own if terms.slots == request.slots else fill(terms.slots, able)
     missing = list(own.missing)
     missing += [slot for slot in today.missing if slot not in missing]
     return Quorum(filled=today.filled or own.filled, missing=tuple(missing), dropped=tuple(dropped))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from weighthouse.access.model import Grant
+from weighthouse.access.store.prepared import Prepared
 from weighthouse.access.store.tables import grants
 from weighthouse.core.clock import Millis
 
@@ -49,7 +50,7 @@ _COLUMNS = (
     grants.c.ended_by,
     grants.c.row,
 )
-_USE = (
+_USE = Prepared(
     select(*_COLUMNS)
     .where(
         grants.c.person == bindparam("person"), grants.c.resource == bindparam("resource"), grants.c.state == "active"
@@ -101,7 +102,7 @@ def add(connection: Connection, grant: Grant, statement: str, seal: bytes) -> bo
 
 def for_use(connection: Connection, person: str, resource: str) -> list[StoredGrant]:
     """Grants of a person on a resource that nobody has ended, the one that ends last first."""
-    return [_stored(row) for row in connection.execute(_USE, {"person": person, "resource": resource})]
+    return [_stored(row) for row in _USE.all(connection, person=person, resource=resource)]
 
 
 def last_ended(connection: Connection, person: str, resource: str) -> StoredGrant | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from weighthouse.access.model import Hold, HoldKind
+from weighthouse.access.store.prepared import Prepared
 from weighthouse.access.store.tables import holds
 from weighthouse.core.clock import Millis
 from weighthouse.core.ids import HoldId
@@ -22,8 +23,11 @@ _COLUMNS = (
     holds.c.at,
     holds.c.lifted,
 )
-_STANDING = select(*_COLUMNS).where(
-    holds.c.lifted.is_(None), holds.c.subject.in_((bindparam("one"), bindparam("two"), "lab"))
+_SUBJECTS = ("one", "two", "three")
+_STANDING = Prepared(
+    select(*_COLUMNS).where(
+        holds.c.lifted.is_(None), or_(*(holds.c.subject == bindparam(name) for name in _SUBJECTS))
+    )
 )
 
 
@@ -60,7 +64,7 @@ def add(connection: Connection, hold: Hold) -> None:
 
 def standing_on(connection: Connection, resource: str, person: str) -> list[Hold]:
     """Holds on a resource, a person or the lab that no row says are lifted."""
-    return [_hold(tuple(row)) for row in connection.execute(_STANDING, {"one": resource, "two": person})]
+    return [_hold(tuple(row)) for row in _STANDING.all(connection, one=resource, two=person, three="lab")]
 
 
 def everything(connection: Connection, subject: str | None) -> list[Hold]:
