@@ -44,15 +44,19 @@ def whole_schema() -> dict[str, Any]:
 
 
 @functools.cache
-def routes() -> tuple[tuple[str, str], ...]:
-    """Return (method, path) of every route, pages included, sorted by path."""
+def rooms_of_routes() -> dict[tuple[str, str], str]:
+    """Return the room of every route by (method, path), pages included."""
     from weighthouse.app import routers
 
-    found = {
-        (method, route.path)
+    return {
+        (method, route.path): route.endpoint.__module__.split(".")[1]
         for router in routers.every()
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in route.methods - {"HEAD"}
     }
-    return tuple(sorted(found, key=lambda pair: (pair[1], pair[0])))
+
+
+def routes() -> list[tuple[str, str]]:
+    """Return (method, path) of every route, pages included, sorted by path."""
+    return sorted(rooms_of_routes(), key=lambda pair: (pair[1], pair[0]))

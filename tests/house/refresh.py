@@ -88,10 +88,13 @@ def http_page(schema: dict[str, Any]) -> str:
         "RFC 9457 problems with `code`, `detail` and `remedy` ([error codes](errors/index.md)). A request carries a DPoP-bound\n"
         "token or the console's cookie. The full schema is served at `/api/v1/openapi.json` where the server offers it.\n"
     )
+    from tests.house.application import rooms_of_routes
+
+    rooms = rooms_of_routes()
     by_room: dict[str, list[str]] = {}
     for path, methods in sorted(schema["paths"].items()):
         for method, operation in sorted(methods.items()):
-            room = (operation.get("tags") or ["other"])[0]
+            room = rooms[method.upper(), path]
             told = operation.get("description", operation.get("summary", "")).split("\n\n")[0].replace("\n", " ")
             by_room.setdefault(room, []).append(f"| `{method.upper()} {path}` | {told.replace('|', '/')} |")
     for room, rows in sorted(by_room.items()):

@@ -32,7 +32,8 @@ _PROFILES = (
     Column("port", "port"),
     Column("owner", "owner"),
     Column("a day", "budget_bytes", "size"),
-    Column("expires", "expires"),
+    Column("kind", "kind"),
+    Column("expires", "expires", "time"),
     Column("reason", "reason"),
 )
 

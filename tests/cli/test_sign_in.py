@@ -1,0 +1,93 @@
+"""Signing in at a terminal: a session bound to this machine's key, kept for its owner only, and gone after logout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Terminal
+
+from weighthouse.cli import exits
+
+At = Callable[[str], Terminal]
+
+
+def test_nobody_is_signed_in_at_first(at: At) -> None:
+    ada = at("ada")
+    ada.run("whoami", status=exits.SIGN_IN)
+    assert "weighthouse login" in ada.said
+    assert "cli.not_signed_in" in ada.said
+
+
+def test_sign_in_look_and_sign_out(at: At) -> None:
+    ada = at("ada").sign_in()
+    me = ada.json("whoami")
+    assert me["principal"] == "ada"
+    assert me["binding"] == "dpop"
+    assert [one["current"] for one in ada.json("sessions")["items"]].count(True) == 1
+    ada.run("logout")
+    ada.run("whoami", status=exits.SIGN_IN)
+
+
+def home_of(terminal: Terminal) -> Path:
+    return Path(terminal._environment["WEIGHTHOUSE_HOME"])
+
+
+def test_key_and_session_are_readable_by_their_owner_only(at: At) -> None:
+    home = home_of(at("chi").sign_in())
+    assert home.stat().st_mode & 0o077 == 0
+    assert {path.name: path.stat().st_mode & 0o077 for path in home.iterdir()} == {
+        "device.pem": 0,
+        "sessions.json": 0,
+    }
+
+
+def test_a_copied_session_file_opens_nothing_without_the_key(at: At) -> None:
+    """Case: somebody copies the file with the token to another machine, which has a key of its own."""
+    dee, thief = at("dee").sign_in(), at("eve")
+    home_of(thief).mkdir(mode=0o700)
+    shutil.copy(home_of(dee) / "sessions.json", home_of(thief) / "sessions.json")
+    thief.run("whoami", status=exits.SIGN_IN)
+    assert "Code: identity." in thief.said
+
+
+def test_a_broken_sessions_file_is_named(at: At) -> None:
+    fay = at("fay").sign_in()
+    (home_of(fay) / "sessions.json").write_text("{")
+    fay.run("whoami", status=exits.REFUSED)
+    assert "cli.bad_sessions_file" in fay.said
+
+
+def test_a_server_that_does_not_answer_is_unreachable(at: At) -> None:
+    gil = at("gil").sign_in()
+    kept = json.loads((home_of(gil) / "sessions.json").read_text())
+    (only,) = kept["servers"].values()
+    (home_of(gil) / "sessions.json").write_text(json.dumps({"current": "", "servers": {"http://127.0.0.1:9": only}}))
+    gil.run("--server", "http://127.0.0.1:9", "whoami", status=exits.UNREACHABLE)
+    assert "client.unreachable" in gil.said
+
+
+def test_a_token_never_leaves_over_plain_http(at: At) -> None:
+    at("ada").run("--server", "http://weighthouse.lab", "login", "--headless", status=exits.REFUSED)
+
+
+def test_no_password_is_taken_from_the_command_line(at: At) -> None:
+    at("ada").run("login", "--headless", "--password", "x", status=exits.USAGE)
+
+
+def test_a_wrong_password_is_refused(at: At, monkeypatch: pytest.MonkeyPatch) -> None:
+    eve = at("eve")
+    eve._environment["WEIGHTHOUSE_PASSWORD"] = "wrong"
+    eve.run("login", "--headless", status=exits.REFUSED)
+    eve.run("whoami", status=exits.SIGN_IN)
+
+
+def test_a_key_is_enrolled_listed_and_ended(at: At) -> None:
+    ben = at("ben").sign_in()
+    ben.run("devices", "enrol", "--name", "Ben's laptop")
+    (device,) = [one for one in ben.json("devices")["items"] if one["name"] == "Ben's laptop"]
+    ben.run("devices", "end", device["id"])
+    assert device["id"] not in ben.run("devices", "-o", "json")
