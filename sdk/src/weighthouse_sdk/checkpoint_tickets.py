@@ -9,12 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .checkpoint_binding import Binding, bindings
 from .errors import CheckpointError, FormatError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,13 @@ def _strings(document: Mapping[str, Any], *names: str) -> list[str]:
     return values
 
 
+def _folder_name(save: str) -> str:
+    """A save's id is the name of its folder; nothing that could climb or hide may stand there."""
+    if _NAME.fullmatch(save) is None:
+        raise ValueError
+    return save
+
+
 def _keys(document: Mapping[str, Any], tenant: str, model: str, version: str, save: str) -> Any:
     listed = document["keys"]
     places = bindings(tenant, model, version, save, tuple(item["shard"] for item in listed))
@@ -69,6 +79,7 @@ def parse_save(document: Mapping[str, Any]) -> SaveTicket:
     """Read the control plane's answer to a save."""
     try:
         save, version, tenant, model = _strings(document, "save", "version", "tenant", "model")
+        _folder_name(save)
         parent = document.get("parent")
         names = tuple(_strings(parent, "version", "digest")) if parent is not None else None
         places, sealed = _keys(document, tenant, model, version, save)
@@ -81,6 +92,7 @@ def parse_load(document: Mapping[str, Any]) -> LoadTicket:
     """Read the control plane's answer to a load."""
     try:
         version, tenant, model, save = _strings(document, "version", "tenant", "model", "save")
+        _folder_name(save)
         digest, signer, lease, verify = _strings(document, "digest", "signer", "lease", "verify")
         places, sealed = _keys(document, tenant, model, version, save)
         lasts = document["lease_until"] - document["now"]

@@ -118,7 +118,10 @@ class Workload:
         verify: str | None = None,
         threads: int | None = None,
     ) -> MutableMapping[str, Any]:
-        """Load a version whose ciphertext lies in `data_in`, under a lease that is renewed while it runs."""
+        """Load a version under a lease that is renewed while it runs.
+
+        Its ciphertext lies in `data_in`, or in `data_out` if this run saved it.
+        """
         recipient = Recipient()
         body = {"version": version, "recipient": base64.b64encode(recipient.public).decode()}
         ticket = checkpoint.parse_load(self.call("POST", "/workload/v1/loads", body))
@@ -127,7 +130,9 @@ class Workload:
             raise CheckpointError("checkpoint.ticket", why, "Ask again; tell security if it happens again.")
         lease = Lease(self, ticket.lease, ticket.lasts)
         options = {"names": names, "verify": verify, "threads": threads, "between": lease.check}
-        return checkpoint.load(ticket, recipient, self._in, into=into, **options)  # type: ignore[arg-type]
+        saved = self._out / ticket.save
+        folder = saved if (saved / "shards").is_dir() else self._in
+        return checkpoint.load(ticket, recipient, folder, into=into, **options)  # type: ignore[arg-type]
 
     def save(
         self,
@@ -165,5 +170,5 @@ class Workload:
         return self.call("POST", f"/workload/v1/saves/{ticket.save}/commit", {"manifest": envelope.decode()})
 
     def progress(self, **fields: int | str) -> None:
-        """Report progress (step, loss in millionths, a word); shown on the run's page."""
+        """Report `progress` in thousandths, `loss` in millionths and a `note`; shown on the run's page."""
         self.call("POST", "/workload/v1/progress", fields)
