@@ -122,6 +122,15 @@ class RunsWorld(World):
             time.sleep(0.05)
         raise AssertionError(f"{run.id} is still {found.state}: {self.output(run)}")
 
+    def until_ended(self, run: runs.Run, person: str) -> runs.Run:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = self.get(run, person)
+            if found.state not in runs.OPEN:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{run.id} is still {found.state}")
+
     def until_said(self, run: runs.Run, text: str) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

@@ -1,0 +1,221 @@
+"""How runs end: by a person, a revoked grant, a hold, a freeze, a stolen session, the clock, the death of the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.runs.world import WREN, RunsWorld
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import MINUTE
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
+from weighthouse.core.work import begin, read
+from weighthouse.identity import api as identity
+from weighthouse.runs import api as runs
+from weighthouse.runs.jobs.processes import end_marked, mark
+
+FOR_EVER = "import time\nprint('going', flush=True)\nwhile True: time.sleep(1)"
+
+
+def going(world: RunsWorld, **options: str) -> runs.Run:
+    world.grant("ada", "wren-train", WREN)
+    run = world.submit(FOR_EVER, **options)  # type: ignore[arg-type]
+    world.until(run, "running")
+    world.until_said(run, "going")
+    return run
+
+
+def processes_of(world: RunsWorld, run: runs.Run) -> list[str]:
+    with world.system.database.engine.connect() as connection:
+        found = connection.execute(text("SELECT process FROM runs_run WHERE id = :r"), {"r": run.id}).scalar_one()
+    return str(found).split()
+
+
+def gone(marks: list[str]) -> bool:
+    return len(marks) == 2 and not any(mark(int(one.split("/")[1])) == one for one in marks)
+
+
+def test_the_owner_stops_a_run_and_every_process_of_it_is_gone(world: RunsWorld) -> None:
+    run = going(world)
+    marks = processes_of(world, run)
+    with world.unit(world.person("ada")) as unit:
+        runs.stop(unit, world.person("ada"), run.id, "enough")
+    ended = world.until(run)
+    assert (ended.state, ended.reason) == ("stopped", "runs.stopped_by_person") and gone(marks)
+    assert [(f["run"], f["by"]) for f in world.facts("runs.RunStopped")] == [(run.id, "ada")]
+    with pytest.raises(Conflict), world.unit(world.person("ada")) as unit:
+        runs.stop(unit, world.person("ada"), run.id, "again")
+
+
+def _revoke(world: RunsWorld, run: runs.Run) -> None:
+    with world.unit(world.person("chi")) as unit:
+        assert run.grant is not None
+        access.revoke(unit, world.person("chi"), run.grant, "suspicious")
+
+
+def _hold(world: RunsWorld, run: runs.Run) -> None:
+    with world.unit(world.person("chi")) as unit:
+        access.place_hold(unit, world.person("chi"), WREN, "look into it")
+
+
+def _freeze(world: RunsWorld, run: runs.Run) -> None:
+    with world.unit(world.person("chi")) as unit:
+        identity.freeze(unit, "ada", "stolen laptop", world.person("chi"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [(_revoke, "runs.grant_ended"), (_hold, "runs.held"), (_freeze, "runs.person_frozen")],
+    ids=["revoked grant", "hold", "frozen person"],
+)
+def test_egress_case_57_a_run_ends_with_what_it_rests_on(
+    world: RunsWorld, act: Callable[[RunsWorld, runs.Run], None], code: str
+) -> None:
+    run = going(world)
+    marks = processes_of(world, run)
+    act(world, run)
+    world.follow()
+    ended = world.until(run)
+    assert ended.state == "stopped" and gone(marks)
+    assert [f["why"] for f in world.facts("runs.RunStopped")] == [ended.reason]
+    # A freeze also revokes: whichever fact the follower read first stopped the run, and it is one line.
+    assert ended.reason == code or (act is _freeze and ended.reason == "runs.grant_ended")
+
+
+def test_a_run_ends_when_its_time_is_over_and_never_outlives_its_grant(world: RunsWorld) -> None:
+    run = going(world)
+    with read(world.system) as unit:
+        grant = next(g for g in access.grants_of(unit, world.person("ada")) if g.id == run.grant)
+    assert run.must_end <= grant.end
+    world.clock.advance(3 * MINUTE)
+    ended = world.until(run)
+    assert (ended.state, ended.reason) == ("failed", "runs.out_of_time")
+
+
+def test_a_server_that_ends_takes_its_runs_with_it(world: RunsWorld, short: Path) -> None:
+    run = going(world)
+    marks = processes_of(world, run)
+    world.runner.stop()
+    assert gone(marks)
+    assert world.get(run).reason == "runs.server_stopped"
+    assert not list(short.glob("run_*")) and not list((world.state / "runs").glob("run_*"))
+
+
+def test_what_a_killed_server_left_is_ended_and_named_at_the_next_start(world: RunsWorld, short: Path) -> None:
+    world.runner.stop()
+    world.grant("ada", "wren-train", WREN)
+    run = world.submit(FOR_EVER)
+    stray = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with world.system.database.engine.connect() as connection:
+        left = {"r": run.id, "p": mark(stray.pid)}
+        connection.execute(text("UPDATE runs_run SET state = 'running', process = :p WHERE id = :r"), left)
+        connection.commit()
+    (short / "run_0123456789").mkdir()
+    world.runner = world.new_runner(short).start()
+    assert stray.wait(20) == -signal.SIGKILL
+    ended = world.until(run)
+    assert (ended.state, ended.reason) == ("failed", "runs.server_died")
+    assert [f["code"] for f in world.facts("runs.RunFailed")] == ["runs.server_died"]
+    assert not list(short.glob("run_*"))
+
+
+def test_a_process_id_that_was_used_again_is_left_alone() -> None:
+    own = mark(os.getpid())
+    boot, pid, start = own.split("/")
+    assert not end_marked(f"{boot}/{pid}/{int(start) - 1}") and not end_marked(f"other/{pid}/{start}")
+
+
+def test_a_second_server_over_the_same_state_executes_nothing(world: RunsWorld, short: Path) -> None:
+    run = going(world)
+    second = world.new_runner(short).start()
+    second.stop()
+    assert world.get(run).state == "running"
+
+
+def _insert(world: RunsWorld, run: runs.Run) -> None:
+    columns = "model, owner, session, grant_id, tier, order_text, order_digest, seal, submitted, must_end, reason"
+    rest = "stop_asked, stopped_by, stop_text, progress, note, sent_bytes, process"
+    with world.system.database.engine.connect() as connection:
+        connection.execute(
+            text(
+                f"INSERT INTO runs_run (id, state, {columns}, {rest}) SELECT 'run_' || substr('{run.id}', 5, 25) || 'z', "
+                f"'queued', {columns}, '', '', '', 0, '', 0, '' FROM runs_run WHERE id = :r"
+            ),
+            {"r": run.id},
+        )
+        connection.commit()
+
+
+def _edit(world: RunsWorld, run: runs.Run) -> None:
+    with world.system.database.engine.connect() as connection:
+        sql = "UPDATE runs_run SET state = 'queued', order_text = replace(order_text, 'print(1)', 'print(2)') WHERE id = :r"
+        connection.execute(text(sql), {"r": run.id})
+        connection.commit()
+
+
+@pytest.mark.parametrize("forge", [_insert, _edit])
+def test_with_the_database_alone_nothing_can_be_made_to_run(
+    world: RunsWorld, forge: Callable[[RunsWorld, runs.Run], None]
+) -> None:
+    world.grant("ada", "wren-train", WREN)
+    run = world.until(world.submit("print(1)"))
+    started = len(world.facts("runs.RunStarted"))
+    forge(world, run)
+    while not world.facts("runs.RunFailed"):
+        world.follow()
+    assert [f["code"] for f in world.facts("runs.RunFailed")] == ["runs.row_seal"]
+    assert len(world.facts("runs.RunStarted")) == started
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"command": ("sh", "-c", "id")}, "runs.bad_order"),
+        ({"code": {"../evil.py": "x"}}, "runs.bad_order"),
+        ({"code": {"main.py": "x" * 300_000}}, "runs.bad_order"),
+        ({"wall_clock": 10**9}, "runs.bad_order"),
+        ({"environment": "sha256:" + "0" * 64}, "runs.unknown_environment"),
+        ({"dataset": "dataset/none"}, "runs.no_dataset"),
+        ({"egress_profile": "elsewhere"}, "runs.unknown_profile"),
+        ({"parent": "model/tern"}, "core.bad_id"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(
+    world: RunsWorld, change: dict[str, object], code: str
+) -> None:
+    world.grant("ada", "wren-train", WREN)
+    with read(world.system) as unit:
+        digest = runs.environments(unit)[0].digest
+    order: dict[str, object] = {
+        "model": WREN, "environment": digest, "command": ("python", "main.py"), "code": {"main.py": "pass"},
+        "dataset": "dataset/stdlib", "parent": None, "risk": "high", "egress_profile": "none",
+    }  # fmt: skip
+    with pytest.raises(WeighthouseError) as refused, world.unit(world.person("ada")) as unit:
+        runs.submit(unit, world.person("ada"), **{**order, **change})  # type: ignore[arg-type]
+    assert refused.value.code == code and isinstance(refused.value, Invalid | NotFound)
+    assert world.facts("runs.RunSubmitted") == []
+
+
+def test_without_a_grant_a_run_is_refused_in_one_line_and_runs_of_others_are_not_there(world: RunsWorld) -> None:
+    with pytest.raises(Denied):
+        world.submit("print(1)", model="model/tern")
+    assert [f["action"] for f in world.facts("access.Denied")] == ["run.submit"]
+    run = going(world)
+    with pytest.raises(NotFound) as refused, read(world.system) as unit:
+        runs.get(unit, world.person("eve"), run.id)
+    assert refused.value.code == "runs.no_run"
+    with read(world.system) as unit:
+        assert runs.page(unit, world.person("eve")) == []
+        assert [found.id for found in runs.page(unit, world.person("fay"))] == [run.id]
+        assert runs.get(unit, world.person("chi"), run.id).id == run.id
+    with begin(world.system, SYSTEM) as unit:
+        assert audit.head(unit).size > 0

