@@ -90,8 +90,19 @@ def trusted_edge(system: System, conn: Connection, head: store.HeadRow) -> tiles
 
 def judge_memory(system: System, conn: Connection, size: int, root: bytes) -> None:
     """Raise unless the stored tree continues the last one this signer signed."""
-    memory = system.part(SignerMemory)  # type: ignore[type-abstract]
-    remembered = memory.recall(signing.origin_of(system))
+    memory, origin = system.part(SignerMemory), signing.origin_of(system)  # type: ignore[type-abstract]
+    try:
+        remembered = memory.recall(origin)
+        if remembered is None and size == 0:
+            # Begun before the first entry, for a process killed right after its first commit must find a memory.
+            memory.remember(origin, Remembered(0, tree.EMPTY_ROOT))
+            return
+    except OSError as error:
+        raise Unavailable(
+            "audit.memory_unusable",
+            f"The signer's memory outside the database cannot be used ({error}), so nothing is signed.",
+            "Make its folder readable and writable for the server, with free space.",
+        ) from error
     if remembered is not None and (remembered.size, remembered.root) == (size, root):
         return
     node = tiles.node_from_tiles(tile_reader(conn))
