@@ -1,4 +1,4 @@
-"""The public face of detection: read the alerts, acknowledge one, put an incident on record.
+"""The public face of detection: read and acknowledge alerts, and what a responder does about people and sessions.
 
 Guards alerts from those they are about: who may see them is decided by access, like everything else. Alerts are
 raised by the followers in `jobs`, never by a caller.
@@ -18,10 +18,22 @@ from weighthouse.core.work import Unit
 from weighthouse.detect import store
 from weighthouse.detect.events import AlertAcknowledged, AlertRaised, ResponseTaken
 from weighthouse.detect.model import TITLES, Alert, Incident
+from weighthouse.identity import api as identity
 
 NOTE_LIMIT = 2_000
 
-__all__ = ["NOTE_LIMIT", "Alert", "acknowledge", "alert", "alerts", "record"]
+__all__ = [
+    "NOTE_LIMIT",
+    "Alert",
+    "acknowledge",
+    "alert",
+    "alerts",
+    "end_session",
+    "freeze",
+    "record",
+    "sessions_of",
+    "thaw",
+]
 
 
 def alerts(unit: Unit, caller: Caller, *, limit: int = 100, before: Millis | None = None) -> list[Alert]:
@@ -114,3 +126,30 @@ def _found(unit: Unit, alert_id: str) -> Alert:
             "detect.no_such_alert", "There is no alert with this id.", "List the alerts and copy the id whole."
         )
     return found
+
+
+def sessions_of(unit: Unit, caller: Caller, person: str) -> list[identity.Session]:
+    """Return a person's live sessions for a responder. Raises Denied, or `identity.unknown_person`."""
+    access.require(unit, caller, "session.end", "lab")
+    return identity.sessions_of(unit, identity.person(unit, person).id)
+
+
+def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: str) -> None:
+    """End one session of a person; nothing works for it any more. Raises Denied, `detect.no_such_session`."""
+    if session not in {one.id for one in sessions_of(unit, caller, person)}:
+        raise NotFound(
+            "detect.no_such_session", "This person has no such live session.", "List their sessions and pick one."
+        )
+    identity.end_session(unit, session, reason, caller)
+
+
+def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
+    """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    identity.freeze(unit, identity.person(unit, person).id, reason, caller)
+
+
+def thaw(unit: Unit, caller: Caller, person: str, reason: str) -> None:
+    """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    identity.thaw(unit, identity.person(unit, person).id, reason, caller)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from weighthouse.app.demo.actor import Actor
 from weighthouse.app.demo.stage import Stage
@@ -35,7 +36,10 @@ def ask(stage: Stage, tell: Tell, ada: Actor) -> str:
     """Step 2: the narrowest role that does the job, for a few hours, with a reason."""
     tell.step(2, "She searches, and asks for the narrowest role that does the job")
     found = ada.client.get("search", q="tern checkpoint")["items"]
-    tell.held(any(one["id"] == "model/tern" for one in found), f"search 'tern checkpoint' finds {found[0]['id']}")
+    tell.held(
+        any(one["resource"] == "model/tern" for one in found),
+        f"search 'tern checkpoint' finds {found[0]['resource']}",
+    )
     ranked = ada.client.get("advise", resource="model/tern", action="run.submit")["items"]
     for one in ranked:
         tell.line(f"role {one['entitlement']:<14} excess {one['excess']}: {one['why']}")
@@ -112,7 +116,7 @@ def _run(tell: Tell, ada: Actor, code: dict[str, str], parent: str | None, steps
     )
     text = "\n".join(one["text"] for one in ada.client.get(f"runs/{run}/logs", limit=1000)["items"])
     if found["state"] != "succeeded":
-        tell.held(False, f"{run} should have succeeded: {found.get('failure') or ''} {text[-400:]}")
+        tell.held(False, f"{run} should have succeeded: {found['reason']} {text[-400:]}")
         raise SystemExit(1)
     result: Answer = json.loads(text.rsplit("RESULT ", 1)[1].splitlines()[0])
     return {
@@ -130,7 +134,7 @@ def follow(actor: Actor, run: str, tell: Tell) -> Answer:
         note = str(found.get("note") or "")
         if note and note != said:
             said = note
-            tell.progress(f"{run[:12]}… {note}, loss {(found.get('loss') or 0) / 1e6:.3f}")
+            tell.progress(f"{run[:12]}… {note}, loss {(found['loss_micro'] or 0) / 1e6:.3f}")
         if found["state"] not in ("queued", "preparing", "running"):
             tell.progress("")
             return found
@@ -141,13 +145,14 @@ def follow(actor: Actor, run: str, tell: Tell) -> Answer:
 def hold(stage: Stage, tell: Tell, version: str) -> None:
     """Step 7, last part: the committee's hold binds an export that was approved, until a quorate vote lifts it."""
     eve = stage.actor("eve")
-    destination = "partner-lab"
+    partner = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    destination = f"x25519:{partner.hex()}"
     request = _ask_export(eve, version, destination)
     for person in ("ben", "chi", "gil"):
         stage.actor(person).approve(request)
     gil = stage.actor("gil")
     status = gil.client.post("releases/hold", {"model": "model/tern", "reason": "The evaluation has open criticals."})
-    tell.line(f"gil (chair) holds the release of model/tern: {status['state']}")
+    tell.line(f"gil (chair) holds the release of model/tern: held until {status['remedy']}")
     code = _export(eve, version, destination)
     tell.held(code == "access.held", f"an export that three teams had approved is refused while held ({code})")
     dee = stage.actor("dee")
@@ -170,10 +175,7 @@ def _ask_export(eve: Actor, version: str, destination: str) -> str:
 
 
 def _export(eve: Actor, version: str, destination: str) -> str:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-    recipient = base64.b64encode(X25519PrivateKey.generate().public_key().public_bytes_raw()).decode()
-    body = {"version": version, "destination": destination, "recipient": recipient}
+    body = {"version": version, "destination": destination}
     return _refusal(lambda: eve.client.post("weights/exports", body))
 
 

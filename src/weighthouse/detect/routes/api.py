@@ -27,6 +27,13 @@ class Acknowledge(BaseModel):
     note: str = Field(default="", max_length=api.NOTE_LIMIT)
 
 
+class Because(BaseModel):
+    """Why a responder does this; it goes into the log."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    reason: str = Field(min_length=1, max_length=500)
+
+
 @router.get("/alerts")
 def list_alerts(
     request: Request,
@@ -59,3 +66,34 @@ def acknowledge(request: Request, alert: str, body: Acknowledge, key: Key = None
             lambda: api.acknowledge(unit, caller, alert, body.note),
         )
         return answer
+
+
+@router.get("/people/{person}/sessions")
+def list_sessions(request: Request, person: str) -> dict[str, Any]:
+    """A person's live sessions. Needs `session.end` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        return {"items": msgspec.to_builtins(api.sessions_of(unit, caller, person)), "next": None}
+
+
+@router.post("/people/{person}/sessions/{session}/end")
+def end_session(request: Request, person: str, session: str, body: Because) -> dict[str, Any]:
+    """End one session of a person. Needs `session.end` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        api.end_session(unit, caller, person, session, body.reason)
+        return {"ended": session}
+
+
+@router.post("/people/{person}/freeze")
+def freeze(request: Request, person: str, body: Because) -> dict[str, Any]:
+    """End every session of a person and let nobody sign in as them. Needs `person.freeze` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        api.freeze(unit, caller, person, body.reason)
+        return {"frozen": person}
+
+
+@router.post("/people/{person}/thaw")
+def thaw(request: Request, person: str, body: Because) -> dict[str, Any]:
+    """Let a frozen person sign in again. Needs `person.freeze` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        api.thaw(unit, caller, person, body.reason)
+        return {"thawed": person}
