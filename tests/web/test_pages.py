@@ -78,7 +78,7 @@ def test_a_denial_needs_one_voice_and_is_shown_with_its_words(world: World) -> N
 def test_without_javascript_a_device_class_names_the_command_and_an_attested_class_has_the_form(world: World) -> None:
     ada, ben = world.browser("ada"), world.browser("ben")
     frontier = ben.get(ask(world, ada)).text
-    assert re.search(r"<noscript>.*weighthouse review", frontier, re.DOTALL)
+    assert re.search(r"data-unsigned.*weighthouse review", frontier, re.DOTALL)
     assert re.search(r'data-kind="device"[^>]* hidden>', frontier)
     with begin(world.system) as unit:
         text = EXAMPLE_LAB.read_text("utf-8")
@@ -87,7 +87,7 @@ def test_without_javascript_a_device_class_names_the_command_and_an_attested_cla
         policy.store(unit, text[:start] + text[start:].replace("approval: none", asked, 1), "lab.yaml")
     card = ask(world, ada, resource="model/wren", entitlement="wren-train")
     page = ben.get(card).text
-    assert 'data-kind="attested"' in page and "<noscript>" not in page
+    assert 'data-kind="attested"' in page and "data-unsigned" not in page
     data = {"verdict": "approve", "digest": field(page, "digest"), "at": field(page, "at"), "comment": ""}
     answer = world.send(ben, card, f"{card}/vote", data)
     assert answer.status_code == 303, answer.text

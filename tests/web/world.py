@@ -51,7 +51,7 @@ class World:
     ) -> None:
         flags = {"state": state, "mode": mode, "server.port": port, "keys.scrypt_cost": CHEAP}
         settings = Settings(declared.settings(), flags=flags)
-        self.origin, self.clock = f"http://127.0.0.1:{port}", clock
+        self.origin, self.clock, self.state = f"http://127.0.0.1:{port}", clock, state
         home = Home(state)
         home.make()
         keys = SealedKeys.create(home.keys_file, "a passphrase of page tests", cost=CHEAP)
@@ -91,6 +91,10 @@ class World:
         """The account that a person of the lab has at the development provider."""
         return next(subject for issuer, subject in self.lab.people[person].accounts if issuer == "dev")
 
+    def password(self, person: str) -> str:
+        """What the person types at the development provider."""
+        return provider.dev_secret(self.system, self.account(person)).password
+
     def code(self, person: str) -> str:
         """The six digits on the person's authenticator now."""
         return totp_code(provider.dev_secret(self.system, self.account(person)).totp, self.clock.now() // STEP)
@@ -114,7 +118,7 @@ class World:
         answer = {
             "handle": field(form.text, "handle"),
             "account": self.account(person),
-            "password": provider.dev_secret(self.system, self.account(person)).password,
+            "password": self.password(person),
             "code": self.code(person),
         }
         return client.post(action(form.text), data=answer, headers={"Origin": self.origin})

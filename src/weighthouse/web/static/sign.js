@@ -105,6 +105,7 @@ function stepUp(form, problem) {
 for (const form of document.querySelectorAll("form[data-sign]")) {
   if (!globalThis.crypto?.subtle || !globalThis.indexedDB) continue;
   form.hidden = false;
+  for (const other of document.querySelectorAll("[data-unsigned]")) other.hidden = true;
   find(form.dataset.sign).then((known) => {
     if (known) tell(form, "This browser's key will sign exactly what is shown here.");
     else if (form.dataset.kind === "device") tell(form, "This browser has no key yet: deciding makes one, enrols it, and signs with it.");

@@ -1,0 +1,159 @@
+"""JSON over rooms that stand below the decision: the log for auditors, people and their sessions for responders.
+
+The rooms `audit` and `identity` cannot ask `access` themselves, which is a floor above them; so the question is asked
+here, before anything of theirs is called, and nowhere is it left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core.canonical import digest
+from weighthouse.core.door import door
+from weighthouse.core.errors import TooMany
+from weighthouse.core.work import once
+from weighthouse.identity import api as identity
+
+router = APIRouter(prefix="/api/v1", tags=["web"])
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
+Filter = Annotated[str | None, Query(max_length=200)]
+EXPORT_LIMIT = 256 * 1024 * 1024
+
+
+class Why(BaseModel):
+    """Why somebody is stopped or let in again; it goes into the log."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    reason: Annotated[str, Field(min_length=3, max_length=500)]
+
+
+def _entry(entry: audit.Entry) -> dict[str, Any]:
+    return {**msgspec.to_builtins(entry), "leaf": entry.leaf.decode()}
+
+
+@router.get("/audit/entries")
+def list_entries(
+    request: Request,
+    start: Annotated[int, Query(ge=0, lt=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    kind: Filter = None,
+    subject: Filter = None,
+    newest_first: bool = False,
+) -> dict[str, Any]:
+    """Entries from `start` on, oldest first, or the newest ones. `next` is the next `start`. Needs `audit.read`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "audit.read", "lab")
+        found = audit.entries(unit, start=start, limit=limit, kind=kind, subject=subject, newest_first=newest_first)
+        following = found[-1].index + 1 if len(found) == limit and not newest_first else None
+        return {"items": [_entry(one) for one in found], "next": following}
+
+
+@router.get("/audit/entries/{index}")
+def read_entry(request: Request, index: int) -> dict[str, Any]:
+    """One entry, with personal values in `clear` where they are still kept. Needs `audit.read`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "audit.read", "lab")
+        found = audit.entry(unit, index)
+        return {**_entry(found), "clear": audit.reveal(unit, found)}
+
+
+@router.get("/audit/entries/{index}/proof")
+def prove_entry(request: Request, index: int) -> dict[str, Any]:
+    """The proof that an entry is in the signed log (C2SP tlog-proof), and the entry's very bytes. Needs `audit.read`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "audit.read", "lab")
+        return {"proof": audit.prove(unit, index), "leaf": audit.entry(unit, index).leaf.decode()}
+
+
+@router.get("/audit/head")
+def read_head(request: Request) -> dict[str, Any]:
+    """Where the log stands, with its signed checkpoint. For everybody who is signed in: whoever keeps it can prove."""
+    with door(request).enter(request, write=False) as (unit, _):
+        head: dict[str, Any] = msgspec.to_builtins(audit.head(unit))
+        return {**head, "keys": list(audit.keys(unit.system))}
+
+
+@router.get("/audit/export")
+def export(request: Request) -> dict[str, Any]:
+    """The whole log as a tar of plain files (C2SP tlog-tiles), base64 in `content`. Needs `audit.read`."""
+    with door(request).enter(request) as (unit, caller), tempfile.TemporaryDirectory() as made:
+        access.require(unit, caller, "audit.read", "lab")
+        report = audit.export(unit, Path(made))
+        if report.bytes > EXPORT_LIMIT:
+            raise TooMany(
+                "web.export_too_large",
+                "The log has outgrown an export over HTTP, which is held in memory.",
+                "Read it page by page, or export it on the server.",
+            )
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(made, arcname=".")
+        return {"size": report.size, "files": report.files, "content": base64.b64encode(packed.getvalue()).decode()}
+
+
+@router.get("/people/{person}/sessions")
+def list_sessions(request: Request, person: str) -> dict[str, Any]:
+    """The live sessions of a person. Needs `session.end`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "session.end", "lab")
+        fields = ("id", "binding", "address", "user_agent", "created", "seen", "ends")
+        found = [msgspec.to_builtins(one) for one in identity.sessions_of(unit, identity.person(unit, person).id)]
+        return {"items": [{name: one[name] for name in fields} for one in found], "next": None}
+
+
+@router.post("/people/{person}/sessions/end")
+def end_sessions(request: Request, person: str, body: Why, key: Key = None) -> dict[str, Any]:
+    """End every session of a person now. Needs `session.end`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "session.end", "lab")
+        known = identity.person(unit, person).id
+        answer: dict[str, Any] = once(
+            unit,
+            key,
+            digest(["end", known, body.reason]),
+            lambda: {"ended": identity.end_sessions_of(unit, known, body.reason, caller)},
+        )
+        return answer
+
+
+@router.post("/people/{person}/freeze")
+def freeze(request: Request, person: str, body: Why, key: Key = None) -> dict[str, Any]:
+    """End every session of a person and let nobody sign in as them. Needs `person.freeze`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "person.freeze", "lab")
+        known = identity.person(unit, person).id
+
+        def act() -> dict[str, str]:
+            identity.freeze(unit, known, body.reason, caller)
+            return {"frozen": known}
+
+        answer: dict[str, Any] = once(unit, key, digest(["freeze", known, body.reason]), act)
+        return answer
+
+
+@router.post("/people/{person}/thaw")
+def thaw(request: Request, person: str, body: Why, key: Key = None) -> dict[str, Any]:
+    """Let a frozen person sign in again. Needs `person.freeze`."""
+    with door(request).enter(request) as (unit, caller):
+        access.require(unit, caller, "person.freeze", "lab")
+        known = identity.person(unit, person).id
+
+        def act() -> dict[str, str]:
+            identity.thaw(unit, known, body.reason, caller)
+            return {"thawed": known}
+
+        answer: dict[str, Any] = once(unit, key, digest(["thaw", known, body.reason]), act)
+        return answer

@@ -1,0 +1,75 @@
+"""Every page with realistic data, light and dark, wide and narrow: pictures to look at, and no complaint from Chromium.
+
+`WEIGHTHOUSE_SCREENSHOTS=folder` keeps the pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser import scenery
+from tests.browser.conftest import Visits
+
+pytestmark = pytest.mark.browser
+
+LOOKS = (("light", 1280), ("dark", 1280), ("light", 390))
+PAGES = {
+    "ada": {
+        "home": "/",
+        "search": "/request?q=tern",
+        "roles": "/request?resource=model/tern",
+        "details": "/request?resource=model/tern&entitlement=tern-export",
+        "my-access": "/access",
+        "runs": "/runs",
+        "weights": "/weights",
+        "egress": "/egress",
+        "sessions": "/sessions",
+        "not-here": "/nowhere",
+    },
+    "ben": {"inbox": "/inbox", "resource": "/resources/model/tern", "inbox-home": "/"},
+    "chi": {"alerts": "/alerts"},
+    "fay": {"audit": "/audit", "entry": "/audit/3", "evidence": "/evidence"},
+    "gil": {"committee": "/committee"},
+    "eve": {"nothing-yet": "/access", "no": "/audit"},
+}
+
+
+def shoot(page: Page, name: str, pictures: Path) -> None:
+    """Take one picture in each look; a page that is wider than its window is a fault."""
+    for scheme, width in LOOKS:
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} at {width}"
+        page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
+
+
+def check_names(page: Page, name: str) -> None:
+    """Every field has a label, every button and link a name, every table a caption, and headings begin with one h1."""
+    faults = page.evaluate(
+        """() => [...document.querySelectorAll("input:not([type=hidden]), select, textarea")]
+            .filter(e => !e.labels?.length && !e.ariaLabel).map(e => e.outerHTML)
+            .concat([...document.querySelectorAll("a, button, summary")]
+              .filter(e => !e.textContent.trim() && !e.ariaLabel).map(e => e.outerHTML))
+            .concat([...document.querySelectorAll("table")].filter(e => !e.caption).map(e => "table without caption"))
+            .concat(document.querySelectorAll("h1").length === 1 ? [] : ["not one h1"])
+            .concat([...document.querySelectorAll("[id]")].map(e => e.id).filter((id, at, all) => all.indexOf(id) !== at))"""
+    )
+    assert faults == [], f"{name}: {faults}"
+
+
+def test_every_page_in_light_and_dark_without_a_complaint(visits: Visits, pictures: Path) -> None:
+    scene = scenery.play(visits)
+    for person, paths in PAGES.items():
+        page = scene.pages.get(person) or visits.sign_in(visits.context(), person)
+        for name, path in (paths | scene.more.get(person, {})).items():
+            page.goto(path)
+            check_names(page, name)
+            shoot(page, name, pictures)
+    visitor = visits.context().new_page()
+    visitor.goto("/sign-in")
+    shoot(visitor, "sign-in", pictures)
+    complaints = [line for line in visits.complaints if "403" not in line and "404" not in line]
+    assert complaints == []
