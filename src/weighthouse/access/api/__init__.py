@@ -37,7 +37,7 @@ from weighthouse.access.model import (
 __all__ = [
     "WORKLOAD_ENVIRONMENT", "WORKLOAD_GRANT", "WORKLOAD_PERSON", "WORKLOAD_SANDBOX", "Access", "Authority",
     "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Reason", "Request", "Slot", "Suggestion",
-    "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of", "holds", "inbox", "lift_hold", "list_holds",
-    "my_requests", "place_hold", "policy_in_force", "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant",
-    "vote", "who_has", "withdraw",
+    "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of", "holds", "inbox",
+    "lift_hold", "list_holds", "my_requests", "place_hold", "policy_in_force", "publish_policy", "require",
+    "revoke", "search", "submit", "tidy", "valid_grant", "vote", "who_has", "withdraw",
 ]  # fmt: skip
