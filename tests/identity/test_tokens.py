@@ -13,7 +13,10 @@ from tests.identity import forge
 from tests.identity.support import Lab
 from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
+from weighthouse.core.errors import Unauthenticated
 from weighthouse.identity.adapters.in_process import InProcess
+from weighthouse.identity.model import PublicKey
+from weighthouse.identity.rules.compact import check_signature, open_token
 
 Make = Callable[[Lab, dict[str, Any]], str]
 
@@ -177,6 +180,17 @@ def test_identity_cases_1_to_19_a_wrong_token_opens_no_session(shared: Lab, name
     assert shared.rows() == rows
     (line,) = shared.log()[lines:]
     assert (line.kind, line.data["reason"]) == ("identity.SignInFailed", f"identity.{code}")
+
+
+def test_identity_case_1_both_the_issuers_list_and_the_keys_type_must_allow_an_algorithm(shared: Lab) -> None:
+    token = shared.idp.mint({"x": 1})
+    opened = open_token(token)
+    key = PublicKey(opened.kid, shared.idp._key.as_dict(private=False), ("RS256",))
+    assert check_signature(opened, key, ("RS256",)) == {"x": 1}
+    for listed, fits in ((("ES256",), ("RS256",)), (("RS256",), ("ES256",)), ((), ("RS256",))):
+        with pytest.raises(Unauthenticated) as refusal:
+            check_signature(opened, PublicKey(key.kid, key.jwk, fits), listed)
+        assert refusal.value.code == "identity.token_algorithm"
 
 
 @pytest.mark.parametrize("shift", [-59, -30])
