@@ -17,6 +17,7 @@ from weighthouse.cli.connection import connect
 from weighthouse.cli.show import Column, card, emit_json, form, heading, listing, output, say
 from weighthouse.core.errors import Conflict, Invalid, Unavailable
 
+PAGE = 1000
 _COLUMNS = (
     Column("index", "index"),
     Column("at", "at", "time"),
@@ -44,18 +45,18 @@ def command() -> None:
 @click.option(
     "--start", type=click.IntRange(0), help="Begin at this index, oldest first; the default is newest first."
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 @output
 @click.pass_context
 def log(
     ctx: click.Context, kind: str | None, about: str | None, start: int | None, limit: int, fmt: str | None
 ) -> None:
     """Read entries; needs audit.read."""
-    params: dict[str, str | int | None] = {"kind": kind, "subject": about, "limit": min(limit, 100)}
+    if start is None and limit > PAGE:
+        raise click.UsageError(f"Newest first shows at most {PAGE} entries; give --start to read on from an index.")
+    params: dict[str, str | int | None] = {"kind": kind, "subject": about, "limit": min(limit, PAGE), "start": start}
     if start is None:
         params["newest_first"] = "true"
-    else:
-        params["start"] = start
     items = list(connect(ctx).items("/audit/entries", limit, cursor="start", **params))
     listing(items, _COLUMNS, fmt, empty="No entry fits.")
 
@@ -70,7 +71,7 @@ def show(ctx: click.Context, index: int, fmt: str | None) -> None:
     card(entry, _COLUMNS[:-1], fmt)
     if form(fmt) != "json":
         heading("Data")
-        card(entry["data"], [Column(name, name) for name in entry["data"]], fmt)
+        card(entry["clear"], [Column(name, name) for name in entry["clear"]], fmt)
 
 
 @command.command("head")

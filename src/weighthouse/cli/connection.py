@@ -81,10 +81,10 @@ class Connection:
         return self.client.post(path, body or {}, idempotency_key=str(uuid.uuid4()))
 
     def items(
-        self, path: str, limit: int | None = None, *, cursor: str = "cursor", **params: str | int | None
+        self, path: str, most: int | None = None, *, cursor: str = "cursor", **params: str | int | None
     ) -> Iterator[Answer]:
-        """Yield a list's items, page by page, at most `limit`; `cursor` names the parameter for the next page."""
-        left, following = limit, None
+        """Yield a list's items, page by page, at most `most`; `cursor` names the parameter for the next page."""
+        left, following = most, None
         while left is None or left > 0:
             page = self.get(path, **{**params, cursor: following} if following is not None else params)
             found = page["items"][:left]

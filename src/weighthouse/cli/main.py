@@ -50,6 +50,7 @@ NOUNS: dict[str, dict[str, Noun]] = {
         "why": Noun("why", "Explain a yes or a no."),
         "who": Noun("why", "List who can reach a resource, and why.", "who"),
         "sessions": Noun("sessions", "List and end sessions; freeze and thaw people."),
+        "hold": Noun("hold", "Stop a resource, a person or the whole lab; lift it again."),
         "alerts": Noun("alerts", "What detection saw and did."),
         "egress": Noun("egress", "What may leave, how fast, and how long a theft would take."),
         "policy": Noun("policy", "Check, compare and publish the lab's policy."),

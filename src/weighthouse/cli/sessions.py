@@ -49,6 +49,17 @@ def end(ctx: click.Context, session: str, reason: str) -> None:
     say(f"Ended {session}.")
 
 
+@command.command("end-all")
+@click.argument("person")
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@click.pass_context
+def end_all(ctx: click.Context, person: str, reason: str) -> None:
+    """End every session of PERSON now, without freezing them; needs session.end."""
+    connection = connect(ctx)
+    answer = fresh(connection, lambda: connection.post(f"/people/{person}/sessions/end", {"reason": reason}))
+    say(f"Ended {answer['ended']} sessions of {person}.")
+
+
 @command.command("people")
 @output
 @click.pass_context

@@ -72,7 +72,7 @@ def read_entry(request: Request, index: int) -> dict[str, Any]:
 
 @router.get("/audit/entries/{index}/proof")
 def prove_entry(request: Request, index: int) -> dict[str, Any]:
-    """The proof that an entry is in the signed log (C2SP tlog-proof), and the entry's very bytes. Needs `audit.read`."""
+    """The proof that an entry is in the signed log (C2SP tlog-proof), and its very bytes. Needs `audit.read`."""
     with door(request).enter(request) as (unit, caller):
         access.require(unit, caller, "audit.read", "lab")
         return {"proof": audit.prove(unit, index), "leaf": audit.entry(unit, index).leaf.decode()}
@@ -80,7 +80,7 @@ def prove_entry(request: Request, index: int) -> dict[str, Any]:
 
 @router.get("/audit/head")
 def read_head(request: Request) -> dict[str, Any]:
-    """Where the log stands, with its signed checkpoint. For everybody who is signed in: whoever keeps it can prove."""
+    """Where the log stands, with its signed checkpoint. For everybody who is signed in."""
     with door(request).enter(request, write=False) as (unit, _):
         head: dict[str, Any] = msgspec.to_builtins(audit.head(unit))
         return {**head, "keys": list(audit.keys(unit.system))}

@@ -1,0 +1,63 @@
+"""`weighthouse hold`: stop a resource, a person or the whole lab at once. A hold beats every grant.
+
+One that the committee placed cannot be lifted here, whoever asks: it takes a vote (`weighthouse committee lift`).
+"""
+
+from __future__ import annotations
+
+import click
+
+from weighthouse.cli.connection import connect, fresh
+from weighthouse.cli.show import Column, card, listing, output, say
+
+_COLUMNS = (
+    Column("id", "id"),
+    Column("on", "subject"),
+    Column("kind", "kind"),
+    Column("stops", lambda hold: hold["actions"] or "everything"),
+    Column("by", "placed_by"),
+    Column("since", "at", "time"),
+    Column("reason", "reason"),
+)
+
+
+@click.group("hold", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Stop a resource, a person or the whole lab; lift it again."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_)
+
+
+@command.command("list")
+@click.option("--on", "subject", help="Only holds on this resource, person or lab.")
+@output
+@click.pass_context
+def list_(ctx: click.Context, subject: str | None = None, fmt: str | None = None) -> None:
+    """List the holds that stand now."""
+    items = list(connect(ctx).items("/holds", subject=subject))
+    listing(items, _COLUMNS, fmt, empty="No hold stands.")
+
+
+@command.command("place")
+@click.argument("subject")
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@click.option("--action", "actions", multiple=True, help="Only stop this action; may be given again.")
+@output
+@click.pass_context
+def place(ctx: click.Context, subject: str, reason: str, actions: tuple[str, ...], fmt: str | None) -> None:
+    """Place a hold on SUBJECT (a resource, a person, or lab); needs hold.place."""
+    connection = connect(ctx)
+    body = {"subject": subject, "reason": reason, "actions": list(actions)}
+    card(fresh(connection, lambda: connection.post("/holds", body)), _COLUMNS, fmt)
+
+
+@command.command("lift")
+@click.argument("hold")
+@click.option("--reason", required=True, help="Why; it goes into the log.")
+@click.pass_context
+def lift(ctx: click.Context, hold: str, reason: str) -> None:
+    """Lift HOLD; needs hold.place."""
+    connection = connect(ctx)
+    fresh(connection, lambda: connection.post(f"/holds/{hold}/lift", {"reason": reason}))
+    say(f"Lifted {hold}.")
