@@ -1,7 +1,7 @@
 """Drafts a migration from the difference between history and declared tables: for whoever changes a store.
 
-`python -m weighthouse.app.draft_migration "what and why"` writes a file into migrations/versions, to be read, corrected
-and committed by a person. Expand only; a contraction waits until no running version reads what it removes.
+`python -m weighthouse.app.draft_migration "what and why"` writes a file into migrations/versions, to be read,
+corrected and committed by a person. Expand only; a contraction waits until no running version reads what it removes.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from weighthouse.assurance import api as assurance
 from weighthouse.audit import api as audit
 from weighthouse.core.work import begin, read
 from weighthouse_sdk.client import ProblemError
+
+log = logging.getLogger("weighthouse.demo")
 
 
 def play(*, script: bool, port: int = 0, overrides: dict[str, object] | None = None) -> int:
@@ -49,7 +52,9 @@ def _thefts(stage: Stage, tell: Tell) -> None:
     tell.step(6, "Thieves try; every one is stopped or detected, by the room that should")
     ground = LiveGround(stage)
     for scenario in assurance.catalogue():
+        began = tell.seconds
         outcome = assurance.run(stage.system, [scenario.id], ground)[0]
+        log.debug("%s took %.2f s", scenario.id, tell.seconds - began)
         tell.stopped(outcome.status, outcome.title, f"{outcome.room}: {outcome.rule}")
         if not outcome.held:
             tell.held(False, f"{outcome.id}: {outcome.reason}")

@@ -11,6 +11,7 @@ from weighthouse.access import api as access
 from weighthouse.app import declared
 from weighthouse.app.demo.actor import Actor
 from weighthouse.app.demo.entrance import Entrance
+from weighthouse.app.demo.mirror import Mirror
 from weighthouse.app.home import Home
 from weighthouse.app.house import House
 from weighthouse.app.initialise import EXAMPLE_LAB
@@ -56,7 +57,10 @@ class Stage:
         self.home.make()
         self.keys = SealedKeys.create(self.home.keys_file, PASSPHRASE, cost=DEMO_SCRYPT)
         self.system: System = open_system(Settings(declared.settings(), flags=flags), self.home, self.keys)
-        self._publish(EXAMPLE_LAB.read_text("utf-8"))
+        self.mirror = Mirror(self.folder).start()
+        self._publish(
+            EXAMPLE_LAB.read_text("utf-8").replace("address: 127.0.0.1\n", f"address: {self.mirror.address}\n")
+        )
         self.entrance = Entrance(self.system)
         self.house = House(self.system, self.home, extra={"/demo": self.entrance.application}).start()
 
@@ -86,6 +90,7 @@ class Stage:
         for actor in self._actors.values():
             actor.client.close()
         self.house.stop()
+        self.mirror.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.home.sockets.exists():
             shutil.rmtree(self.home.sockets, ignore_errors=True)
