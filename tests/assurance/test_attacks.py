@@ -137,11 +137,8 @@ WEAKNESSES: list[tuple[str, Weaken]] = [
 def test_without_the_guard_the_scenario_says_missed(
     ground: LabGround, monkeypatch: pytest.MonkeyPatch, scenario: str, weaken: Weaken
 ) -> None:
-    if scenario in {one.id for one in api.catalogue() if one.on == "copy"}:
-        with ground.copy():
-            pass  # honest people sign in and enrol before the guard is gone
-    for person in ("eve", "ben", "chi", "dee"):
-        ground.act_as(person)
+    for person in next(one.people for one in api.catalogue() if one.id == scenario):
+        ground.act_as(person)  # honest people sign in and enrol before the guard is gone
     weaken(monkeypatch)
     outcome = play(ground, scenario)
     assert outcome.status == "MISSED", outcome.reason

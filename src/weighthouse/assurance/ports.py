@@ -34,8 +34,8 @@ class Actor(Protocol):
         """Sign the canonical form of `statement` with the device's key: ES256, raw, base64url without padding."""
 
     def stolen(self, method: str, url: str) -> identity.Credential:
-        """Return what a thief has who copied the session's secret: the secret, from another machine, with a key of
-        the thief's own. The session is good for this one theft; nothing else uses it."""
+        """Return what a thief has who copied the session's secret: the secret, from another machine, with a proof for
+        this address by a key of the thief's own. The session is spent by it: the next `act_as` must sign in anew."""
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +80,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     title: str
     techniques: tuple[str, ...]
+    people: tuple[str, ...]
+    """Whom it plays with; they are signed in and enrolled before a copy is made."""
     steps: tuple[str, ...]
     expected: Expected
     attack: Callable[[Ground, Any], Observed]

@@ -51,6 +51,8 @@ def run(system: System, ids: Sequence[str], ground: Ground, *, caller: Caller = 
 def play(system: System, scenario: Scenario, ground: Ground, *, caller: Caller = SYSTEM) -> Outcome:
     """Run one scenario and put its result into the log."""
     try:
+        for person in scenario.people:
+            ground.act_as(person)
         with ground.copy() if scenario.on == "copy" else nullcontext(ground) as stage:
             observed, verdict = _attack(scenario, stage)
     except WeighthouseError as error:

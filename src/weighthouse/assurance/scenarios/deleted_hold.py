@@ -26,6 +26,7 @@ SCENARIO = Scenario(
     id="deleted-hold",
     title="Delete the committee's hold from the database",
     techniques=("T1565.001", "catalogue 53, C-12"),
+    people=("gil", "eve"),
     steps=("On a copy, the chair holds Tern's release.", "The hold's row is deleted.", "Eve exports Tern."),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lifted_hold.prepare,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
+from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.thief import TUNNEL, refused_by_egress
 
 CODE = "egress.name_differs"
@@ -24,7 +25,7 @@ report(met=met, got_out=out)
 )
 
 
-def attack(ground: Ground, _prepared: object) -> Observed:
+def attack(ground: Ground, _grant: str) -> Observed:
     return refused_by_egress(ground, ground.submit_attack_run(SOURCE), "a way behind a listed name")
 
 
@@ -32,7 +33,10 @@ SCENARIO = Scenario(
     id="domain-fronting",
     title="Hide another destination behind a listed name",
     techniques=("T1090.004", "catalogue 35"),
+    people=("eve",),
     steps=("A run asks for a tunnel to the listed mirror.", "Inside it greets drop.example."),
     expected=Expected(status="BLOCKED", room="egress", code=CODE, traces=(Trace("egress.Refused", {"code": CODE}),)),
+    prepare=honest.trainer,
     attack=attack,
+    cleanup=honest.give_back,
 )

@@ -27,6 +27,7 @@ SCENARIO = Scenario(
     id="edited-grant",
     title="Stretch a grant by editing its row",
     techniques=("T1565.001", "catalogue 12"),
+    people=("eve", "ben", "chi"),
     steps=("On a copy, Eve is granted Tern for an hour.", "The row's end is moved a year ahead.", "Eve loads Tern."),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.grant(ground, "eve"),

@@ -32,6 +32,7 @@ SCENARIO = Scenario(
     id="edited-log",
     title="Edit a line of the log",
     techniques=("T1070", "T1562.008", "catalogue 48"),
+    people=("eve",),
     steps=("On a copy, one entry's time is moved by a millisecond.", "The log is verified."),
     expected=Expected(status="DETECTED", room="audit", code=CODE, traces=()),
     attack=attack,

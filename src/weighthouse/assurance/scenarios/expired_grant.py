@@ -32,6 +32,7 @@ SCENARIO = Scenario(
     id="expired-grant",
     title="Use a grant after its end",
     techniques=("T1548.005", "catalogue 13"),
+    people=("eve", "ben", "chi"),
     steps=(
         "On a copy of the system, Eve is granted Tern for an hour by both teams.",
         "An hour and a minute pass; no job has marked the grant as ended.",

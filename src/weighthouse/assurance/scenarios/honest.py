@@ -5,7 +5,7 @@ from __future__ import annotations
 from weighthouse.access import api as access
 from weighthouse.assurance.ports import Ground
 from weighthouse.core.clock import HOUR, Millis
-from weighthouse.core.work import begin
+from weighthouse.core.work import begin, read
 
 REASON = "An exercise of the red team: this request is part of an attack scenario."
 
@@ -14,23 +14,22 @@ def ask(
     ground: Ground, person: str, entitlement: str = "tern-load", resource: str = "model/tern", hold: Millis = HOUR
 ) -> access.Request:
     """Have a person ask for an entitlement."""
-    actor = ground.act_as(person)
-    with begin(ground.system, actor.caller) as unit:
-        return access.submit(
-            unit, actor.caller, entitlement=entitlement, resource=resource, duration=hold, reason=REASON
-        )
+    caller = ground.act_as(person).caller
+    with begin(ground.system, caller) as unit:
+        return access.submit(unit, caller, entitlement=entitlement, resource=resource, duration=hold, reason=REASON)
 
 
 def vote(ground: Ground, person: str, request: access.Request) -> access.Request:
     """Have a person approve a request, signing what their card shows with their own device."""
     actor = ground.act_as(person)
-    with begin(ground.system, actor.caller) as unit:
-        card = access.card(unit, actor.caller, request.id)
+    caller = actor.caller
+    with begin(ground.system, caller) as unit:
+        card = access.card(unit, caller, request.id)
         statement = {**card.statement, "verdict": "approve", "device": actor.device}
         signature = access.VoteSignature(
             kind="device", at=statement["at"], device=actor.device, value=actor.sign(statement)
         )
-        return access.vote(unit, actor.caller, request.id, "approve", digest=card.digest, signature=signature)
+        return access.vote(unit, caller, request.id, "approve", digest=card.digest, signature=signature)
 
 
 def grant(ground: Ground, person: str, entitlement: str = "tern-load", hold: Millis = HOUR) -> str:
@@ -38,13 +37,29 @@ def grant(ground: Ground, person: str, entitlement: str = "tern-load", hold: Mil
     request = ask(ground, person, entitlement, hold=hold)
     vote(ground, "ben", request)
     vote(ground, "chi", request)
-    actor = ground.act_as(person)
-    with begin(ground.system, actor.caller) as unit:
-        return next(str(one.id) for one in access.grants_of(unit, actor.caller) if one.request.id == request.id)
+    return _granted(ground, person, request)
 
 
 def withdraw(ground: Ground, request: access.Request) -> None:
     """Have the requester take the request back."""
-    actor = ground.act_as(request.person)
-    with begin(ground.system, actor.caller) as unit:
-        access.withdraw(unit, actor.caller, request.id)
+    caller = ground.act_as(request.person).caller
+    with begin(ground.system, caller) as unit:
+        access.withdraw(unit, caller, request.id)
+
+
+def trainer(ground: Ground) -> str:
+    """Have Eve take the low-risk role for Wren, which nobody need approve; return the grant's id."""
+    return _granted(ground, "eve", ask(ground, "eve", "wren-train", "model/wren"))
+
+
+def give_back(ground: Ground, grant_id: str) -> None:
+    """Have Eve give a grant back."""
+    caller = ground.act_as("eve").caller
+    with begin(ground.system, caller) as unit:
+        access.give_back(unit, caller, grant_id)
+
+
+def _granted(ground: Ground, person: str, request: access.Request) -> str:
+    caller = ground.act_as(person).caller
+    with read(ground.system, caller) as unit:
+        return next(str(one.id) for one in access.grants_of(unit, caller) if one.request.id == request.id)

@@ -40,6 +40,7 @@ SCENARIO = Scenario(
     id="host-paths",
     title="Ask for a run that reaches into the host",
     techniques=("T1611", "AML.T0105", "catalogue 18, 19"),
+    people=("eve",),
     steps=("Eve submits a run with a file '../../etc/cron.py'.", "Eve submits a run of /bin/sh."),
     expected=Expected(status="BLOCKED", room="runs", code=CODE, traces=(), absent=(Trace("runs.RunSubmitted"),)),
     attack=attack,

@@ -34,6 +34,7 @@ SCENARIO = Scenario(
     id="inserted-grant",
     title="Insert a grant into the database",
     techniques=("T1565.001", "T1098"),
+    people=("ada", "eve", "ben", "chi"),
     steps=("On a copy, Ada is granted Tern.", "Her grant's row is copied with Eve's name in it.", "Eve loads Tern."),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.grant(ground, "ada"),

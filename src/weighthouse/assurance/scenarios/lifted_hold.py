@@ -34,6 +34,7 @@ SCENARIO = Scenario(
     id="lifted-hold",
     title="Lift the committee's hold as an administrator",
     techniques=("T1562", "catalogue 53, C-12"),
+    people=("gil", "dee"),
     steps=("On a copy, the chair holds Tern's release.", "The platform administrator lifts the hold."),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=prepare,

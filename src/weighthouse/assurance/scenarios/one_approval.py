@@ -31,6 +31,7 @@ SCENARIO = Scenario(
     id="one-approval",
     title="Use access that one person alone has approved",
     techniques=("T1078", "catalogue 11"),
+    people=("eve", "ben"),
     steps=("Eve asks to load Tern.", "The steward approves; security does not.", "Eve loads Tern."),
     expected=Expected(
         status="BLOCKED",

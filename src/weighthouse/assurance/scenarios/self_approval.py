@@ -38,6 +38,7 @@ SCENARIO = Scenario(
     id="self-approval",
     title="Approve your own request",
     techniques=("T1078", "T1656", "catalogue 10"),
+    people=("eve",),
     steps=("Eve asks to load Tern.", "Eve signs a vote for her own request with her own enrolled device."),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.ask(ground, "eve"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
+from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.thief import TUNNEL, refused_by_egress
 
 CODE = "egress.budget_spent"
@@ -27,7 +28,7 @@ report(met=met, got_out=sent >= 4194304)
 )
 
 
-def attack(ground: Ground, _prepared: object) -> Observed:
+def attack(ground: Ground, _grant: str) -> Observed:
     outcome = ground.submit_attack_run(SOURCE)
     return refused_by_egress(ground, outcome, "4 MiB through an allowed host", kind="egress.BudgetSpent")
 
@@ -36,7 +37,10 @@ SCENARIO = Scenario(
     id="slow-drip",
     title="Drip the weights to an allowed host",
     techniques=("T1030", "T1029", "T1537", "catalogue 36, 37"),
+    people=("eve",),
     steps=("A run sends 2 KiB at a time to the listed mirror, as if the 4 MiB of Wren.",),
     expected=Expected(status="BLOCKED", room="egress", code=CODE, traces=(Trace("egress.BudgetSpent"),)),
+    prepare=honest.trainer,
     attack=attack,
+    cleanup=honest.give_back,
 )

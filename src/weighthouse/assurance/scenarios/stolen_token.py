@@ -7,12 +7,12 @@ from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.identity import api as identity
 
-VICTIM = "dee"
+VICTIM = "kim"
 CODE = "identity.session_used_elsewhere"
 
 
 def prepare(ground: Ground) -> identity.Credential:
-    return ground.act_as(VICTIM).stolen("GET", "/api/v1/me")
+    return ground.act_as(VICTIM).stolen("GET", "http://127.0.0.1/api/v1/me")
 
 
 def attack(ground: Ground, loot: identity.Credential) -> Observed:
@@ -23,9 +23,10 @@ SCENARIO = Scenario(
     id="stolen-token",
     title="Use a stolen session without its key",
     techniques=("T1539", "T1550.004", "catalogue 3"),
+    people=(VICTIM,),
     steps=(
-        "Dee is signed in.",
-        "A thief presents her session's secret from another machine, with a key of their own.",
+        "Kim is signed in.",
+        "A thief presents the session's secret from another machine, with a key of their own.",
     ),
     expected=Expected(
         status="BLOCKED",

@@ -39,6 +39,7 @@ SCENARIO = Scenario(
     id="wrong-environment",
     title="Ask for Tern's keys from a run outside its environment",
     techniques=("T1555.006", "catalogue 31"),
+    people=("eve", "ben", "chi"),
     steps=("On a copy, Eve is granted Tern by both teams.", "Her run in the research environment asks for its keys."),
     expected=Expected(
         status="BLOCKED",
