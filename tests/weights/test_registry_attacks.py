@@ -77,6 +77,19 @@ def test_weights_case_20_a_thief_signs_a_manifest_and_swaps_key_and_envelope(wor
     refused(world, lambda: world.begin_load(run, version.id), "weights.row_seal", "weights.TamperFound")
 
 
+def test_a_second_manifest_by_the_right_producer_put_in_the_place_of_the_committed_one(
+    world: World, run: Any
+) -> None:
+    # The run's own key signs twice; only the first was committed, and only its digest is remembered.
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    version = world.commit(run, draft, envelope)
+    listed = manifest.open_envelope(envelope, draft.signer.public_key().public_bytes_raw())
+    second = manifest.sign(replace(listed, provenance=(("loss_after", "0.1"),)), draft.signer)
+    sql(world, "UPDATE weights_version SET envelope = :e", e=second)
+    refused(world, lambda: world.begin_load(run, version.id), "weights.envelope", "weights.TamperFound")
+
+
 def test_weights_case_18_an_older_version_put_in_the_place_of_the_newest(world: World, run: Any) -> None:
     old, new = world.save(run), world.save(run, seed=2)
     ada = world.person("ada")
