@@ -6,6 +6,7 @@ import base64
 import hashlib
 import ipaddress
 import json
+import threading
 
 import httpx
 import msgspec
@@ -13,13 +14,14 @@ import pytest
 
 from tests.identity import forge
 from tests.identity.support import AGENT, LAB, ORIGIN, Lab
-from weighthouse.core.clock import MINUTE, SECOND
+from weighthouse.core.clock import DAY, MINUTE, SECOND
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import new_id
 from weighthouse.core.signing import MemorySigners
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse.identity.adapters.memory import FileMemory
+from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.ports import Memory
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError
 
@@ -359,3 +361,30 @@ def test_device_signatures_are_raw_r_and_s() -> None:
     key = DeviceKey.generate()
     signature = key.sign(b"x")
     assert len(signature) == 64 and base64.urlsafe_b64encode(signature)
+
+
+def test_two_changes_of_one_persons_state_at_once_both_count(any_lab: Lab) -> None:
+    """Neither overwrites the other, even when the person has no row yet."""
+
+    def add(name: str) -> None:
+        with begin(any_lab.system) as unit:
+            change_state(unit, "ada", lambda state: msgspec.structs.replace(state, sessions=(*state.sessions, name)))
+
+    names = [f"ses_{number}" for number in range(8)]
+    threads = [threading.Thread(target=add, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with read(any_lab.system) as unit:
+        state = state_of(unit, "ada")
+    assert (sorted(state.sessions), state.version) == (names, 8)
+
+
+def test_ended_sessions_are_forgotten_when_they_could_not_live_anyway(lab: Lab) -> None:
+    lab.sign_in("ada").sign_out()
+    memory = lab.system.part(Memory)  # type: ignore[type-abstract]
+    assert len(memory.all_condemned()) == 1
+    lab.clock.advance(8 * DAY)
+    api.tidy(lab.system)
+    assert memory.all_condemned() == () and lab.sql("SELECT count(*) FROM identity_session")[0][0] == 0

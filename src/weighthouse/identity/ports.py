@@ -78,5 +78,8 @@ class Memory(Protocol):
     def all_condemned(self) -> tuple[str, ...]:
         """The sessions that are over and not yet forgotten."""
 
+    def forget(self, now: Millis) -> None:
+        """Forget sessions whose longest life is over anyway."""
+
     def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
         """Whether this one-time value is new; it is remembered until `keep_until`."""

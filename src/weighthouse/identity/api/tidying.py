@@ -19,6 +19,7 @@ KEEP_SESSIONS = 7 * DAY
 def tidy(system: System) -> int:
     """Write down ends of condemned sessions, forget old rows; return how many ends were written."""
     written = 0
+    memory(system).forget(system.clock.now() - KEEP_SESSIONS)
     with begin(system) as unit:
         for row in session_store.by_ids(unit.conn, memory(system).all_condemned()):
             session = unseal(unit, "session", row.body, row.seal, Session)

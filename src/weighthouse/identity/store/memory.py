@@ -47,6 +47,10 @@ class ProcessMemory:
         with self._lock:
             return tuple(self._condemned)
 
+    def forget(self, now: Millis) -> None:
+        with self._lock:
+            self._condemned = {session: until for session, until in self._condemned.items() if until > now}
+
     def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
         with self._lock:
             if len(self._used) >= self._sweep_at:
