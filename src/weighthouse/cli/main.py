@@ -28,7 +28,7 @@ class Noun(NamedTuple):
 
 NOUNS: dict[str, dict[str, Noun]] = {
     "Run a control plane": {
-        "demo": Noun("demo", "Play the main job and the thefts on this machine."),
+        "demo": Noun("demo", "Play the main job and the thefts; Ctrl-C leaves nothing behind."),
         "init": Noun("init", "Make a state folder with keys of its own, sealed by a passphrase."),
         "serve": Noun("serve", "Start the server; Ctrl-C or SIGTERM stops it cleanly."),
         "doctor": Noun("doctor", "Say what this machine has and lacks; exit 6 if something needed is missing."),
