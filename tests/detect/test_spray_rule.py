@@ -71,22 +71,6 @@ def test_it_fires_exactly_when_enough_distinct_accounts_failed_in_the_hour_befor
     assert bool(spray.find([*attempts, success(99)], 5, HOUR)) == (len(distinct) >= 5)
 
 
-@pytest.mark.parametrize(
-    ("address", "network"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
-        ("[2001:db8::1]", "2001:db8::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("Unix", "unknown:unix"),
-    ],
-)
-def test_a_sprayer_cannot_hide_in_the_addresses_of_one_ipv6_network(address: str, network: str) -> None:
-    assert spray.network_of(address) == network
-
-
 @pytest.mark.parametrize(("configured", "people", "needed"), [(0, 10, 5), (0, 50, 5), (0, 51, 10), (7, 9000, 7)])
 def test_small_labs_have_a_lower_threshold(configured: int, people: int, needed: int) -> None:
     assert spray.accounts_needed(configured, people) == needed

@@ -7,7 +7,6 @@ become known.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from weighthouse.core.clock import MINUTE, Millis
@@ -17,19 +16,6 @@ SMALL_LAB = 50
 SMALL_LAB_ACCOUNTS = 5
 LARGE_LAB_ACCOUNTS = 10
 EVIDENCE_LIMIT = 64
-
-
-def network_of(address: str) -> str:
-    """Return what counts as one place: an IPv4 address, or the /64 of an IPv6 one (a host owns all of it)."""
-    try:
-        parsed = ipaddress.ip_address(address.strip().strip("[]").partition("%")[0])
-    except ValueError:
-        return "unknown:" + address.strip().lower()[:64]
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def accounts_needed(configured: int, people: int) -> int:

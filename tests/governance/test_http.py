@@ -1,0 +1,110 @@
+"""The committee, the alerts and the evidence over HTTP, with real sign-ins and signatures by the SDK's device key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.detect.conftest import Watched
+from tests.identity.support import ORIGIN
+from weighthouse.assurance.routes import api as assurance_routes
+from weighthouse.core.clock import ManualClock
+from weighthouse.core.database import Database
+from weighthouse.detect.routes import api as detect_routes
+from weighthouse.governance.routes import api as governance_routes
+from weighthouse.identity.routes import api as identity_routes
+from weighthouse.identity.routes import browser as browser_routes
+from weighthouse.web import api as web
+from weighthouse.weights.events import LoadStarted
+from weighthouse_sdk.client import Client, ProblemError
+
+
+class Served(Watched):
+    """A lab that serves the rooms under test as well."""
+
+    def __init__(self, database: Database, clock: ManualClock, folder: Path) -> None:
+        super().__init__(database, clock, folder)
+        rooms = (identity_routes, browser_routes, detect_routes, assurance_routes, governance_routes)
+        self.app = web.build(
+            self.system, [one.router for one in rooms], origin=ORIGIN, mounts={"/dev-idp": self.idp.application}
+        )
+
+    def member(self, who: str) -> tuple[Client, str]:
+        client = self.sign_in(who)
+        return client, str(client.enrol("laptop")["id"])
+
+
+@pytest.fixture
+def served(database: Database, clock: ManualClock, tmp_path: Path) -> Served:
+    return Served(database, clock, tmp_path)
+
+
+def refused(act: Any, *arguments: Any, **named: Any) -> tuple[int, str]:
+    with pytest.raises(ProblemError) as problem:
+        act(*arguments, **named)
+    return problem.value.status, problem.value.code
+
+
+def ballot(client: Client, device: str, motion: str, choice: str) -> dict[str, Any]:
+    shown = client.get(f"motions/{motion}")
+    statement = {**shown["statement"], "ballot": choice, "device": device}
+    return {
+        "ballot": choice,
+        "digest": shown["digest"],
+        "device": device,
+        "at": statement["at"],
+        "signature": client.sign_vote(statement),
+    }
+
+
+def test_the_committee_holds_and_lifts_over_http(served: Served) -> None:
+    (gil, gils), (ivo, ivos) = served.member("gil"), served.member("ivo")
+    assert {one["person"] for one in gil.get("committee")["seats"]} == {"gil", "hana", "ivo"}
+    held = gil.post("releases/hold", {"model": "model/tern", "reason": "Not evaluated yet."})
+    assert held["held"]
+    body = {"class": "lift_hold", "subject": held["hold"], "text": "Evaluated."}
+    motion = gil.post("motions", body, idempotency_key="a-fresh-key-1")["motion"]["id"]
+    assert gil.post("motions", body, idempotency_key="a-fresh-key-1")["motion"]["id"] == motion
+    gil.post(f"motions/{motion}/ballots", ballot(gil, gils, motion, "for"))
+    assert refused(gil.post, f"motions/{motion}/close") == (409, "governance.no_quorum")
+    ivo.post(f"motions/{motion}/ballots", ballot(ivo, ivos, motion, "for"))
+    assert gil.post(f"motions/{motion}/close")["outcome"] == "carried"
+    assert not gil.get("releases", model="model/tern")["held"]
+    assert [one["motion"]["class"] for one in gil.get("motions")["items"]] == ["lift_hold"]
+
+
+def test_strangers_to_the_committee_are_refused_over_http(served: Served) -> None:
+    dee = served.sign_in("dee")
+    assert refused(dee.get, "motions/mot_" + "0" * 26)[0] == 403
+    assert refused(dee.post, "releases/hold", {"model": "model/tern", "reason": "Let it go."})[0] == 403
+    assert refused(dee.post, "motions", {"class": "coup", "subject": "x", "text": "x"})[0] == 422
+    assert refused(served.client().get, "committee")[0] == 401
+
+
+def test_responders_read_and_acknowledge_alerts_over_http(served: Served) -> None:
+    read = [
+        LoadStarted(version=f"v{i}", model="model/wren", person="eve", run="", bytes=1, spent=0, lease="", until=0)
+        for i in range(41)
+    ]
+    served.write(*read)
+    served.follow()
+    chi, eve = served.sign_in("chi"), served.sign_in("eve")
+    (alert,) = chi.get("alerts")["items"]
+    assert alert["rule"] == "bulk-reads"
+    assert chi.get(f"alerts/{alert['id']}") == alert
+    assert chi.post(f"alerts/{alert['id']}/acknowledge", {"note": "mine"})["acknowledged_by"] == "chi"
+    assert refused(chi.post, f"alerts/{alert['id']}/acknowledge", {}) == (409, "detect.already_acknowledged")
+    assert refused(eve.get, "alerts")[0] == 403
+
+
+def test_evidence_and_attacks_over_http(served: Served) -> None:
+    fay, eve, kim = served.sign_in("fay"), served.sign_in("eve"), served.sign_in("kim")
+    assert {one["result"] for one in fay.get("evidence")["items"]} == {"not-tested"}
+    fay.post("evidence/compute")
+    found = {one["id"]: one["result"] for one in fay.get("evidence")["items"]}
+    assert (found["E-07"], found["E-17"], found["E-19"]) == ("satisfied", "satisfied", "not-tested")
+    assert refused(eve.post, "evidence/compute")[0] == 403
+    assert len(kim.get("attacks")["items"]) >= 12
+    assert refused(kim.post, "attacks/run", {"scenarios": []}) == (503, "core.part_missing")
