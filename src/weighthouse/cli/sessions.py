@@ -40,24 +40,15 @@ def command(ctx: click.Context, person: str | None, fmt: str | None) -> None:
 
 @command.command("end")
 @click.argument("session")
+@click.option("--person", help="Whose session it is, when it is not your own. Needs session.end.")
 @click.option("--reason", default="ended by its owner", show_default=True)
 @click.pass_context
-def end(ctx: click.Context, session: str, reason: str) -> None:
+def end(ctx: click.Context, session: str, person: str | None, reason: str) -> None:
     """End SESSION; from that moment nothing works for it."""
     connection = connect(ctx)
-    fresh(connection, lambda: connection.post(f"/sessions/{session}/end", {"reason": reason}))
+    path = f"/people/{person}/sessions/{session}/end" if person else f"/sessions/{session}/end"
+    fresh(connection, lambda: connection.post(path, {"reason": reason}))
     say(f"Ended {session}.")
-
-
-@command.command("end-all")
-@click.argument("person")
-@click.option("--reason", required=True, help="Why; it goes into the log.")
-@click.pass_context
-def end_all(ctx: click.Context, person: str, reason: str) -> None:
-    """End every session of PERSON now, without freezing them; needs session.end."""
-    connection = connect(ctx)
-    answer = fresh(connection, lambda: connection.post(f"/people/{person}/sessions/end", {"reason": reason}))
-    say(f"Ended {answer['ended']} sessions of {person}.")
 
 
 @command.command("people")

@@ -1,7 +1,7 @@
-"""JSON over rooms that stand below the decision: the log for auditors, people and their sessions for responders.
+"""The log over HTTP, for auditors' programs. Guards readers from having to believe any answer: each can be proved.
 
-The rooms `audit` and `identity` cannot ask `access` themselves, which is a floor above them; so the question is asked
-here, before anything of theirs is called, and nowhere is it left out.
+It lives here for the same reason as the audit explorer: whether somebody may read the log is decided by access, a
+floor above the audit room, and is asked before anything of the log is read.
 """
 
 from __future__ import annotations
@@ -14,30 +14,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core.canonical import digest
 from weighthouse.core.door import door
 from weighthouse.core.errors import TooMany
-from weighthouse.core.work import once
-from weighthouse.identity import api as identity
 
-router = APIRouter(prefix="/api/v1", tags=["web"])
+router = APIRouter(prefix="/api/v1", tags=["audit"])
 
-Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
 Filter = Annotated[str | None, Query(max_length=200)]
 EXPORT_LIMIT = 256 * 1024 * 1024
-
-
-class Why(BaseModel):
-    """Why somebody is stopped or let in again; it goes into the log."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    reason: Annotated[str, Field(min_length=3, max_length=500)]
 
 
 def _entry(entry: audit.Entry) -> dict[str, Any]:
@@ -102,58 +90,3 @@ def export(request: Request) -> dict[str, Any]:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.add(made, arcname=".")
         return {"size": report.size, "files": report.files, "content": base64.b64encode(packed.getvalue()).decode()}
-
-
-@router.get("/people/{person}/sessions")
-def list_sessions(request: Request, person: str) -> dict[str, Any]:
-    """The live sessions of a person. Needs `session.end`."""
-    with door(request).enter(request) as (unit, caller):
-        access.require(unit, caller, "session.end", "lab")
-        fields = ("id", "binding", "address", "user_agent", "created", "seen", "ends")
-        found = [msgspec.to_builtins(one) for one in identity.sessions_of(unit, identity.person(unit, person).id)]
-        return {"items": [{name: one[name] for name in fields} for one in found], "next": None}
-
-
-@router.post("/people/{person}/sessions/end")
-def end_sessions(request: Request, person: str, body: Why, key: Key = None) -> dict[str, Any]:
-    """End every session of a person now. Needs `session.end`."""
-    with door(request).enter(request) as (unit, caller):
-        access.require(unit, caller, "session.end", "lab")
-        known = identity.person(unit, person).id
-        answer: dict[str, Any] = once(
-            unit,
-            key,
-            digest(["end", known, body.reason]),
-            lambda: {"ended": identity.end_sessions_of(unit, known, body.reason, caller)},
-        )
-        return answer
-
-
-@router.post("/people/{person}/freeze")
-def freeze(request: Request, person: str, body: Why, key: Key = None) -> dict[str, Any]:
-    """End every session of a person and let nobody sign in as them. Needs `person.freeze`."""
-    with door(request).enter(request) as (unit, caller):
-        access.require(unit, caller, "person.freeze", "lab")
-        known = identity.person(unit, person).id
-
-        def act() -> dict[str, str]:
-            identity.freeze(unit, known, body.reason, caller)
-            return {"frozen": known}
-
-        answer: dict[str, Any] = once(unit, key, digest(["freeze", known, body.reason]), act)
-        return answer
-
-
-@router.post("/people/{person}/thaw")
-def thaw(request: Request, person: str, body: Why, key: Key = None) -> dict[str, Any]:
-    """Let a frozen person sign in again. Needs `person.freeze`."""
-    with door(request).enter(request) as (unit, caller):
-        access.require(unit, caller, "person.freeze", "lab")
-        known = identity.person(unit, person).id
-
-        def act() -> dict[str, str]:
-            identity.thaw(unit, known, body.reason, caller)
-            return {"thawed": known}
-
-        answer: dict[str, Any] = once(unit, key, digest(["thaw", known, body.reason]), act)
-        return answer
