@@ -59,7 +59,7 @@ class Visits:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.fail("These tests need Chromium: apt-get install chromium", pytrace=False)

@@ -13,7 +13,11 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 from weighthouse.web.frame import Who
+from weighthouse.web.model import NAVIGATION
+
+_ASKED = sorted({action for region in NAVIGATION for place in region.places for action in place.needs})
 
 
 def dress(request: Request, unit: Unit, caller: Caller) -> None:
@@ -23,6 +27,9 @@ def dress(request: Request, unit: Unit, caller: Caller) -> None:
     state = request.scope["state"]
     person = identity.person(unit, caller.principal)
     state["who"] = Who(str(person.id), person.name, tuple(sorted(person.teams)))
+    state["allowed"] = frozenset(
+        action for action in _ASKED if access.explain(unit, caller, action, policy.LAB_RESOURCE).allowed
+    )
     try:
         state["waiting"] = len(access.inbox(unit, caller))
     except WeighthouseError:

@@ -72,7 +72,7 @@ def environment(assets: Assets, rooms: Path = _ROOT) -> Environment:
         auto_reload=False,
     )
     env.globals["asset"] = assets.__getitem__
-    for name in ("duration", "stamp", "size", "short", "plain", "said", "sentence"):
+    for name in ("duration", "opening", "stamp", "size", "short", "plain", "said", "sentence"):
         env.filters[name] = getattr(words, name)
     env.filters["moment"] = words.moment
     env.filters["exact"] = words.exact
@@ -120,6 +120,6 @@ def _field(system: System, session: str) -> Markup:
 
 def _visible(allowed: frozenset[str]) -> Iterable[Region]:
     for region in NAVIGATION:
-        places = tuple(place for place in region.places if not place.needs or place.needs in allowed)
+        places = tuple(place for place in region.places if not place.needs or allowed & set(place.needs))
         if places:
             yield Region(region.label, places)

@@ -25,12 +25,12 @@ settings: tuple[Setting, ...] = (
 
 
 class Place(msgspec.Struct, frozen=True):
-    """One entry of the navigation. `needs` is the action on `lab` that shows it; empty shows it to everybody."""
+    """One entry of the navigation. Any action of `needs` on `lab` shows it; none named shows it to everybody."""
 
     href: str
     label: str
     icon: str
-    needs: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -55,9 +55,9 @@ NAVIGATION: tuple[Region, ...] = (
     Region(
         "Watch",
         (
-            Place("/alerts", "Alerts", "alert"),
-            Place("/audit", "Audit log", "log"),
-            Place("/evidence", "Attacks & evidence", "shield"),
+            Place("/alerts", "Alerts", "alert", ("session.end", "audit.read")),
+            Place("/audit", "Audit log", "log", ("audit.read",)),
+            Place("/evidence", "Attacks & evidence", "shield", ("evidence.read", "redteam.run")),
             Place("/egress", "Egress", "egress"),
         ),
     ),

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
+_RELATIVE = ((2 * 365 * DAY, "y"), *_UNITS)
 _KEPT = frozenset("\n\t")
 
 
@@ -21,7 +22,7 @@ def duration(span: Millis) -> str:
     """Return a span of milliseconds in its two largest units: `1 d 4 h`, `90 s` as `1 min 30 s`."""
     rest = abs(int(span))
     if rest < SECOND:
-        return "0 s"
+        return "under 1 s" if rest else "0 s"
     parts: list[str] = []
     for size, name in _UNITS:
         count, rest = divmod(rest, size)
@@ -37,10 +38,9 @@ def relative(at: Millis, now: Millis) -> str:
     span = at - now
     if abs(span) < 5 * SECOND:
         return "now"
-    size, name = next(unit for unit in _UNITS if abs(span) >= unit[0])
-    first = f"{abs(span) // size} {name}"
-    if size > SECOND and abs(span) // size < 10 and abs(span) >= HOUR:
-        first = duration(span)
+    size, name = next(unit for unit in _RELATIVE if abs(span) >= unit[0])
+    count = abs(span) // (365 * DAY if name == "y" else size)
+    first = duration(span) if name in ("h", "d") and count < 10 else f"{count} {name}"
     return f"in {first}" if span > 0 else f"{first} ago"
 
 
@@ -89,6 +89,11 @@ def plain(text: str) -> str:
 def said(text: str) -> Markup:
     """Return text that a person wrote: made plain, escaped, and isolated in its own direction."""
     return Markup('<bdi class="said">{}</bdi>').format(escape(plain(text)))
+
+
+def opening(text: str) -> str:
+    """Return `text` with a capital letter at its beginning, for a sentence that a room wrote as a clause."""
+    return text[:1].upper() + text[1:]
 
 
 def sentence(code: str) -> str:

@@ -204,7 +204,7 @@ def resource(request: Request, resource: str) -> Response:
             holds=[*api.holds(unit, resource), *api.holds(unit, "lab")],
             people=people,
             why_not=why_not,
-            decisions=[api.explain(unit, caller, action, resource) for action in views.actions(unit, thing)],
+            decisions=views.decisions(unit, caller, thing),
         )
 
 

@@ -70,10 +70,13 @@ def resource(unit: Unit, caller: Caller, name: str) -> policy.Resource:
     return found
 
 
-def actions(unit: Unit, thing: policy.Resource) -> list[str]:
-    """The actions that any entitlement gives on `thing`, in the order of the alphabet."""
-    roles = policy.current(unit).lab.entitlements.values()
-    return sorted({action for role in roles if role.covers(thing.id) for action in role.actions})
+def decisions(unit: Unit, caller: Caller, thing: policy.Resource) -> list[api.Decision]:
+    """The caller's answers on `thing`: every action that can be asked for there, and whatever else is a yes."""
+    roles = [one for one in policy.current(unit).lab.entitlements.values() if one.covers(thing.id)]
+    asked = {action for one in roles if not one.standing for action in one.actions}
+    every = sorted({action for one in roles for action in one.actions})
+    found = [api.explain(unit, caller, action, thing.id) for action in every]
+    return [one for one in found if one.allowed or one.action in asked]
 
 
 def standing(unit: Unit, caller: Caller) -> list[policy.Entitlement]:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from weighthouse.access import api as access
 from weighthouse.core import canonical
 from weighthouse.core.door import door
 from weighthouse.core.work import Unit
@@ -21,6 +22,7 @@ from weighthouse.policy import api as policy
 
 router = APIRouter(include_in_schema=False)
 
+_READING = ("committee.vote", "audit.read")
 _DONE = {
     "called": "Your call is on record. It binds at once if you chair, or when a second member joins it.",
     "opened": "The motion is open. Members answer below, each with their own signature.",
@@ -36,13 +38,15 @@ def committee(request: Request, done: str = "") -> Response:
     """Releases, motions, seats, and what the reader may bring before the committee."""
     with door(request).enter(request, write=False) as (unit, caller):
         charter = api.charter_of(unit)
-        motions = api.motions(unit, caller)
+        may_read = any(access.explain(unit, caller, action, "lab").allowed for action in _READING)
+        motions = api.motions(unit, caller) if may_read else []
         return door(request).render(
             request,
             "governance/committee.html",
             charter=charter,
             releases=_releases(unit),
             motions=motions,
+            may_read=may_read,
             statements={view.motion.id: canonical.encode(view.statement).decode() for view in motions},
             choices=CHOICES,
             classes=CLASSES,

@@ -1,6 +1,7 @@
 // Small comforts on top of pages that work without them: live values, relative times, copy buttons.
 // Nothing here turns text into markup: the page's policy forbids it (Trusted Types with no policy at all).
 
+const YEAR = 31536000000;
 const UNITS = [[86400000, "d"], [3600000, "h"], [60000, "min"], [1000, "s"]];
 
 function span(ms) {
@@ -18,9 +19,9 @@ function span(ms) {
 function relative(at, now) {
   const gap = at - now;
   if (Math.abs(gap) < 5000) return "now";
-  const [size, name] = UNITS.find(([unit]) => Math.abs(gap) >= unit);
+  const [size, name] = Math.abs(gap) >= 2 * YEAR ? [YEAR, "y"] : UNITS.find(([unit]) => Math.abs(gap) >= unit);
   const count = Math.floor(Math.abs(gap) / size);
-  const text = size >= 3600000 && count < 10 ? span(gap) : `${count} ${name}`;
+  const text = (name === "h" || name === "d") && count < 10 ? span(gap) : `${count} ${name}`;
   return gap > 0 ? `in ${text}` : `${text} ago`;
 }
 
