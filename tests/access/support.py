@@ -194,9 +194,9 @@ class Lab:
         with read(self.system) as unit:
             return [entry for entry in audit.entries(unit, limit=10_000) if entry.kind.startswith(kind)]
 
-    def sql(self, statement: str, **values: Any) -> list[Any]:
+    def sql(self, query: str, /, **values: Any) -> list[Any]:
         with self.system.database.engine.begin() as connection:
-            found = connection.execute(text(statement), values)
+            found = connection.execute(text(query), values)
             return list(found.mappings()) if found.returns_rows else []
 
     def publish(self, new: str) -> None:
