@@ -108,7 +108,11 @@ class Requests(RuleBasedStateMachine):
         asked.state = "never"
         return asked
 
-    @rule(asked=requests, voter=st.sampled_from(sorted(TEAMS)), verdict=st.sampled_from(("approve", "approve", "approve", "deny")))
+    @rule(
+        asked=requests,
+        voter=st.sampled_from(sorted(TEAMS)),
+        verdict=st.sampled_from(("approve", "approve", "approve", "deny")),
+    )
     def vote(self, asked: Asked, voter: str, verdict: str) -> None:
         if asked.state == "never":
             return

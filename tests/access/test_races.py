@@ -24,7 +24,8 @@ MANY = 40  # people who ask; the clock moves on between rounds, so that their gr
 pytestmark = pytest.mark.timeout(max(300, ROUNDS))
 
 PEOPLE = "".join(
-    f"  p{n}:\n    name: P{n}\n    accounts: [{{issuer: dev, subject: p{n}}}]\n    teams: [training]\n" for n in range(MANY)
+    f"  p{n}:\n    name: P{n}\n    accounts: [{{issuer: dev, subject: p{n}}}]\n    teams: [training]\n"
+    for n in range(MANY)
 )
 
 
@@ -158,7 +159,11 @@ def test_revoke_beside_give_back_ends_once(crowd: Lab) -> None:
             lambda grant=grant: retry(lab.system, security, lambda unit: api.revoke(unit, security, grant, "stolen")),  # type: ignore[misc]
         )
         assert sorted(codes) == ["", "access.grant_ended"]
-    ended = [entry.data["grant"] for entry in lab.log("access.GrantEnded")] if lab.system.database.dialect == "sqlite" else []
+    ended = (
+        [entry.data["grant"] for entry in lab.log("access.GrantEnded")]
+        if lab.system.database.dialect == "sqlite"
+        else []
+    )
     assert len(ended) == len(set(ended))
     with read(lab.system) as unit:
         assert api.grants_of(unit, lab.caller("p0"))[0].state == "ended"

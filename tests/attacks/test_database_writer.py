@@ -132,10 +132,17 @@ def test_a_denied_request_is_flipped(lab: Lab) -> None:
     lab.sql("UPDATE access_request SET state = 'approved' WHERE id = :id", id=request.id)
     tried(lab, "flip a denied request to approved", use(lab), "access.no_grant")
     lab.sql("UPDATE access_request SET state = 'pending', settled = NULL WHERE id = :id", id=request.id)
-    tried(lab, "flip a denied request to pending", code_of(lambda: lab.vote("chi", request.id)), "access.request_closed")
+    tried(
+        lab, "flip a denied request to pending", code_of(lambda: lab.vote("chi", request.id)), "access.request_closed"
+    )
     lab.sql("DELETE FROM access_vote WHERE request = :id", id=request.id)
     lab.bind_memories()
-    tried(lab, "  … delete the no, restart the server", code_of(lambda: lab.vote("chi", request.id)), "access.request_closed")
+    tried(
+        lab,
+        "  … delete the no, restart the server",
+        code_of(lambda: lab.vote("chi", request.id)),
+        "access.request_closed",
+    )
     tried(lab, "  … and use it", use(lab), "access.no_grant")
 
 
@@ -147,7 +154,12 @@ def test_a_request_is_edited_or_made_up(lab: Lab) -> None:
     content["person"] = "eve"
     edited = encode(content).decode()
     lab.sql("UPDATE access_request SET content = :c, person = 'eve' WHERE id = :id", c=edited, id=pending.id)
-    tried(lab, "change who asked in an open request", code_of(lambda: lab.card("ben", pending.id)), "access.no_such_request")
+    tried(
+        lab,
+        "change who asked in an open request",
+        code_of(lambda: lab.card("ben", pending.id)),
+        "access.no_such_request",
+    )
     fake = {**row, "id": new_id("req"), "person": "eve", "content": edited.replace(pending.id, new_id("req"))}
     insert(lab, "access_request", fake)
     tried(lab, "insert an open request", code_of(lambda: lab.card("ben", fake["id"])), "access.no_such_request")
@@ -179,7 +191,12 @@ def test_votes_are_inserted(lab: Lab) -> None:
     statement = {**card.statement, "voter": "chi", "device": device}
     insert(lab, "access_vote", forged_vote(lab, request, "chi", device=device, at=statement["at"], signature=key.sign(encode(statement))))  # fmt: skip
     note = next(line for line in lab.card("ben", request.id).unusual if "chi" in line)
-    tried(lab, "insert a device row and a vote that it really signed", note[note.index("(") + 1 : -2], "identity.device_not_certified")
+    tried(
+        lab,
+        "insert a device row and a vote that it really signed",
+        note[note.index("(") + 1 : -2],
+        "identity.device_not_certified",
+    )
     lab.sql("DELETE FROM access_vote WHERE voter = 'chi'")
     insert(lab, "access_vote", forged_vote(lab, request, "chi", kind="attested", device=""))
     note = next(line for line in lab.card("ben", request.id).unusual if "chi" in line)
@@ -207,7 +224,12 @@ def test_the_policy_is_swapped_or_turned_back(lab: Lab) -> None:
     request = lab.ask("ada")
     lab.sql("UPDATE policy_bundle SET text = :t", t=mine)
     forget_policy()
-    tried(lab, "add oneself to teams in the policy's text", code_of(lambda: lab.vote("eve", request.id)), "policy.bundle_seal")
+    tried(
+        lab,
+        "add oneself to teams in the policy's text",
+        code_of(lambda: lab.vote("eve", request.id)),
+        "policy.bundle_seal",
+    )
     from weighthouse.policy import api as policy
 
     lab.sql("UPDATE policy_bundle SET digest = :d", d=policy.digest_of(mine))
@@ -244,7 +266,9 @@ def test_an_ended_grant_is_put_back(lab: Lab) -> None:
     with begin(lab.system, lab.caller("chi")) as unit:
         api.revoke(unit, lab.caller("chi"), grant.id, "stolen laptop")
     restore = {"s": before["state"], "r": before["row"], "id": grant.id}
-    lab.sql('UPDATE access_grant SET state = :s, ended = NULL, ended_why = \'\', "row" = :r WHERE id = :id', **restore)
+    lab.sql(
+        "UPDATE access_grant SET state = :s, ended = NULL, ended_why = '', \"row\" = :r WHERE id = :id", **restore
+    )
     tried(lab, "restore the old row of a revoked grant", use(lab), "access.grant_ended")
     lab.bind_memories()
     tried(lab, "  … and restart the server", valid(lab, grant.id), "access.grant_ended")
