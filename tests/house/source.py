@@ -67,6 +67,12 @@ def syntax(path: Path) -> ast.Module:
 
 
 @functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return every node of a file's syntax tree, walked once for all tests."""
+    return tuple(ast.walk(syntax(path)))
+
+
+@functools.cache
 def rooms() -> tuple[str, ...]:
     """Return the rooms: the folders of the package that hold Python."""
     return tuple(sorted({p.relative_to(PACKAGE).parts[0] for p in product() if p.parent != PACKAGE}))
@@ -86,7 +92,7 @@ def _name(node: ast.expr) -> str:
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
     """Yield the last part of the callee's name, and the call."""
-    for node in ast.walk(syntax(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Call):
             yield _name(node.func), node
 
@@ -96,7 +102,7 @@ def error_classes() -> frozenset[str]:
     """Return the names of every error class of the server, found by following base classes."""
     bases: dict[str, set[str]] = {}
     for path in product():
-        for node in ast.walk(syntax(path)):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 bases.setdefault(node.name, set()).update(_name(base) for base in node.bases)
     found = {"WeighthouseError"}
@@ -135,7 +141,7 @@ def event_kinds() -> dict[str, str]:
     """Return every event kind that a room declares, with its file."""
     found: dict[str, str] = {}
     for path in product():
-        for node in ast.walk(syntax(path)):
+        for node in nodes(path):
             if isinstance(node, ast.AnnAssign) and _name(node.target) == "KIND" and node.value is not None:
                 for kind in _texts(node.value):
                     found.setdefault(kind, shown(path))
@@ -162,6 +168,6 @@ def constants() -> frozenset[str]:
     return frozenset(
         node.value
         for path in product()
-        for node in ast.walk(syntax(path))
+        for node in nodes(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

@@ -48,7 +48,7 @@ def test_no_function_is_too_long() -> None:
     long = [
         f"{source.shown(path)}:{node.lineno} {node.name}: {lines}"
         for path in source.python()
-        for node in ast.walk(source.syntax(path))
+        for node in source.nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 50
     ]

@@ -11,7 +11,7 @@ from tests.house import source
 
 # Written in halves so that this file does not find itself.
 MACHINE = re.compile(
-    r"/ro{2}t/|/hom[e]/[a-z]+/|/User[s]/[A-Za-z]+/|/wor[k]/(?:main|shared)|/tm[p]/wh\b|[A-Z]:\\\\User[s]"
+    r"/ro{2}t/(?:work|\.pyenv|\.cache|\.config|\.venv)|/hom[e]/[a-z]+/|/User[s]/[A-Za-z]+/|/wor[k]/(?:main|shared)|/tm[p]/wh\b|[A-Z]:\\\\User[s]"
 )
 REGISTRY = re.compile(
     r"python[h]osted|pyp[i]\.org|npm[j]s\.(?:org|com)|prox[y]\.golang|su[m]\.golang|artifac[t]ory|[j]frog|nexu[s]/repository"
