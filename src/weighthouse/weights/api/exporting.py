@@ -8,6 +8,7 @@ key: ciphertext only, and nothing that another recipient could use.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
@@ -18,10 +19,30 @@ from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.weights.api.classes import person_of
 from weighthouse.weights.api.loading import unwrap, wrapped_keys
-from weighthouse.weights.api.sealing import open_version
+from weighthouse.weights.api.sealing import Sealed, open_version
 from weighthouse.weights.events import WeightsExported
-from weighthouse.weights.model import Export
+from weighthouse.weights.model import Export, TicketKey
 from weighthouse.weights.rules.limits import recipient_of
+
+
+def _bundle(id_: str, sealed: Sealed, destination: str, released: Sequence[TicketKey]) -> bytes:
+    """What the recipient opens with `weighthouse_sdk.checkpoint.parse_bundle`."""
+    found = sealed.version
+    return encode(
+        {
+            "format": "weighthouse-export/1",
+            "export": id_,
+            "version": found.id,
+            "tenant": sealed.save.tenant,
+            "model": found.model,
+            "save": found.save,
+            "digest": found.digest,
+            "destination": destination,
+            "manifest": sealed.envelope.decode(),
+            "signer": base64.b64encode(sealed.save.signer).decode(),
+            "keys": [{"shard": key.shard, "sealed": base64.b64encode(key.sealed).decode()} for key in released],
+        }
+    )
 
 
 def export(unit: Unit, caller: Caller, version: str, destination: str) -> Export:
@@ -39,21 +60,7 @@ def export(unit: Unit, caller: Caller, version: str, destination: str) -> Export
     listed = wrapped_keys(unit, sealed)
     released = unwrap(unit, caller, sealed, listed, recipient, action="weights.export", operation=operation)
     id_ = new_id("exp")
-    bundle = encode(
-        {
-            "format": "weighthouse-export/1",
-            "export": id_,
-            "version": found.id,
-            "tenant": sealed.save.tenant,
-            "model": found.model,
-            "save": found.save,
-            "digest": found.digest,
-            "destination": destination,
-            "manifest": sealed.envelope.decode(),
-            "signer": base64.b64encode(sealed.save.signer).decode(),
-            "keys": [{"shard": key.shard, "sealed": base64.b64encode(key.sealed).decode()} for key in released],
-        }
-    )
+    bundle = _bundle(id_, sealed, destination, released)
     audit.append(
         unit,
         WeightsExported(

@@ -83,19 +83,31 @@ def begin_save(
         for (shard, at, media), key in zip(objects, released, strict=True)
     ]
     store.add_save(unit.conn, certify(unit, save), listed)
-    begun = SaveBegun(save=save.id, version=save.version, model=model, parent=parent or "", run=run, shards=shards)
-    audit.append(unit, begun)
+    sealed = [
+        TicketKey(shard=shard, index=at, media=media, sealed=key.sealed)
+        for (shard, at, media), key in zip(objects, released, strict=True)
+    ]
+    return _begun(unit, save, tuple(sealed))
+
+
+def _begun(unit: Unit, save: Save, sealed: tuple[TicketKey, ...]) -> SaveTicket:
+    line = SaveBegun(
+        save=save.id,
+        version=save.version,
+        model=save.model,
+        parent=save.parent.version if save.parent else "",
+        run=save.run,
+        shards=save.shards,
+    )
+    audit.append(unit, line)
     return SaveTicket(
         save=save.id,
         version=save.version,
         tenant=save.tenant,
-        model=model,
-        parent=origin,
+        model=save.model,
+        parent=save.parent,
         prefix=save.prefix,
-        keys=tuple(
-            TicketKey(shard=shard, index=at, media=media, sealed=key.sealed)
-            for (shard, at, media), key in zip(objects, released, strict=True)
-        ),
+        keys=sealed,
     )
 
 
