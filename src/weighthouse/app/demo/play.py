@@ -88,25 +88,18 @@ def _verify(stage: Stage, tell: Tell) -> None:
         exported = Path(folder) / "log"
         with read(stage.system) as unit:
             audit.export(unit, exported)
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", "weighthouse_verify", str(exported)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said = (done.stdout or done.stderr).strip().splitlines()
-        tell.held(
-            done.returncode == 0, f"weighthouse-verify, a program of its own, offline: {said[0] if said else ''}"
-        )
+        status, said = _outside(stage, exported)
+        tell.held(status == 0, f"weighthouse-verify, a program of its own, offline, with the log's key: {said}")
         wrong = _edit_one_byte(exported)
-        done = subprocess.run(
-            [sys.executable, "-I", "-m", "weighthouse_verify", str(exported)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        said = (done.stdout + done.stderr).strip().splitlines()
-        tell.held(done.returncode == 1, f"the same after one byte of {wrong} was edited: {said[0] if said else ''}")
+        status, said = _outside(stage, exported)
+        tell.held(status == 1, f"after one byte of {wrong} was edited, it says: {said}")
+
+
+def _outside(stage: Stage, exported: Path) -> tuple[int, str]:
+    keys = [argument for key in audit.keys(stage.system) for argument in ("--key", key)]
+    command = [sys.executable, "-m", "weighthouse_verify", str(exported), *keys]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
 def _edit_one_byte(exported: Path) -> str:
