@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from weighthouse.audit.model import Remembered
@@ -34,6 +35,7 @@ class FileSignerMemory:
         self._lock = threading.Lock()
         self._file: int | None = None
         self._synced = 0.0
+        self._read: tuple[str, bytes, list[tuple[int, Remembered]]] = ("", b"", [])
 
     @contextmanager
     def _open(self) -> Iterator[int]:
@@ -81,6 +83,8 @@ class FileSignerMemory:
         data = os.pread(file, 2 * _SLOT + 1, 0)
         if not data:
             return []
+        if self._read[:2] == (origin, data):
+            return self._read[2]
         parsed = [(slot, _parse(data[slot * _SLOT : (slot + 1) * _SLOT], origin)) for slot in (0, 1)]
         found = [(slot, value) for slot, value in parsed if value is not None]
         if not found or len(data) > 2 * _SLOT:
@@ -90,9 +94,11 @@ class FileSignerMemory:
                 "Restore the file from the state folder's backup; if there is none, treat it as a lost memory and "
                 "hold the fork ceremony `weighthouse audit accept-fork` after checking the log against a witness.",
             )
+        self._read = (origin, data, found)
         return found
 
 
+@lru_cache(maxsize=8)
 def _name(origin: str) -> str:
     return hashlib.sha256(origin.encode()).hexdigest()[:32]
 

@@ -126,8 +126,7 @@ def extend(
     ceremony alone: it passes the signer's memory over and replaces it.
     """
     system, conn = unit.system, unit.conn
-    stored = store.read_head(conn, lock=True)
-    head = stored or EMPTY_HEAD
+    head = store.read_head(conn, lock=True) or EMPTY_HEAD
     if fencing < head.fencing and not accept_fork:
         raise Unavailable(
             "audit.fenced_off",
@@ -145,8 +144,7 @@ def extend(
     note = signing.sign_checkpoint(system, size, root, unit.now)
     store.write_entries(conn, head.size, leaves)
     store.write_tiles(conn, growth.tiles)
-    grown = store.HeadRow(size, root, note, unit.now, fencing, bound, epoch, seal)
-    store.write_head(conn, grown, new=stored is None)
+    store.write_head(conn, store.HeadRow(size, root, note, unit.now, fencing, bound, epoch, seal))
     _keep(system.database, growth.edge, root)
     unit.memo[_OWN] = (size, root)  # a second growth in this transaction continues what memory cannot know yet
     unit.after_commit(lambda: _remember(system, Remembered(size, root), replace=accept_fork))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from weighthouse.audit.model import Leaf
-from weighthouse.audit.store.tables import cosigned, entries, head, tiles
+from weighthouse.audit.store.tables import cosigned, entries, tiles
 from weighthouse.core.clock import Millis
 
 
@@ -35,47 +35,48 @@ class EntryRow(NamedTuple):
     leaf: bytes
 
 
-_HEAD = select(*(head.c[name] for name in HeadRow._fields))
-_INSERT_HEAD = insert(head)
-_UPDATE_HEAD = update(head).where(head.c.id == 1)
-_INSERT_ENTRY = insert(entries)
 _ENTRY = select(entries.c.idx, entries.c.at, entries.c.kind, entries.c.subject, entries.c.leaf)
 _TILE = select(tiles.c.hashes)
-_UPSERT_TILE = text(
-    "INSERT INTO log_tile (level, idx, hashes) VALUES (:level, :idx, :hashes) "
+
+# The four statements of every append, as plain text: composing them anew each time costs as much as running them.
+_HEAD_COLUMNS = "size, root, note, at, fencing, floor, epoch, seal"
+_READ_HEAD = f"SELECT {_HEAD_COLUMNS} FROM log_head WHERE id = 1"  # noqa: S608 - a constant
+_WRITE_HEAD = (
+    f"INSERT INTO log_head (id, {_HEAD_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
+    + ", ".join(f"{name} = excluded.{name}" for name in _HEAD_COLUMNS.split(", "))
+)
+_WRITE_ENTRY = "INSERT INTO log_entry (idx, at, kind, subject, leaf) VALUES (?, ?, ?, ?, ?)"
+_WRITE_TILE = (
+    "INSERT INTO log_tile (level, idx, hashes) VALUES (?, ?, ?) "
     "ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes"
 )
 
 
+def _said(conn: Connection, statement: str) -> str:
+    return statement if conn.dialect.name == "sqlite" else statement.replace("?", "%s")
+
+
 def read_head(conn: Connection, *, lock: bool = False) -> HeadRow | None:
     """Return the stored head, locking it where the database has row locks."""
-    row = conn.execute(_HEAD.with_for_update() if lock else _HEAD).first()
+    statement = _READ_HEAD + " FOR UPDATE" if lock and conn.dialect.name != "sqlite" else _READ_HEAD
+    row = conn.exec_driver_sql(statement).first()
     return HeadRow(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], row[6], bytes(row[7])) if row else None
 
 
-def write_head(conn: Connection, row: HeadRow, *, new: bool) -> None:
+def write_head(conn: Connection, row: HeadRow) -> None:
     """Put the head in place."""
-    values = row._asdict()
-    if new:
-        conn.execute(_INSERT_HEAD, {"id": 1, **values})
-    else:
-        conn.execute(_UPDATE_HEAD, values)
+    conn.exec_driver_sql(_said(conn, _WRITE_HEAD), tuple(row))
 
 
 def write_entries(conn: Connection, first: int, leaves: Sequence[tuple[Leaf, bytes]]) -> None:
     """Insert entries at consecutive indexes from `first`; the primary key refuses an index that is taken."""
-    conn.execute(
-        _INSERT_ENTRY,
-        [
-            {"idx": first + i, "at": leaf.at, "kind": leaf.kind, "subject": leaf.subject, "leaf": data}
-            for i, (leaf, data) in enumerate(leaves)
-        ],
-    )
+    rows = [(first + i, leaf.at, leaf.kind, leaf.subject, data) for i, (leaf, data) in enumerate(leaves)]
+    conn.exec_driver_sql(_said(conn, _WRITE_ENTRY), rows)
 
 
 def write_tiles(conn: Connection, changed: Mapping[tuple[int, int], bytes]) -> None:
     """Insert or widen tiles."""
-    conn.execute(_UPSERT_TILE, [{"level": at[0], "idx": at[1], "hashes": value} for at, value in changed.items()])
+    conn.exec_driver_sql(_said(conn, _WRITE_TILE), [(*place, hashes) for place, hashes in changed.items()])
 
 
 def read_tile(conn: Connection, level: int, index: int) -> bytes:
