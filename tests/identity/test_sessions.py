@@ -23,6 +23,7 @@ from weighthouse.identity import api
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.ports import Memory
+from weighthouse.identity.store.memory import ProcessMemory
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError
 
 ME = ORIGIN + "/api/v1/me"
@@ -324,6 +325,18 @@ def test_putting_back_old_rows_revives_no_session_and_thaws_nobody(lab: Lab) -> 
         api.freeze(unit, "eve", "still", "system")  # an edited row does not stop security
         with pytest.raises(NotFound):
             api.end_session(unit, "ses_" + "0" * 26, "x", "system")
+
+
+def test_an_ended_session_stays_ended_when_only_its_row_is_put_back_and_the_memory_is_lost(lab: Lab) -> None:
+    client = lab.sign_in("ada")
+    row = lab.sql("SELECT body, seal FROM identity_session")[0]
+    lab.sign_in("ada", lab.client())  # the person goes on with another session
+    with begin(lab.system) as unit:
+        api.end_session(unit, lab.log("SessionStarted")[0].data["session"], "lost", "system")
+    lab.sql("UPDATE identity_session SET body = :b, seal = :s WHERE person = 'ada' AND id = :i",
+            b=row[0], s=row[1], i=json.loads(row[0])["id"])  # fmt: skip
+    lab.system.bind(Memory, ProcessMemory())  # type: ignore[type-abstract]
+    assert code_of(client) == "identity.session_ended"
 
 
 def test_identity_case_39_the_address_is_the_peers_unless_a_named_proxy_says_otherwise() -> None:
