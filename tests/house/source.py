@@ -120,9 +120,28 @@ def _texts(node: ast.expr) -> Iterator[str]:
         yield from _texts(node.orelse)
 
 
+# Texts of the shape of a code that are something else: names of followers and timers, keys of a unit's memory, and
+# types of signed statements. A new text of that shape is either documented as a code or added here on purpose.
+NOT_CODES = {
+    "access.member",
+    "audit.backlog",
+    "audit.heartbeat",
+    "audit.pending",
+    "audit.sequencer",
+    "audit.witnesses",
+    "detect.bulk",
+    "detect.elsewhere",
+    "detect.spray",
+    "egress.tidy",
+    "governance.charter",
+    "policy.current",
+    "runs.stop",
+}
+
+
 @functools.cache
 def error_codes() -> dict[str, str]:
-    """Return every code that is raised or given as a reason, with the file that does so."""
+    """Return every code that is raised, or kept in the room's own code as a reason to give, with its file."""
     found: dict[str, str] = {}
     for path in product():
         for name, call in calls(path):
@@ -133,7 +152,22 @@ def error_codes() -> dict[str, str]:
                 for code in _texts(place):
                     if CODE.fullmatch(code) and code.split(".")[0] in rooms():
                         found.setdefault(code, shown(path))
+    for path in product():
+        room = path.relative_to(PACKAGE).parts[0]
+        for node in nodes(path):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value):
+                other = node.value in NOT_CODES or node.value in settings() or node.value in actions()
+                if node.value.startswith(room + ".") and not other:
+                    found.setdefault(node.value, shown(path))
     return found
+
+
+@functools.cache
+def actions() -> frozenset[str]:
+    """Return the actions that policy knows, which have the shape of codes."""
+    from weighthouse.policy.model import ACTIONS
+
+    return frozenset(ACTIONS)
 
 
 @functools.cache

@@ -48,6 +48,7 @@ def test_no_function_is_too_long() -> None:
     long = [
         f"{source.shown(path)}:{node.lineno} {node.name}: {lines}"
         for path in source.python()
+        if path.parent.name != "versions"  # a migration is one generated list of changes
         for node in source.nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > 50
