@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,7 +171,8 @@ def test_with_the_database_alone_nothing_can_be_made_to_run(
     run = world.until(world.submit("print(1)"))
     started = len(world.facts("runs.RunStarted"))
     forge(world, run)
-    while not world.facts("runs.RunFailed"):
+    deadline = time.monotonic() + 30
+    while not world.facts("runs.RunFailed") and time.monotonic() < deadline:
         world.follow()
     assert [f["code"] for f in world.facts("runs.RunFailed")] == ["runs.row_seal"]
     assert len(world.facts("runs.RunStarted")) == started
