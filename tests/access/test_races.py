@@ -156,7 +156,9 @@ def test_revoke_beside_give_back_ends_once(crowd: Lab) -> None:
         me, security = lab.caller(person), lab.caller("chi")
         codes = at_once(
             lambda me=me, grant=grant: retry(lab.system, me, lambda unit: api.give_back(unit, me, grant)),  # type: ignore[misc]
-            lambda grant=grant: retry(lab.system, security, lambda unit: api.revoke(unit, security, grant, "stolen")),  # type: ignore[misc]
+            lambda security=security, grant=grant: retry(
+                lab.system, security, lambda unit: api.revoke(unit, security, grant, "stolen")
+            ),  # type: ignore[misc]
         )
         assert sorted(codes) == ["", "access.grant_ended"]
     ended = (

@@ -31,7 +31,7 @@ def check(lab: Lab, places: Places) -> None:
     if LAB_RESOURCE not in lab.resources:
         place = next(iter(places.values()))
         refuse(
-            "missing_lab_resource",
+            "policy.missing_lab_resource",
             place.file,
             f"'resources' needs '{LAB_RESOURCE}', the resource of actions without a thing.",
             "Add `lab: {name: …, class: …, environment: shared, owner: …}` to 'resources'.",
@@ -39,7 +39,7 @@ def check(lab: Lab, places: Places) -> None:
     for resource in lab.resources.values():
         if resource.environment == SHARED and resource.kind == "model":
             refuse(
-                "shared_model",
+                "policy.shared_model",
                 places["resource", resource.id],
                 f"model '{resource.id}' may not be shared by all environments.",
                 "Place it in one environment.",
@@ -60,7 +60,7 @@ def _accounts(lab: Lab, places: Places) -> None:
             other = owners.setdefault(key, person.id)
             if other != person.id:
                 refuse(
-                    "account_shared",
+                    "policy.account_shared",
                     places["person", person.id],
                     f"account '{subject}' belongs to both '{other}' and '{person.id}'.",
                     "One account is one person; case does not make it another.",
@@ -71,13 +71,15 @@ def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
     covered = [resource for resource in lab.resources.values() if entitlement.covers(resource.id)]
     releasing = bool(entitlement.actions & RELEASING)
     if "*" in entitlement.resources and (releasing or not entitlement.standing):
-        refuse("too_wide", place, f"entitlement '{entitlement.id}' covers '*'.", "Name resources, or a prefix.")
+        refuse(
+            "policy.too_wide", place, f"entitlement '{entitlement.id}' covers '*'.", "Name resources, or a prefix."
+        )
     for resource in covered:
         named = resource.id in entitlement.resources
         reaches = resource.environment in (SHARED, entitlement.environment)
         if named and not reaches:
             refuse(
-                "environment_mismatch",
+                "policy.environment_mismatch",
                 place,
                 f"entitlement '{entitlement.id}' of '{entitlement.environment}' names '{resource.id}' of "
                 f"'{resource.environment}'.",
@@ -92,7 +94,7 @@ def _against_class(
 ) -> None:
     if not entitlement.standing and entitlement.max_duration > cls.max_grant:
         refuse(
-            "absurd_duration",
+            "policy.absurd_duration",
             place,
             f"entitlement '{entitlement.id}' allows {duration_text(entitlement.max_duration)}, but class "
             f"'{cls.id}' of '{resource.id}' at most {duration_text(cls.max_grant)}.",
@@ -102,7 +104,7 @@ def _against_class(
     teams = len({slot.team for slot in entitlement.requires})
     if releasing and (people < cls.approvals.people or teams < cls.approvals.teams):
         refuse(
-            "weak_approval",
+            "policy.weak_approval",
             place,
             f"entitlement '{entitlement.id}' asks {people} people of {teams} teams, but class '{cls.id}' of "
             f"'{resource.id}' asks {cls.approvals.people} of {cls.approvals.teams}.",
@@ -120,7 +122,7 @@ def _possible(lab: Lab, entitlement: Entitlement, members: dict[str, set[str]], 
         if short:
             who = f"when '{asker}' asks" if asker else "whoever asks"
             refuse(
-                "impossible_quorum",
+                "policy.impossible_quorum",
                 place,
                 f"entitlement '{entitlement.id}' could never be approved {who}: {short}.",
                 "Add members to the team, lower the count, or change who is eligible.",
@@ -144,15 +146,19 @@ def _charter(charter: Charter, place: Place) -> None:
     independent = [seat for seat in voting if seat.independent]
     for seat in voting:
         if seat.person in charter.barred:
-            refuse("barred_seat", place, f"'{seat.person}' is barred from a voting seat.", "Seat somebody else.")
+            refuse(
+                "policy.barred_seat", place, f"'{seat.person}' is barred from a voting seat.", "Seat somebody else."
+            )
     if sum(seat.chair for seat in charter.seats) != 1:
-        refuse("chair", place, "the committee needs exactly one chair.", "Mark one seat `chair: true`.")
+        refuse("policy.chair", place, "the committee needs exactly one chair.", "Mark one seat `chair: true`.")
     if len(independent) < charter.min_independent:
-        refuse("impossible_quorum", place, "too few independent voting seats.", "Seat more, or lower the minimum.")
+        refuse(
+            "policy.impossible_quorum", place, "too few independent voting seats.", "Seat more, or lower the minimum."
+        )
     for rule in charter.quorums.values():
         if rule.present > len(voting) or rule.approve > rule.present or rule.independent > len(independent):
             refuse(
-                "impossible_quorum",
+                "policy.impossible_quorum",
                 place,
                 f"quorum '{rule.id}' asks more than {len(voting)} voting seats, "
                 f"{len(independent)} of them independent, can give.",

@@ -32,14 +32,19 @@ class Fields:
 
     def __init__(self, node: Node, what: str, known: Sequence[str]) -> None:
         if not isinstance(node.value, dict):
-            refuse("wrong_type", node.place, f"{what} should be a mapping, not {node.word}.", "Write `key: value`.")
+            refuse(
+                "policy.wrong_type",
+                node.place,
+                f"{what} should be a mapping, not {node.word}.",
+                "Write `key: value`.",
+            )
         self._found = node.value
         self._keys = node.keys
         self.what = what
         self.place = node.place
         for key in self._found:
             if key not in known:
-                refuse("unknown_field", self._keys[key], f"{what} has no field '{key}'.", nearest(key, known))
+                refuse("policy.unknown_field", self._keys[key], f"{what} has no field '{key}'.", nearest(key, known))
 
     def at(self, key: str) -> Place:
         """Where the field stands, or the mapping if it is absent."""
@@ -51,11 +56,13 @@ class Fields:
     def _need(self, key: str, wanted: str) -> Node:
         node = self._found.get(key)
         if node is None:
-            refuse("missing_field", self.place, f"{self.what} needs '{key}': {wanted}.", f"Add `{key}: …`.")
+            refuse("policy.missing_field", self.place, f"{self.what} needs '{key}': {wanted}.", f"Add `{key}: …`.")
         return node
 
     def _wrong(self, key: str, node: Node, wanted: str, remedy: str = "Correct the value.") -> NoReturn:
-        refuse("wrong_value", node.place, f"'{key}' of {self.what} should be {wanted}, not {node.word}.", remedy)
+        refuse(
+            "policy.wrong_value", node.place, f"'{key}' of {self.what} should be {wanted}, not {node.word}.", remedy
+        )
 
     def text(self, key: str, default: str | None = None, *, longest: int = 500) -> str:
         """A text of 1 to `longest` characters."""
@@ -104,7 +111,7 @@ class Fields:
         value = parse_duration(node.value) if isinstance(node.value, str) else None
         if value is None or not low <= value <= high:
             refuse(
-                "absurd_duration",
+                "policy.absurd_duration",
                 node.place,
                 f"'{key}' of {self.what} should be {wanted}, not {node.word}.",
                 "Write a number and one of s, m, h, d.",
@@ -160,7 +167,12 @@ class Fields:
 
     def _distinct(self, key: str, found: Sequence[str]) -> None:
         if len(set(found)) != len(found):
-            refuse("duplicate_name", self.at(key), f"'{key}' of {self.what} names one twice.", "Remove one of them.")
+            refuse(
+                "policy.duplicate_name",
+                self.at(key),
+                f"'{key}' of {self.what} names one twice.",
+                "Remove one of them.",
+            )
 
     def items(self, key: str, *, least: int = 0) -> list[Node]:
         """The items of a list."""
@@ -183,21 +195,30 @@ class Fields:
 def entries(node: Node, what: str) -> list[tuple[str, Node, Place]]:
     """The entries of a mapping whose keys are slugs."""
     if not isinstance(node.value, dict):
-        refuse("wrong_type", node.place, f"{what} should be a mapping of ids, not {node.word}.", "Write `id: …`.")
+        refuse(
+            "policy.wrong_type", node.place, f"{what} should be a mapping of ids, not {node.word}.", "Write `id: …`."
+        )
     for key in node.value:
         try:
             check_slug(key)
         except Invalid as error:
-            refuse("bad_name", node.keys[key], f"'{key}' in {what} is not an id. {error.message}", error.remedy)
+            refuse(
+                "policy.bad_name", node.keys[key], f"'{key}' in {what} is not an id. {error.message}", error.remedy
+            )
     return [(key, inner, node.keys[key]) for key, inner in node.value.items()]
 
 
 def known_name(node: Node, valid: Collection[str], kind: str, what: str) -> str:
     """Return the text of `node` if it is one of `valid`; otherwise refuse with the nearest."""
     if not isinstance(node.value, str):
-        refuse("wrong_value", node.place, f"{what} should be the id of a {kind}, not {node.word}.", "Write an id.")
+        refuse(
+            "policy.wrong_value", node.place, f"{what} should be the id of a {kind}, not {node.word}.", "Write an id."
+        )
     if node.value not in valid:
         refuse(
-            "unknown_reference", node.place, f"{what}: there is no {kind} '{node.value}'.", nearest(node.value, valid)
+            "policy.unknown_reference",
+            node.place,
+            f"{what}: there is no {kind} '{node.value}'.",
+            nearest(node.value, valid),
         )
     return node.value

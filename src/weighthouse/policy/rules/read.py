@@ -39,7 +39,10 @@ def read_lab(text: str, name: str) -> Lab:
     top = Fields(read_tree(text, name), "the lab", _SECTIONS)
     if top.text("schema") != SCHEMA:
         refuse(
-            "schema_version", top.at("schema"), f"expected `schema: {SCHEMA}`.", "Use the version this server reads."
+            "policy.schema_version",
+            top.at("schema"),
+            f"expected `schema: {SCHEMA}`.",
+            "Use the version this server reads.",
         )
     about = Fields(top.node("lab"), "'lab'", ("id", "name"))
     places: Places = {}
@@ -71,7 +74,10 @@ def _environments(top: Fields, places: Places) -> dict[str, Environment]:
     for id_, node, place in top.section("environments"):
         if id_ == SHARED:
             refuse(
-                "reserved_name", place, f"'{SHARED}' means every environment.", "Give this environment another id."
+                "policy.reserved_name",
+                place,
+                f"'{SHARED}' means every environment.",
+                "Give this environment another id.",
             )
         fields = Fields(node, f"environment '{id_}'", ("name", "description"))
         places["environment", id_] = place
@@ -96,7 +102,10 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
             least = Minimum(people=inner.integer("people", 0, 6), teams=inner.integer("teams", 0, 6))
             if least.teams > least.people:
                 refuse(
-                    "impossible_quorum", inner.place, "more teams than people can never approve.", "Raise 'people'."
+                    "policy.impossible_quorum",
+                    inner.place,
+                    "more teams than people can never approve.",
+                    "Raise 'people'.",
                 )
         places["class", id_] = place
         found[id_] = SensitivityClass(
@@ -139,7 +148,12 @@ def _no_cycle(start: str, teams: dict[str, Team], place: Place) -> None:
     while stack:
         team = stack.pop()
         if team == start:
-            refuse("team_cycle", place, f"team '{start}' includes itself through other teams.", "Break the circle.")
+            refuse(
+                "policy.team_cycle",
+                place,
+                f"team '{start}' includes itself through other teams.",
+                "Break the circle.",
+            )
         if team not in seen:
             seen.add(team)
             stack.extend(teams[team].includes)
@@ -167,7 +181,10 @@ def _people(top: Fields, teams: dict[str, Team], places: Places) -> dict[str, Pe
     for id_, node, place in section:
         if "/" in id_ or id_ == LAB_RESOURCE or id_ in teams:
             refuse(
-                "bad_name", place, f"person '{id_}' could be taken for a resource or a team.", "Choose another id."
+                "policy.bad_name",
+                place,
+                f"person '{id_}' could be taken for a resource or a team.",
+                "Choose another id.",
             )
         fields = Fields(node, f"person '{id_}'", ("name", "accounts", "teams", "manager", "active"))
         places["person", id_] = place
@@ -200,7 +217,7 @@ def _resources(
         kind, slash, _ = id_.partition("/")
         if not slash and id_ != LAB_RESOURCE:
             refuse(
-                "bad_name",
+                "policy.bad_name",
                 place,
                 f"resource '{id_}' should be written kind/name.",
                 f"Write model/{id_}, for example.",
@@ -208,7 +225,7 @@ def _resources(
         fields = Fields(node, f"resource '{id_}'", known)
         if not fields.has("class"):
             refuse(
-                "unclassified_resource",
+                "policy.unclassified_resource",
                 place,
                 f"resource '{id_}' has no sensitivity class.",
                 "Add `class: …`; every resource carries one.",

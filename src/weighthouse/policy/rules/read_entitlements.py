@@ -61,7 +61,7 @@ def _patterns(fields: Fields, resources: dict[str, Resource]) -> tuple[str, ...]
         prefixed = pattern.endswith("/*") and any(name.startswith(pattern[:-1]) for name in resources)
         if pattern != "*" and pattern not in resources and not prefixed:
             refuse(
-                "unknown_reference",
+                "policy.unknown_reference",
                 fields.at("resources"),
                 f"{fields.what}: '{pattern}' names no declared resource.",
                 nearest(pattern, {*resources, *kinds}),
@@ -78,7 +78,7 @@ def _eligible(fields: Fields, teams: dict[str, Team]) -> frozenset[str]:
 def _durations(fields: Fields, standing: bool) -> tuple[Millis, Millis, Millis, Millis]:
     if standing:
         if fields.has("duration"):
-            refuse("contradiction", fields.at("duration"), f"{fields.what} is standing.", "Remove 'duration'.")
+            refuse("policy.contradiction", fields.at("duration"), f"{fields.what} is standing.", "Remove 'duration'.")
         return HOUR, HOUR, HOUR, DAY
     inner = Fields(
         fields.node("duration"), f"'duration' of {fields.what}", ("default", "longest", "chain", "pending")
@@ -89,7 +89,7 @@ def _durations(fields: Fields, standing: bool) -> tuple[Millis, Millis, Millis, 
     pending = inner.duration("pending", 14 * DAY, DAY)
     if not default <= most <= chain:
         refuse(
-            "absurd_duration",
+            "policy.absurd_duration",
             inner.place,
             f"{fields.what}: expected default <= longest <= chain.",
             "Order the three durations.",
@@ -100,11 +100,11 @@ def _durations(fields: Fields, standing: bool) -> tuple[Millis, Millis, Millis, 
 def _approval(fields: Fields, teams: Collection[str], standing: bool) -> tuple[Slot, ...]:
     if standing:
         if fields.has("approval"):
-            refuse("contradiction", fields.at("approval"), f"{fields.what} is standing.", "Remove 'approval'.")
+            refuse("policy.contradiction", fields.at("approval"), f"{fields.what} is standing.", "Remove 'approval'.")
         return ()
     if not fields.has("approval"):
         refuse(
-            "missing_field",
+            "policy.missing_field",
             fields.place,
             f"{fields.what} needs 'approval': a mapping of slots, or the word none.",
             "Add `approval: {steward: {team: …, count: 1}}`, or `approval: none` for low risk.",
@@ -114,11 +114,19 @@ def _approval(fields: Fields, teams: Collection[str], standing: bool) -> tuple[S
         return ()
     if isinstance(node.value, dict) and not node.value:
         refuse(
-            "empty_quorum", fields.at("approval"), f"{fields.what} lists no slot.", "Write `approval: none` if meant."
+            "policy.empty_quorum",
+            fields.at("approval"),
+            f"{fields.what} lists no slot.",
+            "Write `approval: none` if meant.",
         )
     slots = tuple(_slot(id_, inner, place, fields.what, teams) for id_, inner, place in entries(node, "'approval'"))
     if len(slots) > MOST_SLOTS:
-        refuse("too_many_slots", fields.at("approval"), f"{fields.what} has over {MOST_SLOTS} slots.", "Join some.")
+        refuse(
+            "policy.too_many_slots",
+            fields.at("approval"),
+            f"{fields.what} has over {MOST_SLOTS} slots.",
+            "Join some.",
+        )
     return slots
 
 

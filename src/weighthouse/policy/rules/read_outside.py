@@ -25,7 +25,9 @@ def read_egress(top: Fields, owners: Collection[str], places: Places) -> dict[st
         listed = tuple(_entry(item, id_, owners) for item in fields.items("entries"))
         targets = [(entry.host, entry.port) for entry in listed]
         if len(set(targets)) != len(targets):
-            refuse("duplicate_name", place, f"egress profile '{id_}' lists one host and port twice.", "Keep one.")
+            refuse(
+                "policy.duplicate_name", place, f"egress profile '{id_}' lists one host and port twice.", "Keep one."
+            )
         found[id_] = EgressProfile(
             id=id_, name=fields.text("name", id_), entries=listed, total_budget_bytes=fields.size("budget")
         )
@@ -37,14 +39,22 @@ def _entry(node: Node, profile: str, owners: Collection[str]) -> EgressEntry:
     fields = Fields(node, what, ("host", "port", "owner", "reason", "expires", "kind", "address", "budget"))
     host = fields.text("host", longest=253)
     if _HOST.fullmatch(host) is None:
-        refuse("bad_host", fields.at("host"), f"{what}: '{host}' is not a host name.", "No wildcard, scheme or path.")
+        refuse(
+            "policy.bad_host",
+            fields.at("host"),
+            f"{what}: '{host}' is not a host name.",
+            "No wildcard, scheme or path.",
+        )
     address = fields.text("address", "", longest=45) or None
     if address is not None:
         try:
             ipaddress.ip_address(address)
         except ValueError:
             refuse(
-                "bad_host", fields.at("address"), f"{what}: '{address}' is not an IP address.", "Write one address."
+                "policy.bad_host",
+                fields.at("address"),
+                f"{what}: '{address}' is not an IP address.",
+                "Write one address.",
             )
     kind = fields.choice("kind", ("internet", "private-link"), "internet")
     return EgressEntry(
@@ -83,7 +93,10 @@ def _seat(person: str, node: Node, people: Collection[str]) -> SeatEntry:
     fields = Fields(node, f"the seat of '{person}'", ("kind", "independent", "chair"))
     if person not in people:
         refuse(
-            "unknown_reference", fields.place, f"'seats': there is no person '{person}'.", "Declare the person first."
+            "policy.unknown_reference",
+            fields.place,
+            f"'seats': there is no person '{person}'.",
+            "Declare the person first.",
         )
     kind = fields.choice("kind", ("director", "expert", "adviser", "observer"))
     return SeatEntry(

@@ -60,19 +60,21 @@ class Node(msgspec.Struct):
 
 
 def refuse(code: str, place: Place | str, message: str, remedy: str) -> NoReturn:
-    """Raise Invalid(`policy.<code>`) whose message begins with file:line."""
-    raise Invalid(f"policy.{code}", f"{place}: {message}", remedy, place=str(place))
+    """Raise Invalid whose message begins with file:line."""
+    raise Invalid(code, f"{place}: {message}", remedy, place=str(place))
 
 
 def read_tree(text: str, name: str) -> Node:
     """Parse `text` into a tree; raises `policy.syntax`, `policy.yaml_feature`, `policy.duplicate_key` and others."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        refuse("too_large", name, f"the text is larger than {MAX_BYTES} bytes.", "Split out what is not policy.")
+        refuse(
+            "policy.too_large", name, f"the text is larger than {MAX_BYTES} bytes.", "Split out what is not policy."
+        )
     hidden = _CONTROL.search(text.removeprefix("\ufeff").replace("\r\n", "\n"))
     if hidden is not None:
         place = Place(name, text.count("\n", 0, hidden.start()) + 1)
         refuse(
-            "hidden_character",
+            "policy.hidden_character",
             place,
             f"the invisible character U+{ord(hidden.group()):04X} could hide what is meant.",
             "Remove it; reviewers must see all that decides.",
@@ -96,9 +98,11 @@ class _Composer:
             event = next(self._events)
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self._no("syntax", line, f"this is not YAML: {error.problem or error.context}.", "Correct the line.")
+            self._no(
+                "policy.syntax", line, f"this is not YAML: {error.problem or error.context}.", "Correct the line."
+            )
         except (yaml.YAMLError, UnicodeError):
-            self._no("syntax", 1, "this is not YAML in UTF-8.", "Save the file as UTF-8 text.")
+            self._no("policy.syntax", 1, "this is not YAML in UTF-8.", "Save the file as UTF-8 text.")
         self._plain(event)
         return event
 
@@ -117,24 +121,26 @@ class _Composer:
         elif isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
             feature = "a directive (%…)"
         if feature:
-            self._no("yaml_feature", line, f"{feature} is not allowed.", "Write the value out where it is used.")
+            self._no(
+                "policy.yaml_feature", line, f"{feature} is not allowed.", "Write the value out where it is used."
+            )
 
     def document(self) -> Node:
         self._next()  # stream start
         start = self._next()
         if isinstance(start, yaml.StreamEndEvent):
-            self._no("empty", 1, "the text is empty; expected a mapping that begins with 'schema'.", _BEGIN)
+            self._no("policy.empty", 1, "the text is empty; expected a mapping that begins with 'schema'.", _BEGIN)
         root = self._node(self._next(), 0)
         self._next()  # document end
         more = self._next()
         if not isinstance(more, yaml.StreamEndEvent):
-            self._no("yaml_feature", _line(more), "a second document is not allowed.", "Keep one.")
+            self._no("policy.yaml_feature", _line(more), "a second document is not allowed.", "Keep one.")
         return root
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         line = _line(event)
         if depth > MAX_DEPTH:
-            self._no("too_deep", line, f"nested deeper than {MAX_DEPTH} levels.", "Flatten it.")
+            self._no("policy.too_deep", line, f"nested deeper than {MAX_DEPTH} levels.", "Flatten it.")
         place = Place(self._name, line)
         if isinstance(event, yaml.ScalarEvent):
             return Node(self._scalar(event, line), place)
@@ -151,13 +157,13 @@ class _Composer:
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
-                self._no("bad_key", line, "a key must be plain text.", "Use a name as the key.")
+                self._no("policy.bad_key", line, "a key must be plain text.", "Use a name as the key.")
             if event.value == "<<":
-                self._no("yaml_feature", line, "a merge (<<) is not allowed.", "Write the fields out.")
+                self._no("policy.yaml_feature", line, "a merge (<<) is not allowed.", "Write the fields out.")
             key = self._key(event, line)
             if key in found:
                 self._no(
-                    "duplicate_key",
+                    "policy.duplicate_key",
                     line,
                     f"the key '{key}' stands twice; the first is on line {keys[key].line}.",
                     "Remove one of them.",
@@ -168,7 +174,7 @@ class _Composer:
 
     def _key(self, event: yaml.ScalarEvent, line: int) -> str:
         if event.implicit[0] and event.value in ("true", "false"):
-            self._no("bad_key", line, f"'{event.value}' is a flag, not a key.", "Use a name as the key.")
+            self._no("policy.bad_key", line, f"'{event.value}' is a flag, not a key.", "Use a name as the key.")
         if event.implicit[0] and _INTEGER.fullmatch(event.value):
             return str(event.value)
         return str(self._scalar(event, line))
@@ -176,7 +182,7 @@ class _Composer:
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> str | int | bool:
         value = str(event.value)
         if _CONTROL.search(value):  # an escape inside quotes hides as well as the character itself
-            self._no("hidden_character", line, "an escape writes an invisible character.", "Remove it.")
+            self._no("policy.hidden_character", line, "an escape writes an invisible character.", "Remove it.")
         if not event.implicit[0]:  # quoted or block text is text, whatever it looks like
             return value
         if value in ("true", "false"):
@@ -184,10 +190,10 @@ class _Composer:
         if _INTEGER.fullmatch(value):
             return int(value)
         if value == "":
-            self._no("missing_value", line, "a value is missing.", "Write a value, or remove the key.")
+            self._no("policy.missing_value", line, "a value is missing.", "Write a value, or remove the key.")
         if _SURPRISE.fullmatch(value):
             self._no(
-                "ambiguous_value",
+                "policy.ambiguous_value",
                 line,
                 f"'{value}' means different things to different readers of YAML.",
                 "Write true or false for a flag, a plain decimal number, or put the text in quotes.",
