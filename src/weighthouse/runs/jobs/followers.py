@@ -27,7 +27,7 @@ def _handle(unit: Unit, entry: Entry) -> None:
 
 def _ended_by_another(data: dict[str, Any]) -> bool:
     """Whether somebody else ended the session. Signing out by oneself says nothing is wrong."""
-    return data["by"] != data["principal"]
+    return bool(data["by"] != data["principal"])
 
 
 def _held(unit: Unit, held: str, by: str) -> None:
