@@ -126,6 +126,17 @@ def test_failures_of_an_hour_ago_or_from_another_network_do_not_count(watched: W
     assert watched.facts(ALERT) == []
 
 
+def test_a_second_success_is_a_second_incident_and_the_first_is_not_told_again(watched: Watched) -> None:
+    client = settle_first_device(watched, "eve")
+    watched.fail(*FIVE)
+    for _ in range(2):
+        watched.sign_in("eve", client)
+        watched.follow()
+        assert not works(client)
+    found = watched.facts(ALERT)
+    assert len({one["session"] for one in found}) == len(found) == 2
+
+
 def test_a_session_used_elsewhere_ends_every_session_of_the_person(watched: Watched) -> None:
     laptop, desk = watched.sign_in("ada"), watched.sign_in("ada")
     bystander = watched.sign_in("ben")
