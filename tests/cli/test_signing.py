@@ -77,6 +77,18 @@ def test_a_server_that_shows_one_request_and_has_another_signed_is_refused(chang
     assert caught.value.code == "cli.card_does_not_match"
 
 
+def test_another_request_with_a_statement_to_match_is_refused_too() -> None:
+    """The server swaps both the request and what is to be signed, and leaves only the digest that was read."""
+    shown = card()
+    read = shown["digest"]
+    shown["request"]["resource"] = "model/tern"
+    content = {name: value for name, value in shown["request"].items() if name not in review._NOT_SIGNED}
+    shown["statement"]["request_digest"] = digest(content)
+    with pytest.raises(WeighthouseError) as caught:
+        review.check_card(shown, read)
+    assert caught.value.code == "cli.card_does_not_match"
+
+
 def test_a_request_that_has_moved_on_is_read_again() -> None:
     shown = card()
     with pytest.raises(WeighthouseError) as caught:

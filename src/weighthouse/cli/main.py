@@ -62,7 +62,7 @@ NOUNS: dict[str, dict[str, Noun]] = {
         "committee": Noun("committee", "Seats, motions, votes and release holds."),
     },
     "Shell": {
-        "completion": Noun("completion", "Print the completion script for your shell."),
+        "completion": Noun("completion", "Print the completion script for SHELL."),
     },
 }
 FLAT: dict[str, Noun] = {name: noun for section in NOUNS.values() for name, noun in section.items()}
