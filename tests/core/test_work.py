@@ -60,6 +60,12 @@ def test_a_refusal_rolls_back_the_change_and_commits_its_record_once(
     assert caught.value.record == ()
 
 
+def test_a_refusal_while_reading_is_recorded_too(any_system: System, recorded: list[Event]) -> None:
+    with pytest.raises(Denied), read(any_system):
+        raise Denied("test.no", "No.", "Do not.", record=[Refused(why="no")])
+    assert recorded == [Refused(why="no")]
+
+
 def test_a_refusal_without_a_recorder_still_refuses(any_system: System) -> None:
     with pytest.raises(Unavailable, match="Recorder"), begin(any_system):
         raise Denied("test.no", "No.", "Do not.", record=[Refused(why="no")])

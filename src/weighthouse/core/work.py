@@ -179,9 +179,14 @@ def _record(system: System, actor: Caller | None, request_id: str, refusal: Weig
 
 @contextmanager
 def read(system: System, actor: Caller | None = None, *, request_id: str = "") -> Iterator[Unit]:
-    """Open a unit on one snapshot that writes nothing."""
-    with _unit(system, actor, request_id, read_only=True) as unit:
-        yield unit
+    """Open a unit on one snapshot that writes nothing; the `record` of a refusal is committed all the same."""
+    try:
+        with _unit(system, actor, request_id, read_only=True) as unit:
+            yield unit
+    except WeighthouseError as refusal:
+        if refusal.record:
+            _record(system, actor, request_id, refusal)
+        raise
 
 
 @contextmanager

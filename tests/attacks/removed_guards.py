@@ -1,0 +1,137 @@
+"""Builds in which one guard is removed: a copy of the source with one line changed, and the attack that must notice.
+
+Each removal names the file, the guarding line as it stands and what the saboteur wrote in its place. A line that no
+longer stands exactly once in its file fails the test, so that this list cannot grow stale.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).parents[2] / "src"
+LIMIT_S = 240
+CATALOGUE = """
+import sys
+from weighthouse.app.demo.ground import LiveGround
+from weighthouse.app.demo.stage import Stage
+from weighthouse.assurance import api as assurance
+
+with Stage() as stage:
+    outcome = assurance.run(stage.system, [sys.argv[1]], LiveGround(stage))[0]
+print(f"{outcome.status} {outcome.rule}: {outcome.reason}")
+sys.exit(0 if outcome.held else 1)
+"""
+SCRIPT = "import sys; from weighthouse.app.demo.play import play; sys.exit(play(script=True))"
+
+
+class Removal(NamedTuple):
+    """One guard taken out. `scenario` is the attack of the catalogue that it stops."""
+
+    scenario: str
+    file: str
+    line: str
+    instead: str
+
+
+REMOVALS = (
+    Removal("self-approval", "access/api/votes.py", "    if voter == request.person:", "    if not voter:"),
+    Removal(
+        "one-approval",
+        "access/rules/deciding.py",
+        "        return not self.missing",
+        "        return len(self.missing) < 2",
+    ),
+    Removal(
+        "expired-grant",
+        "policy/rules/cedar/lab.cedar",
+        "context.now >= context.grant.end",
+        "context.now < context.grant.not_before",
+    ),
+    Removal(
+        "stolen-token",
+        "identity/api/authentication.py",
+        "    if proof.key != session.key:",
+        "    if not proof.key:",
+    ),
+    Removal(
+        "stolen-run-token",
+        "identity/api/workloads.py",
+        "    if credential.proof != workload.run:",
+        "    if not workload.run:",
+    ),
+    Removal(
+        "wrong-environment",
+        "policy/rules/cedar/lab.cedar",
+        "principal.environment != resource.environment",
+        "principal.environment != principal.environment",
+    ),
+    Removal("edited-grant", "access/api/verifying.py", "    if _shown(row) != _sealed(grant):", "    if not row.id:"),
+    Removal(
+        "inserted-grant",
+        "access/api/sealing.py",
+        "    if not verify_ed25519(public, row.seal, row.statement.encode()):",
+        "    if not row.statement:",
+    ),
+    Removal("lifted-hold", "access/api/holds.py", '    if found.kind == "governance":', "    if not found.id:"),
+    Removal(
+        "deleted-hold",
+        "access/api/decision.py",
+        "for hold in refusals.holds() if hold.subject in subjects}",
+        "for hold in refusals.holds() if hold.subject not in subjects}",
+    ),
+    Removal(
+        "edited-log",
+        "audit/api/checking.py",
+        "    yield from _entry_problems(unit.conn, head.size)",
+        "    yield from ()",
+    ),
+    Removal(
+        "host-paths", "runs/rules/orders.py", "        if _FILE.fullmatch(name) is None:", "        if not name:"
+    ),
+    Removal(
+        "unknown-host",
+        "egress/api/verdicts.py",
+        '        return "egress.unknown_port" if named else "egress.unknown_host"',
+        '        return ""',
+    ),
+    Removal(
+        "address-literal", "egress/rules/hosts.py", "    if _NUMBER.fullmatch(labels[-1]):", "    if not labels:"
+    ),
+    Removal(
+        "domain-fronting",
+        "egress/api/verdicts.py",
+        "    if not authority.code and read_host(server_name, 0).host == authority.host:",
+        "    if not authority.code:",
+    ),
+    Removal(
+        "slow-drip",
+        "egress/api/ledger.py",
+        "        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))",
+        "        key: daily",
+    ),
+)
+
+
+def build(removal: Removal, folder: Path) -> Path:
+    """Copy the source and take the guard out; return what PYTHONPATH must begin with."""
+    copy = folder / "src"
+    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    path = copy / "weighthouse" / removal.file
+    text = path.read_text("utf-8")
+    assert text.count(removal.line) == 1, f"{removal.file} no longer has this line exactly once: {removal.line!r}"
+    path.write_text(text.replace(removal.line, removal.instead))
+    return copy
+
+
+def run(program: str, *arguments: str, source: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program against the given build, or against the real one."""
+    environment = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
