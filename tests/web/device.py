@@ -25,12 +25,15 @@ class Device:
         self._world, self._person, self._client = world, person, client
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.id = ""
+        numbers = self._key.public_key().public_numbers()
+        self.jwk = {"kty": "EC", "crv": "P-256", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
+
+    def proof_for(self, jwk: dict[str, str]) -> str:
+        """This key's signature over the possession of `jwk`."""
+        return self._signature(identity.possession(self._person, jwk))
 
     def enrol(self) -> httpx.Response:
-        numbers = self._key.public_key().public_numbers()
-        jwk = {"kty": "EC", "crv": "P-256", "x": _coordinate(numbers.x), "y": _coordinate(numbers.y)}
-        proof = self._signature(identity.possession(self._person, jwk))
-        data = {"jwk": json.dumps(jwk), "name": "Test laptop", "proof": proof}
+        data = {"jwk": json.dumps(self.jwk), "name": "Test laptop", "proof": self.proof_for(self.jwk)}
         answer = self._world.send(self._client, "/sessions", "/devices", data, Accept="application/json")
         self.id = answer.json().get("device", "")
         return answer

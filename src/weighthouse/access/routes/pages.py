@@ -43,13 +43,14 @@ def ask(request: Request, q: Words = "", resource: Words = "", entitlement: Word
     """The wizard: search, then the roles that open what was found, then how long and why."""
     with door(request).enter(request) as (unit, caller):
         render = door(request).render
+        if resource:
+            views.resource(unit, caller, resource)
         if resource and entitlement:
             role = views.role(unit, resource, entitlement)
             return render(
                 request, "access/request_details.html", **_details(role, resource, {}, "", role.default_duration)
             )
         if resource:
-            views.resource(unit, caller, resource)
             found = api.advise(unit, caller, resource)
             return render(request, "access/request_roles.html", step=2, resource=resource, suggestions=found)
         results = api.search(unit, caller, q.strip()) if q.strip() else []
@@ -85,7 +86,8 @@ def review(
     request: Request, resource: Name, entitlement: Name, duration: Span, reason: Reason, operation: Operation
 ) -> Response:
     """Show what would be asked, and of whom. Changes nothing."""
-    with door(request).enter(request, write=False) as (unit, _):
+    with door(request).enter(request, write=False) as (unit, caller):
+        views.resource(unit, caller, resource)
         return door(request).render(
             request,
             "access/request_review.html",
@@ -103,7 +105,8 @@ def change(
     request: Request, resource: Name, entitlement: Name, duration: Span, reason: Reason, operation: Operation
 ) -> Response:
     """Go back to the form with what was typed. Changes nothing."""
-    with door(request).enter(request, write=False) as (unit, _):
+    with door(request).enter(request, write=False) as (unit, caller):
+        views.resource(unit, caller, resource)
         role = views.role(unit, resource, entitlement)
         return door(request).render(
             request, "access/request_details.html", **_details(role, resource, operation, reason, duration)
