@@ -34,15 +34,14 @@ def command(
 ) -> None:
     """Make a state folder with keys of its own, sealed by a passphrase."""
     from weighthouse.app import initialise
-    from weighthouse.keys.adapters.passphrase import read_passphrase
 
     flags = {"mode": None if show_accounts else mode, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
     file = settings.text("keys.passphrase_file")
     if show_accounts:
-        system = initialise.reopen(settings, home, read_passphrase(file))
+        system = initialise.reopen(settings, home, initialise.read_passphrase(file))
     else:
-        passphrase = read_passphrase(file) if file else _new_passphrase()
+        passphrase = initialise.read_passphrase(file) if file else _new_passphrase()
         system = initialise.initialise(settings, home, passphrase, lab=lab)
         click.echo(f"Made {home.root}: sealed keys, database, and version 1 of {home.lab_file.name}.")
     try:
