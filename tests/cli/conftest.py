@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.system.database.close()
 
 
+class Keyboard(io.StringIO):
+    """Standard input that is a terminal, with everything typed ahead."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class Terminal:
     """One person's terminal: runs commands in this process, as their installed program would."""
 
@@ -44,9 +52,11 @@ class Terminal:
             "WEIGHTHOUSE_TOTP_SECRET": secret.totp,
         }
 
-    def run(self, *arguments: str, status: int = 0) -> str:
-        """Run a command, expect its exit code, and return what it printed as its answer."""
+    def run(self, *arguments: str, status: int = 0, typed: str | None = None) -> str:
+        """Run a command, expect its exit code, and return its answer. `typed` is what the person types at a terminal."""
         with pytest.MonkeyPatch.context() as patch:
+            if typed is not None:
+                patch.setattr("sys.stdin", Keyboard(typed))
             for name, value in self._environment.items():
                 patch.setenv(name, value)
             self._capsys.readouterr()

@@ -199,3 +199,22 @@ def test_14_a_policy_is_checked_before_it_is_published(seat: Any, tmp_path: Path
     dee.run("policy", "check", str(tmp_path / "bad.yaml"), status=exits.REFUSED)
     assert "bad.yaml" in dee.said
     assert "Code: policy." in dee.said
+
+
+def test_15_step_by_step_asks_everything_before_it_sends_anything(seat: Any) -> None:
+    eve = seat("eve")
+    eve.run("request", status=exits.USAGE)
+    shown = eve.run("request", typed="tern\n1\n1\n1h\nRead one checkpoint for the comparison\nn\n")
+    assert "model/tern" in shown
+    assert eve.json("request", "list")["items"] == []
+    eve.run("request", typed="tern\n1\n1\n1h\nRead one checkpoint for the comparison\ny\n")
+    (TOLD["second"],) = [one["id"] for one in eve.json("request", "list")["items"]]
+
+
+def test_16_at_a_terminal_the_card_is_shown_before_the_question(seat: Any) -> None:
+    ben = seat("ben")
+    shown = ben.run("review", "approve", TOLD["second"], typed="n\n", status=exits.INTERRUPTED)
+    assert "Read one checkpoint for the comparison" in shown
+    assert ben.json("review", "show", TOLD["second"])["votes"] == []
+    ben.run("review", "deny", TOLD["second"], "--comment", "Use the small one.", typed="y\n")
+    assert seat("eve").json("request", "show", TOLD["second"])["request"]["state"] == "denied"
