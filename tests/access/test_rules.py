@@ -76,7 +76,9 @@ def test_what_must_not_count_does_not(vote: Counted, code: str) -> None:
 def test_a_denial_is_final_whoever_else_approves_and_whatever_becomes_of_the_denier() -> None:
     votes = [*BOTH, cast("kim", "deny")]
     assert decide(REQUEST, votes, PEOPLE, TERMS, 1).state == "denied"
-    assert decide(REQUEST, [*BOTH, cast("kim", "deny", "access.vote_signature")], PEOPLE, TERMS, 1).state == "approved"
+    assert (
+        decide(REQUEST, [*BOTH, cast("kim", "deny", "access.vote_signature")], PEOPLE, TERMS, 1).state == "approved"
+    )
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,9 @@ def test_a_settled_request_stays_what_it_is() -> None:
     st.lists(st.frozensets(st.sampled_from("xyz")), max_size=6),
     st.lists(st.tuples(st.sampled_from("xyz"), st.integers(1, 3)), min_size=1, max_size=3),
 )
-def test_matching_finds_what_trying_every_order_finds(teams: list[frozenset[str]], wanted: list[tuple[str, int]]) -> None:
+def test_matching_finds_what_trying_every_order_finds(
+    teams: list[frozenset[str]], wanted: list[tuple[str, int]]
+) -> None:
     people = {f"p{n}": has for n, has in enumerate(teams)}
     slots = [Slot(f"s{n}", team, count) for n, (team, count) in enumerate(wanted)]
     found = fill(slots, people)
@@ -153,7 +157,9 @@ def test_separations() -> None:
 
 
 def test_a_hold_stops_what_it_names_and_leaves_what_only_closes() -> None:
-    hold = Hold(id=HoldId("hld_1"), subject="model/tern", kind="security", reason="x", actions=(), placed_by="chi", at=1)
+    hold = Hold(
+        id=HoldId("hld_1"), subject="model/tern", kind="security", reason="x", actions=(), placed_by="chi", at=1
+    )
     assert hold.stops("weights.load", "model/tern", "ada") and not hold.stops("weights.load", "model/wren", "ada")
     assert not any(hold.stops(action, "model/tern", "ada") for action in STILL_OPEN)
     person = msgspec.structs.replace(hold, subject="chi")
@@ -181,16 +187,36 @@ def test_the_advisor_ranks_narrowest_first_and_counts_the_excess() -> None:
     ]
     for order in permutations(every, len(every)):
         found = advise(order, "model/tern", "weights.load")
-        assert [(one.entitlement, one.excess) for one in found] == [("quick", 0), ("load", 0), ("both", 1), ("train", 2), ("admin", 3)]
+        assert [(one.entitlement, one.excess) for one in found] == [
+            ("quick", 0),
+            ("load", 0),
+            ("both", 1),
+            ("train", 2),
+            ("admin", 3),
+        ]
         break
-    assert [one.entitlement for one in advise(every[::-1], "model/tern", "weights.load")] == ["quick", "load", "both", "train", "admin"]
+    assert [one.entitlement for one in advise(every[::-1], "model/tern", "weights.load")] == [
+        "quick",
+        "load",
+        "both",
+        "train",
+        "admin",
+    ]
     assert [one.entitlement for one in advise(every, "model/tern", "run.stop")] == ["admin"]
     assert advise(every, "model/none", None) == []
 
 
 def test_search_wants_every_word_and_ranks_names_before_descriptions() -> None:
     def thing(id_: str, name: str, tags: str = "", description: str = "") -> Thing:
-        return Thing(id=id_, name=name, kind="model", description=description, cls="c", environment="e", tags=tuple(tags.split()))
+        return Thing(
+            id=id_,
+            name=name,
+            kind="model",
+            description=description,
+            cls="c",
+            environment="e",
+            tags=tuple(tags.split()),
+        )
 
     things = [
         thing("model/tern", "Tern", "language", "frontier model"),
@@ -207,5 +233,10 @@ def test_search_wants_every_word_and_ranks_names_before_descriptions() -> None:
 
 def test_wording() -> None:
     assert wording.cleaned("  a\n b\t c ") == "a b c"
-    assert wording.hides("a\u202eb") and wording.hides("a\u200bb") and wording.hides("\x1b[0m") and not wording.hides("a\nb — “c” é 猫")
+    assert (
+        wording.hides("a\u202eb")
+        and wording.hides("a\u200bb")
+        and wording.hides("\x1b[0m")
+        and not wording.hides("a\nb — “c” é 猫")
+    )
     assert wording.mixes_alphabets("pаypal") and not wording.mixes_alphabets("привет paypal")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.access.support import Key, Lab
 from weighthouse.access import api
-from weighthouse.core.canonical import encode
+from weighthouse.core.canonical import encode, sha256_hex
 from weighthouse.core.clock import DAY, HOUR, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import WeighthouseError
@@ -160,9 +160,14 @@ def test_a_request_is_edited_or_made_up(lab: Lab) -> None:
         code_of(lambda: lab.card("ben", pending.id)),
         "access.no_such_request",
     )
-    fake = {**row, "id": new_id("req"), "person": "eve", "content": edited.replace(pending.id, new_id("req"))}
+    right = {"c": edited, "d": "sha256:" + sha256_hex(edited.encode()), "id": pending.id}
+    lab.sql("UPDATE access_request SET content = :c, digest = :d WHERE id = :id", **right)
+    tried(lab, "  … and correct its digest", code_of(lambda: lab.card("ben", pending.id)), "access.no_such_request")
+    id_ = new_id("req")
+    content = edited.replace(pending.id, id_)
+    fake = {**row, "id": id_, "person": "eve", "content": content, "digest": "sha256:" + sha256_hex(content.encode())}
     insert(lab, "access_request", fake)
-    tried(lab, "insert an open request", code_of(lambda: lab.card("ben", fake["id"])), "access.no_such_request")
+    tried(lab, "insert an open request", code_of(lambda: lab.card("ben", id_)), "access.no_such_request")
     assert request.state == "approved"
 
 
