@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import msgspec
@@ -11,7 +11,9 @@ import msgspec
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Setting, Settings, Value
-from weighthouse.core.work import Unit
+
+if TYPE_CHECKING:
+    from weighthouse.core.work import Unit
 
 settings = (
     Setting(

@@ -7,9 +7,9 @@ same checks are made, by other code, by `weighthouse-verify` over an export.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import Connection
 
 from weighthouse.audit.api import growing, signing
 from weighthouse.audit.model import Problem, Report
@@ -17,6 +17,9 @@ from weighthouse.audit.rules import tiles, tree
 from weighthouse.audit.store import log as store
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, Unit, read
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 MAX_PROBLEMS = 100
 _WIDTH, _BYTES = tiles.TILE_WIDTH, tree.HASH_BYTES

@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
-
-from sqlalchemy import Connection
 
 from weighthouse.audit.api import signing
 from weighthouse.audit.model import Leaf, Remembered
@@ -23,6 +22,9 @@ from weighthouse.core import signing as codes
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 logger = logging.getLogger("weighthouse.audit")
 EMPTY_HEAD = store.HeadRow(0, tree.EMPTY_ROOT, "", 0, 0, 0, 0, b"")

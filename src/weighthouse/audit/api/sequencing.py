@@ -10,7 +10,6 @@ import logging
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sqlalchemy.exc import IntegrityError
 
 from weighthouse.audit.api import appending, growing, signing
 from weighthouse.audit.events import OutboxRefused
@@ -50,7 +49,7 @@ def lead(system: System) -> int | None:
     try:
         with begin(system, SYSTEM) as unit:
             return jobs.acquire(unit, LEASE, holder, LEASE_TTL)
-    except IntegrityError:  # two servers made the very first lease at once, and the other one has it
+    except outbox.LostRace:  # two servers made the very first lease at once, and the other one has it
         return None
 
 

@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, insert, select, text
+from sqlalchemy.exc import IntegrityError
 
 from weighthouse.audit.store.tables import outbox
 from weighthouse.core.clock import Millis
+
+LostRace = IntegrityError
+"""What inserting raises when another server inserted the same row first."""
 
 
 class Waiting(NamedTuple):
