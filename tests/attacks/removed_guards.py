@@ -17,12 +17,11 @@ SOURCE = Path(__file__).parents[2] / "src"
 LIMIT_S = 240
 CATALOGUE = """
 import sys
-from weighthouse.app.demo.ground import LiveGround
 from weighthouse.app.demo.stage import Stage
 from weighthouse.assurance import api as assurance
 
 with Stage() as stage:
-    outcome = assurance.run(stage.system, [sys.argv[1]], LiveGround(stage))[0]
+    outcome = assurance.run(stage.system, [sys.argv[1]], stage.ground)[0]
 print(f"{outcome.status} {outcome.rule}: {outcome.reason}")
 sys.exit(0 if outcome.held else 1)
 """

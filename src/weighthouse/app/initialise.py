@@ -18,7 +18,10 @@ from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin
 from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.keys.adapters.passphrase import read_passphrase
 from weighthouse.policy import api as policy
+
+__all__ = ["EXAMPLE_LAB", "initialise", "load_settings", "read_passphrase", "reopen"]
 
 EXAMPLE_LAB = Path(__file__).parent / "lab.yaml"
 

@@ -9,7 +9,7 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.work import System, begin
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.dev_idp.people import DevSecret
-from weighthouse_sdk.client import Client, DeviceKey, SignedIn
+from weighthouse_sdk.client import Client, DeviceKey, ProblemError, SignedIn
 
 THIEF_ADDRESS = "127.0.0.66"
 
@@ -47,6 +47,14 @@ class Actor:
         url = f"{self.client.url}/api/v1/me"
         with begin(self._system) as unit:
             return identity.authenticate(unit, self._credential("GET", url, self.client.key, "127.0.0.1"))
+
+    def alive(self) -> bool:
+        """Whether the server still takes this person's session."""
+        try:
+            self.client.get("me")
+        except ProblemError:
+            return False
+        return True
 
     def sign(self, statement: Mapping[str, Any]) -> str:
         return self.client.sign_vote(statement)

@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from weighthouse.app.demo.stage import Stage
 from weighthouse.app.home import Home
 from weighthouse.app.wiring import bind_keys, bind_memories, bind_places
 from weighthouse.app.workers import Workers
@@ -23,6 +23,9 @@ from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import Recorder, System
 from weighthouse.runs import api as runs
+
+if TYPE_CHECKING:
+    from weighthouse.app.demo.stage import Stage
 
 RUN_LIMIT_S = 60.0
 MARK = "ATTACK "

@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 
 from weighthouse.app.demo import acts
-from weighthouse.app.demo.ground import LiveGround
 from weighthouse.app.demo.stage import Stage
 from weighthouse.app.demo.tell import Tell
 from weighthouse.assurance import api as assurance
@@ -50,10 +49,9 @@ def _steps(stage: Stage, tell: Tell) -> None:
 
 def _thefts(stage: Stage, tell: Tell) -> None:
     tell.step(6, "Thieves try; every one is stopped or detected, by the room that should")
-    ground = LiveGround(stage)
     for scenario in assurance.catalogue():
         began = tell.seconds
-        outcome = assurance.run(stage.system, [scenario.id], ground)[0]
+        outcome = assurance.run(stage.system, [scenario.id], stage.ground)[0]
         log.debug("%s took %.2f s", scenario.id, tell.seconds - began)
         tell.stopped(outcome.status, outcome.title, f"{outcome.room}: {outcome.rule}")
         if not outcome.held:
@@ -71,7 +69,6 @@ def _end_session(stage: Stage, tell: Tell) -> None:
         code = refused.code
     tell.held(bool(code), f"chi froze ada: the very next request of her session is refused ({code})")
     stage.actor("chi").client.post("people/ada/thaw", {"reason": "The laptop was found."})
-    stage.forget("ada")
 
 
 def _evidence(stage: Stage, tell: Tell) -> None:

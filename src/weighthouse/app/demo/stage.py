@@ -11,6 +11,7 @@ from weighthouse.access import api as access
 from weighthouse.app import declared
 from weighthouse.app.demo.actor import Actor
 from weighthouse.app.demo.entrance import Entrance
+from weighthouse.app.demo.ground import LiveGround
 from weighthouse.app.demo.mirror import Mirror
 from weighthouse.app.home import Home
 from weighthouse.app.house import House
@@ -18,6 +19,7 @@ from weighthouse.app.initialise import EXAMPLE_LAB
 from weighthouse.app.provider import dev_secret
 from weighthouse.app.server import free_port
 from weighthouse.app.wiring import open_system
+from weighthouse.assurance.api import Ground as AttackGround
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin
@@ -62,6 +64,8 @@ class Stage:
             EXAMPLE_LAB.read_text("utf-8").replace("address: 127.0.0.1\n", f"address: {self.mirror.address}\n")
         )
         self.entrance = Entrance(self.system)
+        self.ground = LiveGround(self)
+        self.system.bind(AttackGround, self.ground)  # type: ignore[type-abstract]
         self.house = House(self.system, self.home, extra={"/demo": self.entrance.application}).start()
 
     def _publish(self, lab: str) -> None:
@@ -73,18 +77,15 @@ class Stage:
         return self.house.url
 
     def actor(self, person: str) -> Actor:
-        """Return a person who has signed in with a second factor and enrolled a device; the same one each time."""
-        if person not in self._actors:
-            self._actors[person] = self.fresh_actor(person)
-        return self._actors[person]
+        """Return a person with a live session, a second factor and an enrolled device; signed in again when spent."""
+        known = self._actors.get(person)
+        if known is None or not known.alive():
+            known = self._actors[person] = self.fresh_actor(person)
+        return known
 
     def fresh_actor(self, person: str, *, enrol: bool = True) -> Actor:
         """Sign a person in on a new device."""
         return Actor.sign_in(self.system, self.url, person, dev_secret(self.system, person), enrol=enrol)
-
-    def forget(self, person: str) -> None:
-        """Let the next use of a person sign in again: their session was spent."""
-        self._actors.pop(person, None)
 
     def __exit__(self, *_: Any) -> None:
         for actor in self._actors.values():
