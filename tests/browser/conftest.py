@@ -78,7 +78,7 @@ def visits(chromium: Browser, tmp_path: Path) -> Iterator[Visits]:
     for context in chromium.contexts:
         context.close()
     served.stop()
-    served._loop.close()
+    served._loop.close()  # `stop` leaves it open, and an unclosed loop is a warning, which is an error here
     world.system.database.close()
 
 
