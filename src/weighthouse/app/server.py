@@ -82,6 +82,8 @@ class Served:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._granian.stop)
         self._thread.join(timeout=10)
+        if not self._thread.is_alive():
+            self._loop.close()
         if self._where is not None:
             self._where.unlink(missing_ok=True)
 

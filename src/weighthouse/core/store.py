@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Connection, Table, Text, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
@@ -41,12 +44,18 @@ def read_high_water(connection: Connection) -> Millis:
 
 
 def raise_high_water(connection: Connection, at: Millis) -> None:
-    """Keep `at` if it is larger than what is kept."""
-    done = connection.execute(
-        update(high_water).where(high_water.c.id == 1, high_water.c.at < at).values(at=at)
-    ).rowcount
-    if not done and connection.execute(select(high_water.c.id)).first() is None:
-        connection.execute(insert(high_water).values(id=1, at=at))
+    """Keep `at` if it is larger than what is kept; two first writers at once are both served."""
+    made = insert_if_missing(connection)(high_water).values(id=1, at=at)
+    connection.execute(
+        made.on_conflict_do_update(
+            index_elements=["id"], set_={"at": made.excluded.at}, where=high_water.c.at < made.excluded.at
+        )
+    )
+
+
+def insert_if_missing(connection: Connection) -> Any:
+    """Return this database's INSERT that knows ON CONFLICT."""
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def find_answer(connection: Connection, principal: str, key: str) -> tuple[str, str] | None:

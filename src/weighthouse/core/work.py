@@ -116,10 +116,7 @@ class Unit:
         keeper = system.time(conn)
         outside = system.database.now(conn) if isinstance(system.clock, SystemClock) else None
         self.now, self.clock_suspect = keeper.read(outside)
-        if not read_only and keeper.due(self.now):
-            store.raise_high_water(conn, self.now)
-            now = self.now
-            self._after.append(lambda: keeper.persisted(now))
+        self._keeper = keeper
 
     def part(self, port: type[T]) -> T:
         return self.system.part(port)
@@ -135,6 +132,10 @@ class Unit:
     def _finish(self) -> None:
         for act in self._before:
             act()
+        if self._keeper.due(self.now):
+            # Last before commit: on PostgreSQL this row's lock must not be held through a long unit.
+            store.raise_high_water(self.conn, self.now)
+            self._after.append(lambda: self._keeper.persisted(self.now))
         self.conn.commit()
         for act in self._after:
             act()
@@ -196,6 +197,7 @@ def _unit(system: System, actor: Caller | None, request_id: str, *, read_only: b
             if read_only and system.database.dialect == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ")
             connection.execution_options(**{READ_ONLY: read_only})
+            connection.begin()  # at once, so that the unit's time is read after the wait for its turn
             yield Unit(system, connection, actor, request_id, read_only=read_only)
     except PoolTimeout as error:
         raise _translate(error) from error
