@@ -1,7 +1,7 @@
 """One state machine for requests and grants: random votes, clocks, freezes, holds and ends against a plain model.
 
 The model is written a second time and simply: if it and the software ever disagree on who may load the weights, or on
-how many grants exist, Hypothesis shows the shortest story that tells them apart. `make soak` sets WEIGHTHOUSE_STORIES.
+how many grants exist, Hypothesis shows the shortest story that tells them apart. `make soak` tells four hundred.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
@@ -24,7 +25,7 @@ from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
 
-STORIES = int(os.environ.get("WEIGHTHOUSE_STORIES", "15"))
+STORIES = 15 if "WEIGHTHOUSE_CASES" not in os.environ else 400
 TEAMS = {"ben": "steward", "bea": "steward", "chi": "security", "cat": "security"}
 ASKERS = ("ada", "eve")
 MORE = """  bea:
@@ -241,6 +242,7 @@ class Requests(RuleBasedStateMachine):
 
 
 TestRequests = Requests.TestCase
+TestRequests.pytestmark = [pytest.mark.timeout(3000), *([pytest.mark.soak] if STORIES > 15 else [])]
 TestRequests.settings = settings(
     max_examples=STORIES,
     stateful_step_count=30,

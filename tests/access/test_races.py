@@ -21,7 +21,7 @@ from weighthouse.core.work import begin, read, retry
 
 ROUNDS = int(os.environ.get("WEIGHTHOUSE_ROUNDS", "100"))
 MANY = 40  # people who ask; the clock moves on between rounds, so that their grants end
-pytestmark = pytest.mark.timeout(max(300, ROUNDS))
+pytestmark = [pytest.mark.timeout(max(300, ROUNDS)), *([pytest.mark.soak] if ROUNDS > 100 else [])]
 
 PEOPLE = "".join(
     f"  p{n}:\n    name: P{n}\n    accounts: [{{issuer: dev, subject: p{n}}}]\n    teams: [training]\n"

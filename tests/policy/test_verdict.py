@@ -14,7 +14,9 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.policy import api as policy
 from weighthouse.policy.rules.verdict import Engine, engine
 
-ROUNDS = int(os.environ.get("WEIGHTHOUSE_QUESTIONS", "10000"))
+ROUNDS = int(os.environ.get("WEIGHTHOUSE_CASES", "10000"))
+# The same test is a long one when `make soak` asks for more.
+SOAK = pytest.mark.soak if ROUNDS > 10_000 else pytest.mark.filterwarnings("error")
 TEAMS = ("training", "security", "audit")
 BASE = policy.PolicyQuestion(
     principal=policy.PrincipalFacts(
@@ -84,6 +86,8 @@ def question(chance: random.Random) -> policy.PolicyQuestion:
     )
 
 
+@pytest.mark.timeout(max(300, ROUNDS // 100))
+@SOAK
 def test_cedar_agrees_with_the_oracle_on_random_questions() -> None:
     chance = random.Random(20261123)
     yes = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from weighthouse.access.model import Slot
 from weighthouse.access.rules.advisor import Candidate
@@ -16,7 +17,7 @@ from weighthouse.access.rules.deciding import Member, Terms
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Denied, Unauthenticated
-from weighthouse.core.work import Unit
+from weighthouse.core.work import System, Unit
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.states import state_of
 from weighthouse.policy import api as policy
@@ -75,7 +76,8 @@ _indexes: OrderedDict[str, LabIndex] = OrderedDict()
 _lock = threading.Lock()
 
 
-_recent: dict[tuple[int, str, str], tuple[int, Millis, Member | None]] = {}
+_Recent = dict[tuple[str, str], tuple[int, Millis, Member | None]]
+_recent: WeakKeyDictionary[System, _Recent] = WeakKeyDictionary()
 RECENT: Millis = SECOND
 
 
@@ -164,16 +166,17 @@ def recent(unit: Unit, bundle: policy.Bundle, people: Iterable[str]) -> dict[str
     if not unit.read_only:
         return directory(unit, bundle, people)
     now = unit.system.clock.monotonic()
+    known = _recent.setdefault(unit.system, {})
     found = {}
     for person in people:
         version = memory(unit.system).version(person)
-        key = (id(unit.system), bundle.digest, person)
-        kept = _recent.get(key)
+        key = (bundle.digest, person)
+        kept = known.get(key)
         if kept is None or kept[0] != version or now - kept[1] > RECENT:
             one = member(unit, bundle, person)
-            if len(_recent) > 10_000:
-                _recent.clear()
-            kept = _recent[key] = (version, now, one)
+            if len(known) > 10_000:
+                known.clear()
+            kept = known[key] = (version, now, one)
         if kept[2] is not None:
             found[person] = kept[2]
     return found

@@ -36,6 +36,16 @@ from weighthouse.policy import api as policy
 Operation = dict[str, str | int | bool]
 
 
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks for, before anything of it was checked."""
+
+    entitlement: str
+    resource: str
+    duration: Millis
+    reason: str
+    operation: Operation
+
+
 def submit(
     unit: Unit,
     caller: Caller,
@@ -60,26 +70,12 @@ def submit(
             "There is no such entitlement to ask for on that resource.",
             "Search for the resource; its page ranks what opens it, narrowest first.",
         )
+    wish = Wish(
+        entitlement=entitlement, resource=resource, duration=duration, reason=reason, operation=operation or {}
+    )
     who = directory(unit, bundle, [person])[person]
     _may_ask(unit, bundle, caller, who, entitlement, resource, terms)
-    request = Request(
-        id=RequestId(new_id("req")),
-        entitlement=entitlement,
-        resource=resource,
-        person=person,
-        duration=_duration(unit, person, entitlement, resource, duration, terms),
-        reason=_reason(bundle, who, entitlement, resource, reason, terms),
-        operation=_operation(operation or {}, terms),
-        actions=tuple(sorted(terms.actions)),
-        slots=terms.slots,
-        vote_signature="device" if terms.vote_signature == "device" else "attested",
-        cls=terms.cls,
-        environment=terms.environment,
-        policy_digest=bundle.digest,
-        created=unit.now,
-        lapses=unit.now + terms.pending,
-    )
-    request = msgspec.structs.replace(request, digest=digest_of(request), row=1)
+    request = _made(unit, bundle, person, who, wish, terms)
     _not_twice(unit, request)
     check_separation(unit, bundle, request)
     _possible(unit, bundle, request)
@@ -91,6 +87,28 @@ def submit(
         request = approve(unit, request, outcome.quorum)
         activate(unit, bundle, request, [])
     return request
+
+
+def _made(unit: Unit, bundle: policy.Bundle, person: str, who: Member, wish: Wish, terms: Terms) -> Request:
+    """The request, with the terms of today's policy in it and its digest over everything."""
+    request = Request(
+        id=RequestId(new_id("req")),
+        entitlement=wish.entitlement,
+        resource=wish.resource,
+        person=person,
+        duration=_duration(unit, person, wish, terms),
+        reason=_reason(bundle, who, wish, terms),
+        operation=_operation(wish.operation, terms),
+        actions=tuple(sorted(terms.actions)),
+        slots=terms.slots,
+        vote_signature="device" if terms.vote_signature == "device" else "attested",
+        cls=terms.cls,
+        environment=terms.environment,
+        policy_digest=bundle.digest,
+        created=unit.now,
+        lapses=unit.now + terms.pending,
+    )
+    return msgspec.structs.replace(request, digest=digest_of(request), row=1)
 
 
 def _submitted(request: Request) -> RequestSubmitted:
@@ -149,32 +167,33 @@ def _may_ask(
         raise no("access.held", "A hold stands against all of this.", "Ask who placed the hold.")
 
 
-def _duration(unit: Unit, person: str, entitlement: str, resource: str, duration: Millis, terms: Terms) -> Millis:
-    if not durations.within(duration, terms.cap):
+def _duration(unit: Unit, person: str, wish: Wish, terms: Terms) -> Millis:
+    if not durations.within(wish.duration, terms.cap):
         raise Invalid(
             "access.duration_out_of_range",
             f"A duration is a whole number of milliseconds from 60000 to {terms.cap} here.",
             f"Ask for at most {policy.duration_text(terms.cap)}; when it ends, ask again.",
             longest=terms.cap,
         )
-    began = durations.chain_start(grant_rows.spans(unit.conn, person, entitlement, resource), unit.now)
-    if unit.now + duration - began > terms.chain:
+    spans = grant_rows.spans(unit.conn, person, wish.entitlement, wish.resource)
+    began = durations.chain_start(spans, unit.now)
+    if unit.now + wish.duration - began > terms.chain:
         raise Invalid(
             "access.renewal_cap",
             f"With renewals this would last longer than {policy.duration_text(terms.chain)} without a break.",
             "Ask for less, or let the access end first.",
         )
-    return duration
+    return wish.duration
 
 
-def _reason(bundle: policy.Bundle, who: Member, entitlement: str, resource: str, reason: str, terms: Terms) -> str:
-    if wording.hides(reason):
+def _reason(bundle: policy.Bundle, who: Member, wish: Wish, terms: Terms) -> str:
+    if wording.hides(wish.reason):
         raise Invalid(
             "access.reason_hides",
             "The reason holds characters that a reader cannot see or that turn the writing round.",
             "Write it again as plain text.",
         )
-    text = wording.cleaned(reason)
+    text = wording.cleaned(wish.reason)
     if not wording.SHORTEST_REASON <= len(text) <= wording.LONGEST:
         raise Invalid(
             "access.reason_length",
@@ -184,13 +203,14 @@ def _reason(bundle: policy.Bundle, who: Member, entitlement: str, resource: str,
     if terms.broad and len(text) < wording.SHORTEST_BROAD:
         narrower = [
             one.entitlement
-            for one in advise(index_of(bundle).candidates(), resource, None)
-            if one.entitlement != entitlement and bundle.lab.entitlements[one.entitlement].eligible_teams & who.teams
+            for one in advise(index_of(bundle).candidates(), wish.resource, None)
+            if one.entitlement != wish.entitlement
+            and bundle.lab.entitlements[one.entitlement].eligible_teams & who.teams
         ]
         instead = f"Narrower: {', '.join(narrower[:3])}. " if narrower else ""
         raise Invalid(
             "access.broad_needs_justification",
-            f"'{entitlement}' is broad, so its reason needs at least {wording.SHORTEST_BROAD} characters.",
+            f"'{wish.entitlement}' is broad, so its reason needs at least {wording.SHORTEST_BROAD} characters.",
             instead + "Otherwise say why nothing narrower will do.",
         )
     return text

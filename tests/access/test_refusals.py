@@ -1,0 +1,87 @@
+"""The memory of ends and holds: durable, shared by processes of one machine, and closed when it is damaged."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.access.support import Lab
+from weighthouse.access import jobs
+from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.model import Hold
+from weighthouse.core.clock import HOUR
+from weighthouse.core.errors import Unavailable
+from weighthouse.core.ids import HoldId
+
+HOLD = Hold(id=HoldId("hld_1"), subject="model/tern", kind="security", reason="x", actions=(), placed_by="chi", at=1)
+
+
+def test_what_one_process_writes_another_sees_and_a_restart_keeps(tmp_path: Path) -> None:
+    one, other = FileRefusals(tmp_path / "r"), FileRefusals(tmp_path / "r")
+    one.close(["grt_1", "req_1"])
+    assert other.closed("grt_1") and other.closed("req_1") and not other.closed("grt_2")
+    other.place(HOLD)
+    assert one.holds() == (HOLD,) and not one.lifted("hld_1")
+    one.lift("hld_1")
+    assert other.holds() == () and other.lifted("hld_1")
+    assert FileRefusals(tmp_path / "r").closed("grt_1")
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_torn_last_line_was_never_acknowledged_and_is_cut_off(tmp_path: Path) -> None:
+    FileRefusals(tmp_path / "r").close(["grt_1"])
+    with (tmp_path / "r").open("ab") as file:
+        file.write(b'{"close": ["grt_2')
+    again = FileRefusals(tmp_path / "r")
+    assert again.closed("grt_1") and not again.closed("grt_2")
+    again.close(["grt_3"])
+    assert FileRefusals(tmp_path / "r").closed("grt_3")
+
+
+@pytest.mark.parametrize(
+    "line", [b"nonsense\n", b"{}\n", b'{"close": "grt_1"}\n', b'{"place": {"id": 1}}\n', b"[1]\n"]
+)
+def test_a_damaged_memory_answers_nothing(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "r").write_bytes(line)
+    with pytest.raises(Unavailable) as error:
+        FileRefusals(tmp_path / "r").closed("grt_1")
+    assert error.value.code == "access.memory_broken"
+
+
+def test_a_memory_that_is_shortened_or_removed_while_running_answers_nothing(tmp_path: Path) -> None:
+    kept = FileRefusals(tmp_path / "r")
+    kept.close(["grt_1"])
+    (tmp_path / "r").unlink()
+    with pytest.raises(Unavailable):
+        kept.closed("grt_1")
+    with pytest.raises(Unavailable):
+        kept.close(["grt_2"])
+
+
+def test_many_threads_append_and_nothing_is_lost(tmp_path: Path) -> None:
+    kept = [FileRefusals(tmp_path / "r") for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda n=n: [kept[n].close([f"grt_{n}_{i}"]) for i in range(20)]) for n in range(4)
+    ]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    fresh = FileRefusals(tmp_path / "r")
+    assert all(fresh.closed(f"grt_{n}_{i}") for n in range(4) for i in range(20))
+
+
+def test_the_timer_marks_what_is_over_and_tells_the_memory_what_it_missed(lab: Lab) -> None:
+    ended = lab.grant("ada", duration=HOUR)
+    other = lab.grant("eve", duration=8 * HOUR)
+    lab.sql("UPDATE access_grant SET state = 'ended', ended = 1 WHERE id = :id", id=other.id)
+    (lab.folder / "access.refusals").unlink()
+    lab.bind_memories()
+    lab.clock.advance(HOUR)
+    assert jobs.run(lab.system) == 1
+    assert jobs.run(lab.system) == 0
+    kept = FileRefusals(lab.folder / "access.refusals")
+    assert kept.closed(other.id) and kept.closed(ended.request.id)
+    assert [timer.name for timer in jobs.timers] == ["access-tidy"]
