@@ -35,6 +35,7 @@ class LabIndex:
                     self._standing.setdefault(action, []).append(entitlement)
         self._candidates: list[Candidate] | None = None
         self._teams: dict[tuple[str, str], frozenset[str]] = {}
+        self._terms: dict[tuple[str, str], Terms | None] = {}
 
     def standing_teams(self, action: str, resource: policy.Resource) -> frozenset[str]:
         """The teams whose members may always do `action` on `resource`."""
@@ -49,6 +50,15 @@ class LabIndex:
             )
             self._teams[key] = found
         return found
+
+    def terms(self, entitlement: str, resource: str) -> Terms | None:
+        """What the lab says about an entitlement on a resource; None if either is gone."""
+        key = (entitlement, resource)
+        if key not in self._terms:
+            if len(self._terms) > 50_000:
+                self._terms.clear()
+            self._terms[key] = terms_of(self._lab, entitlement, resource)
+        return self._terms[key]
 
     def candidates(self) -> list[Candidate]:
         """Every entitlement that can be asked for, with the resources it reaches."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from weighthouse.access.api.facts import directory, recent, terms_of
+from weighthouse.access.api.facts import directory, index_of, recent
 from weighthouse.access.api.sealing import open_grant
 from weighthouse.access.model import Grant
 from weighthouse.access.ports import Refusals
@@ -37,7 +37,7 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
     grant = sealed.grant
     if _shown(row) != _sealed(grant):
         return Standing(grant=grant, problem="access.grant_row_differs")
-    terms = terms_of(bundle.lab, grant.entitlement, grant.resource)
+    terms = index_of(bundle).terms(grant.entitlement, grant.resource)
     actions, end = _today(grant, terms)
     refusals = unit.part(Refusals)  # type: ignore[type-abstract]
     if row.state != "active" or refusals.closed(grant.id):
