@@ -83,6 +83,20 @@ def test_strangers_to_the_committee_are_refused_over_http(served: Served) -> Non
     assert refused(served.client().get, "committee")[0] == 401
 
 
+def test_motions_are_refused_to_strangers_even_while_there_are_none(served: Served) -> None:
+    eve, fay, gil = (served.sign_in(who) for who in ("eve", "fay", "gil"))
+    assert refused(eve.get, "motions") == (403, "access.no_grant")
+    assert refused(eve.get, "motions", subject="model/tern") == (403, "access.no_grant")
+    assert fay.get("motions")["items"] == gil.get("motions")["items"] == []
+
+
+def test_an_unknown_model_is_no_release_that_is_free(served: Served) -> None:
+    dee = served.sign_in("dee")
+    assert not dee.get("releases", model="model/tern")["held"]
+    for other in ("model/tren", "dataset/stdlib", "unknown", "../tern"):
+        assert refused(dee.get, "releases", model=other) == (404, "governance.no_such_model")
+
+
 def test_responders_read_and_acknowledge_alerts_over_http(served: Served) -> None:
     read = [
         LoadStarted(version=f"v{i}", model="model/wren", person="eve", run="", bytes=1, spent=0, lease="", until=0)

@@ -8,7 +8,7 @@ from tests.governance.conftest import Committee
 from tests.weights.world import TERN
 from weighthouse.access import api as access
 from weighthouse.core.clock import DAY, MINUTE
-from weighthouse.core.errors import Conflict, Denied, Invalid, Unauthenticated, WeighthouseError
+from weighthouse.core.errors import Conflict, Denied, NotFound, Unauthenticated, WeighthouseError
 from weighthouse.core.work import begin
 from weighthouse.governance import api
 from weighthouse.weights import api as weights
@@ -93,7 +93,7 @@ def test_a_member_needs_a_fresh_second_factor(committee: Committee) -> None:
 
 @pytest.mark.parametrize("model", ["dataset/stdlib", "lab"])
 def test_only_models_have_releases(committee: Committee, model: str) -> None:
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(NotFound) as refusal:
         committee.hold("gil", model)
     assert refusal.value.code == "governance.no_such_model"
 
@@ -126,9 +126,9 @@ def test_a_database_administrator_cannot_lift_a_hold(committee: Committee, attac
         export(committee, version.id)
     assert refusal.value.code == "access.held"
     assert committee.status().held
-    chi = committee.person("chi")
+    chi, hold = committee.person("chi"), str(committee.status().hold)
     with pytest.raises(WeighthouseError) as kept, begin(committee.system, chi) as unit:
-        access.lift_hold(unit, chi, str(committee.status().hold), "It says security now.")
+        access.lift_hold(unit, chi, hold, "It says security now.")
     assert kept.value.code == "access.hold_needs_committee"
 
 

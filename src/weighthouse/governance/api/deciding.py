@@ -86,15 +86,23 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
 
 
 def motions(unit: Unit, caller: Caller, *, subject: str | None = None) -> list[MotionView]:
-    """Return motions, newest first, each counted from the log. Raises Denied."""
-    return [motion(unit, caller, row.motion.id) for row in store.list_motions(unit.conn, subject=subject, limit=50)]
+    """Return motions, newest first, each counted from the log. Raises Denied, also while there are none."""
+    _may_read(unit, caller)
+    return [_counted(unit, caller, row.motion) for row in store.list_motions(unit.conn, subject=subject, limit=50)]
 
 
 def motion(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
     """Return one motion with its live count and what the caller would sign. Raises Denied, `governance.no_motion`."""
+    _may_read(unit, caller)
+    return _counted(unit, caller, _find(unit, motion_id).motion)
+
+
+def _may_read(unit: Unit, caller: Caller) -> None:
     if not access.explain(unit, caller, "committee.vote", "lab").allowed:
         access.require(unit, caller, "audit.read", "lab")
-    found = _find(unit, motion_id).motion
+
+
+def _counted(unit: Unit, caller: Caller, found: Motion) -> MotionView:
     charter = charter_of(unit)
     ballots = counting.verified_ballots(unit, found)
     count = quorum.tally(charter, found.cls, ballots, criticals=_criticals(unit, found))

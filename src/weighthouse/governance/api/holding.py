@@ -9,7 +9,7 @@ from __future__ import annotations
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Conflict, Invalid
+from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import check_slug
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
@@ -67,7 +67,8 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
 
 
 def release_status(unit: Unit, model: str) -> ReleaseStatus:
-    """Return whether the release of a model is held, and what would change that."""
+    """Return whether a release is held, and what would change that. Raises `governance.no_such_model`."""
+    _check_model(unit, model)
     hold = _hold_on(unit, model)
     if hold is None:
         waiting = store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN)
@@ -101,12 +102,17 @@ def _hold_on(unit: Unit, model: str) -> access.Hold | None:
     return next((one for one in access.holds(unit, model) if one.kind == "governance"), None)
 
 
-def _check(unit: Unit, model: str, reason: str) -> None:
+def _check_model(unit: Unit, model: str) -> None:
+    """Refuse a name that is no model: a misspelt one must never read as a release that may go out."""
     resource = policy.current(unit).lab.resources.get(model)
     if resource is None or resource.kind != "model":
-        raise Invalid(
+        raise NotFound(
             "governance.no_such_model", "The lab has no model with this id.", "Use the id as the catalogue spells it."
         )
+
+
+def _check(unit: Unit, model: str, reason: str) -> None:
+    _check_model(unit, model)
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Invalid(
             "governance.bad_reason",
