@@ -68,6 +68,8 @@ class Bubblewrap:
             arguments += ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"]
             arguments += ["--cap-drop", "ALL"]
         arguments += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "run"]
+        # Before the folders: an environment that itself lies below /tmp must not be hidden by it.
+        arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
         for above in _parents(spec):
             arguments += ["--perms", "0755", "--dir", above]  # bubblewrap itself would make them for root alone
         for path in SYSTEM:
@@ -77,8 +79,7 @@ class Bubblewrap:
         for folder in spec.environment.folders:
             if not folder.is_relative_to("/usr"):
                 arguments += ["--ro-bind", str(folder), str(folder)]
-        arguments += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777"]
-        arguments += ["--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108  inside the sandbox
+        arguments += ["--proc", "/proc", "--dev", "/dev"]
         arguments += ["--ro-bind", str(GUARD), GUARD_INSIDE]
         for mount in spec.mounts:
             arguments += ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
@@ -103,7 +104,7 @@ def _parents(spec: SandboxSpec) -> list[str]:
     points = [str(folder) for folder in spec.environment.folders if not folder.is_relative_to("/usr")]
     points += [mount.target for mount in spec.mounts] + [GUARD_INSIDE, *SYSTEM_FILES]
     above = {str(parent) for point in points for parent in Path(point).parents}
-    return sorted(above - {"/"})
+    return sorted(above - {"/", "/tmp"})  # noqa: S108  the sandbox's own
 
 
 def process_limits(limits: Limits) -> dict[str, int]:
