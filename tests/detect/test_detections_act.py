@@ -74,6 +74,29 @@ def test_spray_then_success_ends_the_session_that_got_in_within_one_pass(watched
     assert response["failed"] == []
 
 
+@pytest.mark.parametrize(
+    ("spellings", "peer", "fires"),
+    [
+        pytest.param("2001:db8:0:7::{}", "2001:db8:0:7:aaaa:bbbb:cccc:dddd", True, id="rotating inside one /64"),
+        pytest.param("2001:db8:0:{}::1", "2001:db8:0:7::1", False, id="five neighbours, each with a /64"),
+        pytest.param("::ffff:198.51.100.7", "198.51.100.7", True, id="IPv4 in IPv6 and plain"),
+    ],
+)
+def test_identity_case_41_a_spray_that_rotates_its_ipv6_address_is_one_network(
+    watched: Watched, spellings: str, peer: str, fires: bool
+) -> None:
+    client = watched.client(peer=peer)
+    watched.sign_in("eve", client)
+    watched.follow()
+    watched.clock.advance(SECOND)
+    for number, account in enumerate(FIVE):
+        watched.fail(account, address=spellings.format(number))
+    watched.sign_in("eve", client)
+    watched.follow()
+    assert works(client) is not fires
+    assert [one["rule"] for one in watched.facts(ALERT)] == [SPRAY] * fires
+
+
 def test_the_evidence_names_log_entries_that_tell_of_the_attack(watched: Watched) -> None:
     client = settle_first_device(watched, "eve")
     watched.fail(*FIVE)

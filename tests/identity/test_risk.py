@@ -18,6 +18,7 @@ from weighthouse.identity.adapters.dev_idp.people import STEP
 from weighthouse.identity.adapters.places import TablePlaces
 from weighthouse.identity.model import Place
 from weighthouse.identity.ports import Places
+from weighthouse.identity.rules.arrival import origin_of
 from weighthouse.identity.rules.risk import Around, Attempt, Success, distance_km, judge
 
 NOW = 1_790_000_000_000
@@ -123,6 +124,46 @@ def test_places_come_from_the_operators_table_and_everything_else_is_unknown(lab
         assert "places.csv:2" in refusal.value.message
     with pytest.raises(Invalid):
         TablePlaces(lab.folder / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("198.51.100.7", "198.51.100.7"),
+        ("::ffff:198.51.100.7", "198.51.100.7"),
+        ("64:ff9b::198.51.100.7", "198.51.100.7"),
+        ("2002:c633:6407:aaaa::9", "198.51.100.7"),
+        ("2001:db8:0:7::1", "2001:db8:0:7::/64"),
+        ("2001:DB8::7:ffff:ffff:ffff:ffff", "2001:db8:0:7::/64"),
+        ("2001:db8:0:8::1", "2001:db8:0:8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        (" 198.51.100.7 ", "198.51.100.7"),
+        ("not an address", "not an address"),
+    ],
+)
+def test_identity_case_41_an_ipv6_address_counts_as_its_64(address: str, origin: str) -> None:
+    assert origin_of(address) == origin
+
+
+def test_identity_case_41_rotating_inside_a_64_hides_no_failures_from_the_risk_check(lab: Lab) -> None:
+    with begin(lab.system) as unit:
+        for number, who in enumerate(("ada", "ben", "chi", "dee", "gil")):
+            reported = api.SignInResult(
+                issuer="dev",
+                subject=who,
+                address=f"2001:db8:0:7::{number}",
+                user_agent="spray",
+                outcome="failure",
+                reason="bad password",
+                event_id=who,
+            )
+            assert api.record_sign_in(unit, reported)
+    assert len({entry.data["origin"] for entry in lab.log("SignInFailed")}) == 1
+    thief = lab.browser(peer="2001:db8:0:7:dead::beef")
+    start = thief.get("/login").headers["location"]
+    answer = thief.get(thief.to_callback(start, "eve", code=lab.code("eve")), accept="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (403, "identity.not_admitted")
+    assert "spray" in lab.log("SignInDenied")[-1].data["reasons"]
 
 
 class Broken:

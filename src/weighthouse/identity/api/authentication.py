@@ -16,7 +16,7 @@ from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
-from weighthouse.identity.api.sealing import mark, memory, refused, unseal
+from weighthouse.identity.api.sealing import mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.workloads import authenticate_workload
@@ -92,7 +92,7 @@ def _refusal(unit: Unit, session: Session, credential: Credential, error: Unauth
         subject_id=session.id,
         principal=session.person,
         code=error.code,
-        origin=mark(unit, "address", credential.address),
+        origin=mark_of_origin(unit, credential.address),
         address=credential.address,
     )
     return Unauthenticated(error.code, error.message, error.remedy, record=[line])
@@ -135,7 +135,7 @@ def _used_elsewhere(unit: Unit, session: Session, credential: Credential, change
         session=session.id,
         principal=session.person,
         changed=changed,
-        origin=mark(unit, "address", credential.address),
+        origin=mark_of_origin(unit, credential.address),
         address=credential.address,
         user_agent=credential.user_agent,
     )

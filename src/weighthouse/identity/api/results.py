@@ -14,7 +14,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.sealing import mark, seal, unseal
+from weighthouse.identity.api.sealing import mark, mark_of_origin, seal, unseal
 from weighthouse.identity.events import SignInFailed
 from weighthouse.identity.model import HISTORY, SPRAY_WINDOW, Place, SignInResult
 from weighthouse.identity.ports import Places
@@ -42,7 +42,7 @@ def record_sign_in(unit: Unit, result: SignInResult) -> bool:
     if store.known_result(unit.conn, report):
         return False
     account = mark(unit, "account", f"{result.issuer} {result.subject}")
-    origin = mark(unit, "address", result.address)
+    origin = mark_of_origin(unit, result.address)
     entry = policy.current(unit).lab.person_of_account(result.issuer, result.subject)
     person = entry.id if entry else ""
     outcome = "vouched" if result.outcome == "success" else "failure"
@@ -61,7 +61,7 @@ def failed(unit: Unit, person: str, result: SignInResult, *, source: str) -> Sig
         account_mark=mark(unit, "account", f"{result.issuer} {result.subject}") if result.subject else "",
         reason=clean(result.reason, 80),
         source=source,
-        origin=mark(unit, "address", result.address),
+        origin=mark_of_origin(unit, result.address),
         account=clean(result.subject, 255),
         address=clean(result.address, 64),
         user_agent=clean(result.user_agent, 512),
@@ -90,7 +90,7 @@ def learn(unit: Unit, *, person: str, account: str, address: str, place: Place |
         outcome="success",
         person=person,
         account=mark(unit, "account", account),
-        origin=mark(unit, "address", address),
+        origin=mark_of_origin(unit, address),
         country=success.country,
         body=body,
         seal=code,
@@ -116,6 +116,6 @@ def assess(unit: Unit, *, person: str, address: str, place: Place | None, device
             history.append(learnt.success)
     country = place.country if place else ""
     total, seen = store.lab_has_seen(unit.conn, country, since=since, enough=LAB_IS_KNOWN)
-    failing = store.failing_accounts(unit.conn, mark(unit, "address", address), since=unit.now - SPRAY_WINDOW)
+    failing = store.failing_accounts(unit.conn, mark_of_origin(unit, address), since=unit.now - SPRAY_WINDOW)
     around = Around(failing_people=failing, lab_sign_ins=total, country_seen=seen)
     return judge(Attempt(at=unit.now, device=device, place=place, level=level), history, around)

@@ -16,6 +16,7 @@ from weighthouse.core.signing import Signers, equal
 from weighthouse.core.work import System, Unit
 from weighthouse.identity.events import RecordRefused
 from weighthouse.identity.ports import Memory
+from weighthouse.identity.rules.arrival import origin_of
 from weighthouse.identity.store.memory import ProcessMemory
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -54,6 +55,11 @@ def mark(unit: Unit, kind: str, text: str) -> str:
     """Return a keyed mark of a personal text: equal texts have equal marks, nobody can read the text from it."""
     signers = unit.part(Signers)  # type: ignore[type-abstract]
     return signers.mac("session", f"identity.mark.{kind}\x00{text}".encode()).hex()[:32]
+
+
+def mark_of_origin(unit: Unit, address: str) -> str:
+    """Return the keyed mark that attempts from one place share, however they rotate addresses within their /64."""
+    return mark(unit, "address", origin_of(address))
 
 
 def memory(system: System) -> Memory:

@@ -17,7 +17,7 @@ from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import Invalid, NotFound
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.sealing import mark, memory, seal, unseal
+from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
@@ -91,7 +91,7 @@ def _announce(unit: Unit, session: Session) -> None:
             level=session.assurance.level,
             method=session.assurance.method,
             reasons=session.reasons,
-            origin=mark(unit, "address", session.address),
+            origin=mark_of_origin(unit, session.address),
             ends=session.ends,
             address=session.address,
             user_agent=session.user_agent,

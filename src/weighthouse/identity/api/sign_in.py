@@ -21,7 +21,7 @@ from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity.api.authentication import caller_of
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
-from weighthouse.identity.api.sealing import mark, memory, refused, unseal
+from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite
 from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, provider_of, refuse
 from weighthouse.identity.api.states import state_of
@@ -156,7 +156,7 @@ def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, a
     line = SignInDenied(
         principal=person,
         reasons=reasons,
-        origin=mark(unit, "address", arrival.address),
+        origin=mark_of_origin(unit, arrival.address),
         account=clean(claimed.subject, 255),
         address=clean(arrival.address, 64),
         user_agent=clean(arrival.user_agent, 512),
@@ -172,7 +172,7 @@ def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, a
 def _demand(unit: Unit, start: Start, person: str, verdict: Verdict, arrival: Arrival) -> SignInStart:
     audit.append(
         unit,
-        StepUpDemanded(principal=person, reasons=verdict.codes(), origin=mark(unit, "address", arrival.address)),
+        StepUpDemanded(principal=person, reasons=verdict.codes(), origin=mark_of_origin(unit, arrival.address)),
     )
     draft = draft_of(
         purpose="sign_in",

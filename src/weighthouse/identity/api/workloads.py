@@ -17,7 +17,7 @@ from weighthouse.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api.directory import RUN
-from weighthouse.identity.api.sealing import mark, refused, seal, unseal
+from weighthouse.identity.api.sealing import mark_of_origin, refused, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.events import CredentialRefused, WorkloadEnded, WorkloadStarted
@@ -116,7 +116,7 @@ def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
             subject_id=workload.run,
             principal=RUN + workload.run,
             code="identity.workload_elsewhere",
-            origin=mark(unit, "address", credential.address),
+            origin=mark_of_origin(unit, credential.address),
             address=credential.address,
         )
         raise Unauthenticated(

@@ -19,6 +19,7 @@ DEVICE_COOKIE = "__Host-browser"
 MAX_SECRET = 256
 MAX_AGENT = 512
 
+_NAT64 = int(ipaddress.IPv6Address("64:ff9b::")) >> 32
 Headers = Sequence[tuple[str, str]]
 
 
@@ -34,6 +35,25 @@ def plain_address(text: str) -> str:
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
     return str(address)
+
+
+def origin_of(text: str) -> str:
+    """Return what an address counts as when attempts are grouped: an IPv4 address itself, an IPv6 address's /64.
+
+    One machine has a whole /64 and can use another address of it for each attempt (RFC 8981), so that a spray would
+    never share one. IPv4 in an IPv6 spelling (mapped, NAT64 of RFC 6052, 6to4 of RFC 3056) is that IPv4 address.
+    What is no address counts as its own text.
+    """
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return text
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    inside = address.ipv4_mapped or address.sixtofour
+    if inside is None and int(address) >> 32 == _NAT64:
+        inside = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return str(inside) if inside else str(ipaddress.IPv6Network((int(address), 64), strict=False))
 
 
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
