@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, UniqueConstraint, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, insert, select
 from sqlalchemy import update as change
 
 from weighthouse.core.clock import Millis
@@ -56,7 +56,6 @@ releases = Table(
     Column("model", Text, nullable=False),
     Column("called_by", Text, nullable=False),
     Column("ratify_by", BigInteger, nullable=False),
-    UniqueConstraint("hold"),
     Index("ix_governance_release_model", "model"),
 )
 

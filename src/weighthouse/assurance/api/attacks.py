@@ -10,6 +10,8 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.assurance.catalogue import SCENARIOS
 from weighthouse.assurance.events import AttackRun
@@ -83,15 +85,31 @@ def _attack(scenario: Scenario, stage: Ground) -> tuple[Observed, Verdict]:
     with read(stage.system) as unit:
         start = audit.head(unit).size
     try:
-        observed = scenario.attack(stage, prepared)
-        lines: list[Line] = []
-        if scenario.expected.traces or scenario.expected.absent:
-            stage.settle()
-            with read(stage.system) as unit:
-                lines = _lines(unit, start)
-        return observed, judge.judge(scenario.expected, observed, lines)
-    finally:
+        observed, verdict = _judged(scenario, stage, prepared, start)
+    except BaseException:
+        _clean_up(scenario, stage, prepared)
+        raise
+    left = _clean_up(scenario, stage, prepared)
+    return observed, msgspec.structs.replace(verdict, reason=verdict.reason + left)
+
+
+def _judged(scenario: Scenario, stage: Ground, prepared: object, start: int) -> tuple[Observed, Verdict]:
+    observed = scenario.attack(stage, prepared)
+    lines: list[Line] = []
+    if scenario.expected.traces or scenario.expected.absent:
+        stage.settle()
+        with read(stage.system) as unit:
+            lines = _lines(unit, start)
+    return observed, judge.judge(scenario.expected, observed, lines)
+
+
+def _clean_up(scenario: Scenario, stage: Ground, prepared: object) -> str:
+    """Take back what was prepared. A theft that changed what it must not can make this fail; the verdict stands."""
+    try:
         scenario.cleanup(stage, prepared)
+    except WeighthouseError as error:
+        return f" Cleaning up was refused: {error.message} ({error.code})"
+    return ""
 
 
 def _lines(unit: Unit, start: int) -> list[Line]:

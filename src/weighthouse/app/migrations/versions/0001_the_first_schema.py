@@ -238,7 +238,6 @@ def upgrade() -> None:
         sa.Column("called_by", sa.Text(), nullable=False),
         sa.Column("ratify_by", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("hold", name=op.f("pk_governance_release")),
-        sa.UniqueConstraint("hold", name=op.f("uq_governance_release_hold")),
         sqlite_strict=True,
     )
     with op.batch_alter_table("governance_release", schema=None) as batch_op:
