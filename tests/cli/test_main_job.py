@@ -147,6 +147,7 @@ def test_10_security_freezes_a_person_and_nothing_works_for_them(seat: Any) -> N
     chi.run("sessions", "freeze", "ada", "--reason", "Her laptop was reported stolen.")
     ada.run("grant", "list", status=exits.SIGN_IN)
     assert "ada" in {one["id"] for one in chi.json("sessions", "people")["items"] if one["frozen"]}
+    assert [one["id"] for one in chi.json("sessions", "frozen")["items"] if one["frozen_reason"]] == ["ada"]
     chi.run("sessions", "thaw", "ada", "--reason", "The laptop was found.")
     assert chi.json("why", "weights.load", "model/tern", "--person", "ada")["allowed"] in (True, False)
 

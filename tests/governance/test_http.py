@@ -113,6 +113,22 @@ def test_responders_read_and_acknowledge_alerts_over_http(served: Served) -> Non
     assert refused(eve.get, "alerts")[0] == 403
 
 
+def test_why_somebody_is_frozen_is_for_responders_and_the_auditor(served: Served) -> None:
+    chi, eve, fay = (served.sign_in(who) for who in ("chi", "eve", "fay"))
+    chi.post("people/ada/freeze", {"reason": "Suspected of selling notes."})
+    for anybody in (eve, chi, fay):
+        (ada,) = [one for one in anybody.get("people")["items"] if one["frozen"]]
+        assert ada == {"id": "ada", "name": ada["name"], "teams": ["training"], "active": True, "frozen": True}
+    before = len(served.facts("access.Denied"))
+    assert refused(eve.get, "people/frozen") == (403, "access.no_grant")
+    assert len(served.facts("access.Denied")) == before + 1
+    for reader in (chi, fay):
+        (frozen,) = reader.get("people/frozen")["items"]
+        assert (frozen["id"], frozen["frozen_reason"]) == ("ada", "Suspected of selling notes.")
+    chi.post("people/ada/thaw", {"reason": "Cleared."})
+    assert chi.get("people/frozen")["items"] == []
+
+
 def test_evidence_and_attacks_over_http(served: Served) -> None:
     fay, eve, kim = served.sign_in("fay"), served.sign_in("eve"), served.sign_in("kim")
     assert {one["result"] for one in fay.get("evidence")["items"]} == {"not-tested"}

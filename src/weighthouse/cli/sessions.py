@@ -23,8 +23,8 @@ _PEOPLE = (
     Column("teams", "teams"),
     Column("active", "active", "yes"),
     Column("frozen", lambda person: "frozen" if person["frozen"] else "", "state"),
-    Column("why", "frozen_reason"),
 )
+_FROZEN = (Column("person", "id"), Column("name", "name"), Column("why", "frozen_reason"))
 
 
 @click.group("sessions", invoke_without_command=True)
@@ -57,6 +57,14 @@ def end(ctx: click.Context, session: str, person: str | None, reason: str) -> No
 def people(ctx: click.Context, fmt: str | None) -> None:
     """List everybody in the lab, and who is frozen."""
     listing(list(connect(ctx).items("/people")), _PEOPLE, fmt, empty="The lab's policy names nobody.")
+
+
+@command.command("frozen")
+@output
+@click.pass_context
+def frozen(ctx: click.Context, fmt: str | None) -> None:
+    """List who is frozen, and why; needs person.freeze or audit.read."""
+    listing(list(connect(ctx).items("/people/frozen")), _FROZEN, fmt, empty="Nobody is frozen.")
 
 
 @command.command("freeze")

@@ -30,6 +30,7 @@ __all__ = [
     "alerts",
     "end_session",
     "freeze",
+    "frozen",
     "record",
     "sessions_of",
     "thaw",
@@ -141,6 +142,16 @@ def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: s
             "detect.no_such_session", "This person has no such live session.", "List their sessions and pick one."
         )
     identity.end_session(unit, session, reason, caller)
+
+
+def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:
+    """Return who is frozen, with the reason. Raises Denied unless the caller may freeze people or read the log.
+
+    A reason can name what a person is suspected of, so it is for nobody else.
+    """
+    if not access.explain(unit, caller, "person.freeze", "lab").allowed:
+        access.require(unit, caller, "audit.read", "lab")
+    return [one for one in identity.people(unit) if one.frozen]
 
 
 def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:

@@ -68,6 +68,13 @@ def acknowledge(request: Request, alert: str, body: Acknowledge, key: Key = None
         return answer
 
 
+@router.get("/people/frozen")
+def list_frozen(request: Request) -> dict[str, Any]:
+    """Who is frozen, and why. Needs `person.freeze` or `audit.read` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        return {"items": msgspec.to_builtins(api.frozen(unit, caller)), "next": None}
+
+
 @router.get("/people/{person}/sessions")
 def list_sessions(request: Request, person: str) -> dict[str, Any]:
     """A person's live sessions. Needs `session.end` on the lab."""

@@ -18,7 +18,7 @@ from weighthouse.core.door import door
 from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import once
 from weighthouse.identity import api
-from weighthouse.identity.api import Session, SignedIn, SignInStart
+from weighthouse.identity.api import Person, Session, SignedIn, SignInStart
 from weighthouse.identity.routes.bodies import End, Enrol, Login, StepUp, Token
 from weighthouse.identity.routes.reception import arrival_of, system_of
 
@@ -29,6 +29,17 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
 
 def _start(start: SignInStart) -> dict[str, Any]:
     return {"status": "step_up", "url": start.url, "transaction": start.transaction, "reasons": list(start.reasons)}
+
+
+def _person(person: Person) -> dict[str, Any]:
+    """What everybody may see of a person: that they are frozen, but not why; that is for responders, in detect."""
+    return {
+        "id": person.id,
+        "name": person.name,
+        "teams": list(person.teams),
+        "active": person.active,
+        "frozen": person.frozen,
+    }
 
 
 def _session(session: Session, *, current: str | None) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def me(request: Request) -> dict[str, Any]:
             "now": unit.now,
         }
         if caller.kind == "person":
-            answer["person"] = msgspec.to_builtins(api.person(unit, caller.principal))
+            answer["person"] = _person(api.person(unit, caller.principal))
         return answer
 
 
@@ -157,11 +168,11 @@ def end_device(request: Request, device: str, body: End) -> dict[str, Any]:
 
 @router.get("/people")
 def people(request: Request) -> dict[str, Any]:
-    """Everybody in the lab."""
+    """Everybody in the lab: names and teams, and who is frozen. Why is told to responders at `/people/frozen`."""
     with door(request).enter(request, write=False) as (unit, caller):
         if caller.kind != "person":
             raise Denied("identity.people_only", "The list of people is for people.", "Sign in as yourself.")
-        return {"items": [msgspec.to_builtins(one) for one in api.people(unit)], "next": None}
+        return {"items": [_person(one) for one in api.people(unit)], "next": None}
 
 
 @router.post("/workload/renew")
