@@ -13,6 +13,7 @@ import pytest
 
 from weighthouse.cli import exits, main
 from weighthouse.core.errors import Conflict, Denied, Unauthenticated, Unavailable
+from weighthouse_sdk.errors import Refused
 
 HEAVY = (
     "sqlalchemy",
@@ -91,6 +92,16 @@ def test_an_error_becomes_lines_and_a_code(
     assert "What to do: " in told.err
     assert "Code: " in told.err
     assert "Traceback" not in told.err
+
+
+def test_what_a_problem_says_besides_is_shown_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    details = {"who_is_missing": "security\x1b[2J", "shortfall": 1, "step_up": True}
+    exits.explain(Refused("access.quorum_missing", "Not yet.", "Ask security.", 409, details))
+    told = capsys.readouterr().err
+    assert "  who is missing: security" in told
+    assert "  shortfall: 1\n" in told
+    assert "step up" not in told
+    assert "\x1b[2J" not in told
 
 
 def test_a_closed_pipe_is_not_an_error() -> None:

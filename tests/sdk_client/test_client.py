@@ -106,6 +106,26 @@ def test_a_refusal_keeps_the_servers_code_message_and_remedy(lab: Lab) -> None:
     assert (error.code, error.status) == ("identity.no_credential", 401) and error.message and error.remedy
 
 
+def test_a_refusal_keeps_what_else_the_problem_says() -> None:
+    problem = {
+        "type": "urn:x",
+        "title": "No",
+        "status": 409,
+        "detail": "Not yet.",
+        "code": "access.quorum_missing",
+        "remedy": "Ask security.",
+        "request": "rqs_1",
+        "missing": "security: 1 of security",
+        "shortfall": 1,
+    }
+    answer = httpx.Response(409, json=problem)
+    client = Client("http://127.0.0.1:1", DeviceKey.generate(), transport=httpx.MockTransport(lambda request: answer))
+    with pytest.raises(ProblemError) as refusal:
+        client.get("me")
+    assert refusal.value.details == {"missing": "security: 1 of security", "shortfall": 1}
+    assert ProblemError("a.b", "No.", "Wait.", 409).details == {}
+
+
 @pytest.mark.parametrize(
     "answer", [httpx.Response(502, text="<html>"), httpx.Response(200, text="x"), httpx.Response(302)]
 )

@@ -6,6 +6,11 @@ carries key material or plaintext, and a failed tag never says which bit was wro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+_OWN = frozenset({"type", "title", "status", "detail", "instance", "code", "remedy", "request"})
+
 
 class SdkError(Exception):
     """Root of everything this package raises on purpose."""
@@ -34,8 +39,19 @@ class CheckpointError(SdkError):
 
 
 class Refused(SdkError):
-    """The control plane answered no; `status` is the HTTP status, `code` the server's own code."""
+    """The control plane answered no; `status` is the HTTP status, `code` the server's own code.
 
-    def __init__(self, code: str, message: str, remedy: str, status: int) -> None:
+    `details` holds what else the problem says (RFC 9457, section 3.2), such as what is missing, by name.
+    """
+
+    def __init__(
+        self, code: str, message: str, remedy: str, status: int, details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(code, message, remedy)
         self.status = status
+        self.details = dict(details or {})
+
+
+def extra(problem: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of a problem that are its own, beside those that every problem has."""
+    return {name: value for name, value in problem.items() if name not in _OWN}

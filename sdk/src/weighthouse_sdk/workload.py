@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from . import checkpoint
 from .checkpoint_binding import Recipient
-from .errors import CheckpointError, Refused
+from .errors import CheckpointError, Refused, extra
 
 HOST = "control.weighthouse"
 SOCKET = Path("/egress/socket")
@@ -106,7 +106,7 @@ class Workload:
         if reply.status >= 400:
             code = str(document.get("code", "workload.refused"))
             why = str(document.get("detail") or document.get("title") or "The control plane refused.")
-            raise Refused(code, why, str(document.get("remedy", "")), reply.status)
+            raise Refused(code, why, str(document.get("remedy", "")), reply.status, extra(document))
         return document
 
     def load(

@@ -62,6 +62,8 @@ def explain(error: Exception) -> int:
     click.echo(click.style("No: ", fg="red", bold=True) + clean(str(message)), err=True)
     details = getattr(error, "details", None)
     for name, value in (details or {}).items():
+        if name == "step_up":  # for programs; the remedy says it in words
+            continue
         click.echo(f"  {clean(str(name)).replace('_', ' ')}: {clean(str(value))}", err=True)
     if remedy:
         click.echo(f"  What to do: {clean(str(remedy))}", err=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from weighthouse_sdk.client.key import DeviceKey, b64url
-from weighthouse_sdk.errors import Refused, SdkError
+from weighthouse_sdk.errors import Refused, SdkError, extra
 
 ProblemError = Refused
 
@@ -206,7 +206,8 @@ def _read(answer: httpx.Response) -> Any:
     problem = value if isinstance(value, dict) else {}
     code = str(problem.get("code", f"http.{answer.status_code}"))
     message = str(problem.get("detail") or problem.get("title") or "The server gave no reason.")
-    raise ProblemError(code, message, str(problem.get("remedy", "Ask an operator.")), answer.status_code)
+    remedy = str(problem.get("remedy", "Ask an operator."))
+    raise ProblemError(code, message, remedy, answer.status_code, extra(problem))
 
 
 def segment(text: str) -> str:
