@@ -124,6 +124,7 @@ WEAKNESSES: list[tuple[str, Weaken]] = [
     ("stolen-token", no_response),
     ("stolen-run-token", no_socket_check),
     ("wrong-environment", allow_all),
+    ("wrong-image", allow_all),
     ("edited-grant", no_row_check),
     ("inserted-grant", no_seal_check),
     ("lifted-hold", no_committee),

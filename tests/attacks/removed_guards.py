@@ -69,6 +69,12 @@ REMOVALS = (
         "principal.environment != resource.environment",
         "principal.environment != principal.environment",
     ),
+    Removal(
+        "wrong-image",
+        "policy/rules/cedar/lab.cedar",
+        "resource.any_image || resource.images.contains(principal.image)",
+        "resource.any_image || !resource.any_image",
+    ),
     Removal("edited-grant", "access/api/verifying.py", "    if _shown(row) != _sealed(grant):", "    if not row.id:"),
     Removal(
         "inserted-grant",

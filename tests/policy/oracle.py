@@ -56,4 +56,6 @@ def forbidden(question: policy.PolicyQuestion) -> set[str]:
             found.add("workload-unbound")
         if thing.sandbox not in ("any", who.sandbox):
             found.add("sandbox")
+        if thing.images and who.image not in thing.images:
+            found.add("image")
     return found

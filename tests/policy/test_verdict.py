@@ -68,6 +68,7 @@ def question(chance: random.Random) -> policy.PolicyQuestion:
             assurance_age=int(mostly(chance.choice((0, 1000)), 1001, 900_000, 900_001)),  # type: ignore[call-overload]
             sandbox=str(mostly("gvisor", "any", "")),
             environment=str(mostly("frontier", "research", "")),
+            image=str(mostly("sha256:good", "sha256:other", "")),
         ),
         action=action,
         resource=policy.ResourceFacts(
@@ -78,6 +79,7 @@ def question(chance: random.Random) -> policy.PolicyQuestion:
             assurance=chance.choice((1, 2)),
             fresh=chance.choice((1000, 10**6)),
             sandbox=chance.choice(("any", "gvisor")),
+            images=frozenset(chance.choice(((), ("sha256:good",)))),
         ),
         standing=frozenset(chance.sample(TEAMS, chance.choice((0, 0, 1)))),
         grant=grant if chance.random() < 0.9 else None,
@@ -103,7 +105,7 @@ def test_cedar_agrees_with_the_oracle_on_random_questions() -> None:
         if len(against) == 1:
             alone |= against
     assert 0.05 < yes / ROUNDS < 0.6, "the sample must hold both answers"
-    assert len(alone) == 12, f"each forbid must once have decided alone: {sorted(alone)}"
+    assert len(alone) == 13, f"each forbid must once have decided alone: {sorted(alone)}"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_decision_case_24_a_forbid_that_errors_closes_the_door() -> None:
     """Cedar skips a rule that errors; the permit alone would open."""
     schema = (
         "entity Person = {active: Bool, teams: Set<String>}; entity Workload = {};\n"
-        "entity Resource = {kind: String, environment: String, class?: String, assurance: Long, fresh: Long, sandbox: String};\n"
+        "entity Resource = {kind: String, environment: String, class?: String, assurance: Long, fresh: Long, sandbox: String, any_image: Bool, images: Set<String>};\n"
         "type Grant = {id: String, person: Person, resource: Resource, actions: Set<String>, not_before: Long, end: Long,"
         " environment: String, operation_matches: Bool};\n"
         "type Facts = {action: String, now: Long, standing: Set<String>, grant?: Grant, held: Bool, level: Long, age: Long};\n"

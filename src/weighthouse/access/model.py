@@ -23,6 +23,7 @@ HoldKind = Literal["security", "governance"]
 WORKLOAD_PERSON = "person"  # the attribute of a workload that names the person whose grant it works under
 WORKLOAD_GRANT = "grant"  # the attribute that pins it to one grant; without it any grant of that person may serve
 WORKLOAD_SANDBOX = "sandbox"
+WORKLOAD_IMAGE = "image_digest"
 WORKLOAD_ENVIRONMENT = "environment"
 
 

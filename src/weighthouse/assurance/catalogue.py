@@ -20,6 +20,7 @@ from weighthouse.assurance.scenarios import (
     stolen_token,
     unknown_host,
     wrong_environment,
+    wrong_image,
 )
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -29,6 +30,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     stolen_token.SCENARIO,
     stolen_run_token.SCENARIO,
     wrong_environment.SCENARIO,
+    wrong_image.SCENARIO,
     edited_grant.SCENARIO,
     inserted_grant.SCENARIO,
     lifted_hold.SCENARIO,

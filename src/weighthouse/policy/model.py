@@ -75,6 +75,8 @@ class SensitivityClass(Named, frozen=True, kw_only=True):
     sandbox: Sandbox
     read_budget_bytes: int
     approvals: Minimum = Minimum()
+    images: tuple[str, ...] = ()
+    """Digests of the environments that runs may use these resources in; empty means any."""
 
 
 class PersonEntry(Named, frozen=True, kw_only=True):
@@ -262,6 +264,7 @@ class PrincipalFacts(msgspec.Struct, frozen=True, kw_only=True):
     assurance_age: Millis
     sandbox: str = ""
     environment: str = ""
+    image: str = ""
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,6 +277,7 @@ class ResourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     assurance: int
     fresh: Millis
     sandbox: str
+    images: frozenset[str] = frozenset()
 
 
 class PolicyQuestion(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.model import (
     WORKLOAD_ENVIRONMENT,
     WORKLOAD_GRANT,
+    WORKLOAD_IMAGE,
     WORKLOAD_PERSON,
     WORKLOAD_SANDBOX,
     Decision,
@@ -159,6 +160,7 @@ def _asker(unit: Unit, bundle: policy.Bundle, caller: Caller) -> policy.Principa
         assurance_age=max(0, unit.now - caller.assurance.at),
         sandbox=caller.attributes.get(WORKLOAD_SANDBOX, ""),
         environment=caller.attributes.get(WORKLOAD_ENVIRONMENT, ""),
+        image=caller.attributes.get(WORKLOAD_IMAGE, ""),
     )
 
 
@@ -224,6 +226,7 @@ def _resource(lab: policy.Lab, thing: policy.Resource) -> policy.ResourceFacts:
         assurance=cls.assurance,
         fresh=cls.fresh,
         sandbox=cls.sandbox,
+        images=frozenset(cls.images),
     )
 
 

@@ -24,6 +24,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin
 from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.runs.ports import Ground as RunGround
 
 ADDRESS = "127.0.0.1"
 PASSPHRASE = "demo keys protect nothing"  # noqa: S105 - that is the point of it
@@ -60,13 +61,19 @@ class Stage:
         self.keys = SealedKeys.create(self.home.keys_file, PASSPHRASE, cost=DEMO_SCRYPT)
         self.system: System = open_system(Settings(declared.settings(), flags=flags), self.home, self.keys)
         self.mirror = Mirror(self.folder).start()
-        self._publish(
-            EXAMPLE_LAB.read_text("utf-8").replace("address: 127.0.0.1\n", f"address: {self.mirror.address}\n")
-        )
+        self._publish(self._lab())
         self.entrance = Entrance(self.system)
         self.ground = LiveGround(self)
         self.system.bind(AttackGround, self.ground)  # type: ignore[type-abstract]
         self.house = House(self.system, self.home, extra={"/demo": self.entrance.application}).start()
+
+    def _lab(self) -> str:
+        """The example lab with this machine's facts: the mirror's address, the one image for frontier weights."""
+        image = self.system.part(RunGround).environments()[0].digest  # type: ignore[type-abstract]
+        lab = EXAMPLE_LAB.read_text("utf-8").replace("address: 127.0.0.1\n", f"address: {self.mirror.address}\n")
+        pinned = lab.replace("    # images: [sha256:…] ", f"    images: [{image}]  #")
+        assert pinned != lab, "the example lab no longer shows where images are listed"
+        return pinned
 
     def _publish(self, lab: str) -> None:
         with begin(self.system, SYSTEM) as unit:

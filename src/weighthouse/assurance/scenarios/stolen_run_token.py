@@ -45,7 +45,7 @@ def cleanup(ground: Ground, runs: Runs) -> None:
 
 SCENARIO = Scenario(
     id="stolen-run-token",
-    title="Ask for keys with an approved run's token from a run with another image",
+    title="Use an approved run's token from another run",
     techniques=("T1528", "T1552.007", "catalogue 22, 31"),
     people=(),
     steps=("Two runs have identities; only one has the approved image.", "The other presents the first one's token."),

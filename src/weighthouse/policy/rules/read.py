@@ -5,6 +5,7 @@ Sections are read in the order in which they refer to each other, so that an unk
 
 from __future__ import annotations
 
+import re
 from typing import cast, get_args
 
 from weighthouse.core.clock import DAY
@@ -28,6 +29,7 @@ from weighthouse.policy.rules.read_outside import read_committee, read_egress
 from weighthouse.policy.rules.tree import Node, Place, read_tree, refuse
 
 SCHEMA = "weighthouse/lab/1"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SECTIONS = (
     "schema", "lab", "environments", "classes", "teams", "people", "resources", "entitlements", "separations",
     "egress", "committee",
@@ -93,7 +95,7 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
             f"class '{id_}'",
             (
                 "name", "rank", "longest_grant", "assurance", "fresh", "vote_signature", "sandbox", "read_budget",
-                "approvals",
+                "approvals", "images",
             ),
         )  # fmt: skip
         least = Minimum()
@@ -119,7 +121,23 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
             sandbox=cast(Sandbox, fields.choice("sandbox", get_args(Sandbox))),
             read_budget_bytes=fields.size("read_budget"),
             approvals=least,
+            images=_images(fields),
         )
+    return found
+
+
+def _images(fields: Fields) -> tuple[str, ...]:
+    if not fields.has("images"):
+        return ()
+    found = fields.texts("images", least=1)
+    for one in found:
+        if _DIGEST.fullmatch(one) is None:
+            refuse(
+                "policy.bad_image",
+                fields.at("images"),
+                f"'{one[:80]}' is not the digest of an environment.",
+                "Write sha256: and 64 hex digits, as `weighthouse run environments` prints it.",
+            )
     return found
 
 

@@ -121,6 +121,7 @@ def _workload(principal: PrincipalFacts) -> dict[str, Any]:
             "person": _reference("Person", principal.person),
             "sandbox": principal.sandbox,
             "environment": principal.environment,
+            "image": principal.image,
         },
         "parents": [],
     }
@@ -133,6 +134,8 @@ def _resource(resource: ResourceFacts) -> dict[str, Any]:
         "assurance": resource.assurance,
         "fresh": resource.fresh,
         "sandbox": resource.sandbox,
+        "any_image": not resource.images,
+        "images": sorted(resource.images),
     }
     if resource.cls:
         attributes["class"] = resource.cls
