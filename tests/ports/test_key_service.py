@@ -145,7 +145,11 @@ class TestSealedFile:
             SealedKeys.open(sealed, "another passphrase")
         assert caught.value.code == "keys.passphrase"
         good = sealed.read_bytes()
-        for old, new in ((b'"n": 1024', b'"n": 2048'), (b'"box": "', b'"box": "AAAA'), (b'"nonce": "', b'"nonce": "AAAA')):
+        for old, new in (
+            (b'"n": 1024', b'"n": 2048'),
+            (b'"box": "', b'"box": "AAAA'),
+            (b'"nonce": "', b'"nonce": "AAAA'),
+        ):
             assert old in good
             sealed.write_bytes(good.replace(old, new))
             with pytest.raises(Unavailable):

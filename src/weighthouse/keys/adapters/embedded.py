@@ -128,9 +128,7 @@ class SealedKeys:
             self._file.read()
         except WeighthouseError as error:
             return Health(False, "sealed file", error.message)
-        return Health(
-            True, "sealed file", "Keys are in this process's memory, as without a KMS they must be."
-        )
+        return Health(True, "sealed file", "Keys are in this process's memory, as without a KMS they must be.")
 
     def _current(self) -> dict[str, Any]:
         keks: dict[str, Any] = self._contents["keks"]
