@@ -52,7 +52,7 @@ bench: $(VENV)/.dev ## every benchmark as ratios against a peer or a limit
 
 soak: $(VENV)/.dev ## the long property, race and kill runs (Shows 3 and 5 in full)
 	@$(CLOCK); WEIGHTHOUSE_KILLS=200 WEIGHTHOUSE_ROUNDS=10000 WEIGHTHOUSE_CASES=100000 \
-	  $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --timeout 3000 -m "soak" && $(DONE)
+	  $(BIN)/python -m pytest -q -n $(JOBS) --dist load --timeout 3000 -m "soak" && $(DONE)
 
 parts: $(PARTS)/runsc ## build gVisor's runsc from its Go module (needs Go; under a minute warm)
 $(PARTS)/runsc: parts/gvisor/go.mod parts/gvisor/build.sh

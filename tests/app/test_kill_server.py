@@ -23,6 +23,7 @@ from weighthouse_sdk.client import Client
 from weighthouse_sdk.errors import SdkError
 
 KILLS = int(os.environ.get("WEIGHTHOUSE_KILLS", "3"))
+SOAK = [pytest.mark.soak] if KILLS > 3 else []
 ORDER = {
     "resource": "model/tern",
     "duration": 3_600_000,
@@ -86,6 +87,9 @@ class Load:
             thread.join(timeout=60)
 
 
+pytestmark = [pytest.mark.timeout(120 + KILLS * 30), *SOAK]
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
@@ -134,7 +138,6 @@ def check(system: System, load: Load) -> None:
     assert report.ok, report.problems
 
 
-@pytest.mark.timeout(60 + KILLS * 30)
 def test_data_case_1_a_killed_server_loses_no_acknowledged_change(server: Server) -> None:
     server.start()
     people = [server.actor(person) for person in ("ada", "eve")]

@@ -26,6 +26,7 @@ from weighthouse.core.clock import HOUR, ManualClock
 KILLS = int(os.environ.get("WEIGHTHOUSE_KILLS", "12"))
 WRITER = [sys.executable, "-m", "tests.audit.writer"]
 ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.timeout(max(300, KILLS * 15)), *([pytest.mark.soak] if KILLS > 12 else [])]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
