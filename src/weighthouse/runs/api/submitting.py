@@ -81,18 +81,24 @@ def submit(
         must_end=min(ends),
         tier=tier,
     )
+    return _queue(unit, ticket, digest)
+
+
+def _queue(unit: Unit, ticket: Ticket, digest: str) -> Run:
+    """Store the order under its seal, with its entry in the log, and return the run that it has become."""
     store.add(unit.conn, ticket, digest, seal(unit, ticket))
+    order = ticket.order
     fact = RunSubmitted(
         run=ticket.run,
-        model=model,
+        model=order.model,
         owner=ticket.owner,
         grant=ticket.grant,
         order_digest=digest,
-        environment=environment,
-        dataset=dataset,
-        parent=parent,
-        risk=risk,
-        egress_profile=egress_profile,
+        environment=order.environment,
+        dataset=order.dataset,
+        parent=order.parent,
+        risk=order.risk,
+        egress_profile=order.egress_profile,
         must_end=ticket.must_end,
     )
     audit.append(unit, fact)
