@@ -10,12 +10,10 @@ import contextlib
 import hashlib
 import http.client
 import importlib.util
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +21,10 @@ from pathlib import Path
 import msgspec
 
 from weighthouse.core.errors import Unavailable
+from weighthouse.core.leash import leashed
 from weighthouse.egress.adapters.envoy_config import bootstrap
 from weighthouse.egress.ports import ProxySpec
 
-LEASH = Path(__file__).with_name("leash.py")
 READY_LIMIT_S = 30.0
 COUNT_LIMIT_S = 5.0
 _FILTER = r"/stats?format=json&usedonly&filter=^cluster\.out_[0-9]%2B\.upstream_cx_tx_bytes_total$"
@@ -95,7 +93,7 @@ class Envoy:
         command += ["--log-level", "warning", "--log-path", str(log)]
         with (spec.folder / "envoy.out").open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command],
+                leashed(command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

@@ -14,7 +14,8 @@ import subprocess
 from pathlib import Path
 
 from weighthouse.core import canonical
-from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order, leashed
+from weighthouse.core.leash import leashed
+from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules.inside import Expected

@@ -7,10 +7,8 @@ the server's memory: pipes are read line by line into a bounded queue, and a ful
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,16 +20,10 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.runs.model import Facts, Line, Seen, Stream
 from weighthouse.runs.rules.inside import LONGEST_LINE, Expected, judge
 
-LEASH = Path(__file__).with_name("leash.py")
 GUARD = Path(__file__).with_name("guard.py")
 GUARD_INSIDE = "/weighthouse/guard.py"
 QUEUED_LINES = 512
 START_LIMIT_S = 60
-
-
-def leashed(command: Sequence[str]) -> list[str]:
-    """Return `command` so prefixed that the kernel kills it when the calling thread dies."""
-    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *command]
 
 
 def guard_order(

@@ -18,7 +18,8 @@ import msgspec
 
 from weighthouse.core import canonical
 from weighthouse.core.ids import new_id
-from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order, leashed
+from weighthouse.core.leash import leashed
+from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules.inside import Expected

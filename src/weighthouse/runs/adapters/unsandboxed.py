@@ -10,7 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from weighthouse.runs.adapters.contained import Contained, guard_order, leashed
+from weighthouse.core.leash import leashed
+from weighthouse.runs.adapters.contained import Contained, guard_order
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules.inside import Expected
 
