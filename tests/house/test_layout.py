@@ -10,7 +10,7 @@ import pytest
 from tests.house import source
 
 REFUSED_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "misc", "common"}
-ONLY_THESE_IMPORT_APP = {"serve", "demo", "doctor", "init"}
+ONLY_THESE_IMPORT_APP = {"serve", "demo", "doctor", "init", "operate"}
 
 
 @pytest.mark.parametrize("room", source.rooms())

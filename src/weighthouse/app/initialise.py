@@ -13,6 +13,7 @@ from weighthouse.access import api as access
 from weighthouse.app import declared
 from weighthouse.app.home import Home
 from weighthouse.app.wiring import open_system
+from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.settings import Settings
@@ -75,10 +76,20 @@ def mode(settings: Settings) -> str:
 
 def reopen(settings: Settings, home: Home, passphrase: str) -> System:
     """Open a system that `initialise` made; raises `app.no_state`, `keys.passphrase` and what opening raises."""
+    check_exists(home)
+    return open_system(settings, home, SealedKeys.open(home.keys_file, passphrase))
+
+
+def log_keys(system: System) -> tuple[str, ...]:
+    """Return the verifier keys of the log, for whoever checks it later without trusting this server."""
+    return audit.keys(system)
+
+
+def check_exists(home: Home) -> None:
+    """Raise `app.no_state` unless the folder holds a system."""
     if not home.exists():
         raise Unavailable(
             "app.no_state",
             f"{home.root} holds no system yet.",
             "Make one with `weighthouse init --state …`, or see everything at once with `weighthouse demo`.",
         )
-    return open_system(settings, home, SealedKeys.open(home.keys_file, passphrase))

@@ -42,6 +42,13 @@ def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock |
 
     Raises `app.unknown_schema`, `app.demo_off_loopback`, `audit.log_forked` and their kin; nothing is served yet.
     """
+    system = assemble(settings, home, keys, clock)
+    audit.start(system)
+    return system
+
+
+def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None) -> System:
+    """Open and bind without judging the log: for `open_system`, and for the ceremony over a log that is refused."""
     check_address(settings)
     home.make()
     clock = clock or SystemClock()
@@ -55,7 +62,6 @@ def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock |
     system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
     system.bind(Ground, machine(settings))  # type: ignore[type-abstract]
     system.bind(Proxy, envoy())  # type: ignore[type-abstract]
-    audit.start(system)
     return system
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from weighthouse.cli import exits
+from weighthouse.cli import exits, operate
 from weighthouse.cli.connection import connect
 from weighthouse.cli.show import Column, card, emit_json, form, heading, listing, output, say
 from weighthouse.core.errors import Conflict, Invalid, Unavailable
@@ -178,3 +178,7 @@ def verify(
     ):
         arguments += [name, str(value)] if value else []
     ctx.exit({0: exits.OK, 1: exits.CHECK_FAILED}.get(check(arguments), exits.USAGE))
+
+
+command.add_command(operate.accept_fork)
+command.add_command(operate.witness)

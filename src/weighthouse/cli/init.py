@@ -44,6 +44,9 @@ def command(
         passphrase = initialise.read_passphrase(file) if file else _new_passphrase()
         system = initialise.initialise(settings, home, passphrase, lab=lab)
         click.echo(f"Made {home.root}: sealed keys, database, and version 1 of {home.lab_file.name}.")
+        click.echo("Public key of the log; give it to auditors and witnesses:")
+        for key in initialise.log_keys(system):
+            click.echo(f"  {key}")
     try:
         if settings.text("mode") == "development":
             _accounts(system)

@@ -1,0 +1,88 @@
+"""The fork ceremony of a state folder: going on with a log that is not the one signed last.
+
+Guards against doing so by accident, quietly, or over a log that somebody edited. Needs the passphrase of the keys; it
+is refused where nothing has forked; every stored entry is checked first, and what was lost stays on record.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.app import wiring
+from weighthouse.app.home import Home
+from weighthouse.app.initialise import check_exists
+from weighthouse.audit import api as audit
+from weighthouse.audit.ports import SignerMemory
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
+from weighthouse.core.settings import Settings
+from weighthouse.core.work import System, read
+from weighthouse.keys.adapters.embedded import SealedKeys
+
+REASON = (10, 500)
+_FORKS = {"audit.log_smaller", "audit.log_forked", "audit.memory_missing"}
+_MEMORY = "signer memory: "  # how the log's own check marks the one problem that the ceremony is there to accept
+
+
+class Fork(msgspec.Struct, frozen=True):
+    """What would be accepted: the signer's own words, the entries it signed and those that are there."""
+
+    why: str
+    signed: int
+    found: int
+
+    @property
+    def phrase(self) -> str:
+        """What the operator must type: it names both sizes, so that nobody types it without having read them."""
+        return f"accept {self.found} of {self.signed}"
+
+
+def open_forked(settings: Settings, home: Home, passphrase: str) -> System:
+    """Open a kept system whose log may be refused; nothing is served by it. Raises `app.no_state`, `keys.*`."""
+    check_exists(home)
+    return wiring.assemble(settings, home, SealedKeys.open(home.keys_file, passphrase))
+
+
+def examine(system: System) -> Fork:
+    """Return the fork that stands in the way. Raises `app.no_fork`, `app.log_damaged`, and what else is wrong."""
+    try:
+        audit.start(system)
+    except WeighthouseError as error:
+        if error.code not in _FORKS:
+            raise
+        why = error.message
+    else:
+        raise Conflict(
+            "app.no_fork",
+            "The log is the one that this signer signed last, so there is nothing to accept.",
+            "Start the server as always.",
+        )
+    damaged = [one for one in audit.verify(system).problems if not one.what.startswith(_MEMORY)]
+    if damaged:
+        raise Unavailable(
+            "app.log_damaged",
+            f"The stored log is not whole (entry {damaged[0].index}: {damaged[0].what}), so it cannot be accepted.",
+            "Restore a good backup; the ceremony accepts a lost tail, never an edited entry.",
+        )
+    with read(system) as unit:
+        found = audit.head(unit).size
+    remembered = system.part(SignerMemory).recall(system.settings.text("log.origin"))  # type: ignore[type-abstract]
+    return Fork(why, remembered.size if remembered else 0, found)
+
+
+def accept(system: System, fork: Fork, reason: str, typed: str) -> int:
+    """Accept the stored log for good and return its new size. Raises `app.bad_reason`, `app.not_confirmed`."""
+    reason = reason.strip()
+    if not REASON[0] <= len(reason) <= REASON[1] or not reason.isprintable():
+        raise Invalid(
+            "app.bad_reason",
+            f"The ceremony has a reason of {REASON[0]} to {REASON[1]} visible characters; it stays in the log.",
+            "Say what happened to the newer entries, and who decided.",
+        )
+    if typed.strip() != fork.phrase:
+        raise Invalid(
+            "app.not_confirmed",
+            "What was typed is not the confirmation, so nothing has changed.",
+            f"Read what would be lost, then type exactly: {fork.phrase}",
+        )
+    return audit.accept_fork(system, SYSTEM, reason)

@@ -1,0 +1,71 @@
+"""`weighthouse audit accept-fork` and `audit witness`: for whoever runs a log, on its machine or on a witness's.
+
+Guards against a ceremony by accident: it shows what would be lost and has both sizes typed. No server is asked.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from weighthouse.cli.show import say
+
+
+@click.command("accept-fork")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
+@click.option("--reason", help="What happened, for the log; asked for if not given.")
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
+)
+def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | None) -> None:
+    """Go on with a restored or shortened log, offline; what was lost stays on record in it."""
+    from weighthouse.app import ceremony, initialise
+
+    settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
+    initialise.check_exists(home)
+    passphrase = initialise.read_passphrase(settings.text("keys.passphrase_file"))
+    system = ceremony.open_forked(settings, home, passphrase)
+    try:
+        fork = ceremony.examine(system)
+        say(fork.why)
+        say(f"Signed so far: {fork.signed} entries; in the database: {fork.found}. What is missing is lost for good.")
+        say("Witnesses keep refusing this log until their own operators decide; every earlier checkpoint proves it.")
+        reason = reason or click.prompt("Reason, for the log", err=True)
+        typed = click.prompt(f"To accept this for good, type '{fork.phrase}'", err=True)
+        size = ceremony.accept(system, fork, str(reason), str(typed))
+    finally:
+        system.database.close()
+    click.echo(f"Accepted. The log has {size} entries; entry {size - 1} records the fork and your reason.")
+
+
+@click.command("witness")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The witness's own folder: its key and the last checkpoint it cosigned for each log.",
+)
+@click.option("--log", "logs", multiple=True, required=True, help="A log's verifier key, or a file such as log.vkey.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8044, show_default=True, help="Port; 0: a free one.")
+@click.option("--name", default="witness.local", show_default=True, help="Name in its key; never change it later.")
+def witness(state: Path, logs: tuple[str, ...], address: str, port: int, name: str) -> None:
+    """Run a witness that cosigns logs which only grow; prints its verifier key. Ctrl-C stops it."""
+    from weighthouse.app.witness import Witness
+
+    running = Witness(state, name, logs, (address, port))
+    ended = threading.Event()
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, lambda *_: ended.set())
+    serving = threading.Thread(target=running.serve, name="witness", daemon=True)
+    serving.start()
+    click.echo(running.key)
+    say(f"Listening on http://{address}:{running.port}/. A policy file (log.witnesses) names it in one line:")
+    say(f"witness {name} {running.key} http://{address}:{running.port}/")
+    ended.wait()
+    say("Stopping ...")
+    running.stop()
+    serving.join()
