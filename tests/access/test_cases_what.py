@@ -130,7 +130,7 @@ def test_an_attested_vote_counts_only_where_the_class_says_so(lab: Lab) -> None:
     with pytest.raises(Denied) as error:
         lab.attest("ben", request.id)
     assert refused(error) == "access.attested_not_enough"
-    frontier = "    vote_signature: device\n    sandbox: any\n    read_budget: 64MiB"
+    frontier = "    fresh: 1h\n    vote_signature: device"
     lab.change(frontier, frontier.replace("device", "attested"))
     request = lab.ask("eve")
     lab.attest("ben", request.id)

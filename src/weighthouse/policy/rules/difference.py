@@ -122,10 +122,8 @@ def _class(before: SensitivityClass, after: SensitivityClass) -> list[str]:
         or (before.sandbox == "gvisor" and after.sandbox == "any")
         or after.read_budget_bytes > before.read_budget_bytes
         or after.rank < before.rank
-        or (bool(before.images)
-        and not set(after.images) <= set(before.images))
-        or (bool(before.images)
-        and not after.images)
+        or (bool(before.images) and not set(after.images) <= set(before.images))
+        or (bool(before.images) and not after.images)
     )
     return [f"{'WIDER: ' if weaker else ''}changed class '{after.id}': {_fields(before, after)}."]
 
