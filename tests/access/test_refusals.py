@@ -85,3 +85,28 @@ def test_the_timer_marks_what_is_over_and_tells_the_memory_what_it_missed(lab: L
     kept = FileRefusals(lab.folder / "access.refusals")
     assert kept.closed(other.id) and kept.closed(ended.request.id)
     assert [timer.name for timer in jobs.timers] == ["access-tidy"]
+
+
+def test_readers_and_writers_at_once_never_think_the_memory_has_become_shorter(tmp_path: Path) -> None:
+    """Found by killing servers under load: a reader's size was older than what another thread had read since."""
+    memory = FileRefusals(tmp_path / "refusals")
+    failures: list[BaseException] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        try:
+            while not stop.is_set():
+                memory.closed("req_x")
+        except BaseException as error:
+            failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for one in readers:
+        one.start()
+    for number in range(300):
+        memory.close([f"req_{number}"])
+    stop.set()
+    for one in readers:
+        one.join()
+    assert failures == []
+    assert all(memory.closed(f"req_{number}") for number in range(300))

@@ -45,3 +45,16 @@ def test_a_flood_of_one_time_values_pushes_none_out_that_still_counts(memory: Me
     for number in range(3 * SWEEP_AT):
         assert memory.first_use(f"flood-{number}", keep_until=10, now=number // 1_000)
     assert not memory.first_use("jti", keep_until=1_000, now=20)
+
+
+def test_a_second_process_does_not_cut_off_the_one_that_serves(tmp_path: Path) -> None:
+    serving = FileMemory(tmp_path / "memory", now=0)
+    serving.condemn("ses_1", 100)
+    looking = FileMemory(tmp_path / "memory", now=0)
+    assert looking.condemned("ses_1")
+    serving.condemn("ses_2", 100)
+    looking.close()
+    serving.close()
+    again = FileMemory(tmp_path / "memory", now=0)
+    assert again.condemned("ses_1") and again.condemned("ses_2")
+    again.close()

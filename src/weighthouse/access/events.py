@@ -125,6 +125,7 @@ class HoldPlaced(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "access.HoldPlaced"
     SUBJECT: ClassVar[str] = "held"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     hold: str
     held: str
@@ -139,6 +140,7 @@ class HoldLifted(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "access.HoldLifted"
     SUBJECT: ClassVar[str] = "held"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     hold: str
     held: str

@@ -69,14 +69,11 @@ class FileRefusals:
 
     def _catch_up(self) -> None:
         """Read what has been appended since; one `stat` when nothing has."""
-        try:
-            size = self._path.stat().st_size
-        except FileNotFoundError:
-            size = 0
-        if size == self._read_to:
+        if self._size() == self._read_to:
             return
         with self._lock:
-            if size < self._read_to:
+            # Asked again: while this thread waited, another may have appended and read further than the first answer.
+            if self._size() < self._read_to:
                 self._broken("has become shorter")
             with self._path.open("rb") as file:
                 file.seek(self._read_to)
@@ -86,6 +83,12 @@ class FileRefusals:
                 self._apply(line)
             self._read_to += len(whole)
             self._standing = tuple(self._holds.values())
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _apply(self, line: bytes) -> None:
         try:

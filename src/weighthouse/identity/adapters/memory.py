@@ -6,6 +6,7 @@ returns. A line that cannot be read stops the start: an unreadable memory is not
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -21,10 +22,29 @@ class FileMemory(ProcessMemory):
         super().__init__()
         self._path = path
         self._file: int | None = None
-        if path.exists():
+        handle, alone = self._open()
+        try:
             self._load(now)
-        self._compact()
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            if alone:
+                # Only then: a server that still writes into the file would go on writing into the one replaced.
+                self._compact()
+        finally:
+            os.close(handle)
+        self._file = self._open()[0]
+
+    def _open(self) -> tuple[int, bool]:
+        """Open the file at this path and say whether no other process holds it; hold it from then on."""
+        while True:
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                alone = True
+            except BlockingIOError:
+                alone = False
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            if os.fstat(handle).st_ino == self._path.stat().st_ino:
+                return handle, alone
+            os.close(handle)  # replaced while it was being opened
 
     def _load(self, now: Millis) -> None:
         lines = self._path.read_text("utf-8").split("\n")
