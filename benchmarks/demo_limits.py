@@ -1,7 +1,7 @@
 """The demo against its own limits: seconds to ready, seconds of the whole script, resident memory of the server.
 
-These are limits of the promise, not of a peer: ready within 5 s, a script within 60 s, a server within 250 MiB. Each is
-printed as a ratio to its limit, so that 1.0 is the edge.
+These are limits of the promise, not of a peer: ready within 5 s, a script within 60 s, a server within 250 MiB. Each
+is printed as a ratio to its limit, so that 1.0 is the edge.
 """
 
 from __future__ import annotations

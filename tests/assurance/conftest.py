@@ -16,5 +16,7 @@ from weighthouse.core.database import Database
 @pytest.fixture
 def ground(database: Database, clock: ManualClock, tmp_path: Path) -> LabGround:
     watched = Watched(database, clock, tmp_path)
-    watched.publish(LAB.read_text("utf-8").replace("    # images: [sha256:…] ", f"    images: [sha256:{'a' * 64}]  #"))
+    watched.publish(
+        LAB.read_text("utf-8").replace("    # images: [sha256:…] ", f"    images: [sha256:{'a' * 64}]  #")
+    )
     return LabGround(watched)
