@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 from weighthouse.app.demo.actor import Actor
+from weighthouse.app.home import Home
 from weighthouse.app.initialise import initialise, load_settings, reopen
 from weighthouse.app.provider import dev_secret
 from weighthouse.app.server import free_port
@@ -34,6 +36,7 @@ class Server:
         self.log = folder / "server.log"
         self.flags = {"server.port": self.port, "database.url": database_url or None, "keys.scrypt_cost": 1024}
         self.process: subprocess.Popen[bytes] | None = None
+        self._actors: list[Actor] = []
         settings, home = load_settings({**self.flags, "mode": "development"}, state=self.state)
         initialise(settings, home, PASSPHRASE).database.close()
 
@@ -65,13 +68,18 @@ class Server:
         return status
 
     def close(self) -> None:
+        for actor in self._actors:
+            actor.client.close()
         if self.process is not None:
             self.signal(signal.SIGKILL)
+        shutil.rmtree(Home(self.state).sockets, ignore_errors=True)  # it may lie outside the test's own folder
 
     def actor(self, person: str, *, enrol: bool = False) -> Actor:
         """Sign a person in over HTTP."""
         system = self.system()
         try:
-            return Actor.sign_in(system, self.url, person, dev_secret(system, person), enrol=enrol)
+            actor = Actor.sign_in(system, self.url, person, dev_secret(system, person), enrol=enrol)
+            self._actors.append(actor)
+            return actor
         finally:
             system.database.close()
