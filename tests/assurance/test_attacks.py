@@ -19,7 +19,7 @@ from weighthouse.assurance.api import attacks
 from weighthouse.assurance.model import Outcome
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
-from weighthouse.core.work import read
+from weighthouse.core.work import begin, read
 from weighthouse.detect import jobs
 from weighthouse.identity.model import Workload
 from weighthouse.policy import api as policy
@@ -168,6 +168,19 @@ def test_only_the_red_team_runs_attacks(ground: LabGround) -> None:
         api.run(ground.system, ["edited-log"], ground, caller=ground.act_as("eve").caller)
     (outcome,) = api.run(ground.system, ["host-paths"], ground, caller=ground.act_as("kim").caller)
     assert outcome.held
+
+
+def test_an_outcomes_words_are_erased_with_the_person_who_ran_it_and_its_verdict_stays(ground: LabGround) -> None:
+    kim = ground.act_as("kim").caller
+    (ran,) = api.run(ground.system, ["host-paths"], ground, caller=kim)
+    with begin(ground.system, kim) as unit:
+        (kept,) = api.outcomes(unit, kim)
+        assert kept.reason == ran.reason != ""
+        (line,) = audit.entries(unit, kind="assurance.AttackRun")
+        assert ran.reason not in line.leaf.decode()
+        audit.erase(unit, "kim")
+        (left,) = api.outcomes(unit, kim)
+    assert (left.reason, left.status, left.held) == ("", ran.status, True)
 
 
 def test_an_unknown_scenario_is_refused_before_anything_runs(ground: LabGround) -> None:

@@ -78,7 +78,7 @@ class World:
 
     def facts(self, kind: str) -> list[dict[str, Any]]:
         with read(self.system) as unit:
-            return [found.data for found in audit.entries(unit, kind=kind, limit=1000)]
+            return [audit.reveal(unit, found) for found in audit.entries(unit, kind=kind, limit=1000)]
 
     def close(self) -> None:
         for way in self.ways:

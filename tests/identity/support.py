@@ -118,6 +118,11 @@ class Lab:
             found = audit.entries(unit, limit=1000)
         return [entry for entry in found if entry.kind.startswith(f"identity.{kind}")]
 
+    def told(self, kind: str, field: str) -> list[Any]:
+        """A field of the entries of one kind, oldest first, revealed as an auditor sees it."""
+        with read(self.system) as unit:
+            return [audit.reveal(unit, entry)[field] for entry in self.log(kind)]
+
     def sql(self, statement: str, **values: Any) -> list[Any]:
         with self.system.database.engine.begin() as connection:
             # Without values the statement goes as it is, since a colon in JSON would read as a parameter.

@@ -175,7 +175,8 @@ def test_identity_case_27_the_token_endpoint_wants_the_key_that_began(lab: Lab) 
     with pytest.raises(ProblemError) as refusal:
         thief.post("token", {"transaction": start["transaction"], "params": params})
     assert refusal.value.code == "identity.proof_refused"
-    assert [entry.data["reason"] for entry in lab.log()[lines:]] == ["identity.proof_refused"]
+    assert [entry.kind for entry in lab.log()[lines:]] == ["identity.SignInFailed"]
+    assert lab.told("SignInFailed", "reason")[-1] == "identity.proof_refused"
 
 
 @pytest.mark.parametrize("header", ["__Host-sid=a; __Host-sid=b", "__Host-sid=b; other=1; __Host-sid=a"])
@@ -220,7 +221,7 @@ def test_identity_case_50_a_step_up_does_not_lengthen_a_session(lab: Lab) -> Non
 def test_identity_case_50_the_oldest_session_ends_when_there_are_too_many(lab: Lab) -> None:
     clients = [lab.sign_in("ada") for _ in range(11)]
     assert [code_of(client) for client in clients] == ["identity.session_ended"] + [""] * 10
-    assert [entry.data["reason"] for entry in lab.log("SessionEnded")] == ["too many sessions"]
+    assert lab.told("SessionEnded", "reason") == ["too many sessions"]
 
 
 def test_ending_a_session_ends_it_at_once_and_only_it(lab: Lab) -> None:
@@ -236,7 +237,7 @@ def test_ending_a_session_ends_it_at_once_and_only_it(lab: Lab) -> None:
         assert api.end_sessions_of(unit, "ben", "test", "system") == 1
         assert api.end_sessions_of(unit, "ben", "test", "system") == 0
     assert code_of(other) == "identity.session_ended"
-    assert [entry.data["reason"] for entry in lab.log("SessionEnded")] == ["lost laptop", "signed out", "test"]
+    assert lab.told("SessionEnded", "reason") == ["lost laptop", "signed out", "test"]
 
 
 def test_freezing_a_person_ends_everything_and_lets_nothing_begin(lab: Lab) -> None:

@@ -13,6 +13,7 @@ class AttackRun(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "assurance.AttackRun"
     SUBJECT: ClassVar[str] = "scenario"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     scenario: str
     title: str

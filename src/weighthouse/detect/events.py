@@ -12,6 +12,7 @@ class AlertRaised(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "detect.AlertRaised"
     SUBJECT: ClassVar[str] = "alert"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"text"})
 
     alert: str
     rule: str

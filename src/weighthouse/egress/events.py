@@ -25,6 +25,7 @@ class WayClosed(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "egress.WayClosed"
     SUBJECT: ClassVar[str] = "run"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     run: str
     reason: str
     sent_bytes: int

@@ -33,6 +33,7 @@ class SessionEnded(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "identity.SessionEnded"
     SUBJECT: ClassVar[str] = "session"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     session: str
     principal: str
     reason: str
@@ -57,7 +58,7 @@ class SignInFailed(Event, frozen=True, kw_only=True):
     """A sign-in did not come about: wrong password at the provider, or a token, state or proof refused here."""
 
     KIND: ClassVar[str] = "identity.SignInFailed"
-    PERSONAL: ClassVar[frozenset[str]] = frozenset({"account", "address", "user_agent"})
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"account", "address", "reason", "user_agent"})
     SUBJECT: ClassVar[str] = "principal"
     principal: str
     account_mark: str
@@ -109,6 +110,7 @@ class PersonFrozen(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "identity.PersonFrozen"
     SUBJECT: ClassVar[str] = "principal"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     principal: str
     reason: str
     by: str
@@ -119,6 +121,7 @@ class PersonThawed(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "identity.PersonThawed"
     SUBJECT: ClassVar[str] = "principal"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     principal: str
     reason: str
     by: str
@@ -141,6 +144,7 @@ class DeviceEnded(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "identity.DeviceEnded"
     SUBJECT: ClassVar[str] = "device"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     device: str
     principal: str
     reason: str

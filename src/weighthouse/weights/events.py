@@ -114,6 +114,7 @@ class CheckpointDestroyed(Event, frozen=True, kw_only=True):
 
     KIND: ClassVar[str] = "weights.CheckpointDestroyed"
     SUBJECT: ClassVar[str] = "version"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     version: str
     model: str
     reason: str
