@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.access.support import Lab
-from weighthouse.access import jobs
+from weighthouse.access import api, jobs
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.model import Hold
+from weighthouse.access.ports import Refusals
 from weighthouse.core.clock import HOUR
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.ids import HoldId
+from weighthouse.core.work import begin
 
 HOLD = Hold(id=HoldId("hld_1"), subject="model/tern", kind="security", reason="x", actions=(), placed_by="chi", at=1)
 
@@ -110,3 +112,16 @@ def test_readers_and_writers_at_once_never_think_the_memory_has_become_shorter(t
         one.join()
     assert failures == []
     assert all(memory.closed(f"req_{number}") for number in range(300))
+
+
+def test_what_a_kill_left_between_memory_and_commit_can_be_ended_again_and_blocks_nothing(lab: Lab) -> None:
+    """Found by killing servers under load: the memory had closed a request that its row still called pending."""
+    request = lab.ask("ada")
+    grant = lab.grant("eve")
+    lab.system.part(Refusals).close([request.id, grant.id])  # type: ignore[type-abstract]
+    again = lab.ask("ada")
+    with begin(lab.system, lab.caller("ada")) as unit:
+        assert api.withdraw(unit, lab.caller("ada"), request.id).state == "withdrawn"
+    with begin(lab.system, lab.caller("eve")) as unit:
+        assert api.give_back(unit, lab.caller("eve"), grant.id).state == "ended"
+    assert again.state == "pending"

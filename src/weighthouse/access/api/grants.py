@@ -178,10 +178,9 @@ def _no_such_grant() -> NotFound:
 
 
 def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: str) -> Grant:
-    """End a grant whose row is locked, for good."""
+    """End a grant whose row is locked, for good; also one that only the memory has ended, after a kill in between."""
     refusals = unit.part(Refusals)  # type: ignore[type-abstract]
-    already = refusals.closed(row.id)
-    if not rows.end(unit.conn, row.id, unit.now, why, by) or already or row.end <= unit.now:
+    if not rows.end(unit.conn, row.id, unit.now, why, by) or row.end <= unit.now:
         raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     unit.before_commit(lambda: refusals.close([row.id]))
     audit.append(

@@ -233,9 +233,10 @@ def _operation(operation: Operation, terms: Terms) -> Operation:
 
 
 def _not_twice(unit: Unit, request: Request) -> None:
+    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
     for row in rows.pending_of(unit.conn, request.person, unit.now):
         other = open_request(unit, row)
-        if other is not None and _wish(other) == _wish(request):
+        if other is not None and _wish(other) == _wish(request) and not refusals.closed(other.id):
             raise Conflict(
                 "access.already_pending",
                 "You have asked for this already and it is still open.",
@@ -321,10 +322,14 @@ def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
 
 
 def settle(unit: Unit, request: Request, state: str, why: str) -> None:
-    """Move a pending request to an end that says no, and remember it outside the database."""
+    """Move a pending request to an end that says no, and remember it outside the database.
+
+    A row that is still pending although the memory has closed it was left by a kill between the two (or put back by
+    somebody with the database): saying no to it once more is what mends it.
+    """
     refusals = unit.part(Refusals)  # type: ignore[type-abstract]
     assert state in ("withdrawn", "denied", "invalidated")
-    if refusals.closed(request.id) or not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
+    if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
         raise closed(request)
     unit.before_commit(lambda: refusals.close([request.id]))
 
