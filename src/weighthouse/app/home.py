@@ -5,6 +5,7 @@ What the database must not be able to undo (memories, ended grants, sealed keys)
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from pathlib import Path
@@ -48,6 +49,14 @@ class Home:
                     "Remove it, or choose another state folder with --state.",
                 )
             folder.chmod(0o700)
+
+    def forget_sockets(self) -> None:
+        """Remove the folder of the sockets where it lies outside the state folder; what is in use stays."""
+        if not self.sockets.is_relative_to(self.root):
+            with contextlib.suppress(OSError):
+                (self.sockets / "w").rmdir()
+            with contextlib.suppress(OSError):
+                self.sockets.rmdir()
 
     def exists(self) -> bool:
         """Whether `weighthouse init` or a demo has been here."""

@@ -72,4 +72,5 @@ class House:
                 part.stop()
             except Exception:
                 log.exception("stopping %s failed", type(part).__name__)
+        self.home.forget_sockets()
         self.system.database.close()

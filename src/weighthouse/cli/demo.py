@@ -21,4 +21,5 @@ def command(script: bool, port: int | None) -> None:
     from weighthouse.app.demo.play import play
 
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)  # also where a shell had it ignored
     click.get_current_context().exit(play(script=script, port=port or 0))
