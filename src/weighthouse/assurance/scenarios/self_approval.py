@@ -13,6 +13,7 @@ CODE = "access.self_approval"
 
 def attack(ground: Ground, request: access.Request) -> Observed:
     thief, at = ground.act_as("eve"), ground.system.clock.now()
+    caller = thief.caller  # asked for outside the unit below: it can be a request of its own
     statement = {
         "type": "weighthouse/vote/1",
         "request": request.id,
@@ -26,11 +27,9 @@ def attack(ground: Ground, request: access.Request) -> Observed:
     signature = access.VoteSignature(kind="device", at=at, device=thief.device, value=thief.sign(statement))
     return tried(
         ground,
-        thief.caller,
+        caller,
         "an approval of their own request",
-        lambda unit: access.vote(
-            unit, thief.caller, request.id, "approve", digest=request.digest, signature=signature
-        ),
+        lambda unit: access.vote(unit, caller, request.id, "approve", digest=request.digest, signature=signature),
     )
 
 
