@@ -5,6 +5,7 @@ Guards against half a server: it starts every part or stops those it started and
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -62,6 +63,8 @@ class House:
         except BaseException:
             self.stop()
             raise
+        gc.collect()
+        gc.freeze()  # what is made at start lives as long as the server; a full collection need not walk it again
         return self
 
     def stop(self) -> None:
