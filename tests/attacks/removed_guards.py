@@ -126,6 +126,7 @@ def build(removal: Removal, folder: Path) -> Path:
     """Copy the source and take the guard out; return what PYTHONPATH must begin with."""
     copy = folder / "src"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(SOURCE.parent / "examples", folder / "examples")
     path = copy / "weighthouse" / removal.file
     text = path.read_text("utf-8")
     assert text.count(removal.line) == 1, f"{removal.file} no longer has this line exactly once: {removal.line!r}"
