@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,11 @@ def test_data_case_26_names_that_play_tricks_are_refused(bad: str) -> None:
 @given(values)
 def test_canonical_bytes_read_back_as_the_same_value(value: object) -> None:
     assert canonical.decode(canonical.encode(value)) == value
+
+
+@given(values)
+def test_canonical_bytes_are_those_of_the_rfc_8785_library(value: object) -> None:
+    assert canonical.encode(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -17,38 +17,56 @@ from weighthouse.core.errors import Invalid
 _REMEDY = "Send whole numbers, text, true, false, null, lists and objects with text keys only."
 
 
-def _check(value: object, depth: int) -> None:
+_plain = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")).encode
+
+
+def _check(value: object, depth: int) -> bool:
+    """Raise unless `value` has a canonical form; return whether every name in it is ASCII."""
     if depth > 32:
         raise Invalid("core.not_canonical", "The document is nested more than 32 levels deep.", _REMEDY)
-    if value is None or isinstance(value, bool):
-        return
-    if isinstance(value, int):
-        if not -(2**53) < value < 2**53:
+    kind = type(value)
+    if kind is str:
+        _check_text(value)  # type: ignore[arg-type]
+        return True
+    if kind is int:
+        if not -(2**53) < value < 2**53:  # type: ignore[operator]
             raise Invalid("core.not_canonical", "A number is outside the exact range of JSON (2^53).", _REMEDY)
-        return
-    if isinstance(value, str):
+        return True
+    if value is None or kind is bool:
+        return True
+    if kind is list or kind is tuple:
+        return all([_check(item, depth + 1) for item in value])  # type: ignore[attr-defined]  # noqa: C419
+    if kind is dict:
+        return _check_object(value, depth)  # type: ignore[arg-type]
+    raise Invalid("core.not_canonical", f"A value of type {kind.__name__} has no canonical form.", _REMEDY)
+
+
+def _check_object(value: dict[object, object], depth: int) -> bool:
+    ascii_names = True
+    for key, item in value.items():
+        if type(key) is not str:
+            raise Invalid("core.not_canonical", "An object key is not text.", _REMEDY)
+        if not key.isascii():
+            _check_text(key)
+            ascii_names = False
+        ascii_names &= _check(item, depth + 1)
+    return ascii_names
+
+
+def _check_text(value: str) -> None:
+    if not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
             raise Invalid("core.not_canonical", "A text is not valid Unicode.", _REMEDY) from None
-        return
-    if isinstance(value, list | tuple):
-        for item in value:
-            _check(item, depth + 1)
-        return
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise Invalid("core.not_canonical", "An object key is not text.", _REMEDY)
-            _check(key, depth + 1)
-            _check(item, depth + 1)
-        return
-    raise Invalid("core.not_canonical", f"A value of type {type(value).__name__} has no canonical form.", _REMEDY)
 
 
 def encode(value: object) -> bytes:
     """Return the one canonical UTF-8 encoding of `value` (RFC 8785); raise `core.not_canonical` if it has none."""
-    _check(value, 0)
+    if _check(value, 0):
+        # Between ASCII names the order by code points is the order by UTF-16 units, and for integers, text and
+        # literals the standard encoder writes what RFC 8785 asks for; a property test holds both encoders together.
+        return _plain(value).encode()
     return rfc8785.dumps(value)  # type: ignore[arg-type]
 
 

@@ -61,7 +61,13 @@ class FileSignerMemory:
             last = max(found, key=lambda item: item[1].size, default=None)
             if last is not None and last[1].size >= signed.size:
                 return
-            self._write(file, 1 - last[0] if last else 0, origin, signed)
+            slot = 1 - last[0] if last else 0
+            line = self._write(file, slot, origin, signed)
+            data = bytearray(
+                self._read[1].ljust((slot + 1) * _SLOT, b"\0") if found else b"".ljust(slot * _SLOT, b"\0")
+            )
+            data[slot * _SLOT : (slot + 1) * _SLOT] = line
+            self._read = (origin, bytes(data), [*(one for one in found if one[0] != slot), (slot, signed)])
             now = time.monotonic()
             if now - self._synced >= _SYNC_EVERY_S:
                 os.fdatasync(file)
@@ -74,10 +80,12 @@ class FileSignerMemory:
             self._write(file, 0, origin, signed)
             os.fsync(file)
 
-    def _write(self, file: int, slot: int, origin: str, signed: Remembered) -> None:
+    def _write(self, file: int, slot: int, origin: str, signed: Remembered) -> bytes:
         text = f"weighthouse-signer-memory/1 {_name(origin)} {signed.size} {signed.root.hex()} "
         line = (text + hashlib.sha256(text.encode()).hexdigest() + "\n").encode()
-        os.pwrite(file, line.ljust(_SLOT - 1) + b"\n", slot * _SLOT)
+        whole = line.ljust(_SLOT - 1) + b"\n"
+        os.pwrite(file, whole, slot * _SLOT)
+        return whole
 
     def _slots(self, file: int, origin: str) -> list[tuple[int, Remembered]]:
         data = os.pread(file, 2 * _SLOT + 1, 0)
