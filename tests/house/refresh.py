@@ -26,7 +26,11 @@ def commands(
 ) -> Iterator[tuple[str, click.Command, click.Context]]:
     """Yield every command with its full name, parents first."""
     context = click.Context(
-        command, info_name=" ".join(path) or "weighthouse", terminal_width=100, max_content_width=100
+        command,
+        info_name=" ".join(path) or "weighthouse",
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=["-h", "--help"],
     )
     yield " ".join(("weighthouse", *path)), command, context
     if isinstance(command, click.Group):
@@ -37,7 +41,9 @@ def commands(
 
 
 def _help(name: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+    context = click.Context(
+        command, info_name=name, terminal_width=100, max_content_width=100, help_option_names=["-h", "--help"]
+    )
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 

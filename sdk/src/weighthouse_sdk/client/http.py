@@ -7,6 +7,7 @@ and plain HTTP is spoken on loopback only, so that a token goes nowhere but to t
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,7 @@ class Client:
         self.key = key
         self.token = token
         self._http = httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+        weakref.finalize(self, self._http.close)  # a client that is dropped leaves no connection open
 
     def __enter__(self) -> Client:
         return self
