@@ -10,8 +10,12 @@ from weighthouse.assurance.model import Observed
 from weighthouse.assurance.ports import Ground, RunOutcome, not_here
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
+from weighthouse.core.clock import MINUTE
 from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit, begin, read
+from weighthouse.identity import api as identity
+from weighthouse.keys import api as keys
 
 
 def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit], object]) -> Observed:
@@ -22,6 +26,28 @@ def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit]
     except WeighthouseError as refusal:
         return Observed(code=refusal.code, message=refusal.message)
     return Observed(loot=what)
+
+
+def run_of(ground: Ground, person: str, grant: str, **attributes: str) -> identity.Credential:
+    """Return what a run of `person` presents at the broker, with the facts the control plane wrote down about it."""
+    run = new_id("run")
+    facts = {"person": person, "grant": grant, "sandbox": "bubblewrap", **attributes}
+    with begin(ground.system) as unit:
+        token = identity.issue_workload(unit, run=run, attributes=facts, expires=unit.now + 5 * MINUTE)
+    return identity.Credential(kind="workload", value=token, proof=run, url="/workload/v1/loads")
+
+
+def ask_for_keys(ground: Ground, credential: identity.Credential) -> Observed:
+    """Have a run ask for a data key of Tern, past the registry, at the room that releases keys."""
+    with begin(ground.system) as unit:
+        run = identity.authenticate(unit, credential)
+    wanted = (keys.Wrapped("model/tern", 1, b"ciphertext"), {"model": "model/tern", "version": new_id("ver")})
+    return tried(
+        ground,
+        run,
+        "a data key of Tern",
+        lambda unit: keys.unwrap(unit, run, resource="model/tern", items=[wanted], recipient=b"\x09" + bytes(31)),
+    )
 
 
 def ran(outcome: RunOutcome) -> dict[str, Any]:
