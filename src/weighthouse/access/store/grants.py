@@ -119,8 +119,9 @@ def find(connection: Connection, id_: str, *, lock: bool = False) -> StoredGrant
 
 
 def of_person(connection: Connection, person: str, limit: int) -> list[StoredGrant]:
-    """A person's grants, the one that ends last first."""
-    query = select(*_COLUMNS).where(grants.c.person == person).order_by(grants.c.end_at.desc()).limit(limit)
+    """A person's grants, the one that ends last first; of those that end together the newest first."""
+    order = grants.c.end_at.desc(), grants.c.id.desc()
+    query = select(*_COLUMNS).where(grants.c.person == person).order_by(*order).limit(limit)
     return [_stored(row) for row in connection.execute(query)]
 
 
