@@ -81,7 +81,7 @@ def begin_save(request: Request, body: BeginSave) -> dict[str, Any]:
 
 @router.post("/saves/{save}/commit")
 def commit(request: Request, save: str, body: Commit) -> dict[str, Any]:
-    """Commit a save's signed manifest."""
+    """Commit a save's signed manifest; the version is visible from the answer on."""
     with door(request).enter(request) as (unit, caller):
         return _plain(api.commit(unit, caller, save, body.manifest.encode()))
 
