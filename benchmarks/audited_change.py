@@ -57,8 +57,8 @@ def system(folder: Path, name: str) -> System:
     database = Database(f"sqlite:///{folder / name}.db")
     database.create_all()
     made = System(Settings(DECLARED, flags={"state": folder}), SystemClock(), database)
-    made.bind(Signers, MemorySigners())  # type: ignore[type-abstract]
-    made.bind(SignerMemory, FileSignerMemory(folder / f"{name}.memory"))  # type: ignore[type-abstract]
+    made.bind(Signers, MemorySigners())
+    made.bind(SignerMemory, FileSignerMemory(folder / f"{name}.memory"))
     return made
 
 

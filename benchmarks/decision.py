@@ -90,12 +90,12 @@ def make_system(folder: Path) -> System:
     database = Database(f"sqlite:///{folder / 'bench.db'}")
     database.create_all()
     system = System(Settings(DECLARED, flags={"state": folder, "mode": "development"}), SystemClock(), database)
-    system.bind(Signers, MemorySigners(b"\x01" * 32))  # type: ignore[type-abstract]
-    system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))  # type: ignore[type-abstract]
-    system.bind(Recorder, audit.append)  # type: ignore[type-abstract]
-    system.bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))  # type: ignore[type-abstract]
-    system.bind(Refusals, FileRefusals(folder / "access.refusals"))  # type: ignore[type-abstract]
-    system.bind(Memory, FileMemory(folder / "identity.memory", now=system.clock.now()))  # type: ignore[type-abstract]
+    system.bind(Signers, MemorySigners(b"\x01" * 32))
+    system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
+    system.bind(Recorder, audit.append)
+    system.bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))
+    system.bind(Refusals, FileRefusals(folder / "access.refusals"))
+    system.bind(Memory, FileMemory(folder / "identity.memory", now=system.clock.now()))
     return system
 
 
@@ -134,7 +134,7 @@ def make_grant(signers: MemorySigners, digest: str, now: int, person: int, resou
 
 
 def fill(system: System, pairs: list[tuple[int, int]], digest: str, now: int) -> None:
-    signers = system.part(Signers)  # type: ignore[type-abstract]
+    signers = system.part(Signers)
     assert isinstance(signers, MemorySigners)
     for start in range(0, len(pairs), 5_000):
         with begin(system) as unit:

@@ -70,7 +70,7 @@ def make_system(tmp_path: Path, clock: ManualClock) -> Callable[[Database], Syst
     def make(database: Database) -> System:
         settings = Settings(DECLARED, flags={"state": tmp_path, "mode": "development"})
         system = System(settings, clock, database)
-        system.bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
+        system.bind(Signers, MemorySigners(b"\x07" * 32))
         return system
 
     return make

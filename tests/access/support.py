@@ -84,10 +84,10 @@ class Lab:
     def bind_memories(self) -> None:
         """Bind what lies outside the database, afresh from its files as after a restart."""
         bind = self.system.bind
-        bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
-        bind(PolicyMemory, FilePolicyMemory(self.folder / "policy.memory"))  # type: ignore[type-abstract]
-        bind(Refusals, FileRefusals(self.folder / "access.refusals"))  # type: ignore[type-abstract]
-        bind(Memory, FileMemory(self.folder / "identity.memory", now=self.clock.now()))  # type: ignore[type-abstract]
+        bind(Signers, MemorySigners(b"\x07" * 32))
+        bind(PolicyMemory, FilePolicyMemory(self.folder / "policy.memory"))
+        bind(Refusals, FileRefusals(self.folder / "access.refusals"))
+        bind(Memory, FileMemory(self.folder / "identity.memory", now=self.clock.now()))
 
     def caller(self, person: str, *, level: int = 2, age: int = 0) -> Caller:
         """A person's session with a second factor of `age` ago."""

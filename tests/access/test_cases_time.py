@@ -204,7 +204,7 @@ def test_holds_of_the_committee_are_lifted_by_ballots_alone(lab: Lab) -> None:
         assert code == expected
     with read(lab.system) as unit:
         assert api.holds(unit) == []
-    assert lab.system.part(Refusals).lifted(hold.id)  # type: ignore[type-abstract]
+    assert lab.system.part(Refusals).lifted(hold.id)
 
 
 def ballot(lab: Lab, person: str, motion: dict[str, str]) -> api.AuthorityBallot:

@@ -22,7 +22,7 @@ ASK = {"entitlement": "tern-train", "resource": "model/tern", "duration": 2 * HO
 @pytest.fixture
 def lab(database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
     made = Lab(database, clock, tmp_path)
-    made.system.bind(Refusals, FileRefusals(tmp_path / "refusals"))  # type: ignore[type-abstract]
+    made.system.bind(Refusals, FileRefusals(tmp_path / "refusals"))
     made.app.include_router(routes.router)
     return made
 

@@ -118,7 +118,7 @@ def test_what_a_kill_left_between_memory_and_commit_can_be_ended_again_and_block
     """Found by killing servers under load: the memory had closed a request that its row still called pending."""
     request = lab.ask("ada")
     grant = lab.grant("eve")
-    lab.system.part(Refusals).close([request.id, grant.id])  # type: ignore[type-abstract]
+    lab.system.part(Refusals).close([request.id, grant.id])
     again = lab.ask("ada")
     with begin(lab.system, lab.caller("ada")) as unit:
         assert api.withdraw(unit, lab.caller("ada"), request.id).state == "withdrawn"

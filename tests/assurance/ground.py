@@ -68,7 +68,7 @@ class LabGround:
         self.lab = lab
         self.players: dict[str, Player] = {}
         keys = SealedKeys.create(lab.folder / "keys.sealed", "a passphrase for tests", cost=1 << 10, clock=lab.clock)
-        lab.system.bind(KeyService, keys)  # type: ignore[type-abstract]
+        lab.system.bind(KeyService, keys)
 
     @property
     def system(self) -> System:
@@ -138,8 +138,8 @@ def _copied(live: LabGround) -> Iterator[CopyGround]:
     database = Database(f"sqlite:///{target}")
     system = System(live.system.settings, clock, database)
     for port, part in (
-        (Signers, live.system.part(Signers)),  # type: ignore[type-abstract]
-        (KeyService, live.system.part(KeyService)),  # type: ignore[type-abstract]
+        (Signers, live.system.part(Signers)),
+        (KeyService, live.system.part(KeyService)),
         (PolicyMemory, FilePolicyMemory(folder / "policy.memory")),
         (Refusals, FileRefusals(folder / "refusals")),
         (Memory, FileMemory(folder / "identity.memory", now=clock.now())),

@@ -45,8 +45,8 @@ class Told(Event, frozen=True, kw_only=True):
 
 def bind_log(system: System, folder: Path) -> System:
     """Bind what the log needs from outside the database."""
-    system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))  # type: ignore[type-abstract]
-    system.bind(Recorder, api.append)  # type: ignore[type-abstract]
+    system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
+    system.bind(Recorder, api.append)
     return system
 
 

@@ -94,7 +94,7 @@ def test_case_13_a_forked_log_of_the_same_size_is_refused(reopen: Reopen, lab: L
     elsewhere.mkdir()
     shutil.copy(tmp_path / "log.memory", elsewhere / "log.memory")
     fork = reopen(backup, elsewhere)
-    fork.system.part(SignerMemory).replace(  # type: ignore[type-abstract]
+    fork.system.part(SignerMemory).replace(
         "weighthouse.local/log", Remembered(5, bytes.fromhex(fork.head().root_hex))
     )
     fork.write(Noted(number=2))
@@ -161,14 +161,14 @@ def test_a_memory_that_cannot_be_written_does_not_undo_the_commit(lab: Lab, capl
 
     lab.many(1)
     folder = lab.system.settings.path("state")
-    lab.system.bind(SignerMemory, Full(folder / "log.memory"))  # type: ignore[type-abstract]
+    lab.system.bind(SignerMemory, Full(folder / "log.memory"))
     lab.many(1)
     assert lab.head().size == 2
     assert [record.message.count("a rollback may go unseen") for record in caplog.records] == [1]
 
 
 def test_a_log_is_not_begun_without_a_memory_that_can_be_written(lab: Lab, tmp_path: Path) -> None:
-    lab.system.bind(SignerMemory, FileSignerMemory(tmp_path / "nowhere" / "m"))  # type: ignore[type-abstract]
+    lab.system.bind(SignerMemory, FileSignerMemory(tmp_path / "nowhere" / "m"))
     refused(lab, "audit.memory_unusable")
     assert lab.rows("SELECT count(*) FROM log_entry")[0][0] == 0
 

@@ -277,7 +277,7 @@ def test_case_15_a_log_signed_with_another_key_is_refused(full: Lab, tmp_path: P
     from weighthouse.core.signing import MemorySigners, Signers
 
     folder = full.export(tmp_path / "log")
-    full.system.bind(Signers, MemorySigners(b"\x08" * 32))  # type: ignore[type-abstract]
+    full.system.bind(Signers, MemorySigners(b"\x08" * 32))
     code, found = judged(full, folder)
     assert code == 1 and "no known key" in found["first"]["what"]
 

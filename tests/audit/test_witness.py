@@ -47,7 +47,7 @@ class Ring:
         for n, (desk, one) in enumerate(zip(self.desks, self.servers, strict=True), 1):
             lines.append(f"witness w{n} {desk.key.text()} http://127.0.0.1:{one.server_address[1]}/")
         self.policy.write_text("\n".join([*lines, "group most 2 w1 w2 w3", "quorum most", ""]))
-        lab.system.bind(Witnesses, PolicyWitnesses(self.policy))  # type: ignore[type-abstract]
+        lab.system.bind(Witnesses, PolicyWitnesses(self.policy))
 
     def close(self, *which: int) -> None:
         for n in which or (0, 1, 2):
@@ -185,7 +185,7 @@ def test_the_empty_log_has_one_root_only(ring: Ring) -> None:
     from weighthouse.audit.rules.tree import EMPTY_ROOT
     from weighthouse.core.signing import Signers
 
-    desk, signer = ring.desks[0], ring.lab.system.part(Signers).signer("log")  # type: ignore[type-abstract]
+    desk, signer = ring.desks[0], ring.lab.system.part(Signers).signer("log")
     key = notes.parse_key(api.keys(ring.lab.system)[0])
     for root, status in ((bytes(32), 422), (EMPTY_ROOT, 200)):
         text = Checkpoint("weighthouse.local/log", 0, root).text()
@@ -270,7 +270,7 @@ def test_a_witness_answer_that_is_not_its_own_signature_is_not_kept(ring: Ring) 
             return tuple(Liar(body) for body in self.bodies)
 
     foreign = ring.desks[1].add_checkpoint(submission(lab, 0))[2]
-    lab.system.bind(Witnesses, Liars(b"", b"nonsense\n", foreign))  # type: ignore[type-abstract]
+    lab.system.bind(Witnesses, Liars(b"", b"nonsense\n", foreign))
     assert [answer.cosigned for answer in api.ask_witnesses(lab.system)] == [False] * 3
     assert lab.rows("SELECT count(*) FROM log_cosigned")[0][0] == 0
 

@@ -49,8 +49,8 @@ def open_system(url: str, folder: Path, clock: Clock | None = None) -> System:
     """Open the database as the server would, with its keys and its signer's memory in `folder`."""
     settings = Settings(DECLARED, flags={"state": folder, "mode": "development"})
     system = System(settings, clock or SystemClock(), Database(url))
-    system.bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
-    system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))  # type: ignore[type-abstract]
+    system.bind(Signers, MemorySigners(b"\x07" * 32))
+    system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
     return system
 
 

@@ -29,7 +29,7 @@ class Refused(Event):
 @pytest.fixture
 def recorded(any_system: System) -> list[Event]:
     kept: list[Event] = []
-    any_system.bind(Recorder, lambda unit, event: kept.append(event))  # type: ignore[type-abstract]
+    any_system.bind(Recorder, lambda unit, event: kept.append(event))
     return kept
 
 

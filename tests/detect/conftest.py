@@ -28,7 +28,7 @@ class Watched(Lab):
         super().__init__(database, clock, folder)
         values = {"state": folder, "mode": "development", "server.origin": ORIGIN, **flags}
         self.system.settings = Settings(declared.settings(), flags=values)
-        self.system.bind(Refusals, FileRefusals(folder / "refusals"))  # type: ignore[type-abstract]
+        self.system.bind(Refusals, FileRefusals(folder / "refusals"))
 
     def write(self, *events: Event) -> None:
         with begin(self.system) as unit:

@@ -53,9 +53,9 @@ class World:
     def __init__(self, database: Database, clock: Clock, state: Path, short: Path, **flags: Any) -> None:
         settings = Settings((*DECLARED, *egress.settings), flags={"state": state, "mode": "development", **flags})
         self.system = System(settings, clock, database)
-        self.system.bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
-        self.system.bind(PolicyMemory, FilePolicyMemory(state / "policy.memory"))  # type: ignore[type-abstract]
-        self.system.bind(Proxy, Envoy())  # type: ignore[type-abstract]
+        self.system.bind(Signers, MemorySigners(b"\x07" * 32))
+        self.system.bind(PolicyMemory, FilePolicyMemory(state / "policy.memory"))
+        self.system.bind(Proxy, Envoy())
         bind_log(self.system, state)
         self.short = short
         self.judge = JudgeServer(short / "judge", lambda question: egress.answer(self.system, question))

@@ -58,10 +58,10 @@ class Lab:
             System(Settings((*DECLARED, *own_settings, *web.settings), flags=values), clock, database), folder
         )
         bind = self.system.bind
-        bind(Signers, MemorySigners(b"\x07" * 32))  # type: ignore[type-abstract]
-        bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))  # type: ignore[type-abstract]
-        bind(Memory, FileMemory(folder / "identity.memory", now=clock.now()))  # type: ignore[type-abstract]
-        bind(Places, TablePlaces())  # type: ignore[type-abstract]
+        bind(Signers, MemorySigners(b"\x07" * 32))
+        bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))
+        bind(Memory, FileMemory(folder / "identity.memory", now=clock.now()))
+        bind(Places, TablePlaces())
         bind(Site, Site(ORIGIN))
         self.publish(LAB.read_text())
         self.idp = DevIdp(
@@ -84,7 +84,7 @@ class Lab:
 
     def use_provider(self, transport: httpx.BaseTransport, wanted: IssuerProfile) -> OidcProvider:
         self.provider = OidcProvider(httpx.Client(transport=transport), wanted, clock=self.clock)
-        self.system.bind(Provider, self.provider)  # type: ignore[type-abstract]
+        self.system.bind(Provider, self.provider)
         return self.provider
 
     def publish(self, lab: str) -> None:

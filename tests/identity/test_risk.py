@@ -174,7 +174,7 @@ class Broken:
 def test_identity_case_41_a_broken_detector_asks_for_a_second_factor(lab: Lab) -> None:
     browser = lab.browser()
     browser.sign_in("ada")
-    lab.system.bind(Places, Broken())  # type: ignore[type-abstract]
+    lab.system.bind(Places, Broken())
     answer = browser.get(browser.to_callback(browser.get("/login").headers["location"], "ada"))
     assert "acr_values=c2" in answer.headers["location"]
     assert lab.log("StepUpDemanded")[-1].data["reasons"][0] == "detector_failed"

@@ -97,7 +97,7 @@ def test_a_session_used_elsewhere_stays_ended_when_found_out_in_a_unit_that_writ
         api.authenticate(unit, stolen)
     assert [entry.kind for entry in lab.log()[lines:]] == ["identity.SessionUsedElsewhere"]
     assert code_of(client) == "identity.session_ended"
-    lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))  # type: ignore[type-abstract]
+    lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))
     assert code_of(client) == "identity.session_ended"  # the server was restarted before it could write it down
     assert (api.tidy(lab.system), api.tidy(lab.system)) == (1, 0)
     with read(lab.system) as unit:
@@ -318,7 +318,7 @@ def test_putting_back_old_rows_revives_no_session_and_thaws_nobody(lab: Lab) -> 
             marks = ", ".join(":" + key for key in names)
             lab.sql(f"INSERT INTO identity_{name} ({', '.join(names)}) VALUES ({marks})", **row._mapping)
     # Even after a restart: the file outside the database remembers.
-    lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))  # type: ignore[type-abstract]
+    lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))
     assert code_of(client) in ("identity.session_ended", "identity.record_refused")
     with read(lab.system) as unit:
         assert not api.is_active(unit, "eve") and api.person(unit, "eve").frozen
@@ -336,7 +336,7 @@ def test_an_ended_session_stays_ended_when_only_its_row_is_put_back_and_the_memo
         api.end_session(unit, lab.log("SessionStarted")[0].data["session"], "lost", "system")
     lab.sql("UPDATE identity_session SET body = :b, seal = :s WHERE person = 'ada' AND id = :i",
             b=row[0], s=row[1], i=json.loads(row[0])["id"])  # fmt: skip
-    lab.system.bind(Memory, ProcessMemory())  # type: ignore[type-abstract]
+    lab.system.bind(Memory, ProcessMemory())
     assert code_of(client) == "identity.session_ended"
 
 
@@ -397,7 +397,7 @@ def test_two_changes_of_one_persons_state_at_once_both_count(any_lab: Lab) -> No
 
 def test_ended_sessions_are_forgotten_when_they_could_not_live_anyway(lab: Lab) -> None:
     lab.sign_in("ada").sign_out()
-    memory = lab.system.part(Memory)  # type: ignore[type-abstract]
+    memory = lab.system.part(Memory)
     assert len(memory.all_condemned()) == 1
     lab.clock.advance(8 * DAY)
     api.tidy(lab.system)

@@ -20,7 +20,7 @@ NEW = LAB.replace("  name: Example Lab", "  name: Renamed Lab")
 
 @pytest.fixture
 def policed(system: System, tmp_path: Path) -> System:
-    system.bind(PolicyMemory, FilePolicyMemory(tmp_path / "policy.memory"))  # type: ignore[type-abstract]
+    system.bind(PolicyMemory, FilePolicyMemory(tmp_path / "policy.memory"))
     return system
 
 
@@ -72,7 +72,7 @@ def test_an_older_database_is_refused_by_the_memory(policed: System, database: D
     with database.engine.begin() as connection:
         connection.execute(sql("UPDATE policy_pointer SET version = 1"))
     assert code(policed) == "policy.rolled_back"
-    policed.bind(PolicyMemory, FilePolicyMemory(tmp_path / "policy.memory"))  # type: ignore[type-abstract]
+    policed.bind(PolicyMemory, FilePolicyMemory(tmp_path / "policy.memory"))
     assert code(policed) == "policy.rolled_back"
 
 
@@ -80,9 +80,9 @@ def test_a_version_signed_elsewhere_is_remembered_when_seen(policed: System, tmp
     put(policed, LAB)
     put(policed, NEW)
     (tmp_path / "other").mkdir()
-    policed.bind(PolicyMemory, FilePolicyMemory(tmp_path / "other" / "memory"))  # type: ignore[type-abstract]
+    policed.bind(PolicyMemory, FilePolicyMemory(tmp_path / "other" / "memory"))
     assert now(policed).version == 2
-    assert policed.part(PolicyMemory).newest().version == 2  # type: ignore[type-abstract]
+    assert policed.part(PolicyMemory).newest().version == 2
 
 
 def test_another_text_under_a_used_version_is_a_fork(policed: System, tmp_path: Path) -> None:

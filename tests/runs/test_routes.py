@@ -35,7 +35,7 @@ Seat = Callable[[str], Client]
 @pytest.fixture
 def world(clock: ManualClock, tmp_path: Path) -> Iterator[World]:
     made = World(clock, tmp_path)
-    made.system.bind(Ground, wiring.machine(made.system.settings))  # type: ignore[type-abstract]
+    made.system.bind(Ground, wiring.machine(made.system.settings))
     yield made
     made.system.database.close()
 

@@ -40,8 +40,8 @@ class RunsWorld(World):
         super().__init__(database, clock, state, text)
         chosen = {"state": state, "mode": "development", "runs.sandbox": "bubblewrap", **flags}
         self.system.settings = Settings(declared.settings(), flags=chosen)
-        self.system.bind(Proxy, Envoy())  # type: ignore[type-abstract]
-        self.system.bind(Ground, ThisMachine(self.system.settings))  # type: ignore[type-abstract]
+        self.system.bind(Proxy, Envoy())
+        self.system.bind(Ground, ThisMachine(self.system.settings))
         self.judge = JudgeServer(short / "judge", lambda question: egress.answer(self.system, question))
         application = web.build(
             self.system,

@@ -61,10 +61,10 @@ class World:
         self.system = System(settings, clock, database)
         wiring.bind_keys(self.system, keys)
         wiring.bind_memories(self.system, home)
-        self.system.bind(Recorder, audit.append)  # type: ignore[type-abstract]
+        self.system.bind(Recorder, audit.append)
         self.system.bind(Site, Site(self.origin))
-        self.system.bind(Places, TablePlaces(None))  # type: ignore[type-abstract]
-        self.system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
+        self.system.bind(Places, TablePlaces(None))
+        self.system.bind(ObjectStore, FolderStore(home.objects))
         audit.start(self.system)
         with begin(self.system, SYSTEM) as unit:
             text = EXAMPLE_LAB.read_text("utf-8")

@@ -66,7 +66,7 @@ def examine(system: System) -> Fork:
         )
     with read(system) as unit:
         found = audit.head(unit).size
-    remembered = system.part(SignerMemory).recall(system.settings.text("log.origin"))  # type: ignore[type-abstract]
+    remembered = system.part(SignerMemory).recall(system.settings.text("log.origin"))
     return Fork(why, remembered.size if remembered else 0, found)
 
 

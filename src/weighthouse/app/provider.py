@@ -22,7 +22,7 @@ from weighthouse.policy import api as policy
 
 def dev_secret(system: System, subject: str) -> DevSecret:
     """Return what a person types at the embedded provider; derived from this state folder's own keys."""
-    return secret_of(system.part(Signers).mac("dev-idp", b"seed"), subject)  # type: ignore[type-abstract]
+    return secret_of(system.part(Signers).mac("dev-idp", b"seed"), subject)
 
 
 def people(system: System) -> dict[str, DevPerson]:
@@ -69,12 +69,12 @@ def bind(system: System) -> DevIdp | None:
             clock=system.clock,
             client_secret=settings.text("identity.client_secret"),
         )
-        system.bind(Provider, provider)  # type: ignore[type-abstract]
+        system.bind(Provider, provider)
         return None
     own = embedded(system)
     client = httpx.Client(transport=InProcess(_mounted(own)), timeout=5)
     profile = _profile(settings, own.issuer, account_issuer=ISSUER_NAME, tenant=TENANT)
-    system.bind(Provider, OidcProvider(client, profile, clock=system.clock))  # type: ignore[type-abstract]
+    system.bind(Provider, OidcProvider(client, profile, clock=system.clock))
     return own
 
 

@@ -59,9 +59,9 @@ def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | No
     bind_memories(system, home)
     system.bind(Recorder, audit.append)
     bind_places(system)
-    system.bind(ObjectStore, FolderStore(home.objects))  # type: ignore[type-abstract]
-    system.bind(Ground, machine(settings))  # type: ignore[type-abstract]
-    system.bind(Proxy, envoy())  # type: ignore[type-abstract]
+    system.bind(ObjectStore, FolderStore(home.objects))
+    system.bind(Ground, machine(settings))
+    system.bind(Proxy, envoy())
     return system
 
 
@@ -77,23 +77,23 @@ def machine(settings: Settings) -> ThisMachine:
 
 def bind_keys(system: System, keys: SealedKeys) -> None:
     """Bind the sealed hierarchy as the key service and as the signers of every purpose."""
-    system.bind(Signers, keys)  # type: ignore[type-abstract]
-    system.bind(KeyService, keys)  # type: ignore[type-abstract]
+    system.bind(Signers, keys)
+    system.bind(KeyService, keys)
 
 
 def bind_places(system: System) -> None:
     """Bind the facts about addresses, and the address this server is known by."""
     system.bind(Site, Site(origin(system.settings)))
     table = system.settings.text("identity.places_csv")
-    system.bind(Places, TablePlaces(Path(table) if table else None))  # type: ignore[type-abstract]
+    system.bind(Places, TablePlaces(Path(table) if table else None))
 
 
 def bind_memories(system: System, home: Home) -> None:
     """Bind what the database must not be able to undo, each a file of its own beside it."""
-    system.bind(SignerMemory, FileSignerMemory(home.memory / "log"))  # type: ignore[type-abstract]
+    system.bind(SignerMemory, FileSignerMemory(home.memory / "log"))
     policy_file = system.settings.text("log.witnesses")
-    system.bind(Witnesses, PolicyWitnesses(Path(policy_file) if policy_file else None))  # type: ignore[type-abstract]
-    system.bind(PolicyMemory, FilePolicyMemory(home.memory / "policy"))  # type: ignore[type-abstract]
-    system.bind(Refusals, FileRefusals(home.memory / "refusals"))  # type: ignore[type-abstract]
+    system.bind(Witnesses, PolicyWitnesses(Path(policy_file) if policy_file else None))
+    system.bind(PolicyMemory, FilePolicyMemory(home.memory / "policy"))
+    system.bind(Refusals, FileRefusals(home.memory / "refusals"))
     memory = FileMemory(home.memory / "identity", now=system.clock.now())
-    system.bind(Memory, memory)  # type: ignore[type-abstract]
+    system.bind(Memory, memory)

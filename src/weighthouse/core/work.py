@@ -170,7 +170,7 @@ def begin(system: System, actor: Caller | None = None, *, request_id: str = "") 
 
 
 def _record(system: System, actor: Caller | None, request_id: str, refusal: WeighthouseError) -> None:
-    append = system.part(Recorder)  # type: ignore[type-abstract]
+    append = system.part(Recorder)
     with _unit(system, actor, request_id, read_only=False) as unit:
         for event in refusal.record:
             append(unit, event)

@@ -83,7 +83,7 @@ def unwrap(
 
 
 def _service(unit: Unit) -> KeyService:
-    return unit.part(KeyService)  # type: ignore[type-abstract]
+    return unit.part(KeyService)
 
 
 def _count(unit: Unit, caller: Caller, purpose: str, resource: str, count: int) -> None:

@@ -15,7 +15,7 @@ ROTATE_EVERY: Millis = 90 * DAY
 def rotate_due(system: System) -> int:
     """Rotate each KEK whose current version is older than 90 days; return how many. Repeating it changes nothing."""
     rotated = 0
-    for kek in system.part(KeyService).describe():  # type: ignore[type-abstract]
+    for kek in system.part(KeyService).describe():
         with begin(system, SYSTEM) as unit:
             if not kek.destroyed and unit.now - kek.made >= ROTATE_EVERY:
                 api.rotate(unit, SYSTEM, kek.name)

@@ -94,7 +94,7 @@ def current(unit: Unit) -> Bundle:
     if bundle is not None:
         return bundle
     row = rows.find_current(unit.conn)
-    memory = unit.part(PolicyMemory)  # type: ignore[type-abstract]
+    memory = unit.part(PolicyMemory)
     newest = memory.newest()
     if row is None:
         if newest.version:
@@ -126,7 +126,7 @@ def _rolled_back(found: int, newest: int) -> Unavailable:
 
 
 def _verify(unit: Unit, row: rows.Row) -> Bundle:
-    public = unit.part(Signers).signer("policy").public  # type: ignore[type-abstract]
+    public = unit.part(Signers).signer("policy").public
     key = (public, row.version, row.digest, row.signature)
     with _lock:
         kept = _verified.get(key)
@@ -173,12 +173,12 @@ def store(unit: Unit, text: str, name: str, published_by: str = "") -> Bundle:
     """
     lab = parse(text, name)
     digest = digest_of(text)
-    memory = unit.part(PolicyMemory)  # type: ignore[type-abstract]
+    memory = unit.part(PolicyMemory)
     pointed = rows.lock_pointer(unit.conn)
     if pointed and rows.digest_of_version(unit.conn, pointed) == digest:
         raise Conflict("policy.unchanged", "This very text is in force already.", "None is needed.")
     version = max(pointed, memory.newest().version) + 1
-    signer = unit.part(Signers).signer("policy")  # type: ignore[type-abstract]
+    signer = unit.part(Signers).signer("policy")
     signature = signer.sign(_statement(version, digest, unit.now, published_by))
     rows.add(unit.conn, rows.Row(version, digest, unit.now, published_by, signature), name, text)
     unit.memo.pop("policy.current", None)

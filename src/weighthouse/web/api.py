@@ -75,7 +75,7 @@ def _stack(
 ) -> None:
     # The last one added is the outermost: headers reach every answer, those of the guards included.
     targets = tuple(system.settings.text("web.form_targets").split())
-    signers = system.part(Signers)  # type: ignore[type-abstract]
+    signers = system.part(Signers)
     app.add_middleware(guard.Guard, signers=signers, origin=origin, hosts=hosts, outside=outside)
     app.add_middleware(BodyLimit, limit=system.settings.integer("web.body_limit"), larger=larger)
     app.add_middleware(problems.Catch)

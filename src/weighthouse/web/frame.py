@@ -114,7 +114,7 @@ class Frame:
 def _field(system: System, session: str) -> Markup:
     if not session:
         return Markup("")
-    value = guard.token(system.part(Signers), session)  # type: ignore[type-abstract]
+    value = guard.token(system.part(Signers), session)
     return Markup('<input type="hidden" name="{}" value="{}">').format(guard.FIELD, value)
 
 

@@ -33,7 +33,7 @@ def approve(unit: Unit, request: Request, quorum: Quorum) -> Request:
             "The clock has stepped or leapt, so no new grant is issued from it.",
             "Check the time service; an operator then confirms the clock.",
         )
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     late = refusals.closed(request.id)
     if late or not rows.settle(unit.conn, request.id, request.row, "approved", "", unit.now):
         raise Conflict("access.request_closed", "This request is settled already.", "Look at the request again.")

@@ -100,7 +100,7 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> C
     setting = _setting(unit, bundle, request, terms)
     narrower = _narrower(bundle, request)
     missing, dropped = _counts(unit, bundle, request, votes, terms)
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     is_open = request.state == "pending" and unit.now < request.lapses and not refusals.closed(request.id)
     voted = {counted.vote.voter for counted in votes}
     return Card(

@@ -235,7 +235,7 @@ def holds_on(unit: Unit, resource: str, person: str) -> list[Hold]:
 
     A row that was deleted or marked lifted behind our back opens nothing; one whose lifting is remembered stands not.
     """
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     subjects = ("lab", resource, person)
     found = {hold.id: hold for hold in refusals.holds() if hold.subject in subjects}
     for hold in hold_rows.standing_on(unit.conn, resource, person):

@@ -179,7 +179,7 @@ def _no_such_grant() -> NotFound:
 
 def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: str) -> Grant:
     """End a grant whose row is locked, for good; also one that only the memory has ended, after a kill in between."""
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     if not rows.end(unit.conn, row.id, unit.now, why, by) or row.end <= unit.now:
         raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     unit.before_commit(lambda: refusals.close([row.id]))
@@ -198,7 +198,7 @@ def tidy(unit: Unit, limit: int = BATCH) -> int:
     Returns how many rows were marked; run again while it returns `limit`.
     """
     done = 0
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     for row in rows.past_end(unit.conn, unit.now, limit):
         if rows.end(unit.conn, row.id, row.end, "expired", "system"):
             line = GrantEnded(

@@ -69,7 +69,7 @@ def place_hold(
         at=unit.now,
     )
     rows.add(unit.conn, hold)
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     unit.before_commit(lambda: refusals.place(hold))
     audit.append(
         unit,
@@ -87,7 +87,7 @@ def _reason(reason: str) -> str:
 
 def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
     """Every hold that stands now, newest first; on one subject, if given."""
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     found = {hold.id: hold for hold in refusals.holds() if subject in (None, hold.subject)}
     for hold in rows.everything(unit.conn, subject):
         if hold.lifted is None and not refusals.lifted(hold.id):
@@ -119,7 +119,7 @@ def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authorit
     else:
         _security(unit, bundle, caller, found)
     rows.lift(unit.conn, found.id, unit.now, caller.principal, text)
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     unit.after_commit(lambda: refusals.lift(found.id))
     audit.append(unit, HoldLifted(hold=found.id, held=found.subject, reason=text, by=caller.principal, authority=by))
     return msgspec.structs.replace(found, lifted=unit.now)

@@ -233,7 +233,7 @@ def _operation(operation: Operation, terms: Terms) -> Operation:
 
 
 def _not_twice(unit: Unit, request: Request) -> None:
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     for row in rows.pending_of(unit.conn, request.person, unit.now):
         other = open_request(unit, row)
         if other is not None and _wish(other) == _wish(request) and not refusals.closed(other.id):
@@ -327,7 +327,7 @@ def settle(unit: Unit, request: Request, state: str, why: str) -> None:
     A row that is still pending although the memory has closed it was left by a kill between the two (or put back by
     somebody with the database): saying no to it once more is what mends it.
     """
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     assert state in ("withdrawn", "denied", "invalidated")
     if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
         raise closed(request)

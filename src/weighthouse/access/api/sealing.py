@@ -80,7 +80,7 @@ def digest_of(request: Request) -> str:
 
 def seal_request(unit: Unit, content: bytes) -> bytes:
     """The code over a request's content."""
-    return unit.part(Signers).mac("grant", b"access.request\x00" + content)  # type: ignore[type-abstract]
+    return unit.part(Signers).mac("grant", b"access.request\x00" + content)
 
 
 def open_request(unit: Unit, row: StoredRequest) -> Request | None:
@@ -101,7 +101,7 @@ def open_request(unit: Unit, row: StoredRequest) -> Request | None:
 
 def attest(unit: Unit, statement: bytes) -> bytes:
     """The server's own signature that a session voted so."""
-    return unit.part(Signers).signer("vote").sign(statement)  # type: ignore[type-abstract]
+    return unit.part(Signers).signer("vote").sign(statement)
 
 
 def vote_problem(unit: Unit, vote: Vote) -> str:
@@ -110,7 +110,7 @@ def vote_problem(unit: Unit, vote: Vote) -> str:
     try:
         signature = unb64(vote.signature)
         if vote.kind == "attested":
-            public = unit.part(Signers).signer("vote").public  # type: ignore[type-abstract]
+            public = unit.part(Signers).signer("vote").public
             return "" if verify_ed25519(public, signature, statement) else "access.vote_signature"
         identity.verify_device_signature(unit, vote.device, vote.voter, statement, signature)
     except WeighthouseError as error:
@@ -136,12 +136,12 @@ def open_votes(unit: Unit, rows: list[tuple[str, str, str]]) -> list[Counted]:
 def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:
     """The canonical statement of a grant and its seal."""
     statement = encode(grant.statement())
-    return statement.decode(), unit.part(Signers).signer("grant").sign(statement)  # type: ignore[type-abstract]
+    return statement.decode(), unit.part(Signers).signer("grant").sign(statement)
 
 
 def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
     """The grant whose statement a row holds, votes verified; None if the seal does not hold."""
-    public = unit.part(Signers).signer("grant").public  # type: ignore[type-abstract]
+    public = unit.part(Signers).signer("grant").public
     key = (public, row.seal, row.statement)
     found = _kept.get(key)
     if found is not None:

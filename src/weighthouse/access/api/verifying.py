@@ -39,7 +39,7 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
         return Standing(grant=grant, problem="access.grant_row_differs")
     terms = index_of(bundle).terms(grant.entitlement, grant.resource)
     actions, end = _today(grant, terms)
-    refusals = unit.part(Refusals)  # type: ignore[type-abstract]
+    refusals = unit.part(Refusals)
     if row.state != "active" or refusals.closed(grant.id):
         ended = msgspec.structs.replace(
             grant, state="ended", ended=row.ended, ended_why=row.ended_why, ended_by=row.ended_by

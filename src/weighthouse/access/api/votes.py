@@ -108,7 +108,7 @@ def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, vo
             bundle, caller, "request.vote", request.id, "access.not_an_approver",
             "You are not in a team that this request needs.", "Leave it to the teams it names.",
         )  # fmt: skip
-    if request.state != "pending" or unit.part(Refusals).closed(request.id):  # type: ignore[type-abstract]
+    if request.state != "pending" or unit.part(Refusals).closed(request.id):
         raise closed(request)
     if unit.now >= request.lapses:
         raise Conflict("access.request_lapsed", "The time to decide on this is over.", "The requester may ask again.")

@@ -64,12 +64,12 @@ class Stage:
         self._publish(self._lab())
         self.entrance = Entrance(self.system)
         self.ground = LiveGround(self)
-        self.system.bind(AttackGround, self.ground)  # type: ignore[type-abstract]
+        self.system.bind(AttackGround, self.ground)
         self.house = House(self.system, self.home, extra={"/demo": self.entrance.application}).start()
 
     def _lab(self) -> str:
         """The example lab with this machine's facts: the mirror's address, the one image for frontier weights."""
-        image = self.system.part(RunGround).environments()[0].digest  # type: ignore[type-abstract]
+        image = self.system.part(RunGround).environments()[0].digest
         lab = EXAMPLE_LAB.read_text("utf-8").replace("address: 127.0.0.1\n", f"address: {self.mirror.address}\n")
         pinned = lab.replace("    # images: [sha256:…] ", f"    images: [{image}]  #")
         assert pinned != lab, "the example lab no longer shows where images are listed"

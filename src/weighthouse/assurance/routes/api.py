@@ -77,6 +77,6 @@ def run_attacks(request: Request, body: Attack) -> dict[str, Any]:
     """Run scenarios on the ground this server offers. Needs `redteam.run`; 503 where there is no ground."""
     with door(request).enter(request, write=False) as (unit, caller):
         system = unit.system
-    ground = system.part(api.Ground)  # type: ignore[type-abstract]
+    ground = system.part(api.Ground)
     outcomes = api.run(system, body.scenarios, ground, caller=caller)
     return {"items": [_outcome(one) for one in outcomes], "next": None}

@@ -26,7 +26,7 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
     never an edited entry. Witnesses keep refusing the fork until their own operators decide. Meant for the
     machine's operator at the command line, never for a route.
     """
-    memory = system.part(SignerMemory)  # type: ignore[type-abstract]
+    memory = system.part(SignerMemory)
     remembered = memory.recall(signing.origin_of(system)) or Remembered(0, EMPTY_ROOT)
     fencing = sequencing.lead(system) if system.database.dialect == "postgresql" else 0
     if fencing is None:

@@ -92,7 +92,7 @@ def trusted_edge(system: System, conn: Connection, head: store.HeadRow) -> tiles
 
 def judge_memory(system: System, conn: Connection, size: int, root: bytes) -> None:
     """Raise unless the stored tree continues the last one this signer signed."""
-    memory, origin = system.part(SignerMemory), signing.origin_of(system)  # type: ignore[type-abstract]
+    memory, origin = system.part(SignerMemory), signing.origin_of(system)
     try:
         remembered = memory.recall(origin)
         if remembered is None and size == 0:
@@ -153,7 +153,7 @@ def extend(
 
 
 def _remember(system: System, signed: Remembered, *, replace: bool) -> None:
-    memory, origin = system.part(SignerMemory), signing.origin_of(system)  # type: ignore[type-abstract]
+    memory, origin = system.part(SignerMemory), signing.origin_of(system)
     try:
         if replace:
             memory.replace(origin, signed)

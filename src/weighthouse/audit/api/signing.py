@@ -45,7 +45,7 @@ def origin_of(system: System) -> str:
 
 def log_keys(system: System) -> list[LogKey]:
     """Return the keys that sign this log's checkpoints, Ed25519 first."""
-    signers = system.part(Signers)  # type: ignore[type-abstract]
+    signers = system.part(Signers)
     origin = origin_of(system)
     plain = signers.signer("log")
     keys = [LogKey(_verifier_key(origin, notes.ED25519, plain.public), plain.sign)]
@@ -76,10 +76,10 @@ def _open(note: str, keys: tuple[VerifierKey, ...]) -> Checkpoint:
 def seal_head(system: System, size: int, root: bytes, floor: int, epoch: int) -> bytes:
     """Return the code over what the head says about the outbox, so that no writer of rows can lower its floor."""
     message = b"head/v1\n%d\n%d\n%d\n" % (size, floor, epoch) + root
-    return system.part(Signers).mac("log", message)  # type: ignore[type-abstract]
+    return system.part(Signers).mac("log", message)
 
 
 def seal_outbox(system: System, epoch: int, xid: int, leaf: bytes) -> bytes:
     """Return the code of one outbox row, bound to the transaction that wrote it."""
     message = b"outbox/v1\n%d\n%d\n" % (epoch, xid) + leaf
-    return system.part(Signers).mac("log", message)  # type: ignore[type-abstract]
+    return system.part(Signers).mac("log", message)

@@ -28,7 +28,7 @@ logger = logging.getLogger("weighthouse.audit")
 
 def ask_witnesses(system: System) -> list[Witnessed]:
     """Have the newest checkpoint cosigned by every witness that will; keep it with what they signed."""
-    witnesses = system.part(Witnesses).all()  # type: ignore[type-abstract]
+    witnesses = system.part(Witnesses).all()
     with read(system) as unit:
         head = store.read_head(unit.conn)
     if not witnesses or head is None:

@@ -96,7 +96,7 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
     outside.mkdir(mode=0o755)
     inside = folder / "proxy"
     inside.mkdir(mode=0o700)
-    proxy = system.part(Proxy)  # type: ignore[type-abstract]
+    proxy = system.part(Proxy)
     spec = ProxySpec(
         run=run, token=token, folder=inside, socket=outside / "socket", judge=judge, broker=broker,
         destinations=destinations,

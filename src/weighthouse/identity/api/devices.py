@@ -72,7 +72,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         return msgspec.structs.replace(state, devices=(*state.devices, device.id))
 
     change_state(unit, caller.principal, listed)
-    certificate = unit.part(Signers).signer("device").sign(_statement(device))  # type: ignore[type-abstract]
+    certificate = unit.part(Signers).signer("device").sign(_statement(device))
     store.insert_device(
         unit.conn,
         device=device.id,
@@ -107,7 +107,7 @@ def device(unit: Unit, device_id: str) -> Device:
         genuine = found.id == device_id and found.thumbprint == thumbprint(found.jwk)
     except (msgspec.DecodeError, KeyError):
         _refuse(device_id, "the row cannot be read")
-    public = unit.part(Signers).signer("device").public  # type: ignore[type-abstract]
+    public = unit.part(Signers).signer("device").public
     if not genuine or not verify_ed25519(public, row[1], _statement(found)):
         _refuse(device_id, "the certificate does not hold")
     if device_id not in state_of(unit, found.person).devices:

@@ -100,7 +100,7 @@ def learn(unit: Unit, *, person: str, account: str, address: str, place: Place |
 def place_of(unit: Unit, address: str) -> Place | None:
     """Return where an address is, None when the facts could not be had (which asks for a second factor)."""
     try:
-        return unit.part(Places).place(address)  # type: ignore[type-abstract]
+        return unit.part(Places).place(address)
     except (WeighthouseError, OSError, ValueError, LookupError) as error:
         log.warning("address facts failed: %s", type(error).__name__)
         return None

@@ -24,7 +24,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def _code(unit: Unit, table: str, body: str) -> bytes:
     purpose = "workload" if table == "workload" else "session"
-    signers = unit.part(Signers)  # type: ignore[type-abstract]
+    signers = unit.part(Signers)
     return signers.mac(purpose, f"identity.{table}\x00{body}".encode())
 
 
@@ -53,7 +53,7 @@ def refused(table: str, row: str, why: str) -> Unauthenticated:
 
 def mark(unit: Unit, kind: str, text: str) -> str:
     """Return a keyed mark of a personal text: equal texts have equal marks, nobody can read the text from it."""
-    signers = unit.part(Signers)  # type: ignore[type-abstract]
+    signers = unit.part(Signers)
     return signers.mac("session", f"identity.mark.{kind}\x00{text}".encode()).hex()[:32]
 
 
@@ -65,7 +65,7 @@ def mark_of_origin(unit: Unit, address: str) -> str:
 def memory(system: System) -> Memory:
     """Return the memory outside the database that the app bound; otherwise this process's own, once."""
     try:
-        return system.part(Memory)  # type: ignore[type-abstract]
+        return system.part(Memory)
     except Unavailable:
-        system.bind(Memory, ProcessMemory())  # type: ignore[type-abstract]
-        return system.part(Memory)  # type: ignore[type-abstract]
+        system.bind(Memory, ProcessMemory())
+        return system.part(Memory)

@@ -81,7 +81,7 @@ def begin_step_up(system: System, caller: Caller, return_to: str = "/", *, redir
 
 
 def provider_of(system: System) -> Provider:
-    return system.part(Provider)  # type: ignore[type-abstract]
+    return system.part(Provider)
 
 
 def draft_of(*, purpose: str, issuer: str, redirect_uri: str, return_to: str, key: str) -> Start:

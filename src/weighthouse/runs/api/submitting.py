@@ -31,7 +31,7 @@ DEFAULT_WALL_CLOCK: Millis = 10 * MINUTE
 
 def environments(unit: Unit) -> list[Environment]:
     """Return the environments that a run may name on this machine."""
-    return unit.part(Ground).environments()  # type: ignore[type-abstract]
+    return unit.part(Ground).environments()
 
 
 def submit(
@@ -110,12 +110,12 @@ def _queue(unit: Unit, ticket: Ticket, digest: str) -> Run:
 def seal(unit: Unit, ticket: Ticket) -> bytes:
     """Return the code that binds every field the runner acts on."""
     body = canonical.encode({"type": "weighthouse/run/1", **msgspec.to_builtins(ticket)})
-    return unit.part(Signers).mac("workload", body)  # type: ignore[type-abstract]
+    return unit.part(Signers).mac("workload", body)
 
 
 def _fits(unit: Unit, order: Order) -> str:
     """Return the tier that the model's class asks for, after checking that this machine can execute the order."""
-    ground = unit.part(Ground)  # type: ignore[type-abstract]
+    ground = unit.part(Ground)
     lab = policy.current(unit).lab
     if ground.environment(order.environment) is None:
         raise Invalid(

@@ -80,7 +80,7 @@ class Execution(threading.Thread):
             self._undo(status)
 
     def _execute(self) -> int | None:
-        ground = self._system.part(Ground)  # type: ignore[type-abstract]
+        ground = self._system.part(Ground)
         sandbox = ground.sandbox()
         ticket = self._unit(lambda unit: executing.admit(unit, self._run, sandbox))
         order = ticket.order

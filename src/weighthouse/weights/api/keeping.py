@@ -40,7 +40,7 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     gone = msgspec.structs.replace(sealed.version, state=DESTROYED)
     store.rewrite_version(unit.conn, gone, seal(unit, gone))
     audit.append(unit, CheckpointDestroyed(version=gone.id, model=gone.model, reason=reason[:500]))
-    objects = unit.part(ObjectStore)  # type: ignore[type-abstract]
+    objects = unit.part(ObjectStore)
     unit.after_commit(lambda: _forget(objects, gone.prefix))
     return gone
 
@@ -75,7 +75,7 @@ def sweep(system: System) -> int:
         store.drop_leases(unit.conn, unit.now - SAVE_LIFE)
         stale = store.stale_saves(unit.conn, unit.now - SAVE_LIFE - 1)
         gone = [save for save in stale if store.drop_save(unit.conn, save.id)]
-    objects = system.part(ObjectStore)  # type: ignore[type-abstract]
+    objects = system.part(ObjectStore)
     for save in gone:
         _forget(objects, save.prefix)
     return len(gone)
@@ -85,7 +85,7 @@ def verify_stored(system: System, version: str) -> list[str]:
     """Read every object of a version and return what is wrong, each line naming a shard. Needs no key."""
     with read(system) as unit:
         sealed = open_version(unit, version)
-    objects = system.part(ObjectStore)  # type: ignore[type-abstract]
+    objects = system.part(ObjectStore)
     problems = []
     step = floe.GCM256_IV256_1M.segment
     for shard in sealed.listed.shards:
@@ -116,7 +116,7 @@ def inbox(unit: Unit, version: str) -> Path:
 
 
 def _local(system: System, prefix: str) -> Path:
-    folder = system.part(ObjectStore).local(prefix)  # type: ignore[type-abstract]
+    folder = system.part(ObjectStore).local(prefix)
     if folder is None:
         raise Unavailable(
             "weights.store_remote", "The object store has no folder on this machine.", "Use the cluster's runner."

@@ -166,7 +166,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
     )
     store.add_version(unit.conn, version, envelope, seal(unit, version))
     _announce(unit, version)
-    unit.after_commit(lambda: _keep_copy(unit.part(ObjectStore), version.id, envelope))  # type: ignore[type-abstract]
+    unit.after_commit(lambda: _keep_copy(unit.part(ObjectStore), version.id, envelope))
     return version
 
 
@@ -203,7 +203,7 @@ def _already() -> Conflict:
 
 def _check_objects(unit: Unit, save: Save, listed: manifest.Manifest) -> None:
     """Each object must lie where the ticket said, with the signed length and header, before anything is visible."""
-    objects = unit.part(ObjectStore)  # type: ignore[type-abstract]
+    objects = unit.part(ObjectStore)
     for shard in listed.shards:
         path = shard_path(save.prefix, shard.id)
         try:

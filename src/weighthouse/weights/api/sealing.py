@@ -36,13 +36,13 @@ class Sealed(msgspec.Struct, frozen=True):
 
 def certify(unit: Unit, save: Save) -> Save:
     """Sign which key may sign the manifest of this save."""
-    signer = unit.part(Signers).signer(PURPOSE)  # type: ignore[type-abstract]
+    signer = unit.part(Signers).signer(PURPOSE)
     return msgspec.structs.replace(save, certificate=signer.sign(encode(save.statement())))
 
 
 def seal(unit: Unit, version: Version) -> bytes:
     """The code over a version row, made with a key outside the database."""
-    return unit.part(Signers).mac(PURPOSE, encode(version.statement()))  # type: ignore[type-abstract]
+    return unit.part(Signers).mac(PURPOSE, encode(version.statement()))
 
 
 def open_save(unit: Unit, id_: str) -> tuple[Save, str]:
@@ -51,7 +51,7 @@ def open_save(unit: Unit, id_: str) -> tuple[Save, str]:
     if found is None:
         raise NotFound("weights.no_save", "There is no such save.", "Begin a new save.")
     save, state = found
-    public = unit.part(Signers).signer(PURPOSE).public  # type: ignore[type-abstract]
+    public = unit.part(Signers).signer(PURPOSE).public
     if save.id != id_ or not verify_ed25519(public, save.certificate, encode(save.statement())):
         tampered(id_, "weights.row_seal", "The row of this save is not the one that was written.")
     return save, state
