@@ -14,7 +14,7 @@ from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.events import Heartbeat
-from weighthouse.audit.model import Remembered
+from weighthouse.audit.model import Remembered, Report
 from weighthouse.audit.ports import SignerMemory
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.database import Database
@@ -145,6 +145,23 @@ def test_a_memory_that_lags_behind_a_crash_is_caught_up(make_system: Make, lab: 
     assert again.head().size == 601
     recalled = FileSignerMemory(tmp_path / "log.memory").recall("weighthouse.local/log")
     assert recalled is not None and recalled.size == 601
+
+
+def test_an_entry_signed_elsewhere_while_the_log_is_checked_is_no_alarm(
+    make_system: Make, lab: Lab, tmp_path: Path
+) -> None:
+    """A second process looks at the log of a running server, which signs at the worst moment: just before recall."""
+
+    class Meanwhile(FileSignerMemory):
+        def recall(self, origin: str) -> Remembered | None:
+            lab.many(1)
+            return super().recall(origin)
+
+    lab.many(1)
+    second = bind_log(make_system(lab.system.database), tmp_path)
+    second.bind(SignerMemory, Meanwhile(tmp_path / "log.memory"))
+    api.start(second)
+    assert api.verify(second) == Report(ok=True, size=3, problems=())
 
 
 def test_a_late_writer_never_makes_the_memory_smaller(tmp_path: Path) -> None:

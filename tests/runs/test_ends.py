@@ -19,6 +19,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import MINUTE
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
+from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api as identity
 from weighthouse.runs import api as runs
@@ -148,10 +149,10 @@ def _insert(world: RunsWorld, run: runs.Run) -> None:
     with world.system.database.engine.connect() as connection:
         connection.execute(
             text(
-                f"INSERT INTO runs_run (id, state, {columns}, {rest}) SELECT 'run_' || substr('{run.id}', 5, 25) || 'z', "
+                f"INSERT INTO runs_run (id, state, {columns}, {rest}) SELECT :n, "
                 f"'queued', {columns}, '', '', '', 0, '', 0, '' FROM runs_run WHERE id = :r"
             ),
-            {"r": run.id},
+            {"r": run.id, "n": new_id("run")},
         )
         connection.commit()
 

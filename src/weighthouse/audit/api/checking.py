@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from weighthouse.audit.api import growing, signing
-from weighthouse.audit.model import Problem, Report
+from weighthouse.audit.model import Problem, Remembered, Report
 from weighthouse.audit.rules import tiles, tree
 from weighthouse.audit.store import log as store
 from weighthouse.core.errors import WeighthouseError
@@ -30,24 +30,43 @@ def start(system: System) -> None:
 
     Raises `audit.tampered`, `audit.log_smaller`, `audit.log_forked` or `audit.memory_missing`.
     """
+    remembered = growing.recall(system)
     with read(system) as unit:
         head = store.read_head(unit.conn) or growing.EMPTY_HEAD
         if head.size == 0 and store.count_entries(unit.conn):
             raise growing.tampered("there are entries, but no signed head")
         growing.trusted_edge(system, unit.conn, head)
-        growing.judge_memory(system, unit.conn, head.size, head.root)
+        growing.judge_memory(system, unit.conn, head.size, head.root, remembered)
 
 
 def verify(system: System) -> Report:
     """Check every stored entry, tile and the head on one snapshot; report the first 100 problems by place."""
+    problems: list[Problem] = []
+    remembered = _recalled(system, problems)
     with read(system) as unit:
         head = store.read_head(unit.conn) or growing.EMPTY_HEAD
-        problems: list[Problem] = []
+        if not problems:
+            problems.extend(_memory_problems(unit, head, remembered))
         for found in _problems(unit, head):
             problems.append(found)
             if len(problems) == MAX_PROBLEMS:
                 break
     return Report(not problems, head.size, tuple(sorted(problems, key=lambda p: p.index)))
+
+
+def _recalled(system: System, problems: list[Problem]) -> Remembered | None:
+    try:
+        return growing.recall(system)  # before the snapshot is opened: see there
+    except WeighthouseError as error:
+        problems.append(Problem(-1, f"signer memory: {error.message}"))
+        return None
+
+
+def _memory_problems(unit: Unit, head: store.HeadRow, remembered: Remembered | None) -> Iterator[Problem]:
+    try:
+        growing.judge_memory(unit.system, unit.conn, head.size, head.root, remembered)
+    except WeighthouseError as error:
+        yield Problem(-1, f"signer memory: {error.message}")
 
 
 def _problems(unit: Unit, head: store.HeadRow) -> Iterator[Problem]:
@@ -67,10 +86,6 @@ def _head_problems(unit: Unit, head: store.HeadRow) -> Iterator[Problem]:
                 yield Problem(-1, f"checkpoint of size {head.size}: the tiles do not hash to its root")
         except (WeighthouseError, ValueError) as error:
             yield Problem(-1, f"checkpoint of size {head.size}: {error}")
-    try:
-        growing.judge_memory(unit.system, unit.conn, head.size, head.root)
-    except WeighthouseError as error:
-        yield Problem(-1, f"signer memory: {error.message}")
 
 
 def _tile_problems(conn: Connection, size: int) -> Iterator[Problem]:

@@ -90,21 +90,30 @@ def trusted_edge(system: System, conn: Connection, head: store.HeadRow) -> tiles
     return edge
 
 
-def judge_memory(system: System, conn: Connection, size: int, root: bytes) -> None:
-    """Raise unless the stored tree continues the last one this signer signed."""
-    memory, origin = system.part(SignerMemory), signing.origin_of(system)
+def recall(system: System) -> Remembered | None:
+    """Return what this signer signed last; raise `audit.memory_unusable` if nobody can say.
+
+    Whoever judges a snapshot recalls first and opens the snapshot afterwards: another process may sign between the
+    two, and a memory younger than the snapshot would look like a log that shrank. Under the head's lock, the order
+    does not matter.
+    """
     try:
-        remembered = memory.recall(origin)
-        if remembered is None and size == 0:
-            # Begun before the first entry, for a process killed right after its first commit must find a memory.
-            memory.remember(origin, Remembered(0, tree.EMPTY_ROOT))
-            return
+        return system.part(SignerMemory).recall(signing.origin_of(system))
     except OSError as error:
-        raise Unavailable(
-            "audit.memory_unusable",
-            f"The signer's memory outside the database cannot be used ({error}), so nothing is signed.",
-            "Make its folder readable and writable for the server, with free space.",
-        ) from error
+        raise _unusable(error) from error
+
+
+def judge_memory(
+    system: System, conn: Connection, size: int, root: bytes, remembered: Remembered | None
+) -> None:
+    """Raise unless the stored tree continues the `remembered` one, the last that this signer signed."""
+    if remembered is None and size == 0:
+        # Begun before the first entry, for a process killed right after its first commit must find a memory.
+        try:
+            system.part(SignerMemory).remember(signing.origin_of(system), Remembered(0, tree.EMPTY_ROOT))
+        except OSError as error:
+            raise _unusable(error) from error
+        return
     if remembered is not None and (remembered.size, remembered.root) == (size, root):
         return
     node = tiles.node_from_tiles(tile_reader(conn))
@@ -112,6 +121,14 @@ def judge_memory(system: System, conn: Connection, size: int, root: bytes) -> No
         memories.judge(remembered, size, root, lambda count: tree.range_root(0, count, node))
     except ValueError as error:
         raise tampered(str(error)) from None
+
+
+def _unusable(error: OSError) -> Unavailable:
+    return Unavailable(
+        "audit.memory_unusable",
+        f"The signer's memory outside the database cannot be used ({error}), so nothing is signed.",
+        "Make its folder readable and writable for the server, with free space.",
+    )
 
 
 def extend(
@@ -137,7 +154,7 @@ def extend(
         )
     edge = trusted_edge(system, conn, head)
     if not accept_fork and unit.memo.get(_OWN) != (head.size, head.root):
-        judge_memory(system, conn, head.size, head.root)
+        judge_memory(system, conn, head.size, head.root, recall(system))
     growth = tiles.grow(edge, [tree.leaf_hash(data) for _, data in leaves])
     size, root = growth.edge.size, growth.edge.root()
     bound = head.floor if floor is None else floor
