@@ -11,7 +11,7 @@ CLOCK = start=$$(date +%s)
 DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-browser lock clean
+.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
 test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
-	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not real_gvisor and not soak" && $(DONE)
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not real_gvisor and not real_tlog and not soak" && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
 	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
@@ -54,13 +54,20 @@ soak: $(VENV)/.dev ## the long property, race and kill runs (Shows 3 and 5 in fu
 	@$(CLOCK); WEIGHTHOUSE_KILLS=200 WEIGHTHOUSE_ROUNDS=10000 WEIGHTHOUSE_CASES=100000 \
 	  $(BIN)/python -m pytest -q -n $(JOBS) --dist load --timeout 3000 -m "soak" && $(DONE)
 
-parts: $(PARTS)/runsc ## build gVisor's runsc from its Go module (needs Go; under a minute warm)
+parts: $(PARTS)/runsc $(PARTS)/tlog/judge ## build gVisor's runsc and the log's judges from their Go modules (needs Go)
 $(PARTS)/runsc: parts/gvisor/go.mod parts/gvisor/build.sh
 	@command -v go >/dev/null || { echo "make parts needs Go 1.26 or newer, which is not on this machine's PATH."; exit 1; }
 	@$(CLOCK); sh parts/gvisor/build.sh "$(CURDIR)/$(PARTS)/runsc" && $(DONE)
 
+$(PARTS)/tlog/judge: $(wildcard parts/tlog/*.* parts/tlog/*/*.go)
+	@command -v go >/dev/null || { echo "make parts needs Go 1.26 or newer, which is not on this machine's PATH."; exit 1; }
+	@$(CLOCK); sh parts/tlog/build.sh "$(CURDIR)/$(PARTS)/tlog" && $(DONE)
+
 test-gvisor: $(VENV)/.dev $(PARTS)/runsc ## the tests that run a real gVisor sandbox
 	@$(CLOCK); WEIGHTHOUSE_RUNS_RUNSC="$(CURDIR)/$(PARTS)/runsc" $(BIN)/python -m pytest -q -m real_gvisor && $(DONE)
+
+test-tlog: $(VENV)/.dev $(PARTS)/tlog/judge ## the tests in which other projects' programs judge the log
+	@$(CLOCK); $(BIN)/python -m pytest -q -m real_tlog && $(DONE)
 
 test-browser: $(VENV)/.dev ## the tests that drive Debian's Chromium (apt-get install chromium)
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
