@@ -103,9 +103,7 @@ def recall(system: System) -> Remembered | None:
         raise _unusable(error) from error
 
 
-def judge_memory(
-    system: System, conn: Connection, size: int, root: bytes, remembered: Remembered | None
-) -> None:
+def judge_memory(system: System, conn: Connection, size: int, root: bytes, remembered: Remembered | None) -> None:
     """Raise unless the stored tree continues the `remembered` one, the last that this signer signed."""
     if remembered is None and size == 0:
         # Begun before the first entry, for a process killed right after its first commit must find a memory.
