@@ -156,6 +156,18 @@ def test_a_fault_names_its_line_and_the_nearest_valid_name(old: str, new: str, c
     assert remedy in error.remedy
 
 
+def test_what_stands_for_a_team_everywhere_is_held_to_the_class_of_all_it_reaches() -> None:
+    """A standing entitlement of every environment reached frontier weights by a prefix, and no class was asked."""
+    sneaky = (
+        "  sneaky:\n    description: Look.\n    actions: [weights.load]\n    resources: ['model/*']\n"
+        "    environment: shared\n    eligible: [training]\n    standing: true\n"
+    )
+    error = fault(LAB.replace("entitlements:\n", "entitlements:\n" + sneaky, 1))
+    assert error.code == "policy.weak_approval" and "'model/tern'" in error.message
+    harmless = sneaky.replace("weights.load", "run.stop")
+    assert policy.parse(LAB.replace("entitlements:\n", "entitlements:\n" + harmless, 1), "lab.yaml")
+
+
 def test_the_named_line_is_where_the_fault_stands() -> None:
     text = LAB.replace("    class: frontier", "    class: fronteer", 1)
     line = text[: text.index("fronteer")].count("\n") + 1

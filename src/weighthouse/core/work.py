@@ -108,7 +108,7 @@ class Unit:
         self.system = system
         self.conn = conn
         self.actor = actor
-        self.request_id = request_id or new_id("rqs")
+        self._request_id = request_id
         self.read_only = read_only
         self.memo: dict[object, Any] = {}
         self._before: list[Callable[[], None]] = []
@@ -117,6 +117,13 @@ class Unit:
         outside = system.database.now(conn) if isinstance(system.clock, SystemClock) else None
         self.now, self.clock_suspect = keeper.read(outside)
         self._keeper = keeper
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request that this unit serves; made when first asked for, for most units write no line."""
+        if not self._request_id:
+            self._request_id = new_id("rqs")
+        return self._request_id
 
     def part(self, port: type[T]) -> T:
         return self.system.part(port)

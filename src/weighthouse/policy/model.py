@@ -143,6 +143,15 @@ class Entitlement(Named, frozen=True, kw_only=True):
             for pattern in self.resources
         )
 
+    def reaches(self, resource: Resource) -> bool:
+        """Whether this opens `resource`: it covers it and is of its environment. A shared entitlement reaches shared
+        things only, unless it is standing. What is checked when a lab is read and what decides is this one rule."""
+        if not self.covers(resource.id):
+            return False
+        if resource.environment in (SHARED, self.environment):
+            return True
+        return self.standing and self.environment == SHARED
+
 
 class Separation(Named, frozen=True, kw_only=True):
     """Entitlements of which nobody may hold two at once, and why."""

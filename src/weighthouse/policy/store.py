@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, bindparam, insert, select, update
-from sqlalchemy.exc import OperationalError
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
+from weighthouse.core.prepared import Prepared
 
 bundles = Table(
     "policy_bundle",
@@ -43,29 +43,18 @@ class Row(msgspec.Struct, frozen=True):
     signature: bytes
 
 
-# Asked by every decision, so as text on the driver's own cursor: SQLAlchemy would cost four times the query.
-_CURRENT = (
-    "SELECT b.version, b.digest, b.at, b.published_by, b.signature FROM policy_bundle b"
-    " JOIN policy_pointer p ON p.version = b.version WHERE p.id = 1"
+_CURRENT = Prepared(
+    select(bundles.c.version, bundles.c.digest, bundles.c.at, bundles.c.published_by, bundles.c.signature)
+    .join(pointer, pointer.c.version == bundles.c.version)
+    .where(pointer.c.id == 1)
 )
 _TEXT = select(bundles.c.text, bundles.c.name).where(bundles.c.version == bindparam("version"))
 
 
 def find_current(connection: Connection) -> Row | None:
-    """The row that the pointer names, or None."""
-    if not connection.in_transaction():
-        connection.begin()
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(_CURRENT)
-        row = cursor.fetchone()
-    except Exception as error:
-        if isinstance(error, connection.dialect.loaded_dbapi.Error):
-            raise OperationalError(_CURRENT, {}, error) from error
-        raise
-    finally:
-        cursor.close()
-    return Row(row[0], row[1], row[2], row[3], bytes(row[4])) if row is not None else None
+    """The row that the pointer names, or None. Asked by every decision."""
+    rows = _CURRENT.all(connection)
+    return Row(rows[0][0], rows[0][1], rows[0][2], rows[0][3], bytes(rows[0][4])) if rows else None
 
 
 def lock_pointer(connection: Connection) -> int:

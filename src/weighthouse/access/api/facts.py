@@ -45,7 +45,7 @@ class LabIndex:
             found = frozenset(
                 team
                 for entitlement in self._standing.get(action, ())
-                if reaches(entitlement, resource)
+                if entitlement.reaches(resource)
                 for team in entitlement.eligible_teams
             )
             self._teams[key] = found
@@ -69,7 +69,7 @@ class LabIndex:
                     name=entitlement.name,
                     description=entitlement.description,
                     actions=entitlement.actions,
-                    reached=frozenset(r.id for r in self._lab.resources.values() if reaches(entitlement, r)),
+                    reached=frozenset(r.id for r in self._lab.resources.values() if entitlement.reaches(r)),
                     slots=slots_of(entitlement),
                     max=entitlement.max_duration,
                     default=entitlement.default_duration,
@@ -102,16 +102,6 @@ def index_of(bundle: policy.Bundle) -> LabIndex:
         return found
 
 
-def reaches(entitlement: policy.Entitlement, resource: policy.Resource) -> bool:
-    """Whether an entitlement covers a resource and is of its environment; a shared one reaches shared things only,
-    unless it is standing."""
-    if not entitlement.covers(resource.id):
-        return False
-    if resource.environment in (policy.SHARED, entitlement.environment):
-        return True
-    return entitlement.standing and entitlement.environment == policy.SHARED
-
-
 def slots_of(entitlement: policy.Entitlement) -> tuple[Slot, ...]:
     """The slots of an entitlement in this room's words."""
     return tuple(Slot(slot.name, slot.team, slot.count) for slot in entitlement.requires)
@@ -134,7 +124,7 @@ def terms_of(lab: policy.Lab, entitlement_id: str, resource_id: str) -> Terms | 
         fresh=cls.fresh,
         cls=cls.id,
         environment=resource.environment,
-        reaches=reaches(entitlement, resource),
+        reaches=entitlement.reaches(resource),
         eligible_teams=entitlement.eligible_teams,
         operation=entitlement.operation,
         standing=entitlement.standing,

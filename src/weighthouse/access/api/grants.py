@@ -11,7 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.access.api.decision import authorise, holds_on
-from weighthouse.access.api.facts import member, person_of, reaches
+from weighthouse.access.api.facts import member, person_of
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import GrantEnded, RequestLapsed
@@ -132,7 +132,7 @@ def _standing(unit: Unit, bundle: policy.Bundle, thing: policy.Resource) -> list
     found = []
     for entitlement in bundle.lab.entitlements.values():
         actions = entitlement.actions - {"catalogue.read"}
-        if not entitlement.standing or not actions or not reaches(entitlement, thing):
+        if not entitlement.standing or not actions or not entitlement.reaches(thing):
             continue
         for person in bundle.lab.people.values():
             one = member(unit, bundle, person.id) if person.teams & entitlement.eligible_teams else None

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from weighthouse.access.model import Grant
-from weighthouse.access.store.prepared import Prepared
 from weighthouse.access.store.tables import grants
 from weighthouse.core.clock import Millis
+from weighthouse.core.prepared import Prepared
 
 
 class StoredGrant(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ import msgspec
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from weighthouse.access.model import Hold, HoldKind
-from weighthouse.access.store.prepared import Prepared
 from weighthouse.access.store.tables import holds
 from weighthouse.core.clock import Millis
 from weighthouse.core.ids import HoldId
+from weighthouse.core.prepared import Prepared
 
 _COLUMNS = (
     holds.c.id,

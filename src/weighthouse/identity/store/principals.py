@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, select, text, update
+from sqlalchemy import BigInteger, Column, Connection, LargeBinary, Table, Text, bindparam, select, text, update
 
 from weighthouse.core.database import metadata
+from weighthouse.core.prepared import Prepared
 
 principals = Table(
     "identity_principal",
@@ -15,12 +16,15 @@ principals = Table(
     Column("seal", LargeBinary, nullable=False),
 )
 
+_STATE = Prepared(
+    select(principals.c.body, principals.c.seal).where(principals.c.principal == bindparam("principal"))
+)
+
 
 def read_state(connection: Connection, principal: str) -> tuple[str, bytes] | None:
     """Return (body, seal) of a principal's state."""
-    query = select(principals.c.body, principals.c.seal).where(principals.c.principal == principal)
-    row = connection.execute(query).first()
-    return (str(row[0]), bytes(row[1])) if row and row[0] else None
+    rows = _STATE.all(connection, principal=principal)
+    return (str(rows[0][0]), bytes(rows[0][1])) if rows and rows[0][0] else None
 
 
 def lock_state(connection: Connection, principal: str) -> tuple[str, bytes] | None:

@@ -75,9 +75,8 @@ def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
             "policy.too_wide", place, f"entitlement '{entitlement.id}' covers '*'.", "Name resources, or a prefix."
         )
     for resource in covered:
-        named = resource.id in entitlement.resources
-        reaches = resource.environment in (SHARED, entitlement.environment)
-        if named and not reaches:
+        reaches = entitlement.reaches(resource)
+        if resource.id in entitlement.resources and not reaches:
             refuse(
                 "policy.environment_mismatch",
                 place,

@@ -7,7 +7,7 @@ context: as policies they would cost a hundred milliseconds each (docs/why/decis
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -18,6 +18,7 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.policy.model import GrantFacts, PolicyQuestion, PrincipalFacts, ResourceFacts, Verdict
 
 EVALUATION_ERROR = "policy.evaluation_error"
+_SLICES = 4_096
 
 
 class Engine:
@@ -33,11 +34,18 @@ class Engine:
             )
         self._policies = cedarpy.PolicySet.from_str(policies)
         self._schema = cedarpy.Schema.from_str(schema)
+        # Parsing and checking a slice of entities costs as much as deciding; the same text gives the same entities.
+        self._parsed = lru_cache(maxsize=_SLICES)(self._parse)
+
+    def _parse(self, entities: str) -> cedarpy.Entities:
+        return cedarpy.Entities.from_json_str(entities, self._schema)
 
     def decide(self, question: PolicyQuestion) -> Verdict:
         """Return the verdict and the ids of the rules that gave it, in no particular order."""
         try:
-            result = cedarpy.is_authorized(_request(question), self._policies, _entities(question), self._schema)
+            result = cedarpy.is_authorized(
+                _request(question), self._policies, self._parsed(_entities(question)), self._schema
+            )
             diagnostics = result.diagnostics
             errors = tuple(str(error) for error in diagnostics.errors)
             named = diagnostics.id_annotations_by_reason

@@ -1,6 +1,6 @@
 """Statements of the hot path, compiled once and run on the driver's own cursor. Guards the decision's millisecond.
 
-SQLAlchemy Core costs about 70 µs a statement beside 15 µs of database; a decision asks twice here. The statement is
+SQLAlchemy Core costs about 70 µs a statement beside 15 µs of database; a decision asks four times. The statement is
 still built by Core, on the same connection and in the same transaction; errors are raised as Core would raise them.
 """
 
