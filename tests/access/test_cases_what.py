@@ -242,6 +242,10 @@ def test_policy_is_published_only_as_the_text_that_was_approved_and_once(lab: La
     request = lab.ask("dee", "policy-change", "lab", duration=HOUR, operation={"policy": policy.digest_of(new)})
     lab.vote("chi", request.id)
     lab.vote("gil", request.id)
+    with pytest.raises(Denied) as error, begin(lab.system, lab.caller("dee")) as unit:
+        api.publish_policy(unit, lab.caller("dee"), new, "lab.yaml")  # one of the committee is not enough
+    assert refused(error) == "access.no_grant"
+    lab.vote("hana", request.id)
     other = new.replace("teams: [platform]", "teams: [platform, weights-stewards]")
     with pytest.raises(Denied) as error, begin(lab.system, lab.caller("dee")) as unit:
         api.publish_policy(unit, lab.caller("dee"), other, "lab.yaml")

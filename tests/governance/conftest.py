@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from sqlalchemy import text
 
-from tests.weights.world import TERN, World
+from tests.weights.world import LAB, TERN, World
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import begin
 from weighthouse.governance import api
+from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 
 MEMBERS = ("gil", "hana", "ivo")
 
@@ -60,6 +63,21 @@ class Committee(World):
         caller = self.person(who)
         with begin(self.system, caller) as unit:
             return api.cast(unit, caller, motion, choice, **sent)
+
+    def lose_device(self, who: str) -> None:
+        """End a member's device; the next ballot of theirs is signed by a new one."""
+        caller = self.person(who)
+        with begin(self.system, caller) as unit:
+            identity.end_device(unit, caller, self.device(who)[0], "lost laptop")
+        del self.devices[who]
+
+    def charter(self, old: str, new: str) -> None:
+        """Publish the lab with one change; `{}` in it is the day after the clock's."""
+        day = datetime.datetime.fromtimestamp(self.clock.now() / 1000 + 86_400, datetime.UTC).date().isoformat()
+        text = LAB.read_text("utf-8")
+        assert text.count(old) == 1
+        with begin(self.system) as unit:
+            policy.store(unit, text.replace(old, new.replace("{}", day)), "lab.yaml")
 
     def close(self, motion: str, who: str = "gil") -> api.MotionView:
         caller = self.person(who)

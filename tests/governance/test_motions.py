@@ -10,11 +10,10 @@ from tests.governance.conftest import Committee
 from tests.weights.world import LAB
 from weighthouse.assurance.events import AttackRun
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import MINUTE
+from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import begin
 from weighthouse.governance import api
-from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 
@@ -136,7 +135,7 @@ EDITS = [
     "UPDATE governance_ballot SET choice = 'for', ballot = replace(ballot, 'against', 'for')",
     "DELETE FROM governance_ballot WHERE member = 'hana'",
     "UPDATE governance_ballot SET member = 'ivo', ballot = replace(ballot, '\"hana\"', '\"ivo\"') WHERE member = 'hana'",
-    "INSERT INTO governance_ballot SELECT motion, 'ivo', choice, replace(ballot, '\"gil\"', '\"ivo\"') "
+    "INSERT INTO governance_ballot SELECT motion, 'ivo', choice, device, replace(ballot, '\"gil\"', '\"ivo\"') "
     "FROM governance_ballot WHERE member = 'gil'",
     "UPDATE governance_motion SET motion = 'x'",
 ]
@@ -204,15 +203,136 @@ def test_a_new_charter_voids_open_motions(committee: Committee, motion: str) -> 
     assert code(refusal) == "governance.charter_changed"
 
 
-def test_a_ballot_of_a_device_that_was_ended_no_longer_counts(committee: Committee, motion: str) -> None:
+def test_a_ballot_falls_with_its_device_and_its_member_answers_again(committee: Committee, motion: str) -> None:
     committee.cast("gil", motion)
     committee.cast("hana", motion)
-    hana = committee.person("hana")
-    with begin(committee.system, hana) as unit:
-        identity.end_device(unit, hana, committee.device("hana")[0], "lost laptop")
-    with pytest.raises(NotFound):
+    committee.lose_device("hana")
+    view = committee.motion(motion)
+    assert (view.voted, view.void, view.waiting) == (("gil",), ("hana",), ("hana", "ivo"))
+    with pytest.raises(Conflict) as refusal:
         committee.close(motion)
+    assert code(refusal) == "governance.no_quorum"
     assert committee.status().held
+    committee.cast("hana", motion)
+    assert committee.motion(motion).void == ()
+    assert committee.close(motion).outcome == "carried"
+
+
+def test_a_ballot_does_not_fall_with_a_device_that_nobody_ended(committee: Committee, motion: str) -> None:
+    committee.cast("gil", motion)
+    committee.cast("hana", motion, "against")
+    assert committee.sql("DELETE FROM identity_device WHERE person = 'hana'") == 1
+    with pytest.raises(Unavailable) as refusal:
+        committee.close(motion)
+    assert code(refusal) == "governance.rows_edited"
+    assert "nobody ended it" in refusal.value.message
+
+
+def test_a_recusal_stays_when_its_device_is_ended(committee: Committee, motion: str) -> None:
+    committee.cast("hana", motion, "recuse")
+    committee.lose_device("hana")
+    with pytest.raises(Conflict) as refusal:
+        committee.cast("hana", motion)
+    assert code(refusal) == "governance.recused"
+    assert committee.motion(motion).tally.recused == ("hana",)
+
+
+def test_what_was_decided_is_shown_as_it_was_counted_whatever_became_of_the_devices(
+    committee: Committee, motion: str
+) -> None:
+    committee.cast("gil", motion)
+    committee.cast("hana", motion)
+    decided = committee.close(motion)
+    committee.lose_device("hana")
+    later = committee.motion(motion)
+    assert (later.tally, later.voted, later.outcome) == (decided.tally, ("gil", "hana"), "carried")
+    assert (later.closable, later.waiting, later.fault) == (False, (), "")
+    (fact,) = committee.facts("governance.MotionClosed")
+    assert (fact["closed_by"], fact["voted"], fact["needed"]) == ("gil", ["gil", "hana"], 2)
+
+
+@pytest.mark.parametrize("edit", ["UPDATE governance_motion SET motion = 'x'", "DELETE FROM governance_ballot"])
+def test_an_edited_motion_is_shown_with_its_fault_and_hides_no_other(
+    committee: Committee, motion: str, edit: str
+) -> None:
+    committee.cast("gil", motion)
+    committee.sql(edit)
+    other = committee.open("a topic", cls="ordinary").motion.id
+    fay = committee.person("fay")
+    with begin(committee.system, fay) as unit:
+        views = api.motions(unit, fay)
+        assert [one.motion.id for one in api.motions(unit, fay, limit=1)] == [other]
+        assert [one.motion.id for one in api.motions(unit, fay, after=other)] == [motion]
+    found = {one.motion.id: one for one in views}
+    assert found[other].fault == ""
+    assert "tell different stories" in found[motion].fault
+    assert not found[motion].closable
+
+
+def test_nobody_closes_before_those_who_could_change_the_outcome_have_answered(committee: Committee) -> None:
+    topic = committee.open("a topic", cls="ordinary").motion.id
+    committee.cast("gil", topic, "for")
+    committee.cast("hana", topic, "abstain")
+    assert committee.motion(topic).tally.carried
+    assert not committee.motion(topic).closable
+    with pytest.raises(Conflict) as refusal:
+        committee.close(topic)
+    assert code(refusal) == "governance.not_settled"
+    assert "ivo may still answer" in refusal.value.message
+    committee.cast("ivo", topic, "against")
+    assert committee.motion(topic).closable
+    assert committee.close(topic).outcome == "lost"
+
+
+def test_once_the_time_to_answer_is_over_a_quorum_closes_without_the_others(committee: Committee) -> None:
+    topic = committee.open("a topic", cls="ordinary").motion.id
+    committee.cast("gil", topic, "for")
+    committee.cast("hana", topic, "abstain")
+    committee.clock.advance(3 * DAY)
+    assert committee.motion(topic).closable
+    assert committee.close(topic, "ivo").outcome == "carried"
+
+
+def test_whoever_recused_does_not_close(committee: Committee, motion: str) -> None:
+    committee.cast("ivo", motion, "recuse")
+    committee.cast("gil", motion)
+    committee.cast("hana", motion)
+    with pytest.raises(Conflict) as refusal:
+        committee.close(motion, "ivo")
+    assert code(refusal) == "governance.recused"
+    assert committee.close(motion, "hana").outcome == "carried"
+
+
+def test_case_c_02_a_term_that_ends_mid_vote_takes_its_ballot_with_it(committee: Committee) -> None:
+    committee.charter(
+        "hana: {kind: expert, independent: true}", 'hana: {kind: expert, independent: true, until: "{}"}'
+    )
+    motion = committee.open(str(committee.hold("gil").hold)).motion.id
+    committee.cast("hana", motion)
+    assert committee.motion(motion).tally.present == 1
+    committee.clock.advance(2 * DAY)
+    view = committee.motion(motion)
+    assert (view.tally.present, view.tally.seats, view.fault) == (0, 2, "")
+    committee.cast("ivo", motion)
+    with pytest.raises(Conflict) as refusal:
+        committee.close(motion)
+    assert code(refusal) == "governance.no_quorum"
+    with pytest.raises(Denied) as unseated:
+        committee.cast("hana", motion)
+    assert code(unseated) == "governance.no_voting_seat"
+    committee.cast("gil", motion)
+    assert committee.close(motion).outcome == "carried"
+
+
+def test_case_c_02_whoever_has_left_the_lab_leaves_a_vacant_seat(committee: Committee) -> None:
+    committee.charter(
+        "    accounts: [{issuer: dev, subject: hana}]",
+        "    accounts: [{issuer: dev, subject: hana}]\n    active: false",
+    )
+    with begin(committee.system) as unit:
+        assert api.vacancies(unit) == ("the seat of hana is vacant",)
+    motion = committee.open(str(committee.hold("gil").hold)).motion.id
+    assert committee.motion(motion).tally.seats == 2
 
 
 def test_a_motion_to_lift_names_a_hold_that_stands(committee: Committee) -> None:

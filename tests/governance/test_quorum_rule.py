@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -201,3 +203,100 @@ def test_one_person_alone_never_decides_even_when_all_others_recuse(
     rules, cast = found
     alone = [one for one in cast if one.member == person or one.choice == "recuse"]
     assert not quorum.tally(rules, cls, alone).carried
+
+
+def by_hand(rules: Charter, cls: str, cast: list[Ballot], criticals: int = 0) -> tuple[bool, bool]:
+    """The charter read again, person by person and in fractions: (quorate, carried). Shares nothing with the rule."""
+    sitting = {
+        s.person: s.independent for s in rules.seats if s.voting and s.person not in (*rules.barred, *rules.vacant)
+    }
+    answers: dict[str, list[str]] = {person: [] for person in sitting}
+    for one in sorted(cast, key=lambda ballot: (ballot.at, ballot.member)):
+        if one.member in sitting:
+            answers[one.member].append(one.choice)
+    able = [person for person in sitting if "recuse" not in answers[person]]
+    there = [person for person in able if answers[person]]
+    demanded = rules.quorums.get({"release_clear": "release", "lift_hold": "release"}.get(cls, cls)) or Quorum()
+    quorate = (
+        len(there) >= 2
+        and Fraction(len(there)) > Fraction(len(able), 2)
+        and len(there) >= demanded.present
+        and sum(sitting[person] for person in there) >= max(rules.min_independent, demanded.independent)
+    )
+    yes = sum(answers[person][0] == "for" for person in there)
+    no = sum(answers[person][0] == "against" for person in there)
+    share = {"lift_hold": yes > Fraction(len(able), 2), "charter_change": yes >= Fraction(2 * len(able), 3)}
+    carried = yes > no and share.get(cls, True) and yes >= max(demanded.approve, 1)
+    return quorate, quorate and carried and not (cls == "release_clear" and criticals)
+
+
+@st.composite
+def committees(draw: st.DrawFn, most: int = 7) -> tuple[Charter, list[Ballot]]:
+    """Charters with every kind of seat and demand, and ballots on them, some of strangers and some twice."""
+    rules, cast = draw(votes())
+    rules = msgspec.structs.replace(
+        rules,
+        seats=rules.seats[:most],
+        barred=tuple(draw(st.sets(st.sampled_from(PEOPLE), max_size=2))),
+        vacant=tuple(draw(st.sets(st.sampled_from(PEOPLE), max_size=2))),
+        quorums={
+            name: Quorum(
+                present=draw(st.integers(0, 4)), approve=draw(st.integers(0, 4)), independent=draw(st.integers(0, 2))
+            )
+            for name in draw(st.sets(st.sampled_from(["release", "hold", "ordinary", "charter_change"])))
+        },
+    )
+    return rules, cast
+
+
+@given(committees(), st.sampled_from(CLASSES), st.integers(0, 1))
+def test_the_count_is_the_one_that_is_made_by_hand(found: tuple[Charter, list[Ballot]], cls: Any, bad: int) -> None:
+    rules, cast = found
+    count = quorum.tally(rules, cls, cast, criticals=bad)
+    assert (count.quorate, count.carried) == by_hand(rules, cls, cast, bad)
+
+
+@given(committees(most=5), st.sampled_from(CLASSES), st.integers(0, 1))
+def test_settled_means_that_no_answer_still_missing_changes_the_outcome(
+    found: tuple[Charter, list[Ballot]], cls: Any, bad: int
+) -> None:
+    rules, cast = found
+    quorate, now = by_hand(rules, cls, cast, bad)
+    if not quorate:
+        return
+    missing = quorum.waiting(rules, cast)
+    outcomes = {
+        by_hand(
+            rules,
+            cls,
+            [
+                *cast,
+                *(
+                    Ballot(motion="m", member=who, choice=choice, at=99, device="d", signature="")
+                    for who, choice in zip(missing, answer, strict=True)
+                    if choice is not None
+                ),
+            ],
+            bad,
+        )
+        for answer in product((*CHOICES, None), repeat=len(missing))
+    }
+    assert quorum.settled(rules, cls, cast, criticals=bad) == (outcomes == {(True, now)})
+
+
+def test_the_first_to_count_cannot_pick_the_moment() -> None:
+    early = ballots(gil="for", hana="for", ivo="against")
+    assert quorum.tally(FIVE, "ordinary", early).carried
+    assert not quorum.settled(FIVE, "ordinary", early)
+    assert not quorum.settled(FIVE, "lift_hold", early)
+    assert quorum.settled(FIVE, "lift_hold", [*early, *ballots(jan="for")])
+    assert quorum.waiting(FIVE, early) == ("jan", "kay")
+
+
+def test_an_empty_seat_is_said_and_counts_nowhere() -> None:
+    left = msgspec.structs.replace(FIVE, vacant=("gil", "hana"))
+    assert left.voting == {"ivo", "jan", "kay"}
+    assert quorum.vacancies(FIVE) == ()
+    assert quorum.vacancies(left)[:2] == ("the seat of gil is vacant", "the seat of hana is vacant")
+    assert "nothing can be decided" in quorum.vacancies(left)[2]
+    assert left.statement() == FIVE.statement()

@@ -69,6 +69,33 @@ def test_a_call_of_last_week_does_not_count(committee: Committee) -> None:
     assert not committee.hold("ivo").held
 
 
+def test_a_call_that_was_deleted_from_the_database_still_counts(committee: Committee) -> None:
+    committee.hold("hana")
+    assert committee.sql("DELETE FROM governance_call") == 1
+    assert committee.status().called_by == ("hana",)
+    assert committee.hold("ivo").held
+
+
+def test_a_call_that_led_to_a_hold_is_spent_once_the_hold_is_lifted(committee: Committee) -> None:
+    committee.hold("hana")
+    motion = committee.open(str(committee.hold("ivo").hold)).motion.id
+    committee.cast("gil", motion)
+    committee.cast("hana", motion)
+    committee.close(motion)
+    committee.clock.advance(MINUTE)
+    assert committee.status().called_by == ()
+    assert not committee.hold("hana").held
+
+
+def test_a_ratification_and_callers_written_into_the_database_are_not_shown(committee: Committee) -> None:
+    status = committee.hold("gil")
+    motion = committee.open(str(status.hold), cls="hold").motion.id
+    assert committee.sql("UPDATE governance_motion SET closed_at = 1, outcome = 'carried'") == 1
+    committee.sql("UPDATE governance_release SET called_by = 'dee', ratify_by = 1")
+    assert motion and not committee.status().ratified
+    assert (committee.status().called_by, committee.status().ratify_by) == (("gil",), status.ratify_by)
+
+
 def test_a_release_is_held_once(committee: Committee) -> None:
     committee.hold("gil")
     with pytest.raises(Conflict) as refusal:

@@ -22,15 +22,18 @@ _SEATS = (
     Column("seat", "kind"),
     Column("votes", "voting", "yes"),
     Column("independent", "independent", "yes"),
+    Column("until", "until", "time"),
+    Column("state", "state", "state"),
 )
 _MOTIONS = (
     Column("id", "motion.id"),
     Column("class", "motion.class"),
     Column("about", "motion.subject"),
-    Column("state", lambda m: m["outcome"] or "open", "state"),
+    Column("state", lambda m: m["outcome"] or ("broken" if m["fault"] else "open"), "state"),
     Column("for", "tally.votes_for"),
     Column("against", "tally.votes_against"),
     Column("quorum", "tally.quorate", "yes"),
+    Column("can close", "closable", "yes"),
     Column("opened", "motion.opened_at", "time"),
     Column("by", "motion.opened_by"),
 )
@@ -39,7 +42,11 @@ _MOTION = (
     Column("rule", "tally.rule"),
     Column("voted", "voted"),
     Column("recused", "tally.recused"),
+    Column("still to answer", "waiting"),
+    Column("fell with a device", "void"),
+    Column("answer by", lambda m: None if m["outcome"] else m["answer_by"], "time"),
     Column("closed", "closed_at", "time"),
+    Column("fault", "fault"),
     Column("digest", "digest"),
 )
 _STATUS = (
@@ -66,16 +73,21 @@ def command() -> None:
 def seats(ctx: click.Context, fmt: str | None) -> None:
     """List the seats of the charter in force."""
     charter = connect(ctx).get("/committee")
-    listing(charter["seats"], _SEATS, fmt, empty="The charter has no seats.", answer=charter)
+    empty = set(charter["vacant"])
+    rows = [{**seat, "state": "vacant" if seat["person"] in empty else "seated"} for seat in charter["seats"]]
+    listing(rows, _SEATS, fmt, empty="The charter has no seats.", answer=charter)
+    for lack in charter["vacancies"]:
+        say(f"Mind: {lack}.")
 
 
 @command.command("motions")
 @click.option("--subject", help="Only motions about this model or hold.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @output
 @click.pass_context
-def motions(ctx: click.Context, subject: str | None, fmt: str | None) -> None:
+def motions(ctx: click.Context, subject: str | None, limit: int, fmt: str | None) -> None:
     """List motions with their live count, newest first."""
-    items = list(connect(ctx).items("/motions", subject=subject))
+    items = list(connect(ctx).items("/motions", limit, subject=subject))
     listing(items, _MOTIONS, fmt, empty="No motion yet; `weighthouse committee open` puts a question.")
 
 
@@ -181,7 +193,11 @@ def _check_motion(shown: dict[str, Any], digest: str) -> None:
 @output
 @click.pass_context
 def close(ctx: click.Context, motion: str, fmt: str | None) -> None:
-    """Count and close MOTION; refused below quorum."""
+    """Count and close MOTION.
+
+    Refused below quorum, and while a member who has not answered could still change the outcome, until the charter's
+    time to answer is over.
+    """
     connection = connect(ctx)
     _show(fresh(connection, lambda: connection.post(f"/motions/{motion}/close")), fmt)
 

@@ -89,7 +89,12 @@ class MotionClosed(Event, frozen=True, kw_only=True):
     rule: str
     seats: int
     present: int
+    needed: int
     independent_present: int
+    independent_needed: int
     votes_for: int
+    votes_needed: int
     votes_against: int
+    voted: tuple[str, ...]
     recused: tuple[str, ...]
+    closed_by: str

@@ -34,6 +34,8 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     kind: SeatKind
     voting: bool
     independent: bool
+    until: Millis | None = None
+    """The end of the term."""
 
 
 class Quorum(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +55,17 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     min_independent: int = 1
     quorums: dict[str, Quorum] = {}
     barred: tuple[str, ...] = ()
+    answer_within: Millis = 3 * DAY
+    """How long members have to answer before a quorum may close a motion without the others."""
+    vacant: tuple[str, ...] = ()
+    """Whose seat stands empty now: the term has ended, or the person has left the lab. No part of the rules, so that
+    a term that ends takes one ballot out of the count and does not void the question for the others."""
 
     @property
     def voting(self) -> frozenset[str]:
-        """The people whose ballots count; nobody whom the charter bars, the executive, is among them."""
-        return frozenset(seat.person for seat in self.seats if seat.voting) - frozenset(self.barred)
+        """The people whose ballots count now; nobody whom the charter bars, the executive, is among them."""
+        seated = frozenset(seat.person for seat in self.seats if seat.voting)
+        return seated - frozenset(self.barred) - frozenset(self.vacant)
 
     @property
     def independent(self) -> frozenset[str]:
@@ -66,7 +74,8 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
 
     def statement(self) -> dict[str, Any]:
         """Return the charter as the value whose digest motions name, so that a changed charter voids open motions."""
-        return {"v": 1, "type": "governance.charter", **msgspec.to_builtins(self)}
+        rules = {name: value for name, value in msgspec.to_builtins(self).items() if name != "vacant"}
+        return {"v": 1, "type": "governance.charter", **rules}
 
 
 class Motion(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,18 +128,36 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MotionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A motion as a member sees it: with its digest, the live count and the statements to sign."""
+    """A motion as a member sees it: with its digest, the live count (once closed, the count that decided) and the
+    statement to sign."""
 
     motion: Motion
     digest: str
     tally: Tally
     voted: tuple[str, ...]
+    void: tuple[str, ...]
+    """Members whose ballot fell with the device that signed it; they may answer again."""
+    waiting: tuple[str, ...]
+    """Members who have not answered."""
+    closable: bool
+    """Whether it may be closed now: there is a quorum, and nobody who has not answered could change the outcome, or
+    the time to answer is over."""
+    answer_by: Millis
+    fault: str
+    """Why this motion can decide nothing, if its rows and the log tell different stories."""
     closed_at: Millis | None
     outcome: Outcome | None
     statement: dict[str, Any]
     """What the caller signs, canonically encoded, once `ballot` and `device` are set; empty for who may not vote."""
     expires: Millis
     """Until when a signature over this statement is accepted."""
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """The ballots on a motion: those that count, and the members whose ballot fell with the device that signed it."""
+
+    ballots: tuple[Ballot, ...]
+    void: tuple[str, ...]
 
 
 class HoldCall(msgspec.Struct, frozen=True, kw_only=True):

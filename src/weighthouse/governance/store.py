@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Index, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Index, RowMapping, Table, Text, insert, select
 from sqlalchemy import update as change
 
 from weighthouse.core.clock import Millis
@@ -36,6 +36,7 @@ ballots = Table(
     Column("motion", Text, primary_key=True),
     Column("member", Text, primary_key=True),
     Column("choice", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
     Column("ballot", Text, nullable=False),
 )
 
@@ -64,7 +65,7 @@ T = TypeVar("T")
 
 
 class MotionRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A motion with what became of it, as the row says."""
+    """A motion with what became of it, as the row says. In a list, one that cannot be read has no charter."""
 
     motion: Motion
     closed_at: Millis | None
@@ -107,27 +108,38 @@ def find_motion(conn: Connection, motion_id: str, *, lock: bool = False) -> Moti
     return MotionRow(motion=motion, closed_at=row["closed_at"], outcome=row["outcome"])
 
 
-def list_motions(conn: Connection, *, subject: str | None = None, limit: int = 100) -> list[MotionRow]:
-    """Return motions, newest first."""
-    query = select(motions).order_by(motions.c.opened_at.desc(), motions.c.id.desc()).limit(limit)
+def list_motions(
+    conn: Connection, *, subject: str | None = None, after: str | None = None, limit: int = 100
+) -> list[MotionRow]:
+    """Return motions, newest first; those after the motion `after`, if given. Ids sort by the time of opening."""
+    query = select(motions).order_by(motions.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(motions.c.subject == subject)
+    if after is not None:
+        query = query.where(motions.c.id < after)
     return [
-        MotionRow(
-            motion=_decode(row["motion"], Motion),
-            closed_at=row["closed_at"],
-            outcome=row["outcome"],
-        )
+        MotionRow(motion=_readable(row), closed_at=row["closed_at"], outcome=row["outcome"])
         for row in conn.execute(query).mappings()
     ]
 
 
-def carried(conn: Connection, cls: str, subject: str) -> bool:
-    """Return whether the rows name a carried motion of this class about this subject. For display only."""
+def _readable(row: RowMapping) -> Motion:
+    """Return the motion of a row; one edited row must not take the others off the list."""
+    try:
+        return _decode(row["motion"], Motion)
+    except Unavailable as unreadable:
+        return Motion(
+            id=row["id"], cls="ordinary", subject=row["subject"], text=unreadable.message, opened_by="",
+            opened_at=row["opened_at"], charter="",
+        )  # fmt: skip
+
+
+def carried(conn: Connection, cls: str, subject: str) -> list[str]:
+    """Return the motions of this class about this subject that the rows call carried; the log has the last word."""
     query = select(motions.c.id).where(
         motions.c.cls == cls, motions.c.subject == subject, motions.c.outcome == "carried"
     )
-    return conn.execute(query.limit(1)).first() is not None
+    return [str(row[0]) for row in conn.execute(query)]
 
 
 def close_motion(conn: Connection, motion_id: str, at: Millis, outcome: str) -> bool:
@@ -141,12 +153,13 @@ def close_motion(conn: Connection, motion_id: str, at: Millis, outcome: str) -> 
 
 
 def add_ballot(conn: Connection, ballot: Ballot) -> None:
-    """Record a ballot; the primary key lets a member's same answer exist once."""
+    """Record a ballot; the primary key lets a member's same answer from one device exist once."""
     conn.execute(
         insert(ballots).values(
             motion=ballot.motion,
             member=ballot.member,
             choice=ballot.choice,
+            device=ballot.device,
             ballot=msgspec.json.encode(ballot).decode(),
         )
     )

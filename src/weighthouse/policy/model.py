@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from weighthouse.core.clock import HOUR, MINUTE, Millis
+from weighthouse.core.clock import DAY, HOUR, MINUTE, Millis
 
 ACTIONS: tuple[str, ...] = (
     "audit.read",
@@ -187,10 +187,16 @@ class SeatEntry(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["director", "expert", "adviser", "observer"]
     independent: bool
     chair: bool = False
+    until: Millis | None = None
+    """The end of the term, UTC midnight in milliseconds; None for a seat without one."""
 
     @property
     def voting(self) -> bool:
         return self.kind in ("director", "expert")
+
+    def sits(self, now: Millis) -> bool:
+        """Whether the term has not ended."""
+        return self.until is None or now < self.until
 
 
 class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +216,8 @@ class Charter(Named, frozen=True, kw_only=True):
     quorums: dict[str, QuorumRule]
     barred: tuple[str, ...] = ()
     min_independent: int = 1
+    answer_within: Millis = 3 * DAY
+    """How long members have to answer a motion before a quorum may close it without them."""
 
 
 class Lab(Named, frozen=True, kw_only=True):

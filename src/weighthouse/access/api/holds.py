@@ -143,7 +143,7 @@ def _authorised(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold, a
     """The digest of the motion that lifts this hold; raises Denied unless a quorum of the charter signed for it."""
     charter = bundle.lab.committee
     rule = charter.quorums.get("release") if charter is not None else None
-    if authority is None or charter is None or rule is None:
+    if authority is None or charter is None:
         raise refuse(
             bundle, caller, "hold.lift", hold.subject, "access.hold_needs_committee",
             "A hold of the committee is lifted only by a decision of the committee.",
@@ -152,13 +152,14 @@ def _authorised(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold, a
     motion = digest(authority.motion)
     if authority.motion.get("act") != "lift" or authority.motion.get("hold") != hold.id:
         raise _refused(bundle, caller, hold, "the motion is about something else")
-    independent = {seat.person: seat.independent for seat in charter.seats if seat.voting}
+    independent = {seat.person: seat.independent for seat in charter.seats if seat.voting and seat.sits(unit.now)}
     counted: set[str] = set()
     for ballot in authority.ballots:
         if ballot.voter in independent and _sound(unit, bundle, ballot, motion):
             counted.add(ballot.voter)
-    needed = max(rule.approve, 2)
-    enough = sum(independent[one] for one in counted) >= max(rule.independent, charter.min_independent)
+    needed = max(rule.approve if rule else 0, 2)
+    least = max(rule.independent if rule else 0, charter.min_independent)
+    enough = sum(independent[one] for one in counted) >= least
     if len(counted) < needed or not enough:
         raise _refused(bundle, caller, hold, f"{len(counted)} of {needed} valid ballots, or too few independent")
     return motion

@@ -3,8 +3,9 @@
 Members `place_release_hold`, `open_motion`, `cast` and `close`; everybody who may see it asks `release_status`.
 """
 
-from weighthouse.governance.api.charter import charter_of, seats
-from weighthouse.governance.api.deciding import cast, close, motion, motions, open_motion
+from weighthouse.governance.api.charter import charter_of, seats, vacancies
+from weighthouse.governance.api.closing import close
+from weighthouse.governance.api.deciding import cast, motion, motions, open_motion
 from weighthouse.governance.api.holding import place_release_hold, release_status
 from weighthouse.governance.model import (
     CHOICES,
@@ -39,4 +40,5 @@ __all__ = [
     "place_release_hold",
     "release_status",
     "seats",
+    "vacancies",
 ]

@@ -8,6 +8,7 @@ from weighthouse.core.clock import MINUTE, Millis
 from weighthouse.core.errors import Denied, Unauthenticated, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.governance.model import Charter, Quorum, Seat
+from weighthouse.governance.rules import quorum
 from weighthouse.policy import api as policy
 
 FRESH: Millis = 15 * MINUTE
@@ -22,10 +23,11 @@ def charter_of(unit: Unit) -> Charter:
             "The lab has no committee, so nobody can hold or clear a release.",
             "Add a `committee:` section to the lab configuration and publish it.",
         )
+    people = policy.current(unit).lab.people
     return Charter(
         version=configured.version,
         seats=tuple(
-            Seat(person=one.person, kind=one.kind, voting=one.voting, independent=one.independent)
+            Seat(person=one.person, kind=one.kind, voting=one.voting, independent=one.independent, until=one.until)
             for one in configured.seats
         ),
         chair=next((one.person for one in configured.seats if one.chair), ""),
@@ -35,6 +37,10 @@ def charter_of(unit: Unit) -> Charter:
             for name, rule in configured.quorums.items()
         },
         barred=tuple(configured.barred),
+        answer_within=configured.answer_within,
+        vacant=tuple(
+            one.person for one in configured.seats if not (one.sits(unit.now) and people[one.person].active)
+        ),
     )
 
 
@@ -44,8 +50,13 @@ def digest_of(charter: Charter) -> str:
 
 
 def seats(unit: Unit) -> tuple[Seat, ...]:
-    """Return the seats of the committee in force. Raises `governance.no_charter`."""
+    """Return the seats of the committee in force, the vacant ones among them. Raises `governance.no_charter`."""
     return charter_of(unit).seats
+
+
+def vacancies(unit: Unit) -> tuple[str, ...]:
+    """Return in words what the committee lacks to decide anything; empty when it is whole."""
+    return quorum.vacancies(charter_of(unit))
 
 
 def check_member(unit: Unit, caller: Caller, charter: Charter) -> None:

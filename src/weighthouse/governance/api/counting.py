@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
-from weighthouse.core.errors import Invalid, Unavailable
+from weighthouse.core.errors import Invalid, NotFound, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
-from weighthouse.governance.model import Ballot, Motion, ballot_statement
+from weighthouse.governance.model import Ballot, Count, Motion, Tally, ballot_statement
 from weighthouse.identity import api as identity
 
 PAGE = 500
@@ -49,33 +49,71 @@ def check_motion(unit: Unit, motion: Motion) -> tuple[str, int]:
     return digest, opened[0].index
 
 
-def verified_ballots(unit: Unit, motion: Motion) -> list[Ballot]:
+def verified_ballots(unit: Unit, motion: Motion, *, to_decide: bool = False) -> Count:
     """Return every ballot on a motion, from the log, each signature checked again.
 
-    Reads every entry since the motion was opened, for the columns that would find ballots faster can be edited to
-    hide one. Raises `governance.rows_edited` when rows or entries were edited, added or removed, and `identity.*`
-    when a signature does not hold, for instance because the member's device was ended since.
+    A ballot falls with the device that signed it: whoever lost a laptop ends it, answers again from another one, and
+    what a thief may have signed counts for nothing. `to_decide` reads every entry since the motion was opened, for
+    the columns that find ballots faster can be edited to hide one. Raises `governance.rows_edited` when rows or
+    entries were edited, added or removed, and `identity.bad_signature`.
     """
     digest, opened = check_motion(unit, motion)
-    found = []
-    for entry in _since(unit, opened):
-        if entry.kind != "governance.BallotCast" or entry.data["motion"] != motion.id:
-            continue
-        data = entry.data
-        found.append(
-            Ballot(
-                motion=motion.id,
-                member=data["member"],
-                choice=data["choice"],
-                at=data["signed_at"],
-                device=data["device"],
-                signature=data["signature"],
-            )
+    entries = _since(unit, opened) if to_decide else _found_by_columns(unit, motion.id)
+    cast = [
+        Ballot(
+            motion=motion.id,
+            member=entry.data["member"],
+            choice=entry.data["choice"],
+            at=entry.data["signed_at"],
+            device=entry.data["device"],
+            signature=entry.data["signature"],
         )
-        check_signature(unit, found[-1], digest)
-    if sorted(map(_identity, found)) != sorted(map(_identity, store.ballots_on(unit.conn, motion.id))):
+        for entry in entries
+        if entry.kind == "governance.BallotCast" and entry.data["motion"] == motion.id
+    ]
+    if sorted(map(_identity, cast)) != sorted(map(_identity, store.ballots_on(unit.conn, motion.id))):
         _refuse("the ballots are not those that were cast")
-    return found
+    return live(unit, cast, digest)
+
+
+def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
+    """Split ballots into those whose device lives and the members whose device was ended since they answered.
+
+    Of a recusal nothing falls: to step back is safe whoever held the device, and a thief's recusal is not undone by
+    the thief.
+    """
+    kept, void = [], set()
+    for ballot in cast:
+        try:
+            check_signature(unit, ballot, digest)
+        except NotFound:
+            if not audit.entries(unit, kind="identity.DeviceEnded", subject=ballot.device, limit=1):
+                _refuse(f"the device of {ballot.member} is gone, and nobody ended it")
+            if ballot.choice != "recuse":
+                void.add(ballot.member)
+                continue
+        kept.append(ballot)
+    return Count(ballots=tuple(kept), void=tuple(sorted(void - {one.member for one in kept})))
+
+
+def recorded(entry: audit.Entry) -> Tally:
+    """Return the count that decided, as the fact of the closing tells it."""
+    data = entry.data
+    return Tally(
+        seats=data["seats"],
+        present=data["present"],
+        needed=data["needed"],
+        votes_needed=data["votes_needed"],
+        independent_present=data["independent_present"],
+        independent_needed=data["independent_needed"],
+        votes_for=data["votes_for"],
+        votes_against=data["votes_against"],
+        abstained=data["present"] - data["votes_for"] - data["votes_against"],
+        recused=tuple(data["recused"]),
+        quorate=True,
+        carried=data["outcome"] == "carried",
+        rule=data["rule"],
+    )
 
 
 def check_signature(unit: Unit, ballot: Ballot, digest: str) -> None:
@@ -101,6 +139,13 @@ def closing(unit: Unit, motion_id: str) -> audit.Entry | None:
     """Return the fact of a motion's closing, from the log, or None while it is open."""
     found = audit.entries(unit, kind="governance.MotionClosed", subject=motion_id, limit=1)
     return found[0] if found and found[0].data["motion"] == motion_id else None
+
+
+def _found_by_columns(unit: Unit, motion_id: str) -> Iterator[audit.Entry]:
+    start = 0
+    while page := audit.entries(unit, start=start, kind="governance.BallotCast", subject=motion_id, limit=PAGE):
+        yield from page
+        start = page[-1].index + 1
 
 
 def _since(unit: Unit, start: int) -> Iterator[audit.Entry]:

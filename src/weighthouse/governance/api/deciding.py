@@ -1,8 +1,7 @@
-"""Motions: open, answer, close. Guards the committee's word: nothing is decided below quorum or by unsigned ballots.
+"""Motions: open, answer, read. Guards the committee's word: a question that cannot change, answered by signatures.
 
 A motion is content-addressed and names the charter under which it is decided; a new charter voids it. A ballot is a
-member's signature over the motion's digest. Closing counts again from scratch; to lift a hold, the signed ballots
-themselves go to access, which counts them once more before it lifts anything.
+member's signature over the motion's digest. `closing` counts and decides.
 """
 
 from __future__ import annotations
@@ -14,29 +13,29 @@ from weighthouse.assurance import api as assurance
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
-from weighthouse.core.errors import Conflict, Invalid, NotFound
+from weighthouse.core.errors import Conflict, Invalid, NotFound, WeighthouseError
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
 from weighthouse.governance.api import counting
 from weighthouse.governance.api.charter import charter_of, check_member, digest_of
-from weighthouse.governance.events import BallotCast, HoldLifted, MotionClosed, MotionOpened
+from weighthouse.governance.events import BallotCast, MotionOpened
 from weighthouse.governance.model import (
     CHOICES,
     CLASSES,
     SIGN_WITHIN,
     Ballot,
     Charter,
+    Count,
     Motion,
     MotionView,
-    Outcome,
-    Tally,
     ballot_statement,
 )
 from weighthouse.governance.rules import quorum
 
 TEXT_LIMIT = 10_000
 SUBJECT_LIMIT = 200
+NO_BALLOTS = Count(ballots=(), void=())
 
 
 def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -> MotionView:
@@ -59,7 +58,7 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
             "Shorten it, or say what is missing.",
         )
     if known in ("lift_hold", "hold"):
-        _held_model(unit, subject)
+        held_model(unit, subject)
     motion = Motion(
         id=new_id("mot"),
         cls=known,
@@ -82,13 +81,19 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
             opened_by=motion.opened_by,
         ),
     )
-    return _view(unit, motion, digest, charter, [], caller, quorum.tally(charter, known, []))
+    return view(unit, motion, caller, charter, NO_BALLOTS)
 
 
-def motions(unit: Unit, caller: Caller, *, subject: str | None = None) -> list[MotionView]:
-    """Return motions, newest first, each counted from the log. Raises Denied, also while there are none."""
+def motions(
+    unit: Unit, caller: Caller, *, subject: str | None = None, after: str | None = None, limit: int = 50
+) -> list[MotionView]:
+    """Return motions, newest first, each counted from the log. Raises Denied, also while there are none.
+
+    A motion whose rows were edited is shown with its fault, and does not hide the others.
+    """
     _may_read(unit, caller)
-    return [_counted(unit, caller, row.motion) for row in store.list_motions(unit.conn, subject=subject, limit=50)]
+    found = store.list_motions(unit.conn, subject=subject, after=after, limit=limit)
+    return [_counted(unit, caller, row.motion) for row in found]
 
 
 def motion(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
@@ -104,20 +109,16 @@ def _may_read(unit: Unit, caller: Caller) -> None:
 
 def _counted(unit: Unit, caller: Caller, found: Motion) -> MotionView:
     charter = charter_of(unit)
-    ballots = counting.verified_ballots(unit, found)
-    count = quorum.tally(charter, found.cls, ballots, criticals=_criticals(unit, found))
     over = counting.closing(unit, found.id)
-    return _view(
-        unit,
-        found,
-        counting.digest_of(found),
-        charter,
-        ballots,
-        caller,
-        count,
-        closed_at=over.at if over else None,
-        outcome=over.data["outcome"] if over else None,
-    )
+    if over is not None:
+        return view(unit, found, caller, charter, NO_BALLOTS, over=over)
+    try:
+        count, fault = counting.verified_ballots(unit, found), ""
+    except WeighthouseError as edited:
+        return view(unit, found, caller, charter, NO_BALLOTS, fault=edited.message)
+    if found.charter != digest_of(charter):
+        fault = _charter_changed().message
+    return view(unit, found, caller, charter, count, fault=fault)
 
 
 def cast(
@@ -135,7 +136,7 @@ def cast(
     known = next((one for one in CHOICES if one == choice), None)
     if known is None:
         raise Invalid("governance.unknown_choice", "There is no such answer.", f"Choose one of {', '.join(CHOICES)}.")
-    found = _open(unit, motion_id, charter)
+    found = open_under(unit, motion_id, charter)
     if digest != counting.check_motion(unit, found)[0]:
         raise Conflict(
             "governance.other_motion",
@@ -149,7 +150,8 @@ def cast(
             "Open the motion again and sign it now.",
         )
     member = str(caller.principal)
-    _check_once([one.choice for one in store.ballots_on(unit.conn, found.id) if one.member == member], known)
+    earlier = [one for one in store.ballots_on(unit.conn, found.id) if one.member == member]
+    _check_once([one.choice for one in counting.live(unit, earlier, digest).ballots], known)
     ballot = Ballot(motion=found.id, member=member, choice=known, at=at, device=device, signature=signature)
     counting.check_signature(unit, ballot, digest)
     store.add_ballot(unit.conn, ballot)
@@ -170,77 +172,15 @@ def cast(
 
 def _check_once(earlier: Sequence[str], choice: str) -> None:
     if "recuse" in earlier:
-        raise Conflict(
-            "governance.recused", "You have recused yourself from this motion, which is final.", "Nothing is needed."
-        )
+        raise recused("You have recused yourself from this motion, which is final.")
     if earlier and choice != "recuse":
         raise Conflict(
             "governance.already_voted", "You have answered this motion; an answer is final.", "Open a new motion."
         )
 
 
-def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
-    """Count, decide and close. A carried motion to lift a hold lifts it in the same transaction.
-
-    Raises Denied, `governance.no_quorum` (nothing changes), `governance.closed`, `governance.charter_changed`,
-    `governance.rows_edited`.
-    """
-    access.require(unit, caller, "committee.vote", "lab")
-    charter = charter_of(unit)
-    check_member(unit, caller, charter)
-    found = _open(unit, motion_id, charter)
-    ballots = counting.verified_ballots(unit, found)
-    count = quorum.tally(charter, found.cls, ballots, criticals=_criticals(unit, found))
-    if not count.quorate:
-        raise Conflict(
-            "governance.no_quorum",
-            f"There is no quorum: it lacks {quorum.lacks(count)}.",
-            "Ask the other members for their ballots; nothing was changed.",
-        )
-    outcome: Outcome = "carried" if count.carried else "lost"
-    if found.cls == "lift_hold" and outcome == "carried":
-        _lift(unit, caller, found, ballots)
-    if not store.close_motion(unit.conn, found.id, unit.now, outcome):
-        raise _closed()
-    digest = counting.digest_of(found)
-    audit.append(unit, _closing(found, digest, outcome, count))
-    return _view(unit, found, digest, charter, ballots, caller, count, closed_at=unit.now, outcome=outcome)
-
-
-def _lift(unit: Unit, caller: Caller, motion: Motion, ballots: Sequence[Ballot]) -> None:
-    model = _held_model(unit, motion.subject)
-    recused = {one.member for one in ballots if one.choice == "recuse"}
-    authority = access.Authority(
-        motion=motion.statement(),
-        ballots=tuple(
-            access.AuthorityBallot(voter=one.member, device=one.device, at=one.at, signature=one.signature)
-            for one in ballots
-            if one.choice == "for" and one.member not in recused
-        ),
-    )
-    access.lift_hold(unit, caller, motion.subject, f"committee decision {motion.id}", authority=authority)
-    audit.append(unit, HoldLifted(hold=motion.subject, model=model, motion=motion.id))
-
-
-def _closing(motion: Motion, digest: str, outcome: str, count: Tally) -> MotionClosed:
-    return MotionClosed(
-        motion=motion.id,
-        cls=motion.cls,
-        about=motion.subject,
-        digest=digest,
-        charter=motion.charter,
-        outcome=outcome,
-        rule=count.rule,
-        seats=count.seats,
-        present=count.present,
-        independent_present=count.independent_present,
-        votes_for=count.votes_for,
-        votes_against=count.votes_against,
-        recused=count.recused,
-    )
-
-
-def _held_model(unit: Unit, hold_id: str) -> str:
+def held_model(unit: Unit, hold_id: str) -> str:
+    """Return the model that a standing release hold is on; raise `governance.nothing_to_lift`."""
     for hold in access.holds(unit):
         if hold.id == hold_id and hold.kind == "governance":
             return str(hold.subject)
@@ -251,7 +191,7 @@ def _held_model(unit: Unit, hold_id: str) -> str:
     )
 
 
-def _criticals(unit: Unit, motion: Motion) -> int:
+def criticals_of(unit: Unit, motion: Motion) -> int:
     """Return how many attacks of the catalogue were missed when last run: they bar clearing a release."""
     return len(assurance.missed(unit)) if motion.cls == "release_clear" else 0
 
@@ -265,43 +205,67 @@ def _find(unit: Unit, motion_id: str, *, lock: bool = False) -> store.MotionRow:
     return row
 
 
-def _open(unit: Unit, motion_id: str, charter: Charter) -> Motion:
+def open_under(unit: Unit, motion_id: str, charter: Charter) -> Motion:
+    """Return a motion that is open under this charter, its row locked; raise Conflict otherwise."""
     row = _find(unit, motion_id, lock=True)
     if row.closed_at is not None or counting.closing(unit, motion_id) is not None:
-        raise _closed()
+        raise closed()
     if row.motion.charter != digest_of(charter):
-        raise Conflict(
-            "governance.charter_changed",
-            "The charter has changed since this motion was opened, so its ballots no longer count.",
-            "Open the motion again under the charter in force.",
-        )
+        raise _charter_changed()
     return row.motion
 
 
-def _closed() -> Conflict:
+def _charter_changed() -> Conflict:
+    return Conflict(
+        "governance.charter_changed",
+        "The charter has changed since this motion was opened, so its ballots no longer count.",
+        "Open the motion again under the charter in force.",
+    )
+
+
+def recused(why: str) -> Conflict:
+    """Return the refusal for who has stepped back."""
+    return Conflict("governance.recused", why, "Nothing is needed; the others decide without you.")
+
+
+def closed() -> Conflict:
+    """Return the refusal for a motion that has been decided."""
     return Conflict("governance.closed", "This motion is closed.", "Open a new motion to decide otherwise.")
 
 
-def _view(
+def members(ballots: Sequence[Ballot]) -> tuple[str, ...]:
+    """Return who has answered."""
+    return tuple(sorted({one.member for one in ballots}))
+
+
+def view(
     unit: Unit,
     motion: Motion,
-    digest: str,
-    charter: Charter,
-    ballots: Sequence[Ballot],
     caller: Caller,
-    count: Tally,
+    charter: Charter,
+    count: Count,
     *,
-    closed_at: Millis | None = None,
-    outcome: Outcome | None = None,
+    fault: str = "",
+    over: audit.Entry | None = None,
 ) -> MotionView:
-    may_vote = caller.principal in charter.voting and closed_at is None
+    """Return a motion as the caller sees it; `over` is the fact of its closing, whose count is then shown."""
+    digest, ballots, criticals = counting.digest_of(motion), count.ballots, criticals_of(unit, motion)
+    tally = quorum.tally(charter, motion.cls, ballots, criticals=criticals)
+    open_, answer_by = over is None and not fault, motion.opened_at + charter.answer_within
+    settled = unit.now >= answer_by or quorum.settled(charter, motion.cls, ballots, criticals=criticals)
+    may_vote = open_ and caller.principal in charter.voting
     return MotionView(
         motion=motion,
         digest=digest,
-        tally=count,
-        voted=tuple(sorted({one.member for one in ballots})),
-        closed_at=closed_at,
-        outcome=outcome,
+        tally=tally if over is None else counting.recorded(over),
+        voted=members(ballots) if over is None else tuple(over.data["voted"]),
+        void=count.void,
+        waiting=quorum.waiting(charter, ballots) if open_ else (),
+        closable=open_ and tally.quorate and settled,
+        answer_by=answer_by,
+        fault=fault,
+        closed_at=over.at if over else None,
+        outcome=over.data["outcome"] if over else None,
         statement=ballot_statement(digest, str(caller.principal), "", "", unit.now) if may_vote else {},
         expires=unit.now + SIGN_WITHIN,
     )

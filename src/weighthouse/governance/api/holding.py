@@ -6,6 +6,8 @@ grants exist. Only a quorate motion lifts it; until ratified it is shown as due,
 
 from __future__ import annotations
 
+from functools import partial
+
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
@@ -13,6 +15,7 @@ from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import check_slug
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
+from weighthouse.governance.api import counting
 from weighthouse.governance.api.charter import charter_of, check_member, digest_of
 from weighthouse.governance.events import HoldCalled, HoldPlaced
 from weighthouse.governance.model import HELD_ACTIONS, RATIFY_WITHIN, SECOND_WITHIN, HoldCall, ReleaseStatus
@@ -20,6 +23,7 @@ from weighthouse.governance.rules import quorum
 from weighthouse.policy import api as policy
 
 REASON_LIMIT = 2_000
+CALLS = 50
 
 
 def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> ReleaseStatus:
@@ -37,7 +41,7 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
         raise Conflict(
             "governance.already_held", "The release of this model is held already.", "Nothing more is needed."
         )
-    waiting = store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN)
+    waiting = _waiting(unit, model)
     member = str(caller.principal)
     if any(one.member == member for one in waiting):
         raise Conflict(
@@ -71,7 +75,7 @@ def release_status(unit: Unit, model: str) -> ReleaseStatus:
     _check_model(unit, model)
     hold = _hold_on(unit, model)
     if hold is None:
-        waiting = store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN)
+        waiting = _waiting(unit, model)
         return ReleaseStatus(
             model=model,
             held=False,
@@ -83,8 +87,7 @@ def release_status(unit: Unit, model: str) -> ReleaseStatus:
             ratified=False,
             remedy="A second member, or the chair, must join the call for it to bind." if waiting else "",
         )
-    called_by, ratify_by = store.release_hold(unit.conn, hold.id) or ((hold.placed_by,), hold.at + RATIFY_WITHIN)
-    ratified = store.carried(unit.conn, "hold", hold.id)
+    called_by, ratify_by = _called(unit, hold)
     return ReleaseStatus(
         model=model,
         held=True,
@@ -93,9 +96,45 @@ def release_status(unit: Unit, model: str) -> ReleaseStatus:
         reason=hold.reason,
         called_by=called_by,
         ratify_by=ratify_by,
-        ratified=ratified,
+        ratified=_ratified(unit, hold.id),
         remedy="A quorate motion of the class lift_hold about this hold lifts it; no administrator can.",
     )
+
+
+def _waiting(unit: Unit, model: str) -> list[HoldCall]:
+    """Return the calls that have led to no hold yet: those of the rows and those of the log together.
+
+    A call can be deleted from the database and stays in the log; one made a moment ago may not have reached the log
+    of PostgreSQL. A call that a row makes up only helps to hold, which is the safe side, and the log lacks it.
+    """
+    since = unit.now - SECOND_WITHIN
+    placed = audit.entries(unit, kind=HoldPlaced.KIND, subject=model, newest_first=True, limit=1)
+    told = audit.entries(unit, kind=HoldCalled.KIND, subject=model, newest_first=True, limit=CALLS)
+    fresh = [one for one in told if one.at >= since and one.index > (placed[0].index if placed else -1)]
+    found = {one.member: one for one in map(partial(_call_of, unit), fresh)}
+    found.update((one.member, one) for one in store.waiting_calls(unit.conn, model, since))
+    return sorted(found.values(), key=lambda one: (one.at, one.member))
+
+
+def _call_of(unit: Unit, entry: audit.Entry) -> HoldCall:
+    data = audit.reveal(unit, entry)
+    reason = data["reason"] if isinstance(data["reason"], str) else ""
+    return HoldCall(model=data["model"], member=data["member"], reason=reason, at=entry.at)
+
+
+def _called(unit: Unit, hold: access.Hold) -> tuple[tuple[str, ...], int]:
+    """Return who called a hold and until when it should be ratified: as the log tells it, or, until PostgreSQL's
+    log has taken the fact in, as the row does."""
+    for one in audit.entries(unit, kind=HoldPlaced.KIND, subject=str(hold.subject), newest_first=True, limit=CALLS):
+        if one.data["hold"] == hold.id:
+            return tuple(one.data["called_by"]), int(one.data["ratify_by"])
+    return store.release_hold(unit.conn, hold.id) or ((str(hold.placed_by),), hold.at + RATIFY_WITHIN)
+
+
+def _ratified(unit: Unit, hold: str) -> bool:
+    """Return whether a motion that the rows call carried was: the log has the last word."""
+    over = (counting.closing(unit, motion) for motion in store.carried(unit.conn, "hold", hold))
+    return any(one is not None and one.data["outcome"] == "carried" and one.data["about"] == hold for one in over)
 
 
 def _hold_on(unit: Unit, model: str) -> access.Hold | None:

@@ -56,17 +56,23 @@ def _view(one: api.MotionView) -> dict[str, Any]:
 
 @router.get("/committee")
 def read_committee(request: Request) -> dict[str, Any]:
-    """The charter in force, with its seats. For everybody who is signed in."""
+    """The charter in force, with its seats and what it lacks. For everybody who is signed in."""
     with door(request).enter(request, write=False) as (unit, _caller):
         charter: dict[str, Any] = msgspec.to_builtins(api.charter_of(unit))
-        return charter
+        return {**charter, "vacancies": list(api.vacancies(unit))}
 
 
 @router.get("/motions")
-def list_motions(request: Request, subject: Annotated[str | None, Query(max_length=200)] = None) -> dict[str, Any]:
+def list_motions(
+    request: Request,
+    subject: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> dict[str, Any]:
     """Motions, newest first, each with its live count. Needs `committee.vote` or `audit.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        return {"items": [_view(one) for one in api.motions(unit, caller, subject=subject)], "next": None}
+        found = api.motions(unit, caller, subject=subject, after=cursor, limit=limit)
+        return {"items": [_view(one) for one in found], "next": found[-1].motion.id if len(found) == limit else None}
 
 
 @router.post("/motions")
@@ -113,7 +119,7 @@ def cast(request: Request, motion: str, body: Cast, key: Key = None) -> dict[str
 
 @router.post("/motions/{motion}/close")
 def close(request: Request, motion: str, key: Key = None) -> dict[str, Any]:
-    """Count, decide and close; refused below quorum."""
+    """Count, decide and close; refused below quorum, and while an answer still missing could change the outcome."""
     with door(request).enter(request) as (unit, caller):
         answer: dict[str, Any] = once(
             unit, key, digest(["close", motion]), lambda: _view(api.close(unit, caller, motion))

@@ -44,6 +44,7 @@ def committee(request: Request, done: str = "") -> Response:
             request,
             "governance/committee.html",
             charter=charter,
+            vacancies=api.vacancies(unit),
             releases=_releases(unit),
             motions=motions,
             may_read=may_read,

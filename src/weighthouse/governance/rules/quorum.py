@@ -93,6 +93,45 @@ def tally(charter: Charter, cls: MotionClass, ballots: Iterable[Ballot], *, crit
     )
 
 
+def settled(charter: Charter, cls: MotionClass, ballots: Iterable[Ballot], *, criticals: int = 0) -> bool:
+    """Return whether no answer of those who have not answered could change the outcome that stands now.
+
+    Guards a decision from whoever would close it at the first moment that suits them: the one who counts decides
+    nothing. Of those missing, `recuse` could shrink what is needed and the others vote for, or all vote against.
+    """
+    cast = tuple(ballots)
+    now = tally(charter, cls, cast, criticals=criticals)
+    missing = len(charter.voting - frozenset(choices(charter, cast)))
+    if now.carried:
+        return now.votes_for > now.votes_against + missing
+    if cls == "release_clear" and criticals:
+        return True
+    rule = charter.quorums.get(QUORUM_OF.get(cls, cls), Quorum())
+    return not any(
+        now.votes_for + yes > now.votes_against
+        and now.votes_for + yes >= max(least_votes(cls, now.seats - (missing - yes)), rule.approve)
+        for yes in range(missing + 1)
+    )
+
+
+def waiting(charter: Charter, ballots: Iterable[Ballot]) -> tuple[str, ...]:
+    """Return the members who have not answered."""
+    return tuple(sorted(charter.voting - frozenset(choices(charter, ballots))))
+
+
+def vacancies(charter: Charter) -> tuple[str, ...]:
+    """Return in words what the committee lacks to decide anything; empty when it is whole."""
+    missing = [f"the seat of {person} is vacant" for person in charter.vacant]
+    if len(charter.voting) < LEAST_PRESENT:
+        missing.append("fewer than two people may vote, so nothing can be decided")
+    if len(charter.independent) < charter.min_independent:
+        missing.append(
+            f"{len(charter.independent)} of the {charter.min_independent} independent members that a quorum needs "
+            "are seated, so nothing can be decided"
+        )
+    return tuple(missing)
+
+
 def may_hold(charter: Charter, members: Iterable[str]) -> bool:
     """Return whether these members together may hold a release: any two voting members, or the chair alone."""
     calling = frozenset(members) & charter.voting

@@ -50,6 +50,8 @@ def check(lab: Lab, places: Places) -> None:
         _possible(lab, entitlement, members, places["entitlement", entitlement.id])
     if lab.committee is not None:
         _charter(lab.committee, places["committee", ""])
+        for entitlement in lab.entitlements.values():
+            _rules_of_the_rules(lab, lab.committee, entitlement, places["entitlement", entitlement.id])
 
 
 def _accounts(lab: Lab, places: Places) -> None:
@@ -140,6 +142,24 @@ def shortage(slots: tuple[Slot, ...], members: dict[str, set[str]], *, without: 
     return ""
 
 
+def _rules_of_the_rules(lab: Lab, charter: Charter, entitlement: Entitlement, place: Place) -> None:
+    """Whoever publishes policy can seat another committee, so that must take as many members as lifting a hold."""
+    if "policy.publish" not in entitlement.actions:
+        return
+    seated = {seat.person for seat in charter.seats if seat.voting}
+    release = charter.quorums.get("release")
+    needed = max(2, release.approve if release is not None else 0)
+    slots = [slot for slot in entitlement.requires if {one.id for one in lab.members(slot.team)} <= seated]
+    if sum(slot.count for slot in slots) < needed:
+        refuse(
+            "policy.charter_unguarded",
+            place,
+            f"'{entitlement.id}' gives policy.publish, and with it the committee's charter, to fewer than {needed} "
+            "of the committee: a hold could be lifted by replacing those who placed it.",
+            f"Give it a slot with `count: {needed}` of a team whose members all hold voting seats.",
+        )
+
+
 def _charter(charter: Charter, place: Place) -> None:
     voting = [seat for seat in charter.seats if seat.voting]
     independent = [seat for seat in voting if seat.independent]
@@ -150,6 +170,10 @@ def _charter(charter: Charter, place: Place) -> None:
             )
     if sum(seat.chair for seat in charter.seats) != 1:
         refuse("policy.chair", place, "the committee needs exactly one chair.", "Mark one seat `chair: true`.")
+    if len(voting) < 2:
+        refuse(
+            "policy.impossible_quorum", place, "a committee of one decides nothing.", "Give two people voting seats."
+        )
     if len(independent) < charter.min_independent:
         refuse(
             "policy.impossible_quorum", place, "too few independent voting seats.", "Seat more, or lower the minimum."

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Literal, cast
 
+from weighthouse.core.clock import DAY
 from weighthouse.policy.model import Charter, EgressEntry, EgressProfile, PersonEntry, QuorumRule, SeatEntry
 from weighthouse.policy.rules.check import Places
 from weighthouse.policy.rules.fields import Fields, entries
@@ -73,7 +74,7 @@ def read_committee(top: Fields, people: dict[str, PersonEntry], places: Places) 
     """Read the section `committee`, if the lab has one."""
     if not top.has("committee"):
         return None
-    known = ("id", "name", "version", "seats", "quorums", "barred", "min_independent")
+    known = ("id", "name", "version", "seats", "quorums", "barred", "min_independent", "answer_within")
     fields = Fields(top.node("committee"), "'committee'", known)
     places["committee", ""] = top.at("committee")
     seats = tuple(_seat(id_, node, people) for id_, node, _ in entries(fields.node("seats"), "'seats'"))
@@ -86,11 +87,12 @@ def read_committee(top: Fields, people: dict[str, PersonEntry], places: Places) 
         quorums=rules,
         barred=fields.names("barred", people, "person"),
         min_independent=fields.integer("min_independent", 0, 50, 1),
+        answer_within=fields.duration("answer_within", 30 * DAY, 3 * DAY),
     )
 
 
 def _seat(person: str, node: Node, people: Collection[str]) -> SeatEntry:
-    fields = Fields(node, f"the seat of '{person}'", ("kind", "independent", "chair"))
+    fields = Fields(node, f"the seat of '{person}'", ("kind", "independent", "chair", "until"))
     if person not in people:
         refuse(
             "policy.unknown_reference",
@@ -104,6 +106,7 @@ def _seat(person: str, node: Node, people: Collection[str]) -> SeatEntry:
         kind=cast(SeatKind, kind),
         independent=fields.flag("independent"),
         chair=fields.flag("chair", False),
+        until=fields.date("until") if fields.has("until") else None,
     )
 
 

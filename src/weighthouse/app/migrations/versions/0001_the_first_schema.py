@@ -202,8 +202,9 @@ def upgrade() -> None:
         sa.Column("motion", sa.Text(), nullable=False),
         sa.Column("member", sa.Text(), nullable=False),
         sa.Column("choice", sa.Text(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=False),
         sa.Column("ballot", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("motion", "member", "choice", name=op.f("pk_governance_ballot")),
+        sa.PrimaryKeyConstraint("motion", "member", "choice", "device", name=op.f("pk_governance_ballot")),
         sqlite_strict=True,
     )
     op.create_table(
