@@ -6,7 +6,6 @@ import contextlib
 import http.server
 import os
 import socketserver
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,13 +47,6 @@ class _Echo(http.server.BaseHTTPRequestHandler):
 
     def address_string(self) -> str:
         return "unix"
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder whose paths fit into a Unix socket address."""
-    with tempfile.TemporaryDirectory(prefix="wh-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

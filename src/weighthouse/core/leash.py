@@ -2,7 +2,8 @@
 
 A control plane that is killed can no longer meter or stop a run, so neither a run nor its proxy may outlive it.
 `leashed` prefixes a command with this very file, executed with `python -I -S`: it sets the parent-death signal,
-forbids core dumps (they would hold plain weights and what passed through a proxy), then execs the command.
+forbids core dumps (they would hold plain weights and what passed through a proxy), joins control groups, then execs
+the command, so that nothing it ever starts is outside of them.
 """
 
 from __future__ import annotations
@@ -16,20 +17,30 @@ from collections.abc import Sequence
 
 PR_SET_PDEATHSIG = 1
 ORPHAN = 96
+# Not 0: where the kernel pipes dumps to a program (systemd-coredump, apport), only a limit of 1 stops it; and a dump
+# of one byte is below the smallest that it writes to a file. Source: Linux fs/coredump.c, do_coredump.
+NO_CORE = 1
 
 
-def leashed(command: Sequence[str]) -> list[str]:
-    """Return `command`, an absolute path and its arguments, so prefixed that it dies with the calling thread."""
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+def leashed(command: Sequence[str], join: Sequence[str] = ()) -> list[str]:
+    """Return `command`, an absolute path and its arguments, so prefixed that it dies with the calling thread.
+
+    `join` are files of control groups (`cgroup.procs`) to enter first.
+    """
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(len(join)), *join, *command]
 
 
 def main() -> None:
     parent = int(sys.argv[1])
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (NO_CORE, NO_CORE))
     if os.getppid() != parent:  # the parent died between fork and prctl, and no signal will come
         sys.exit(ORPHAN)
-    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606  the caller's own command, never a run's
+    first = 3 + int(sys.argv[2])
+    for group in sys.argv[3:first]:
+        with open(group, "w") as file:  # noqa: PTH123  no import that is not needed
+            file.write("0")
+    os.execv(sys.argv[first], sys.argv[first:])  # noqa: S606  the caller's own command, never a run's
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     uid: int
     capabilities: str
     no_new_privileges: str
+    seccomp: str
     roots: tuple[str, ...]
 
 
@@ -147,7 +148,13 @@ settings: tuple[Setting, ...] = (
     ),
     Setting("runs.sandbox", "text", "best", "Which driver to use.", choices=("best", "gvisor", "bubblewrap")),
     Setting("runs.wall_clock_s", "int", 3600, "Longest time one run may take.", minimum=1),
-    Setting("runs.memory_mib", "int", 2048, "Memory of one process of a run.", minimum=64),
+    Setting(
+        "runs.memory_mib",
+        "int",
+        2048,
+        "Memory of one run; of each of its processes where no group is.",
+        minimum=64,
+    ),
     Setting("runs.processes", "int", 64, "Processes and threads of one run.", minimum=1),
     Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
     Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),

@@ -1,28 +1,42 @@
-"""The bubblewrap driver: namespaces, no capability, no network, read-only system. For machines with Python alone.
+"""The bubblewrap driver: namespaces, no capability, no network, filtered calls. For machines with Python alone.
 
 Guards the host and other runs from submitted code, sharing the host's kernel (the gVisor tier does not). As root each
 run gets a user id of its own outside any user namespace, so that process limits bind; as an ordinary user it gets a
-user namespace in which no further one can be made.
+user namespace in which no further one can be made. Behind the namespaces stands the filter of `rules.syscalls`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import secrets
-import subprocess
 from pathlib import Path
 
 from weighthouse.core import canonical
-from weighthouse.core.leash import leashed
-from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order
+from weighthouse.core.errors import Unavailable
+from weighthouse.core.leash import NO_CORE
+from weighthouse.runs.adapters.cgroups import Groups
+from weighthouse.runs.adapters.contained import (
+    GUARD,
+    GUARD_INSIDE,
+    Contained,
+    guard_order,
+    launch,
+    limited,
+    make_group,
+)
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
+from weighthouse.runs.rules import syscalls
 from weighthouse.runs.rules.inside import Expected
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
 FIRST_UID = 1_600_000_000  # outside every range that distributions hand out
+OWN_PROCESSES = 4  # bubblewrap's two, and what starts it
+# What a fresh procfs shows of the whole machine, not of the sandbox; an empty file lies over each.
+MASKED = ("kcore", "keys", "key-users", "kallsyms", "config.gz", "timer_list", "sched_debug", "iomem", "interrupts")
 
 
 class Bubblewrap:
@@ -31,35 +45,38 @@ class Bubblewrap:
     name = "bubblewrap"
     tier = "bubblewrap"
 
-    def __init__(self, binary: Path, *, rooted: bool | None = None) -> None:
+    def __init__(self, binary: Path, *, rooted: bool | None = None, groups: Groups | None = None) -> None:
         self._binary = binary
+        self._groups = groups
         self._rooted = os.geteuid() == 0 if rooted is None else rooted
         self.digest = "sha256:" + hashlib.sha256(binary.read_bytes()).hexdigest()
 
     def start(self, spec: SandboxSpec) -> Contained:
+        program = _program()
         arguments = self._arguments(spec)
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
         order = guard_order(process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables))
-        process = subprocess.Popen(
-            leashed([str(self._binary), *arguments, "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin"},
-            start_new_session=True,
-            cwd=spec.folder,
+        group = make_group(
+            self._groups, spec.limits, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
         )
+        filtered = _passed(program)
+        inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
+        try:
+            process = launch([str(self._binary), *arguments, *inside], spec.folder, group, (filtered,))
+        finally:
+            os.close(filtered)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
             digest=self.digest,
-            specification=canonical.digest(arguments),
-            confinement="own user id, no user namespace" if self._rooted else "user namespace",
+            specification=canonical.digest([*arguments, hashlib.sha256(program).hexdigest()]),
+            confinement=f"{'own user id' if self._rooted else 'user namespace'}, {limited(group)}",
+            filtered=True,
             host_release=os.uname().release,
             host_version=os.uname().version,
             roots=frozenset(_tops(spec)),
         )
-        return Contained(process, expected, lambda: None)
+        return Contained(process, expected, lambda: None, group)
 
     def _arguments(self, spec: SandboxSpec) -> list[str]:
         arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
@@ -81,10 +98,37 @@ class Bubblewrap:
             if not folder.is_relative_to("/usr"):
                 arguments += ["--ro-bind", str(folder), str(folder)]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
+        for name in MASKED:
+            if Path("/proc", name).exists():
+                arguments += ["--ro-bind", os.devnull, f"/proc/{name}"]
+        # Else a run that root has started in a user namespace could write core_pattern, as the owner of that file.
+        arguments += ["--remount-ro", "/proc"]
+        # Shared memory has a size, and what lies around it cannot be written: neither is a store without a limit.
+        arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
+        arguments += ["--remount-ro", "/dev"]
         arguments += ["--ro-bind", str(GUARD), GUARD_INSIDE]
         for mount in spec.mounts:
             arguments += ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
         return [*arguments, "--remount-ro", "/", "--chdir", "/"]
+
+
+def _program() -> bytes:
+    machine = platform.machine()
+    if machine not in syscalls.MACHINES:
+        raise Unavailable(
+            "runs.sandbox_failed",
+            f"The bubblewrap sandbox has no filter of system calls for this processor ({machine}).",
+            "Use the gVisor sandbox here; build runsc with `make parts`.",
+        )
+    return syscalls.program(machine)
+
+
+def _passed(program: bytes) -> int:
+    """Return a descriptor that the sandbox's own program reads the filter from."""
+    descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
+    os.write(descriptor, program)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _system(path: Path) -> list[str]:
@@ -111,7 +155,7 @@ def _parents(spec: SandboxSpec) -> list[str]:
 def process_limits(limits: Limits) -> dict[str, int]:
     """Return the limits that the guard sets on itself before it executes anything."""
     return {
-        "CORE": 0,
+        "CORE": NO_CORE,
         "DATA": limits.memory_bytes,
         "NPROC": limits.processes,
         "NOFILE": limits.files,

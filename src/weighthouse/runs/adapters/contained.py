@@ -17,13 +17,17 @@ from typing import IO
 import msgspec
 
 from weighthouse.core.errors import Unavailable
-from weighthouse.runs.model import Facts, Line, Seen, Stream
+from weighthouse.core.leash import leashed
+from weighthouse.runs.adapters.cgroups import Group, Groups
+from weighthouse.runs.model import Facts, Limits, Line, Seen, Stream
 from weighthouse.runs.rules.inside import LONGEST_LINE, Expected, judge
 
 GUARD = Path(__file__).with_name("guard.py")
 GUARD_INSIDE = "/weighthouse/guard.py"
 QUEUED_LINES = 512
 START_LIMIT_S = 60
+
+Pipes = subprocess.Popen[bytes]
 
 
 def guard_order(
@@ -34,14 +38,62 @@ def guard_order(
     return msgspec.json.encode(order).decode()
 
 
+def launch(command: Sequence[str], folder: Path, group: Group | None, pass_fds: Sequence[int] = ()) -> Pipes:
+    """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment."""
+    try:
+        return subprocess.Popen(
+            leashed(command, group.join if group else ()),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+            start_new_session=True,
+            cwd=folder,
+            pass_fds=tuple(pass_fds),
+        )
+    except OSError:
+        if group is not None:
+            group.end()
+        raise
+
+
+def make_group(groups: Groups | None, limits: Limits, *, overhead_bytes: int, processes: int) -> Group | None:
+    """Return a control group for one run where this server may make one; raises `runs.sandbox_failed`."""
+    if groups is None:
+        return None
+    try:
+        return groups.make(limits, overhead_bytes=overhead_bytes, processes=processes)
+    except OSError as error:
+        raise Unavailable(
+            "runs.sandbox_failed",
+            f"The sandbox did not start: its control group could not be made ({error.strerror}).",
+            "Run `weighthouse doctor`; look at what has changed in this server's own control group.",
+        ) from None
+
+
+def limited(group: Group | None) -> str:
+    """Say what memory and processes are limited by, for the facts of a run."""
+    if group is not None:
+        return "memory and processes of the whole run limited by a control group"
+    return "memory limited for each process only, since this server may make no control group"
+
+
 class Contained:
     """The `Handle` of every driver (see ports.py)."""
 
-    def __init__(self, process: subprocess.Popen[bytes], expected: Expected, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        process: Pipes,
+        expected: Expected,
+        end: Callable[[], None],
+        group: Group | None = None,
+    ) -> None:
         self._process = process
         self._end = end
+        self._group = group
         self._lines: queue.Queue[Line] = queue.Queue(QUEUED_LINES)
         self._stopped = threading.Event()
+        self._told = threading.Event()
         self._facts: Facts | None = None
         self._readers = [threading.Thread(target=self._read, args=("err", process.stderr), daemon=True)]
         self._readers[0].start()
@@ -116,6 +168,11 @@ class Contained:
         for reader in self._readers:
             if self._lines.empty() and not self._stopped.is_set():
                 reader.join(timeout=5)
+        if status and self._group is not None and self._group.out_of_memory() and not self._told.is_set():
+            self._told.set()
+            said = Line("lab", "the kernel ended a process: the run has used all of its memory")
+            with contextlib.suppress(queue.Full):
+                self._lines.put(said, timeout=5)
         return status if status >= 0 else 128 - status
 
     def stop(self) -> None:
@@ -131,3 +188,5 @@ class Contained:
         for reader in self._readers:
             reader.join(timeout=10)
         self._end()
+        if self._group is not None:
+            self._group.end()

@@ -23,6 +23,7 @@ from weighthouse.core import canonical
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
+from weighthouse.runs.adapters import cgroups
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
 from weighthouse.runs.adapters.runsc import Runsc
 from weighthouse.runs.adapters.unsandboxed import Unsandboxed
@@ -71,8 +72,11 @@ class ThisMachine:
 def choose(settings: Settings, environment: Environment) -> Sandbox:
     """Return the strongest driver that really starts here; raises `runs.no_sandbox`, naming why each fails."""
     failures = []
+    groups = cgroups.find()
+    if groups is None:
+        log.warning("no control group may be made here: memory is limited for each process of a run alone")
     wanted = settings.text("runs.sandbox")
-    for tier, candidates in (("gvisor", _runsc(settings)), ("bubblewrap", _bubblewrap())):
+    for tier, candidates in (("gvisor", _runsc(settings, groups)), ("bubblewrap", _bubblewrap(groups))):
         if wanted not in ("best", tier):
             continue
         for driver in candidates:
@@ -117,22 +121,22 @@ def try_out(driver: Sandbox, environment: Environment) -> str:
     return "" if status == 0 else f"a trivial program ended with {status}"
 
 
-def _runsc(settings: Settings) -> list[Sandbox]:
+def _runsc(settings: Settings, groups: cgroups.Groups | None) -> list[Sandbox]:
     named = settings.path("runs.runsc")
     if named != Path():
-        return [Runsc(named)] if named.is_file() else []
+        return [Runsc(named, groups=groups)] if named.is_file() else []
     on_path = shutil.which("runsc")
     places = [PROJECT / ".parts" / "bin" / "runsc", *([Path(on_path)] if on_path else [])]
-    return [Runsc(place) for place in places if place.is_file()]
+    return [Runsc(place, groups=groups) for place in places if place.is_file()]
 
 
-def _bubblewrap() -> list[Sandbox]:
+def _bubblewrap(groups: cgroups.Groups | None) -> list[Sandbox]:
     binary = find_bubblewrap()
     if binary is None:
         return []
     # As root, own user ids first; where that is not allowed (a container), a user namespace.
     rooted = [True, False] if os.geteuid() == 0 else [False]
-    return [Bubblewrap(binary, rooted=choice) for choice in rooted]
+    return [Bubblewrap(binary, rooted=choice, groups=groups) for choice in rooted]
 
 
 def find_bubblewrap() -> Path | None:

@@ -39,6 +39,7 @@ def look() -> dict[str, object]:
         "uid": os.getuid(),
         "capabilities": status.get("CapEff", "").strip(),
         "no_new_privileges": status.get("NoNewPrivs", "").strip(),
+        "seccomp": status.get("Seccomp", "").strip(),
         "roots": sorted(os.listdir("/")),  # noqa: PTH208  no import the sandbox does not need
     }
 

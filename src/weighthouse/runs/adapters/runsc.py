@@ -18,13 +18,23 @@ import msgspec
 
 from weighthouse.core import canonical
 from weighthouse.core.ids import new_id
-from weighthouse.core.leash import leashed
-from weighthouse.runs.adapters.contained import GUARD, GUARD_INSIDE, Contained, guard_order
-from weighthouse.runs.model import Limits
+from weighthouse.runs.adapters.cgroups import Groups
+from weighthouse.runs.adapters.contained import (
+    GUARD,
+    GUARD_INSIDE,
+    Contained,
+    guard_order,
+    launch,
+    limited,
+    make_group,
+)
+from weighthouse.runs.model import MIB, Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules.inside import Expected
 
 NOBODY = 65534
+OWN_BYTES = 256 * MIB  # gVisor's own kernel and file server, beside the run
+OWN_PROCESSES = 256  # their threads; inside, each of a run's threads has a few on the host
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache",)
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
@@ -37,8 +47,16 @@ class Runsc:
     name = "runsc"
     tier = "gvisor"
 
-    def __init__(self, binary: Path, *, platform: str = "systrap", rooted: bool | None = None) -> None:
+    def __init__(
+        self,
+        binary: Path,
+        *,
+        platform: str = "systrap",
+        rooted: bool | None = None,
+        groups: Groups | None = None,
+    ) -> None:
         self._binary = binary
+        self._groups = groups
         self._platform = platform
         self._rooted = os.geteuid() == 0 if rooted is None else rooted
         with binary.open("rb") as file:
@@ -51,26 +69,21 @@ class Runsc:
         document = self._document(spec, bundle / "rootfs")
         (bundle / "config.json").write_bytes(msgspec.json.encode(document))
         name = new_id("box")
-        process = subprocess.Popen(
-            leashed([*self._command(state), "run", "--bundle", str(bundle), name]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            start_new_session=True,
-            cwd=spec.folder,
-        )
+        threads = spec.limits.processes * 4 + OWN_PROCESSES
+        group = make_group(self._groups, spec.limits, overhead_bytes=OWN_BYTES, processes=threads)
+        command = [*self._command(state), "run", "--bundle", str(bundle), name]
+        process = launch(command, spec.folder, group)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
             digest=self.digest,
             specification=canonical.digest(document),
-            confinement=f"{self._platform}, " + ("started by root" if self._rooted else "rootless"),
+            confinement=f"{self._platform}, {'started by root' if self._rooted else 'rootless'}, {limited(group)}",
             host_release=os.uname().release,
             host_version=os.uname().version,
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
         )
-        return Contained(process, expected, lambda: self._end(state, name))
+        return Contained(process, expected, lambda: self._end(state, name), group)
 
     def _command(self, state: Path) -> list[str]:
         flags = [f"--root={state}", f"--platform={self._platform}", "--network=none", "--host-uds=open"]
@@ -116,15 +129,10 @@ class Runsc:
         shown += [(folder, str(folder), False) for folder in outside]
         shown += [(GUARD, GUARD_INSIDE, False)]
         shown += [(mount.source, mount.target, mount.writable) for mount in spec.mounts]
-        mounts: list[dict[str, Any]] = [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {
-                "destination": "/tmp",  # noqa: S108  inside the sandbox
-                "type": "tmpfs",
-                "source": "tmpfs",
-                "options": ["nosuid", "nodev", "mode=1777", f"size={spec.limits.tmp_bytes}"],
-            },
-        ]
+        mounts: list[dict[str, Any]] = [{"destination": "/proc", "type": "proc", "source": "proc"}]
+        options = ["nosuid", "nodev", "mode=1777", f"size={spec.limits.tmp_bytes}"]
+        for target in ("/tmp", "/dev/shm"):  # noqa: S108  inside the sandbox
+            mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
         for source, target, writable in shown:
             _point(rootfs / target[1:], source.is_dir())
             options = ["rbind" if source.is_dir() else "bind", "rw" if writable else "ro", "nosuid", "nodev"]
@@ -147,7 +155,7 @@ def _point(path: Path, folder: bool) -> None:
 
 def _limits(limits: Limits) -> list[dict[str, Any]]:
     wanted = {
-        "RLIMIT_CORE": 0,
+        "RLIMIT_CORE": 0,  # gVisor writes none, whatever the host does with its own
         "RLIMIT_AS": limits.memory_bytes,
         "RLIMIT_NPROC": limits.processes,
         "RLIMIT_NOFILE": limits.files,

@@ -6,12 +6,11 @@ Every run that starts here leaves `runs.Unsandboxed` in the log, and no class th
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
-from weighthouse.core.leash import leashed
-from weighthouse.runs.adapters.contained import Contained, guard_order
+from weighthouse.core.leash import NO_CORE
+from weighthouse.runs.adapters.contained import Contained, guard_order, launch
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules.inside import Expected
 
@@ -25,16 +24,8 @@ class Unsandboxed:
 
     def start(self, spec: SandboxSpec) -> Contained:
         guard = Path(__file__).with_name("guard.py")
-        order = guard_order({"CORE": 0}, 0, str(spec.folder), spec.command, dict(spec.variables))
-        process = subprocess.Popen(
-            leashed([sys.executable, "-I", "-S", str(guard), order]),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={},
-            start_new_session=True,
-            cwd=spec.folder,
-        )
+        order = guard_order({"CORE": NO_CORE}, 0, str(spec.folder), spec.command, dict(spec.variables))
+        process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, None)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,

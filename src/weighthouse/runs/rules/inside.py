@@ -16,7 +16,10 @@ GVISOR_RELEASE = "4.19.0-gvisor"
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """What the driver promised, and the host it must not be. `roots` are the only names allowed at the top."""
+    """What the driver promised, and the host it must not be.
+
+    `roots` are the only names allowed at the top; `filtered` says that system calls pass a filter of ours.
+    """
 
     runtime: str
     tier: str
@@ -26,6 +29,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     host_release: str
     host_version: str
     roots: frozenset[str]
+    filtered: bool = False
 
 
 def doubts(seen: Seen, expected: Expected) -> list[str]:
@@ -42,6 +46,8 @@ def doubts(seen: Seen, expected: Expected) -> list[str]:
         found.append(f"it holds capabilities ({seen.capabilities})")
     if seen.no_new_privileges != "1":
         found.append("it may gain privileges by executing a file")
+    if expected.filtered and seen.seccomp != "2":
+        found.append("its system calls pass no filter")
     strange = sorted(set(seen.roots) - expected.roots)
     if strange:
         found.append(f"it sees /{strange[0]}, which was not given to it")

@@ -1,0 +1,151 @@
+"""Which system calls a run may make where it shares the host's kernel, as a seccomp program for the kernel to judge.
+
+Guards that kernel, and what no namespace hides: virtual sockets to the hypervisor, the keyrings, io_uring, new user
+namespaces, tracing, mounts, modules. It is a second lock behind the namespaces. What is refused by name is listed
+here with its number; every number that this list has never heard of is answered as a kernel without it would.
+Sources: seccomp(2); Linux 6.6 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import msgspec
+
+ALLOW, KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+EPERM, ENOSYS, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 38, 97, 93
+
+# (x86_64, aarch64); None where the architecture has no such call.
+_REFUSED: dict[str, tuple[int | None, int | None]] = {
+    # reading and steering other processes
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "process_mrelease": (448, 448),
+    # other views of the file system
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
+    "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432),
+    "fspick": (433, 433), "mount_setattr": (442, 442), "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "fanotify_mark": (301, 263),
+    # new namespaces, each of which opens parts of the kernel that only root may reach otherwise
+    "unshare": (272, 97), "setns": (308, 268),
+    # what the whole machine shares
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218), "syslog": (103, 116), "acct": (163, 89),
+    "quotactl": (179, 60), "quotactl_fd": (443, 443), "swapon": (167, 224), "swapoff": (168, 225),
+    "settimeofday": (164, 170), "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
+    "sethostname": (170, 161), "setdomainname": (171, 162), "reboot": (169, 142), "vhangup": (153, 58),
+    # code in the kernel, and parts of it with a record of ways out
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294), "init_module": (175, 105), "finit_module": (313, 273),
+    "delete_module": (176, 106), "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None),
+    "memfd_secret": (447, 447), "move_pages": (279, 239), "migrate_pages": (256, 238), "mbind": (237, 235),
+    "set_mempolicy": (238, 237), "get_mempolicy": (239, 236), "set_mempolicy_home_node": (450, 450),
+    "lookup_dcookie": (212, 18), "nfsservctl": (180, 42), "uselib": (134, None), "ustat": (136, None),
+    "sysfs": (139, None), "_sysctl": (156, None),
+}  # fmt: skip
+# Answered as if the kernel were older, because programs know how to do without them, and their arguments lie in
+# memory where a filter cannot read them.
+_ABSENT: dict[str, tuple[int | None, int | None]] = {
+    "clone3": (435, 435), "openat2": (437, 437),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+}  # fmt: skip
+_ARGUED: dict[str, tuple[int | None, int | None]] = {
+    "clone": (56, 220), "socket": (41, 198), "socketpair": (53, 199), "ioctl": (16, 29), "personality": (135, 92),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
+    "mknod": (133, None), "mknodat": (259, 33), "open": (2, None), "openat": (257, 56),
+}  # fmt: skip
+
+_NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
+_UNIX, _INET, _INET6 = 1, 2, 10
+_PROTOCOLS = (0, 6, 17)  # any, TCP, UDP: others would load a module of the kernel
+_TERMINAL = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put words into somebody else's terminal
+_PLAIN = (0, 0xFFFFFFFF)  # of `personality`: as usual, and the question which one it is
+_SET_ID = 0o6000
+_CREATES = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE
+_MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "creat": 1, "mknod": 1, "mknodat": 2}
+_OPENS = {"open": (1, 2), "openat": (2, 3)}  # positions of the flags and of the mode
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """One architecture: its mark in a filter's data, its column above, its last known call, its unused numbers."""
+
+    mark: int
+    column: int
+    last: int = 456
+    unused: tuple[int, int] = (335, 423)
+
+
+MACHINES = {"x86_64": Machine(0xC000003E, 0), "aarch64": Machine(0xC00000B7, 1, unused=(295, 423))}
+
+Step = tuple[int, int, int, int]  # code, jump if true, jump if false, value
+_LOAD, _EQUAL, _ABOVE, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
+
+
+def refused(machine: str) -> dict[str, int]:
+    """Return the calls that are refused whatever their arguments, with their numbers."""
+    return _numbers({**_REFUSED, **_ABSENT}, MACHINES[machine])
+
+
+def program(machine: str) -> bytes:
+    """Return the filter as an array of `struct sock_filter`; raises KeyError for an architecture without a table."""
+    one = MACHINES[machine]
+    steps: list[Step] = [_load(4), (_EQUAL, 1, 0, one.mark), _give(KILL_PROCESS), _load(0)]
+    steps += [(_ABOVE, 0, 1, one.last), _no(ENOSYS)]
+    steps += [(_AT_LEAST, 0, 2, one.unused[0]), (_ABOVE, 1, 0, one.unused[1]), _no(ENOSYS)]
+    for table, code in ((_REFUSED, EPERM), (_ABSENT, ENOSYS)):
+        for number in _numbers(table, one).values():
+            steps += [(_EQUAL, 0, 1, number), _no(code)]
+    for name, number in _numbers(_ARGUED, one).items():
+        block = _argued(name)
+        steps += [(_EQUAL, 0, len(block), number), *block]
+    steps.append(_give(ALLOW))
+    return b"".join(struct.pack("<HBBI", *step) for step in steps)
+
+
+def _numbers(table: dict[str, tuple[int | None, int | None]], machine: Machine) -> dict[str, int]:
+    found = {name: numbers[machine.column] for name, numbers in table.items()}
+    return {name: number for name, number in found.items() if number is not None}
+
+
+def _argued(name: str) -> list[Step]:
+    """Return the steps that judge the arguments of one call; they always end in an answer."""
+    if name in _MODES:
+        return [_argument(_MODES[name]), (_ANY_BIT, 0, 1, _SET_ID), _no(EPERM), _give(ALLOW)]
+    if name in _OPENS:
+        flags, mode = _OPENS[name]
+        creates: list[Step] = [_argument(flags), (_ANY_BIT, 0, 3, _CREATES)]
+        return [*creates, _argument(mode), (_ANY_BIT, 0, 1, _SET_ID), _no(EPERM), _give(ALLOW)]
+    if name == "clone":
+        return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _no(EPERM), _give(ALLOW)]
+    if name == "ioctl":
+        return [_argument(1), *_unless(_TERMINAL, ALLOW, _ERRNO | EPERM)]
+    if name == "personality":
+        return [_argument(0), *_unless(_PLAIN, _ERRNO | EPERM, ALLOW)]
+    if name == "socketpair":
+        return [_argument(0), *_unless((_UNIX,), _ERRNO | EAFNOSUPPORT, ALLOW)]
+    protocol = [_argument(2), *_unless(_PROTOCOLS, _ERRNO | EPROTONOSUPPORT, ALLOW)]
+    family: list[Step] = [(_EQUAL, 0, 1, _UNIX), _give(ALLOW), (_EQUAL, 2, 0, _INET), (_EQUAL, 1, 0, _INET6)]
+    return [_argument(0), *family, _no(EAFNOSUPPORT), *protocol]
+
+
+def _unless(values: Sequence[int], otherwise: int, answer: int) -> list[Step]:
+    """Return `answer` for one of the values, `otherwise` for anything else."""
+    steps: list[Step] = []
+    for value in values:
+        steps += [(_EQUAL, 0, 1, value), _give(answer)]
+    return [*steps, _give(otherwise)]
+
+
+def _argument(position: int) -> Step:
+    return _load(16 + 8 * position)  # the low half; both architectures are little-endian, and all these are ints
+
+
+def _load(offset: int) -> Step:
+    return (_LOAD, 0, 0, offset)
+
+
+def _give(value: int) -> Step:
+    return (_RETURN, 0, 0, value)
+
+
+def _no(code: int) -> Step:
+    return _give(_ERRNO | code)

@@ -1,0 +1,68 @@
+"""A bench for sandboxes: starts small programs in one driver and returns what they said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from weighthouse.runs.adapters import cgroups
+from weighthouse.runs.adapters.bubblewrap import Bubblewrap
+from weighthouse.runs.adapters.ground import PROJECT, find_bubblewrap
+from weighthouse.runs.adapters.runsc import Runsc
+from weighthouse.runs.model import Environment, Limits
+from weighthouse.runs.ports import Handle, Mount, Sandbox, SandboxSpec
+
+RUNSC = PROJECT / ".parts" / "bin" / "runsc"
+
+
+def driver(name: str) -> Sandbox:
+    """Return the driver of that name, or fail loudly when its program is absent."""
+    groups = cgroups.find() if name.endswith("with a control group") else None
+    if name.startswith("gvisor"):
+        if not RUNSC.is_file():
+            pytest.fail(f"{RUNSC} is absent: run `make parts` before the tests marked real_gvisor")
+        return Runsc(RUNSC, rooted="rootless" not in name, groups=groups)
+    binary = find_bubblewrap()
+    assert binary is not None
+    return Bubblewrap(binary, rooted="user namespace" not in name, groups=groups)
+
+
+class Finished(msgspec.Struct):
+    status: int
+    out: list[str]
+    err: list[str]
+
+
+class Bench:
+    """Starts small programs in the sandbox under test."""
+
+    def __init__(self, sandbox: Sandbox, environment: Environment, folder: Path) -> None:
+        self.sandbox, self.environment, self.folder, self.count = sandbox, environment, folder, 0
+
+    def start(self, code: str, *mounts: Mount, **limits: int) -> Handle:
+        self.count += 1
+        own = self.folder / f"box{self.count}"
+        own.mkdir()
+        return self.sandbox.start(
+            SandboxSpec(
+                name="run_test", folder=own, environment=self.environment, mounts=mounts, workdir="/tmp",
+                command=(self.environment.python, "-c", code), variables={"WORD": "said"}, limits=Limits(**limits),
+            )
+        )  # fmt: skip
+
+    def run(self, code: str, *mounts: Mount, **limits: int) -> Finished:
+        handle = self.start(code, *mounts, **limits)
+        lines = []
+        try:
+            status = None
+            while status is None:
+                lines += handle.lines(50)
+                status = handle.wait(0)
+            while rest := handle.lines(0):
+                lines += rest
+        finally:
+            handle.stop()
+        said = {stream: [line.text for line in lines if line.stream == stream] for stream in ("out", "err")}
+        return Finished(status, said["out"], said["err"])

@@ -1,0 +1,202 @@
+"""What a hostile program tries against the walls of its sandbox, in every driver: each attempt really happens."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.ports.benches import Bench, driver
+
+from weighthouse.core.errors import Unavailable
+from weighthouse.runs.adapters import bubblewrap, cgroups, contained
+from weighthouse.runs.model import Environment
+from weighthouse.runs.ports import Mount
+
+CALL = """
+import ctypes, errno, json, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *rest):
+    ctypes.set_errno(0)
+    held = [ctypes.c_long(one) if isinstance(one, int) else one for one in rest]
+    got = libc.syscall(ctypes.c_long(number), *held)
+    return 'DONE' if got >= 0 else errno.errorcode[ctypes.get_errno()]
+def apart(what):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, what().encode()); os._exit(0)
+    os.waitpid(child, 0)
+    return os.read(reading, 99).decode()
+def tried(what):
+    try: what()
+    except OSError as error: return errno.errorcode[error.errno]
+    return 'DONE'
+"""
+EVENT = "struct.pack('<IIQ', 1, 112, 0).ljust(40, b'\\0') + struct.pack('<Q', 0x60)"
+# x86_64 numbers. Without the filter most of these succeed in a namespace-only sandbox on a current kernel.
+ATTEMPTS = {
+    "a user namespace": "apart(lambda: call(272, 0x10000000))",
+    "a user namespace by clone": "call(56, 0x10000000 | 17, 0, 0, 0, 0)",
+    "tracing its parent": "call(101, 16, 1, 0, 0)",
+    "the memory of another process": "call(310, 1, 0, 0, 0, 0, 0)",
+    "the session keyring": "call(250, 0, -3, 1)",
+    "a new key": "call(248, b'user', b'k', b'v', 1, -3)",
+    "io_uring": "call(425, 4, ctypes.create_string_buffer(256))",
+    "userfaultfd": "call(323, 1)",
+    "a performance event": f"call(298, {EVENT}, 0, -1, -1, 0)",
+    "bpf": "call(321, 0, ctypes.create_string_buffer(128), 72)",
+    "a mount": "call(165, b'none', b'/tmp', b'tmpfs', 0, 0)",
+    "a tree of mounts": "call(428, -100, b'/', 1)",
+    "a file handle": "call(304, -1, 0, 0)",
+    "another personality": "call(135, 0x40000)",
+    "a local descriptor table": "call(154, 0, 0, 0)",
+    "a virtual socket to the hypervisor": "call(41, 40, 1, 0)",
+    "a netlink socket": "call(41, 16, 3, 0)",
+    "a packet socket": "call(41, 17, 3, 0)",
+    "a raw socket": "call(41, 2, 3, 1)",
+    "a crypto socket": "call(41, 38, 5, 0)",
+    "a kernel module": "call(313, -1, b'', 0)",
+    "a block device": "call(133, b'/tmp/disk', 0o60666, 0x0801)",
+    "the kernel's pattern for dumps": "tried(lambda: open('/proc/sys/kernel/core_pattern', 'r+'))",
+    "the kernel's caches": "tried(lambda: open('/proc/sys/vm/drop_caches', 'w'))",
+    "a way around the size of files in /dev": "tried(lambda: open('/dev/large', 'w'))",
+    "a set-user-id file": "tried(lambda: (open('/out/id', 'w').close(), os.chmod('/out/id', 0o6777)))",
+    "a set-user-id file at once": "tried(lambda: os.close(os.open('/out/id2', os.O_CREAT | os.O_WRONLY, 0o4777)))",
+}
+# gVisor answers these itself, from a kernel of its own in user space: what is done there reaches no host.
+OWN_KERNEL = {
+    "a user namespace", "a user namespace by clone", "the memory of another process", "the session keyring",
+    "a netlink socket", "a set-user-id file", "a set-user-id file at once", "tracing its parent",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the attempts are written as numbers of this architecture")
+def test_runs_case_58_no_call_leads_out_of_the_sandbox(bench: Bench, short: Path) -> None:
+    out = short / "out"
+    out.mkdir()
+    out.chmod(0o777)
+    pairs = ", ".join(f"{name!r}: {text}" for name, text in ATTEMPTS.items())
+    done = bench.run(CALL + f"print(json.dumps({{{pairs}}}))", Mount(out, "/out", writable=True))
+    assert done.status == 0, done.err
+    said = json.loads(done.out[-1])
+    allowed = OWN_KERNEL if bench.sandbox.tier == "gvisor" else set()
+    assert {name for name, answer in said.items() if answer == "DONE"} <= allowed, said
+
+
+def test_runs_case_58_a_crash_leaves_no_dump_to_a_file_or_to_a_program_of_the_host(bench: Bench) -> None:
+    done = bench.run(
+        "import resource; print(resource.getrlimit(resource.RLIMIT_CORE)[1] <= 1)\n"
+        "try: resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20)); print('RAISED')\n"
+        "except ValueError: print('refused')"
+    )
+    assert done.out == ["True", "refused"]
+
+
+def test_runs_case_58_what_the_kernel_tells_of_the_machine_is_covered(bench: Bench) -> None:
+    done = bench.run(
+        "import os\n"
+        "for name in ('kcore', 'keys', 'kallsyms', 'iomem', 'timer_list', 'interrupts'):\n"
+        "    try: print(name, len(open('/proc/' + name, 'rb').read(99)))\n"
+        "    except OSError: pass\n"
+        "print(sorted(os.listdir('/proc/self/fd')), open('/proc/net/unix').read().count('\\n'))"
+    )
+    assert done.out == ["['0', '1', '2', '3'] 1"], (done.out, done.err)
+
+
+def test_programs_that_share_memory_and_locks_work(bench: Bench) -> None:
+    done = bench.run(
+        "import multiprocessing as m\nl = m.Lock()\nprint(m.get_context('fork').Pool(2).map(abs, [-1, -2]))\n"
+        "f = open('/dev/shm/full', 'wb')\n"
+        "try:\n    for _ in range(64): f.write(bytes(1 << 20))\nexcept OSError: print('full')",
+        tmp_bytes=16 << 20,
+    )
+    assert done.out == ["[1, 2]", "full"], done.err
+
+
+def test_a_processor_without_a_table_of_calls_starts_nothing(
+    environment: Environment, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bubblewrap.platform, "machine", lambda: "riscv64")  # type: ignore[attr-defined]
+    with pytest.raises(Unavailable) as refused:
+        Bench(driver("bubblewrap in a user namespace"), environment, short).start("print(1)")
+    assert refused.value.code == "runs.sandbox_failed" and "riscv64" in refused.value.message
+
+
+def test_a_filter_that_was_left_out_starts_no_submitted_code(
+    environment: Environment, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(command: list[str], folder: Path, group: object, pass_fds: tuple[int, ...]) -> contained.Pipes:
+        at = command.index("--seccomp")
+        return contained.launch([*command[:at], *command[at + 2 :]], folder, None)
+
+    monkeypatch.setattr(bubblewrap, "launch", without)
+    with pytest.raises(Unavailable) as refused:
+        Bench(driver("bubblewrap in a user namespace"), environment, short).start("print(1)")
+    assert refused.value.code == "runs.sandbox_is_host" and "no filter" in refused.value.message
+
+
+HOG = """
+import mmap, os, sys, time
+print('begun', flush=True)
+for child in range(8):  # each is below its own limit, and shared memory counts to no process at all
+    if os.fork() == 0:
+        held = mmap.mmap(-1, 48 << 20)
+        for at in range(0, 48 << 20, 4096): held[at] = 1
+        time.sleep(60)
+while True:
+    if os.wait()[1]: sys.exit(7)
+"""
+
+
+@pytest.fixture(params=["bubblewrap", pytest.param("gvisor", marks=pytest.mark.real_gvisor)])
+def grouped(request: pytest.FixtureRequest, environment: Environment, short: Path) -> Bench:
+    if cgroups.find() is None:
+        pytest.skip("this machine lets no control group be made; runs say so in their facts")
+    name = request.param if os.geteuid() == 0 else f"{request.param} in a user namespace, rootless"
+    return Bench(driver(f"{name} with a control group"), environment, short)
+
+
+@pytest.mark.timeout(120)
+def test_runs_case_58_the_sum_of_a_runs_memory_is_limited_and_the_run_is_told(grouped: Bench) -> None:
+    handle = grouped.start(HOG, memory_bytes=160 << 20 if grouped.sandbox.tier == "bubblewrap" else 64 << 20)
+    folders = [Path(path).parent for path in handle._group.join]  # type: ignore[attr-defined]
+    assert all(folder.is_dir() for folder in folders) and "control group" in handle.facts.confinement
+    status = None
+    while status is None:
+        status = handle.wait(50)
+    said = [line.text for line in handle.lines(0)]
+    handle.stop()
+    assert status and any("used all of its memory" in text for text in said), (status, said)
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_runs_case_58_a_fork_bomb_meets_the_group_even_where_root_is_exempt(
+    environment: Environment, short: Path
+) -> None:
+    if cgroups.find() is None or os.geteuid() != 0:
+        pytest.skip("only root is exempt from the limit of processes, and only a control group holds it")
+    bench = Bench(driver("bubblewrap in a user namespace with a control group"), environment, short)
+    done = bench.run(
+        "import os, time\ncount = 0\n"
+        "try:\n    while count < 200:\n        if os.fork() == 0: time.sleep(5); os._exit(0)\n        count += 1\n"
+        "except OSError: print('stopped', count < 40)",
+        processes=32,
+    )
+    assert done.out == ["stopped True"]
+
+
+def test_groups_of_a_server_that_died_are_swept_and_those_of_a_live_one_kept() -> None:
+    groups = cgroups.find()
+    if groups is None:
+        pytest.skip("this machine lets no control group be made")
+    base = groups._bases[0]
+    left = base / f"{cgroups.PREFIX}{os.getpid()}-1-abcdef"
+    kept = base / f"{groups._name}abcdef"
+    left.mkdir(), kept.mkdir()
+    try:
+        groups.sweep()
+        assert not left.exists() and kept.is_dir()
+    finally:
+        kept.rmdir()

@@ -1,0 +1,105 @@
+"""The filter of system calls, judged as the kernel would: what is named is refused, the unknown is absent, work goes on."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weighthouse.runs.rules import syscalls
+
+MACHINES = sorted(syscalls.MACHINES)
+NO = 0x00050000
+# (x86_64, aarch64) of what training code needs.
+NEEDED = {"read": (0, 63), "mmap": (9, 222), "futex": (202, 98), "execve": (59, 221), "memfd_create": (319, 279),
+          "connect": (42, 203), "clone": (56, 220), "getrandom": (318, 278), "rseq": (334, 293)}  # fmt: skip
+
+
+def judge(machine: str, number: int, *arguments: int, mark: int | None = None) -> int:
+    """Run the program over one call as seccomp(2) does, and return its answer."""
+    words = [number, syscalls.MACHINES[machine].mark if mark is None else mark, 0, 0]
+    for argument in (*arguments, *[0] * (6 - len(arguments))):
+        words += [argument & 0xFFFFFFFF, argument >> 32]
+    program = syscalls.program(machine)
+    at, held = 0, 0
+    while True:
+        code, yes, no, value = struct.unpack_from("<HBBI", program, at * 8)
+        at += 1
+        if code == 0x06:
+            return int(value)
+        if code == 0x20:
+            held = words[value // 4]
+        else:
+            true = {0x15: held == value, 0x25: held > value, 0x35: held >= value, 0x45: bool(held & value)}[code]
+            at += yes if true else no
+
+
+def number(name: str, machine: str) -> int:
+    found = syscalls._ARGUED[name][syscalls.MACHINES[machine].column]
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_is_named_is_refused_whatever_its_arguments_and_what_work_needs_is_not(machine: str) -> None:
+    for name, one in syscalls.refused(machine).items():
+        assert judge(machine, one, 2**64 - 1, 7) in (NO | 1, NO | 38), name
+    for name, numbers in NEEDED.items():
+        assert judge(machine, numbers[syscalls.MACHINES[machine].column]) == syscalls.ALLOW, name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(one=st.integers(0, 2**32 - 1))
+def test_a_number_the_list_has_never_heard_of_is_answered_as_absent(machine: str, one: int) -> None:
+    first, last = syscalls.MACHINES[machine].unused
+    answer = judge(machine, one)
+    if one > syscalls.MACHINES[machine].last or first <= one <= last:
+        assert answer == NO | 38
+    assert answer == syscalls.ALLOW or answer & 0xFFFF0000 == NO
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_call_of_another_architecture_ends_the_process(machine: str) -> None:
+    assert judge(machine, 0, mark=0x40000003) == syscalls.KILL_PROCESS  # i386 through int 0x80
+    assert judge("x86_64", 0x40000000 | 59) == NO | 38  # the x32 table
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    ("name", "arguments", "answer"),
+    [
+        ("clone", (0x3D0F00,), 0),
+        ("clone", (0x10000000 | 17,), NO | 1),
+        ("clone", (0x40000000,), NO | 1),
+        ("clone", (0x00020000,), NO | 1),
+        ("socket", (1, 1, 0), 0),
+        ("socket", (2, 1, 6), 0),
+        ("socket", (10, 2, 17), 0),
+        ("socket", (2, 3, 1), NO | 93),
+        ("socket", (2, 1, 132), NO | 93),
+        ("socket", (40, 1, 0), NO | 97),
+        ("socket", (16, 3, 0), NO | 97),
+        ("socketpair", (1, 1, 0), 0),
+        ("socketpair", (16, 1, 0), NO | 97),
+        ("ioctl", (0, 0x5413), 0),
+        ("ioctl", (0, 0x5412), NO | 1),
+        ("ioctl", (0, 0xFFFFFFFF00005412), NO | 1),  # the kernel looks at the low half alone
+        ("personality", (0xFFFFFFFF,), 0),
+        ("personality", (0x0040000,), NO | 1),
+        ("fchmodat", (0, 0, 0o755), 0),
+        ("fchmodat", (0, 0, 0o4755), NO | 1),
+        ("fchmodat", (0, 0, 0o2755), NO | 1),
+        ("fchmodat2", (0, 0, 0o4755), NO | 1),
+        ("openat", (0, 0, 0, 0o4755), 0),  # without O_CREAT the mode is noise
+        ("openat", (0, 0, 0o101, 0o4755), NO | 1),
+        ("openat", (0, 0, 0o101, 0o644), 0),
+        ("mknodat", (0, 0, 0o10644), 0),
+        ("mknodat", (0, 0, 0o104755), NO | 1),
+    ],
+)
+def test_arguments_decide_where_a_call_is_both_needed_and_dangerous(
+    machine: str, name: str, arguments: tuple[int, ...], answer: int
+) -> None:
+    assert judge(machine, number(name, machine), *arguments) == (answer or syscalls.ALLOW)
