@@ -4,12 +4,14 @@ Guards against files that change under the reader (each segment is read once int
 is checked and decrypted), against links and special files in place of a shard, and against half-read results: the
 first failure stops every thread and is the one that is raised.
 
-One thread per core, at most eight; the cipher, the hash and the file calls release the interpreter lock. Memory
-allocation, not the cipher, is the bottleneck, so each thread keeps its two segment buffers for the life of a crew.
+One thread per core, at most eight; the cipher, the hash and the file calls release the interpreter lock. Memory, not
+the cipher, is the bottleneck: each thread keeps its two segment buffers for the life of a crew, and they begin on a
+page, because copying from the page cache to an address 16 bytes beside a cache line is half as fast.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 import threading
@@ -44,17 +46,22 @@ class Crew(AbstractContextManager["Crew"]):
         self._threads = threads or default_threads()
         self._pool = ThreadPoolExecutor(self._threads, "weighthouse-floe") if self._threads > 1 else None
         self._local = threading.local()
+        self._scratch: list[memoryview] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown()
+        for plain in self._scratch:
+            plain[:] = bytes(len(plain))
+        self._scratch.clear()
 
     def _buffers(self) -> tuple[memoryview, memoryview]:
         if not hasattr(self._local, "buffers"):
-            size = self.parameters.segment
-            self._local.buffers = memoryview(bytearray(size)), memoryview(bytearray(size))
+            sealed, plain = (_page_aligned(self.parameters.segment) for _ in range(2))
+            self._local.buffers = sealed, plain
+            self._scratch.append(plain)
         buffers: tuple[memoryview, memoryview] = self._local.buffers
         return buffers
 
@@ -84,6 +91,13 @@ class Crew(AbstractContextManager["Crew"]):
         for error in errors:
             if error is not None:
                 raise error
+
+
+def _page_aligned(size: int) -> memoryview:
+    """Private memory from a page border on, left out of core dumps; a forked child gets a copy, never the same."""
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_DONTDUMP)
+    return memoryview(memory)
 
 
 def open_regular(path: Path, folder: int | None = None) -> tuple[int, int]:
