@@ -33,6 +33,16 @@ class KeyRefused(Event, frozen=True, kw_only=True):
     code: str
 
 
+class CountLowered(Event, frozen=True, kw_only=True):
+    """The database said `said` data keys of this minute, the log proves `logged`: somebody lowered the count."""
+
+    KIND: ClassVar[str] = "keys.CountLowered"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    said: int
+    logged: int
+
+
 class KekRotated(Event, frozen=True, kw_only=True):
     """A KEK has a new current version; older ones still unwrap until the minimum is raised."""
 

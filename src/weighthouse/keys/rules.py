@@ -11,12 +11,13 @@ from weighthouse.core.errors import Invalid
 from weighthouse.keys.model import MAX_CONTEXTS
 
 RECIPIENT_BYTES = 32
+WINDOW: Millis = MINUTE
 _LOW_ORDER = bytes(RECIPIENT_BYTES)
 
 
 def window(now: Millis) -> int:
     """The number of the minute that a release counts towards."""
-    return now // MINUTE
+    return now // WINDOW
 
 
 def check_recipient(recipient: bytes) -> None:

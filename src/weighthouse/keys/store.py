@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Connection, Table, Text, delete
+from sqlalchemy import BigInteger, Column, Connection, Table, Text, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from weighthouse.core.database import metadata
@@ -26,3 +26,9 @@ def count_release(connection: Connection, principal: str, minute: int, count: in
     total = connection.execute(statement.returning(releases.c.count)).scalar_one()
     connection.execute(delete(releases).where(releases.c.principal == principal, releases.c.minute < minute))
     return int(total)
+
+
+def correct_count(connection: Connection, principal: str, minute: int, total: int) -> None:
+    """Put back the sum that the log proves."""
+    query = update(releases).where(releases.c.principal == principal, releases.c.minute == minute)
+    connection.execute(query.values(count=total))

@@ -221,7 +221,10 @@ def drop_leases(connection: Connection, before: Millis) -> int:
 
 
 def charge(connection: Connection, person: str, model: str, day: int, size: int) -> int:
-    """Add to what a person has opened of a model on a day, atomically, and return the new sum."""
+    """Add to what a person has opened of a model on a day, atomically, and return the new sum.
+
+    The row is held until commit, so that two loads at once are counted one after the other.
+    """
     made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = made(reads).values(person=person, model=model, day=day, bytes=size)
     statement = statement.on_conflict_do_update(
@@ -230,10 +233,21 @@ def charge(connection: Connection, person: str, model: str, day: int, size: int)
     return int(connection.execute(statement.returning(reads.c.bytes)).scalar_one())
 
 
+def correct_charge(connection: Connection, person: str, model: str, day: int, total: int) -> None:
+    """Put back the sum that the log proves."""
+    query = update(reads).where(reads.c.person == person, reads.c.model == model, reads.c.day == day)
+    connection.execute(query.values(bytes=total))
+
+
 def spent(connection: Connection, person: str, model: str, day: int) -> int:
-    """What a person has opened of a model on a day."""
+    """What a person has opened of a model on a day, by the database alone."""
     query = select(reads.c.bytes).where(reads.c.person == person, reads.c.model == model, reads.c.day == day)
     return int(connection.execute(query).scalar() or 0)
+
+
+def drop_reads(connection: Connection, before: int) -> int:
+    """Forget the sums of days before `before`; the log keeps what they were made of."""
+    return connection.execute(delete(reads).where(reads.c.day < before)).rowcount
 
 
 def stale_saves(connection: Connection, before: Millis, limit: int = 100) -> list[Save]:

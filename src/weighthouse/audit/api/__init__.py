@@ -12,6 +12,7 @@ from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, keys, prove
 from weighthouse.audit.api.reading import entries, entry, head
 from weighthouse.audit.api.sequencing import backlog, sequence
+from weighthouse.audit.api.tallying import Tally
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
@@ -33,6 +34,7 @@ __all__ = [
     "Head",
     "Problem",
     "Report",
+    "Tally",
     "Witnessed",
     "accept_fork",
     "append",

@@ -4,9 +4,10 @@ Producers `begin_save`, write ciphertext, `commit`; readers `begin_load` and `re
 their read budget, `export` with an approved operation, and `destroy`; the runs room asks for folders.
 """
 
+from weighthouse.weights.api.budgets import read_budget
 from weighthouse.weights.api.exporting import export
 from weighthouse.weights.api.keeping import destroy, inbox, outbox, rewrap, sweep, verify_stored
-from weighthouse.weights.api.loading import begin_load, read_budget, renew
+from weighthouse.weights.api.loading import begin_load, renew
 from weighthouse.weights.api.reading import lineage, models, newest, version, versions
 from weighthouse.weights.api.saving import begin_save, commit
 from weighthouse.weights.model import (

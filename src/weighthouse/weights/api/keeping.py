@@ -20,6 +20,7 @@ from weighthouse.weights.api.sealing import open_version, seal
 from weighthouse.weights.events import CheckpointDestroyed
 from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Version
 from weighthouse.weights.ports import ObjectStore
+from weighthouse.weights.rules.limits import day_of
 from weighthouse.weights.rules.manifests import places
 from weighthouse.weights.rules.paths import run_prefix, shard_path
 from weighthouse_sdk import floe
@@ -73,6 +74,7 @@ def sweep(system: System) -> int:
     """Remove saves that were begun a day ago and never committed, with their keys and objects; return how many."""
     with begin(system) as unit:
         store.drop_leases(unit.conn, unit.now - SAVE_LIFE)
+        store.drop_reads(unit.conn, day_of(unit.now))
         stale = store.stale_saves(unit.conn, unit.now - SAVE_LIFE - 1)
         gone = [save for save in stale if store.drop_save(unit.conn, save.id)]
     objects = system.part(ObjectStore)

@@ -12,16 +12,17 @@ from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import SECOND
-from weighthouse.core.errors import Conflict, NotFound, TooMany
+from weighthouse.core.errors import Conflict, NotFound
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
+from weighthouse.weights.api.budgets import charge
 from weighthouse.weights.api.classes import class_of, person_of, run_of
 from weighthouse.weights.api.sealing import Sealed, open_version
-from weighthouse.weights.events import CheckpointDestroyed, LoadStarted, ReadBudgetSpent
-from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ReadBudget, ShardKey, TicketKey, setting
-from weighthouse.weights.rules.limits import day_of, lease_end, resets_at, verify_level
+from weighthouse.weights.events import CheckpointDestroyed, LoadStarted
+from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ShardKey, TicketKey, setting
+from weighthouse.weights.rules.limits import lease_end, verify_level
 from weighthouse.weights.rules.manifests import places
 
 
@@ -36,7 +37,7 @@ def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> Lo
     decision = access.require(unit, caller, "weights.load", found.model)
     listed = wrapped_keys(unit, sealed)
     cls = class_of(unit, found.model)
-    spent = _charge(unit, caller, sealed, cls.read_budget_bytes)
+    spent = charge(unit, caller, found, cls.read_budget_bytes)
     released = unwrap(unit, caller, sealed, listed, recipient, action="weights.load")
     seconds = setting(unit.system.settings, "weights.lease_s")
     assert isinstance(seconds, int)
@@ -120,25 +121,6 @@ def unwrap(
     )
 
 
-def _charge(unit: Unit, caller: Caller, sealed: Sealed, limit: int) -> int:
-    """Charge all bytes of the version to the day, for whoever holds the keys can read them all."""
-    found, person = sealed.version, person_of(caller)
-    spent = store.charge(unit.conn, person, found.model, day_of(unit.now), found.bytes)
-    if spent > limit:
-        before = spent - found.bytes
-        raise TooMany(
-            "weights.read_budget",
-            f"This load of {found.bytes} bytes would exceed the day's read budget: {before} of {limit} are spent.",
-            "Wait for the next day (UTC), or ask for a class with a larger budget in the lab configuration.",
-            record=[
-                ReadBudgetSpent(
-                    model=found.model, version=found.id, person=person, bytes=found.bytes, spent=before, limit=limit
-                )
-            ],
-        )
-    return spent
-
-
 def renew(unit: Unit, caller: Caller, lease: str) -> Lease:
     """Extend a reader's lease if it has not ended and access still says yes.
 
@@ -159,17 +141,3 @@ def renew(unit: Unit, caller: Caller, lease: str) -> Lease:
     until = lease_end(unit.now, seconds * SECOND, decision.until, cls.assurance)
     store.extend_lease(unit.conn, lease, until)
     return Lease(lease=lease, version=version, lease_until=until, now=unit.now)
-
-
-def read_budget(unit: Unit, person: str, model: str) -> ReadBudget:
-    """What a person has opened of a model today, and what is left."""
-    limit = class_of(unit, model).read_budget_bytes
-    spent = store.spent(unit.conn, person, model, day_of(unit.now))
-    return ReadBudget(
-        person=person,
-        model=model,
-        limit=limit,
-        spent=spent,
-        left=max(0, limit - spent),
-        resets=resets_at(unit.now),
-    )
