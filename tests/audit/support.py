@@ -62,7 +62,7 @@ def verifier(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 _RUN = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); sys.modules['weighthouse'] = None;"
-    "from weighthouse_verify.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    "from weighthouse_verify.__main__ import run; run()"
 )
 
 

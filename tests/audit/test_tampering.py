@@ -201,7 +201,7 @@ def test_a_missing_file_and_a_missing_checkpoint_are_named(full: Lab, tmp_path: 
     assert judged(full, folder)[1]["first"] == {
         "index": 256,
         "where": "tile/entries/001",
-        "what": "the file is missing or cannot be read",
+        "what": "the file is missing or cannot be read (No such file or directory)",
     }
     (folder / "checkpoint").unlink()
     assert judged(full, folder)[1]["first"]["where"] == "checkpoint"

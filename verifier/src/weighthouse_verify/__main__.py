@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import io
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from weighthouse_verify.folder import FolderCheck, split_bundle
 from weighthouse_verify.notes import Checkpoint, Key, RefusedError, check_signed, read_checkpoint, read_key
 from weighthouse_verify.policy import Policy, read_policy
 from weighthouse_verify.proof import Proof, check_inclusion, read_proof
+from weighthouse_verify.reading import MAX_BUNDLE, MAX_ENTRY, MAX_NOTE, MAX_PROOF, MAX_TEXT, is_plain, read_plain
 from weighthouse_verify.report import Report
 from weighthouse_verify.tree import WIDTH, tile_name
 
@@ -41,23 +43,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, limit: int) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain(path, limit)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _lines(text: bytes) -> list[str]:
+    return [line for line in text.decode("utf-8", "replace").split("\n") if line.strip()]
 
 
 def _keys(given: list[str], folder: Path | None, policy: Policy | None, report: Report) -> list[Key]:
     lines: list[str] = []
     for item in given:
-        text = item if "+" in item and not Path(item).is_file() else _bytes(Path(item)).decode("utf-8", "replace")
-        lines.extend(line for line in text.split("\n") if line.strip())
+        lines.extend([item] if "+" in item and not is_plain(Path(item)) else _lines(_bytes(Path(item), MAX_TEXT)))
     try:
         keys = [read_key(line) for line in lines] + (policy.logs if policy else [])
-        if not keys and folder is not None and (folder / "log.vkey").is_file():
-            found = (folder / "log.vkey").read_text("utf-8").split("\n")
-            keys = [read_key(line) for line in found if line.strip()]
+        if not keys and folder is not None and is_plain(folder / "log.vkey"):
+            keys = [read_key(line) for line in _lines(_bytes(folder / "log.vkey", MAX_TEXT))]
             report.notes.append(
                 "the log's key was taken from the folder itself: this shows that the log is whole, not whose it is; "
                 "give --key to know that"
@@ -81,9 +85,9 @@ def _describe(report: Report, checkpoint: Checkpoint) -> None:
 def _load(path: Path, keys: list[Key], report: Report, where: str) -> Checkpoint | None:
     """Read a checkpoint and check its signature: None if it is malformed; one that is not signed is read on."""
     try:
-        checkpoint = read_checkpoint(path.read_bytes())
-    except OSError:
-        report.problem(-1, where, "the file is missing or cannot be read")
+        checkpoint = read_checkpoint(read_plain(path, MAX_NOTE))
+    except OSError as error:
+        report.problem(-1, where, f"the file is missing or cannot be read ({error.strerror})")
         return None
     except RefusedError as error:
         report.problem(-1, where, str(error))
@@ -105,7 +109,7 @@ def check_folder(
     _describe(report, checkpoint)
     earlier: dict[str, Checkpoint] = {}
     if old is not None:
-        _bytes(old)
+        _bytes(old, MAX_NOTE)
         found = _load(old, keys, report, "old checkpoint")
         if found is not None:
             earlier["old checkpoint"] = found
@@ -122,7 +126,7 @@ def check_folder(
     check = FolderCheck(folder, checkpoint.size, checkpoint.root, strict=strict, sizes=sizes)
     report.problems.extend(check.run())
     for where, known in earlier.items():
-        if known.size <= checkpoint.size and check.root_at(known.size) != known.root:
+        if known.size <= checkpoint.size and check.root_at(known.size) not in (known.root, None):
             report.problem(
                 -1, where, f"the first {known.size} entries are not those it vouched for: the log was forked"
             )
@@ -140,7 +144,7 @@ def _judge_quorum(
     try:
         if _witnessed(policy, checkpoint):
             return
-        if (folder / "checkpoint.cosigned").is_file():
+        if is_plain(folder / "checkpoint.cosigned"):
             cosigned = _load(folder / "checkpoint.cosigned", keys, report, "checkpoint.cosigned")
             if cosigned is not None and _witnessed(policy, cosigned):
                 earlier["checkpoint.cosigned"] = cosigned
@@ -154,13 +158,14 @@ def _judge_quorum(
 
 def _leaf_of(folder: Path | None, leaf: Path | None, proof: Proof) -> bytes:
     if leaf is not None:
-        return _bytes(leaf)
+        return _bytes(leaf, MAX_ENTRY)
     if folder is None:
         raise UsageError("give the entry with --leaf, or the LOG_FOLDER to take it from")
-    size = read_checkpoint(_bytes(folder / "checkpoint")).size
+    size = read_checkpoint(_bytes(folder / "checkpoint", MAX_NOTE)).size
     number = proof.index // WIDTH
     width = min(WIDTH, size - number * WIDTH)
-    entries = list(split_bundle(_bytes(folder / tile_name("entries", number, width)))) if width > 0 else []
+    name = tile_name("entries", number, width)
+    entries = list(split_bundle(_bytes(folder / name, MAX_BUNDLE))) if width > 0 else []
     if proof.index % WIDTH >= len(entries):
         raise RefusedError(f"the folder holds no entry {proof.index}")
     return entries[proof.index % WIDTH]
@@ -172,7 +177,7 @@ def check_proof(
     """Check one proof: its signatures, its path, and the quorum if a policy is given."""
     where, index = "proof", -1
     try:
-        proof = read_proof(_bytes(path))
+        proof = read_proof(_bytes(path, MAX_PROOF))
         _describe(report, proof.checkpoint)
         where = "checkpoint"
         check_signed(proof.checkpoint, keys)
@@ -197,7 +202,7 @@ def main(arguments: list[str]) -> int:
             raise UsageError(f"{given.log} is not a folder")
         try:
             policy = (
-                read_policy(_bytes(given.witness_policy).decode("utf-8", "surrogateescape"))
+                read_policy(_bytes(given.witness_policy, MAX_TEXT).decode("utf-8", "surrogateescape"))
                 if given.witness_policy
                 else None
             )
@@ -217,6 +222,10 @@ def main(arguments: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the installed command."""
+    # A path or an origin may hold what this terminal has no letters for: it is escaped, and the outcome stands.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
 
 

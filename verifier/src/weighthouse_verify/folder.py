@@ -7,12 +7,14 @@ above (and at the right edge the signed root) tells which of the two is true, so
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from weighthouse_verify import leaf as leaves
+from weighthouse_verify.reading import MAX_BUNDLE, MAX_TILE, read_plain
 from weighthouse_verify.tree import HASH, WIDTH, edge_root, root, tile_name
 
 _TILE = WIDTH * HASH
@@ -75,7 +77,12 @@ class FolderCheck:
         self._found: list[Problem] = []
 
     def run(self) -> list[Problem]:
-        """Check everything; return the problems in the order of their place in the log, at most 100."""
+        """Check everything; return the problems in the order of their place in the log, at most 100.
+
+        The work is bounded by the files that are there, never by the size that a checkpoint claims.
+        """
+        if not self._plausible():
+            return self._found
         levels = [level for level in range(9) if self._size >> 8 * level]
         stored = {level: self._stored(level) for level in levels if level}
         computed = b""
@@ -84,8 +91,28 @@ class FolderCheck:
         self._edge()
         return sorted(self._found)[:MAX_PROBLEMS]
 
-    def root_at(self, size: int) -> bytes:
-        """Return the root of the first `size` entries, one of the sizes asked for; call after `run`."""
+    def _plausible(self) -> bool:
+        """Return whether the folder can hold what the checkpoint speaks of; if not, say where its entries end."""
+        needed = -(-self._size // WIDTH)
+        files = sum(len(names) for _, _, names in os.walk(self._folder / "tile" / "entries"))
+        if needed <= files + MAX_PROBLEMS:
+            return True
+        # One of the first `files` + 1 names must be missing, unless links make one file stand for many.
+        for index, width in itertools.islice(self._widths(0), files + 1):
+            name = tile_name("entries", index, width)
+            if not (self._folder / name).exists():
+                what = (
+                    f"the file is missing: {files} entry bundles are there, {needed} belong to {self._size} entries"
+                )
+                self._problem(index * WIDTH, name, what)
+                return False
+        self._problem(-1, "tile/entries", f"it holds links: {files} files cannot be {needed} entry bundles")
+        return False
+
+    def root_at(self, size: int) -> bytes | None:
+        """Return the root of the first `size` entries, a size asked for; None if `run` did not get there."""
+        if not self._tails and self._size:
+            return None
         tails = []
         for level in range(len(self._known)):
             start, end = size >> 8 * (level + 1) << 8, size >> 8 * level
@@ -101,11 +128,11 @@ class FolderCheck:
         if rest:
             yield full, rest
 
-    def _read(self, name: str, index: int) -> bytes | None:
+    def _read(self, name: str, index: int, limit: int) -> bytes | None:
         try:
-            return (self._folder / name).read_bytes()
-        except OSError:
-            self._problem(index, name, "the file is missing or cannot be read")
+            return read_plain(self._folder / name, limit)
+        except OSError as error:
+            self._problem(index, name, f"the file is missing or cannot be read ({error.strerror})")
             return None
 
     def _problem(self, index: int, where: str, what: str) -> None:
@@ -113,7 +140,7 @@ class FolderCheck:
 
     def _tile(self, level: int, index: int, width: int) -> bytes:
         name, first = tile_name(level, index, width), index << 8 * (level + 1)
-        data = self._read(name, first)
+        data = self._read(name, first, MAX_TILE)
         if data is not None and len(data) != width * HASH:
             self._problem(first, name, f"it has {len(data)} bytes where {width * HASH} belong")
         return (data or b"")[: width * HASH]
@@ -152,7 +179,7 @@ class FolderCheck:
 
     def _bundle(self, index: int, width: int) -> bytes:
         name, first = tile_name("entries", index, width), index * WIDTH
-        data = self._read(name, first)
+        data = self._read(name, first, MAX_BUNDLE)
         if data is None:
             return b""
         hashes, wrong = hash_bundle(data, width)

@@ -59,10 +59,14 @@ class Key:
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
 
+def _named(name: str) -> bool:
+    return bool(name) and "+" not in name and not any(c.isspace() for c in name)
+
+
 def read_key(text: str) -> Key:
     """Read a verifier key `<name>+<id>+<base64>`."""
     parts = text.strip().split("+", 2)
-    if len(parts) != 3 or not parts[0] or any(c.isspace() for c in parts[0]):
+    if len(parts) != 3 or not _named(parts[0]):
         raise RefusedError(f"{text[:60]!r} is not a verifier key")
     material = unbase64(parts[2], "the verifier key")
     key = Key(parts[0], material[0], material[1:])
@@ -140,7 +144,7 @@ def read_checkpoint(raw: bytes) -> Checkpoint:
 
 def _line(line: str) -> tuple[str, bytes, bytes]:
     parts = line.split(" ")
-    if len(parts) != 3 or parts[0] != "—" or not parts[1] or "+" in parts[1]:
+    if len(parts) != 3 or parts[0] != "—" or not _named(parts[1]):
         raise RefusedError("a signature line is malformed")
     value = unbase64(parts[2], "a signature")
     if len(value) < 5:

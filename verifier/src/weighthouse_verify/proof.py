@@ -28,7 +28,7 @@ def read_proof(raw: bytes) -> Proof:
     if not gap or lines.pop(0) != "c2sp.org/tlog-proof@v1":
         raise RefusedError("the file is not a tlog-proof")
     if lines and lines[0].startswith("extra "):
-        lines.pop(0)
+        unbase64(lines.pop(0)[6:], "the extra data")
     if not lines or not lines[0].startswith("index "):
         raise RefusedError("the proof names no index")
     index = number(lines.pop(0)[6:], "the index")

@@ -29,7 +29,7 @@ class Report:
 
     def as_json(self) -> str:
         found = {"ok": self.ok, "first": asdict(self.problems[0]) if self.problems else None}
-        return json.dumps({**found, **asdict(self)}, ensure_ascii=False)
+        return json.dumps({**found, **asdict(self)})
 
     def as_text(self) -> str:
         lines = [f"note: {note}" for note in self.notes]
@@ -38,10 +38,15 @@ class Report:
         else:
             lines.append(f"PROBLEM: {self.subject}: {len(self.problems)} found; the first is:")
             lines.extend(f"  {_place(problem)}: {problem.what}" for problem in self.problems)
-        return "\n".join(lines)
+        return "\n".join(_visible(line) for line in lines)
 
 
 def _place(problem: Problem) -> str:
     if problem.index < 0 or problem.where == f"entry {problem.index}":
         return problem.where
     return f"{problem.where} (from entry {problem.index})"
+
+
+def _visible(line: str) -> str:
+    """Return the line with everything escaped that could move a terminal's cursor or turn its text around."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
