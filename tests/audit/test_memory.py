@@ -206,6 +206,19 @@ def test_case_11_the_fork_ceremony_goes_on_and_stays_on_record(reopen: Reopen, l
     assert api.verify(old.system).ok
 
 
+def test_the_ceremony_is_the_way_on_from_a_damaged_memory(lab: Lab, tmp_path: Path) -> None:
+    lab.many(5)
+    (tmp_path / "log.memory").write_bytes(b"x" * 512)
+    with pytest.raises(Unavailable) as refused:
+        lab.many(1)
+    assert refused.value.code == "audit.memory_damaged" and "accept-fork" in refused.value.remedy
+    assert api.accept_fork(lab.system, SYSTEM, "the memory's disk was damaged") == 6
+    (fact,) = lab.entries(kind="audit.ForkAccepted")
+    assert (fact.data["signed_size"], fact.data["found_size"]) == (0, 5)
+    lab.many(1)
+    assert api.verify(lab.system).ok
+
+
 def test_the_ceremony_on_postgresql_takes_the_waiting_entries_along(postgres_lab: Lab, tmp_path: Path) -> None:
     lab = postgres_lab
     lab.many(4)

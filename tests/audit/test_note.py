@@ -243,6 +243,9 @@ def test_the_quorum_of_a_policy_is_counted_by_group(signers: tuple[int, ...], re
         lambda text: text.replace(witness_key(5).text(), LOG_KEY.text()),
         lambda text: text.replace("witness Y5", "wittness Y5"),
         lambda text: text.replace("group both", "group none"),
+        lambda text: text.replace(" 2 X1", " " + "9" * 5000 + " X1"),
+        lambda text: text.replace("quorum both", "quorum both\r"),
+        lambda text: text.replace("witness Y5", "witness\x0bY5"),
     ],
 )
 def test_a_policy_that_is_ambiguous_or_impossible_is_refused_by_line(change: Callable[[str], str]) -> None:
@@ -250,6 +253,14 @@ def test_a_policy_that_is_ambiguous_or_impossible_is_refused_by_line(change: Cal
         quorum.parse_policy(change(POLICY))
     with pytest.raises(theirs.RefusedError):
         their_policy.read_policy(change(POLICY))
+
+
+def test_names_in_a_policy_are_opaque_octets() -> None:
+    text = POLICY.replace("Y5", "\u212a\udcff")
+    assert quorum.parse_policy(text).satisfied([witness_key(n) for n in (1, 2, 5)])
+    assert their_policy.read_policy(text).reached({theirs.read_key(witness_key(n).text()) for n in (1, 2, 5)})
+    with pytest.raises(Invalid, match="not defined"):  # a Kelvin sign is no letter K
+        quorum.parse_policy(text.replace("any Y4 \u212a\udcff", "any Y4 K\udcff"))
 
 
 def test_no_quorum_is_said_as_none() -> None:

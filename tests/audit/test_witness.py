@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from weighthouse.audit.api.signing import sign_checkpoint
 from weighthouse.audit.ports import Witnesses
 from weighthouse.audit.rules import note as notes
 from weighthouse.audit.rules import quorum, witnessing
-from weighthouse.core.clock import ManualClock
+from weighthouse.core.clock import HOUR, ManualClock
 from weighthouse.core.errors import Invalid
 from weighthouse.core.work import read
 
@@ -275,7 +277,18 @@ def test_a_witness_answer_that_is_not_its_own_signature_is_not_kept(ring: Ring) 
     assert lab.rows("SELECT count(*) FROM log_cosigned")[0][0] == 0
 
 
-@pytest.mark.parametrize("url", ["", "ftp://w.example", "https://user@w.example", "w.example"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://w.example",
+        "https://user@w.example",
+        "w.example",
+        "http://w.example:99999",
+        "http://[w",
+        "http://w/é",
+    ],
+)
 def test_a_witness_without_a_usable_address_is_refused_at_start(ring: Ring, url: str) -> None:
     with pytest.raises(Invalid) as refused:
         HttpWitness(quorum.Named("w1", ring.desks[0].key, url))
@@ -286,3 +299,163 @@ def test_an_event_of_the_log_itself_is_cosigned_in_the_next_round(ring: Ring) ->
     ring.lab.write(Noted())
     assert api.ask_witnesses(ring.lab.system)[0].size == 1
     assert api.ask_witnesses(ring.lab.system)[0].cosigned
+
+
+class Scripted:
+    """A witness that answers from a script, whatever it is asked."""
+
+    def __init__(self, ring: Ring, *answers: tuple[int, bytes]) -> None:
+        self.name, self.key = "w1", ring.desks[0].key.text()
+        self.answers = list(answers)
+
+    def all(self) -> tuple[Scripted, ...]:
+        return (self,)
+
+    def satisfied(self, note: str) -> bool:
+        return False
+
+    def add_checkpoint(self, body: bytes) -> tuple[int, bytes]:
+        return self.answers.pop(0)
+
+
+def refusals(lab: Lab) -> int:
+    return len(lab.entries(kind="audit.WitnessRefused"))
+
+
+def test_a_second_process_that_was_faster_is_no_fork(ring: Ring) -> None:
+    lab = ring.lab
+    lab.many(3)
+
+    class Faster(Scripted):
+        def add_checkpoint(self, body: bytes) -> tuple[int, bytes]:
+            lab.many(4)  # another process wrote, and had its larger checkpoint cosigned, while this one was asking
+            return 409, b"7\n"
+
+    lab.system.bind(Witnesses, Faster(ring))
+    (answer,) = api.ask_witnesses(lab.system)
+    assert (answer.cosigned, answer.detail) == (False, "it has cosigned 7 already; asked again next round")
+    assert refusals(lab) == 0
+
+
+def test_case_11_a_witness_of_an_earlier_draft_refuses_a_fork_with_409(ring: Ring) -> None:
+    ring.lab.many(3)
+    ring.lab.system.bind(Witnesses, Scripted(ring, (409, b"3\n"), (409, b"3\n")))
+    (answer,) = api.ask_witnesses(ring.lab.system)
+    assert answer.detail == "refused: it saw another history up to 3" and refusals(ring.lab) == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [(409, b"0\n")],
+        [(409, b"x")],
+        [(409, b"1\n"), (409, b"2\n"), (409, b"1\n")],
+        [(404, b"")],
+        [(500, b"")],
+        [(200, b"")],
+    ],
+)
+def test_an_answer_that_proves_nothing_is_no_fork(ring: Ring, answers: list[tuple[int, bytes]]) -> None:
+    ring.lab.many(3)
+    ring.lab.system.bind(Witnesses, Scripted(ring, *answers))
+    assert not api.ask_witnesses(ring.lab.system)[0].cosigned
+    assert refusals(ring.lab) == 0
+
+
+def test_a_refusal_that_lasts_is_written_once_an_hour_not_once_a_round(ring: Ring, clock: ManualClock) -> None:
+    lab = ring.lab
+    lab.many(3)
+    lab.system.bind(Witnesses, Scripted(ring, *[(409, b"90\n")] * 9))
+    for _ in range(3):
+        assert "another history" in api.ask_witnesses(lab.system)[0].detail
+    assert refusals(lab) == 1
+    clock.advance(HOUR)
+    api.ask_witnesses(lab.system)
+    assert refusals(lab) == 2
+
+
+def test_a_cosignature_without_a_time_is_not_kept(ring: Ring) -> None:
+    ring.lab.many(3)
+    ring.desks[0]._clock = ManualClock(0)
+    assert [one.cosigned for one in api.ask_witnesses(ring.lab.system)] == [False, True, True]
+
+
+def test_fewer_cosignatures_never_take_the_place_of_a_quorum(ring: Ring, tmp_path: Path) -> None:
+    lab = ring.lab
+    for size in (4, 9):
+        lab.many(size - lab.head().size)
+        api.ask_witnesses(lab.system)
+    ring.close(1, 2)
+    lab.many(3)
+    assert sum(one.cosigned for one in api.ask_witnesses(lab.system)) == 1
+    assert lab.rows("SELECT size FROM log_cosigned ORDER BY size") == [(9,), (12,)]  # 4 is replaced, 9 is not
+    done = verifier(lab.export(tmp_path / "log"), "--witness-policy", ring.policy)
+    assert done.returncode == 0 and "vouch for the first 9 entries; the last 3 wait" in done.stdout
+    proof = tmp_path / "p"
+    proof.write_text(lab.prove(8))
+    assert verifier(tmp_path / "log", "--proof", proof, "--witness-policy", ring.policy).returncode == 0
+    assert "\n12\n" in lab.prove(10)  # no quorum covers it: the newest that anybody cosigned
+
+
+def test_a_witness_that_drips_its_answer_is_hung_up_on(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weighthouse.audit.adapters.witness_http.DEADLINE_S", 0.3)
+    ended = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+            while not ended.wait(0.02):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(OSError, match="longer than"):
+            HttpWitness(quorum.Named("w1", ring.desks[0].key, url)).add_checkpoint(b"")
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("damage", ["noise", "folder"])
+def test_a_witness_whose_memory_is_damaged_says_so_and_cosigns_nothing(ring: Ring, damage: str) -> None:
+    lab, desk = ring.lab, ring.desks[0]
+    lab.many(3)
+    api.ask_witnesses(lab.system)
+    path = desk._path("weighthouse.local/log")
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"noise")
+    lab.many(3)
+    assert api.ask_witnesses(lab.system)[0].detail == "answered 500"
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        "POST /add-checkpoint HTTP/1.1\r\nContent-Length: " + "9" * 5000,
+        "POST /add-checkpoint HTTP/1.1\r\nContent-Length: -1",
+        "POST /add-checkpoint HTTP/1.1\r\nTransfer-Encoding: chunked",
+        "POST /other HTTP/1.1\r\nContent-Length: 60",
+    ],
+)
+def test_what_follows_a_refused_request_is_not_read_as_another(ring: Ring, request_text: str) -> None:
+    smuggled = f"GET /{'0' * 64}/checkpoint HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(ring.servers[0].server_address[1])), timeout=10) as connection:
+        connection.sendall(f"{request_text}\r\nHost: x\r\n\r\n{smuggled}".encode())
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while got := connection.recv(65536):
+                answer += got
+    assert answer.count(b"HTTP/1.1 ") == 1 and answer.split(b" ")[1] in (b"400", b"404")
+
+
+def test_a_policy_file_that_cannot_be_read_is_refused_at_start(tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as refused:
+        PolicyWitnesses(tmp_path / "none")
+    assert refused.value.code == "audit.bad_policy_file"
+    (tmp_path / "policy").write_bytes(b"# \xff\nquorum none\n")
+    assert PolicyWitnesses(tmp_path / "policy").all() == ()

@@ -12,7 +12,6 @@ from weighthouse.app import wiring
 from weighthouse.app.home import Home
 from weighthouse.app.initialise import check_exists
 from weighthouse.audit import api as audit
-from weighthouse.audit.ports import SignerMemory
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
 from weighthouse.core.settings import Settings
@@ -20,7 +19,7 @@ from weighthouse.core.work import System, read
 from weighthouse.keys.adapters.embedded import SealedKeys
 
 REASON = (10, 500)
-_FORKS = {"audit.log_smaller", "audit.log_forked", "audit.memory_missing"}
+_FORKS = {"audit.log_smaller", "audit.log_forked", "audit.memory_missing", "audit.memory_damaged"}
 _MEMORY = "signer memory: "  # how the log's own check marks the one problem that the ceremony is there to accept
 
 
@@ -66,8 +65,7 @@ def examine(system: System) -> Fork:
         )
     with read(system) as unit:
         found = audit.head(unit).size
-    remembered = system.part(SignerMemory).recall(system.settings.text("log.origin"))
-    return Fork(why, remembered.size if remembered else 0, found)
+    return Fork(why, audit.last_signed(system).size, found)
 
 
 def accept(system: System, fork: Fork, reason: str, typed: str) -> int:

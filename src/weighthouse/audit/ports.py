@@ -36,6 +36,9 @@ class Witness(Protocol):
 
 
 class Witnesses(Protocol):
-    """The witnesses that the operator chose; empty when none."""
+    """The witnesses that the operator chose, and how many of them suffice; empty when none."""
 
     def all(self) -> tuple[Witness, ...]: ...
+
+    def satisfied(self, note: str) -> bool:
+        """Return whether the cosignatures under this checkpoint make the operator's quorum."""

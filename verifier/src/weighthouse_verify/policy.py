@@ -34,11 +34,12 @@ def read_policy(text: str) -> Policy:
     names: set[str] = set()
     used: set[str] = set()
     for count, line in enumerate(text.split("\n"), 1):
-        words = line.replace("\t", " ").split()
-        if not words or words[0].startswith("#"):
-            continue
+        words = [word for word in line.replace("\t", " ").split(" ") if word]
         try:
-            _apply(policy, words, names, used)
+            if any(c < " " or c == "\x7f" for word in words for c in word):
+                raise RefusedError("it holds a control character other than tab and newline")
+            if words and not words[0].startswith("#"):
+                _apply(policy, words, names, used)
         except (RefusedError, ValueError, IndexError) as error:
             raise RefusedError(f"line {count} of the policy: {error}") from None
     if not policy.quorum:

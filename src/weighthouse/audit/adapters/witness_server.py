@@ -6,9 +6,11 @@ of its own, checks and replaces it under one lock, and has it on disk before the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,6 +57,13 @@ class WitnessDesk:
             submission = protocol.parse_submission(body)
         except Invalid as error:
             return 400, _PLAIN, f"{error.message}\n".encode()
+        try:
+            return self._judge(submission)
+        except (OSError, Invalid) as error:
+            logger.error("the memory of %s cannot be used: %s", submission.checkpoint.origin, error)
+            return 500, _PLAIN, b"the witness's own memory cannot be read or written\n"
+
+    def _judge(self, submission: protocol.Submission) -> Answer:
         with self._lock:  # two requests at once must not roll the memory back
             refusal = protocol.judge(submission, self._logs, self._seen(submission.checkpoint.origin))
             if refusal is not None:
@@ -71,9 +80,9 @@ class WitnessDesk:
     def checkpoint(self, origin_hash: str) -> Answer:
         """Answer a monitor's GET of the last cosigned checkpoint of a log, by the hex SHA-256 of its origin."""
         for origin in self._logs:
-            path = self._path(origin)
-            if _hash(origin) == origin_hash and path.exists():
-                return 200, _PLAIN, path.read_bytes()
+            if _hash(origin) == origin_hash:
+                with contextlib.suppress(FileNotFoundError):
+                    return 200, _PLAIN, self._path(origin).read_bytes()
         return 404, _PLAIN, b"never cosigned\n"
 
     def _path(self, origin: str) -> Path:
@@ -123,13 +132,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
+        self.close_connection = True  # unless the body was read: what is left of it is no request
         if self.path != "/add-checkpoint":
             self._answer((404, _PLAIN, b"no such call\n"))
-        elif not length.isascii() or not length.isdigit() or int(length) > MAX_BODY:
-            self.close_connection = True
+        elif re.fullmatch("[0-9]{1,9}", length) is None or int(length) > MAX_BODY:
             self._answer((400, _PLAIN, b"a length up to 256 KiB is required\n"))
         else:
-            self._answer(self.post(self.rfile.read(int(length))))
+            body = self.rfile.read(int(length))
+            self.close_connection = self.headers.get("Connection", "").lower() == "close" or len(body) < int(length)
+            self._answer(self.post(body))
 
     def do_GET(self) -> None:
         parts = self.path.split("/")

@@ -7,7 +7,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
 from weighthouse.audit.api.checking import start, verify
 from weighthouse.audit.api.following import pump
-from weighthouse.audit.api.forking import accept_fork
+from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, keys, prove
 from weighthouse.audit.api.reading import entries, entry, head
@@ -48,6 +48,7 @@ __all__ = [
     "head",
     "heartbeat",
     "keys",
+    "last_signed",
     "overdue",
     "prove",
     "pump",

@@ -6,16 +6,15 @@ the only way on; it writes into the log what was remembered and what was found, 
 
 from __future__ import annotations
 
-from weighthouse.audit.api import appending, growing, sequencing, signing
+from weighthouse.audit.api import appending, growing, sequencing
 from weighthouse.audit.events import ForkAccepted
 from weighthouse.audit.model import Leaf, Remembered
-from weighthouse.audit.ports import SignerMemory
 from weighthouse.audit.rules.tree import EMPTY_ROOT, MAX_SIZE
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox
 from weighthouse.core import jobs
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Unavailable
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, begin
 
 
@@ -26,8 +25,6 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
     never an edited entry. Witnesses keep refusing the fork until their own operators decide. Meant for the
     machine's operator at the command line, never for a route.
     """
-    memory = system.part(SignerMemory)
-    remembered = memory.recall(signing.origin_of(system)) or Remembered(0, EMPTY_ROOT)
     fencing = sequencing.lead(system) if system.database.dialect == "postgresql" else 0
     if fencing is None:
         raise Unavailable(
@@ -37,6 +34,7 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
         )
     with begin(system, actor) as unit:
         head = store.read_head(unit.conn, lock=True) or growing.EMPTY_HEAD
+        remembered = last_signed(system)
         leaves, floor = _waiting(unit, head, fencing) if fencing else ([], None)
         fact = ForkAccepted(
             reason=reason,
@@ -47,7 +45,20 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
         )
         leaves.append(appending.prepare(unit, fact))
         growing.extend(unit, leaves, fencing=fencing, floor=floor, accept_fork=True)
+        # Witnesses still hold what they cosigned of the lost tail; here it would stand beside another history.
+        gone = [size for size, _ in store.read_cosigned(unit.conn) if size > head.size]
+        store.drop_cosigned(unit.conn, gone)
     return head.size + len(leaves)
+
+
+def last_signed(system: System) -> Remembered:
+    """Return what the signer remembers, nothing if its memory was lost or is damaged beyond reading."""
+    try:
+        return growing.recall(system) or Remembered(0, EMPTY_ROOT)
+    except WeighthouseError as error:
+        if error.code != "audit.memory_damaged":
+            raise
+        return Remembered(0, EMPTY_ROOT)
 
 
 def _waiting(unit: Unit, head: store.HeadRow, fencing: int) -> tuple[list[tuple[Leaf, bytes]], int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weighthouse.audit.api import growing, signing
+from weighthouse.audit.api import cosigning, growing, signing
 from weighthouse.audit.api.reading import TrustedLog, entry, no_entry
 from weighthouse.audit.model import ExportReport
 from weighthouse.audit.rules import tiles, tree
@@ -27,7 +27,8 @@ def keys(system: System) -> tuple[str, ...]:
 def prove(unit: Unit, index: int) -> str:
     """Return the proof (C2SP tlog-proof text) that the entry at `index` is in the log.
 
-    It leads to the newest checkpoint that witnesses cosigned if that one covers the entry, else to the log's own.
+    It leads to the newest checkpoint that made the witnesses' quorum if that one covers the entry, else to the newest
+    that any of them cosigned, else to the log's own.
     Raises `audit.no_entry`, or `audit.tampered` when what is stored does not lead to a signed root.
     """
     log = TrustedLog(unit)
@@ -35,8 +36,8 @@ def prove(unit: Unit, index: int) -> str:
         raise no_entry(index)
     leaf = tree.leaf_hash(entry(unit, index).leaf)
     note = log.head.note
-    cosigned = store.read_cosigned(unit.conn)
-    if cosigned is not None and index < cosigned[0] <= log.head.size:
+    cosigned = cosigning.best(unit, index + 1, log.head.size)
+    if cosigned is not None:
         note = cosigned[1]
     target = signing.open_own_checkpoint(unit.system, note)
     path = tree.inclusion_proof(index, target.size, tiles.node_from_tiles(log.tile))
@@ -83,7 +84,7 @@ def export(unit: Unit, folder: Path) -> ExportReport:
             sink.write(tiles.tile_path(level, index, width), store.read_tile(unit.conn, level, index))
     verifiers = keys(unit.system)
     sink.write(KEYS, "".join(key + "\n" for key in verifiers).encode())
-    cosigned = store.read_cosigned(unit.conn)
+    cosigned = cosigning.best(unit, 0, head.size)
     if cosigned is not None:
         sink.write(COSIGNED, cosigned[1].encode())
     if head.size:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 
-from weighthouse.audit.api import signing
+from weighthouse.audit.api import cosigning, signing
 from weighthouse.audit.api.appending import append
 from weighthouse.audit.api.proving import consistency
+from weighthouse.audit.api.reading import entries
 from weighthouse.audit.events import WitnessRefused
 from weighthouse.audit.model import Witnessed
 from weighthouse.audit.ports import Witness, Witnesses
@@ -20,10 +21,15 @@ from weighthouse.audit.rules.checkpoint import parse_decimal
 from weighthouse.audit.rules.note import Note, Signature
 from weighthouse.audit.store import log as store
 from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import HOUR, Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, begin, read
 
 logger = logging.getLogger("weighthouse.audit")
+
+
+AGAIN: Millis = HOUR
+"""How long a witness's lasting refusal is only shouted about before it is written into the log again."""
 
 
 def ask_witnesses(system: System) -> list[Witnessed]:
@@ -43,40 +49,49 @@ def ask_witnesses(system: System) -> list[Witnessed]:
         gathered.extend(signatures)
     if gathered:
         with begin(system, SYSTEM) as unit:
-            kept = store.read_cosigned(unit.conn, head.size)
-            base = notes.parse(kept[1].encode()) if kept else note
-            store.keep_cosigned(unit.conn, head.size, str(base.with_signatures(gathered)), unit.now)
+            store.read_head(unit.conn, lock=True)  # two processes that gather at once must not lose a cosignature
+            cosigning.keep(unit, head.size, note, gathered)
     return answers
 
 
 def _ask(system: System, witness: Witness, note: Note, size: int) -> tuple[Witnessed, tuple[Signature, ...]]:
     key = notes.parse_key(witness.key)
-    old = 0
-    status = 0
-    try:
-        for _ in range(3):  # the first answer tells where the witness stands; another log process may be asking too
-            with read(system) as unit:
-                proof = consistency(unit, old, size)
+    old, status = 0, 0
+    for _ in range(3):  # the first answer tells where the witness stands; another log process may be asking too
+        with read(system) as unit:
+            proof = consistency(unit, old, size)
+        try:
             status, body = witness.add_checkpoint(protocol.format_submission(old, proof, str(note)))
             if status == 200:
                 signatures = protocol.read_cosignatures(body, note, key)
                 return Witnessed(witness.name, size, True, "cosigned"), signatures
-            if status != 409:
-                break
-            old = parse_decimal(body.decode("ascii", "replace").strip(), "The witness's size")
-            if old > size:
-                break
-    except (OSError, WeighthouseError) as error:
-        logger.warning("witness %s gave no cosignature: %s", witness.name, error)
-        return Witnessed(witness.name, size, False, str(error)), ()
-    if status == 422 or old > size:
-        _refused(system, witness, status, max(old, size))
-        return Witnessed(witness.name, size, False, f"refused: it saw another history up to {old}"), ()
+            stated = parse_decimal(body.decode("ascii", "replace").strip(), "Its size") if status == 409 else old
+        except (OSError, WeighthouseError) as error:
+            logger.warning("witness %s gave no cosignature: %s", witness.name, error)
+            return Witnessed(witness.name, size, False, str(error)), ()
+        # In earlier drafts of the protocol 409 also meant another root at the very size that was stated.
+        if status == 422 or stated > size or (status == 409 and stated == old > 0):
+            return _another_history(system, witness, status, stated, size), ()
+        if status != 409 or stated == old:
+            break
+        old = stated
     logger.warning("witness %s answered %d", witness.name, status)
     return Witnessed(witness.name, size, False, f"answered {status}"), ()
+
+
+def _another_history(system: System, witness: Witness, status: int, seen: int, size: int) -> Witnessed:
+    """Put on record that a witness saw a history up to `seen` which this log's `size` entries do not continue."""
+    with read(system) as unit:
+        head = store.read_head(unit.conn)
+    if seen > size and head is not None and head.size >= seen:  # another process of this log was faster
+        return Witnessed(witness.name, size, False, f"it has cosigned {seen} already; asked again next round")
+    _refused(system, witness, status, max(seen, size))
+    return Witnessed(witness.name, size, False, f"refused: it saw another history up to {seen}")
 
 
 def _refused(system: System, witness: Witness, status: int, size: int) -> None:
     logger.critical("witness %s has seen a log of %d entries that this one does not continue", witness.name, size)
     with begin(system, SYSTEM) as unit:
-        append(unit, WitnessRefused(witness=witness.name, status=status, size=size))
+        said = entries(unit, kind=WitnessRefused.KIND, subject=witness.name, limit=1, newest_first=True)
+        if not said or unit.now - said[0].at >= AGAIN:
+            append(unit, WitnessRefused(witness=witness.name, status=status, size=size))

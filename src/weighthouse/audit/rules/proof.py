@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weighthouse.audit.rules.checkpoint import Checkpoint, open_checkpoint, parse_decimal, parse_hash
-from weighthouse.audit.rules.note import VerifierKey, malformed
+from weighthouse.audit.rules.note import VerifierKey, decode_base64, malformed
 from weighthouse.audit.rules.tree import leaf_hash, verify_inclusion
 
 HEADER = "c2sp.org/tlog-proof@v1"
@@ -46,7 +46,7 @@ def parse_proof(text: str) -> Proof:
         raise malformed(f"A proof begins with '{HEADER}' and has an empty line before its checkpoint")
     extra = b""
     if lines and lines[0].startswith("extra "):
-        extra = base64.b64decode(lines.pop(0)[6:])
+        extra = decode_base64(lines.pop(0)[6:], "The extra data of the proof")
     if not lines or not lines[0].startswith("index "):
         raise malformed("A proof names the index of its entry")
     index = parse_decimal(lines.pop(0)[6:], "The index")

@@ -6,6 +6,7 @@ that they saw it grow. Names are opaque; each may be counted in one group only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -105,8 +106,8 @@ class _Reader:
             self._free.discard(member)
         threshold = {"any": 1, "all": len(members)}.get(rule)
         if threshold is None:
-            if not rule.isascii() or not rule.isdigit() or not 1 <= int(rule) <= len(members):
-                raise malformed(f"group {name!r} asks for {rule!r} of {len(members)} members")
+            if re.fullmatch(r"[0-9]{1,9}", rule) is None or not 1 <= int(rule) <= len(members):
+                raise malformed(f"group {name!r} asks for {rule[:20]!r} of {len(members)} members")
             threshold = int(rule)
         self._define(name)
         self.groups[name] = Group(threshold, tuple(members))
@@ -116,12 +117,12 @@ def parse_policy(text: str) -> Policy:
     """Read a policy file; raise `audit.malformed` naming the line that is wrong."""
     reader = _Reader()
     for number, line in enumerate(text.split("\n"), 1):
-        words = line.replace("\t", " ").strip(" ").split(" ")
-        words = [word for word in words if word]
-        if not words or words[0].startswith("#"):
-            continue
         try:
-            reader.line(words)
+            words = [word for word in line.replace("\t", " ").split(" ") if word]
+            if any(c < " " or c == "\x7f" for word in words for c in word):
+                raise malformed("it holds a control character other than tab and newline")
+            if words and not words[0].startswith("#"):
+                reader.line(words)
         except Invalid as error:
             raise malformed(f"Line {number} of the policy: {error.message.rstrip('.')}") from None
     if reader.quorum is None:

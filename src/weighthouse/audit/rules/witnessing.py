@@ -95,4 +95,7 @@ def read_cosignatures(body: bytes, note: Note, key: VerifierKey) -> tuple[Signat
     lines = body.decode("utf-8", "replace")[:-1].split("\n")
     signatures = tuple(notes.parse_signature(line) for line in lines)
     notes.verify(Note(note.text, signatures), [key], check_signature)
-    return tuple(s for s in signatures if (s.name, s.key_id) == (key.name, key.id))
+    own = tuple(s for s in signatures if (s.name, s.key_id) == (key.name, key.id))
+    if any(s.value[:8] == bytes(8) for s in own):
+        raise malformed("The witness's cosignature has no timestamp")
+    return own

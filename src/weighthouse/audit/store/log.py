@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from weighthouse.audit.model import Leaf
@@ -149,9 +149,12 @@ def keep_cosigned(conn: Connection, size: int, note: str, at: Millis) -> None:
         conn.execute(insert(cosigned).values(size=size, **values))
 
 
-def read_cosigned(conn: Connection, size: int | None = None) -> tuple[int, str] | None:
-    """Return (size, note) of the cosigned checkpoint of `size`, or of the largest one."""
-    query = select(cosigned.c.size, cosigned.c.note)
-    query = query.order_by(cosigned.c.size.desc()) if size is None else query.where(cosigned.c.size == size)
-    row = conn.execute(query.limit(1)).first()
-    return (int(row[0]), str(row[1])) if row else None
+def read_cosigned(conn: Connection) -> list[tuple[int, str]]:
+    """Return (size, note) of every cosigned checkpoint that is kept, the largest first."""
+    query = select(cosigned.c.size, cosigned.c.note).order_by(cosigned.c.size.desc())
+    return [(int(row[0]), str(row[1])) for row in conn.execute(query)]
+
+
+def drop_cosigned(conn: Connection, sizes: Sequence[int]) -> None:
+    """Remove cosigned checkpoints that newer ones have replaced."""
+    conn.execute(delete(cosigned).where(cosigned.c.size.in_(sizes)))
