@@ -14,7 +14,7 @@ from weighthouse.audit import api
 from weighthouse.audit.api.signing import sign_checkpoint
 from weighthouse.audit.rules import tiles
 from weighthouse.audit.rules.tree import leaf_hash
-from weighthouse.core.errors import Conflict
+from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.work import read
 from weighthouse_verify.tree import tile_name
 
@@ -137,6 +137,41 @@ def test_case_12_an_edit_hidden_in_the_tile_as_well_is_named_by_its_tile(full: L
         "where": "tile/0/001",
         "what": "it does not hash to its place in the tile above",
     }
+
+
+def test_case_12_bytes_that_are_no_entry_are_named_too(full: Lab) -> None:
+    garbage = b"\xff not an entry"
+    full.rewrite_leaf(300, lambda leaf: garbage)
+    tile = bytearray(full.rows("SELECT hashes FROM log_tile WHERE level = 0 AND idx = 1")[0][0])
+    tile[44 * 32 : 45 * 32] = leaf_hash(garbage)
+    full.sql("UPDATE log_tile SET hashes = :h WHERE level = 0 AND idx = 1", h=bytes(tile))
+    assert {256, 300} <= {problem.index for problem in api.verify(full.system).problems}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("size", [-1, -(2**62), 0, 7, 2**62])
+@pytest.mark.parametrize("signed", [True, False])
+def test_case_12_a_head_of_an_absurd_size_is_found_and_ends_every_walk(
+    full: Lab, tmp_path: Path, size: int, signed: bool
+) -> None:
+    full.sql("UPDATE log_head SET size = :s", s=size)
+    if not signed:
+        full.sql("UPDATE log_head SET note = 'no note'")
+    report = api.verify(full.system)
+    assert not report.ok and report.problems[0].index == -1
+    folder = full.export(tmp_path / "log")
+    # What is signed is whole, and the row beside it does not leave the house.
+    assert verifier(folder).returncode == (0 if signed else 1)
+    for act in (lambda: full.head(), lambda: full.many(1), lambda: api.start(full.system)):
+        with pytest.raises(Unavailable) as refused:
+            act()
+        assert refused.value.code == "audit.tampered"
+
+
+def test_case_17_a_stored_entry_too_long_for_a_bundle_is_named_by_the_export(full: Lab, tmp_path: Path) -> None:
+    full.rewrite_leaf(300, lambda leaf: b"x" * 65_536)
+    with pytest.raises(Unavailable, match="entry 300 has 65536 bytes"):
+        full.export(tmp_path / "log")
 
 
 def test_case_12_a_history_rewritten_throughout_needs_the_key(full: Lab, tmp_path: Path) -> None:

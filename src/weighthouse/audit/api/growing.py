@@ -73,7 +73,7 @@ def trusted_edge(system: System, conn: Connection, head: store.HeadRow) -> tiles
     kept = _edges.get(system.database, OrderedDict()).get((head.size, head.root))
     if kept is not None:
         return kept
-    if head.size == 0:
+    if head == EMPTY_HEAD:
         return tiles.Edge()
     try:
         checkpoint = signing.open_own_checkpoint(system, head.note)
@@ -88,6 +88,18 @@ def trusted_edge(system: System, conn: Connection, head: store.HeadRow) -> tiles
         raise tampered("the tiles at the right edge do not hash to the signed root")
     _keep(system.database, edge, head.root)
     return edge
+
+
+def believable(unit: Unit, head: store.HeadRow) -> store.HeadRow:
+    """Return the head with the size that its checkpoint signs: the row beside it may claim any, even one below 0.
+
+    Where no signature holds, it is cut to the entries that are there, so that whoever walks the log comes to an end.
+    """
+    try:
+        checkpoint = signing.open_own_checkpoint(unit.system, head.note)
+    except WeighthouseError:
+        return head._replace(size=min(max(head.size, 0), store.count_entries(unit.conn)))
+    return head._replace(size=checkpoint.size, root=checkpoint.root)
 
 
 def recall(system: System) -> Remembered | None:

@@ -73,11 +73,14 @@ def export(unit: Unit, folder: Path) -> ExportReport:
             f"The folder {folder} holds other files.",
             "Give an empty folder, or one that holds an earlier export of this log.",
         )
-    head = store.read_head(unit.conn) or growing.EMPTY_HEAD
+    head = growing.believable(unit, store.read_head(unit.conn) or growing.EMPTY_HEAD)
     sink = _Sink(folder)
     for index, width in tiles.tile_widths(head.size, 0):
         first = index * tiles.TILE_WIDTH
         rows = store.read_entries(unit.conn, start=first, end=first + width, limit=width)
+        for row in rows:
+            if len(row.leaf) > tiles.MAX_ENTRY_BYTES:
+                raise growing.tampered(f"entry {row.place} has {len(row.leaf)} bytes, more than any entry may have")
         sink.write(tiles.entries_path(index, width), tiles.pack_bundle(row.leaf for row in rows))
     for level in range(tiles.levels(head.size)):
         for index, width in tiles.tile_widths(head.size, level):
@@ -87,7 +90,7 @@ def export(unit: Unit, folder: Path) -> ExportReport:
     cosigned = cosigning.best(unit, 0, head.size)
     if cosigned is not None:
         sink.write(COSIGNED, cosigned[1].encode())
-    if head.size:
+    if head.note:
         sink.write(CHECKPOINT, head.note.encode())
     else:
         empty = signing.sign_checkpoint(unit.system, 0, tree.EMPTY_ROOT, unit.now)
@@ -108,6 +111,10 @@ class _Sink:
         if path.parent not in self._made:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._made.add(path.parent)
-        path.write_bytes(data)
+        if name == CHECKPOINT:  # whoever reads an older export here meanwhile sees the old one or the new one, whole
+            path.with_suffix(".new").write_bytes(data)
+            path.with_suffix(".new").replace(path)
+        else:
+            path.write_bytes(data)
         self.files += 1
         self.bytes += len(data)
