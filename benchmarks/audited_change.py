@@ -56,7 +56,7 @@ def system(folder: Path, name: str) -> System:
     """Open a database of its own with keys and memory beside it."""
     database = Database(f"sqlite:///{folder / name}.db")
     database.create_all()
-    made = System(Settings(DECLARED, flags={"state": folder}), SystemClock(), database)
+    made = System(Settings((*DECLARED, *api.settings), flags={"state": folder}), SystemClock(), database)
     made.bind(Signers, MemorySigners())
     made.bind(SignerMemory, FileSignerMemory(folder / f"{name}.memory"))
     return made

@@ -89,7 +89,11 @@ def lab_text() -> str:
 def make_system(folder: Path) -> System:
     database = Database(f"sqlite:///{folder / 'bench.db'}")
     database.create_all()
-    system = System(Settings(DECLARED, flags={"state": folder, "mode": "development"}), SystemClock(), database)
+    system = System(
+        Settings((*DECLARED, *audit.settings), flags={"state": folder, "mode": "development"}),
+        SystemClock(),
+        database,
+    )
     system.bind(Signers, MemorySigners(b"\x01" * 32))
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
     system.bind(Recorder, audit.append)

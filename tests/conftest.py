@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests import postgres
+from weighthouse.audit import api as audit
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.ids import new_id
@@ -68,7 +69,7 @@ def make_system(tmp_path: Path, clock: ManualClock) -> Callable[[Database], Syst
     """Build a system over a database, with keys from a fixed seed and its state in the test's folder."""
 
     def make(database: Database) -> System:
-        settings = Settings(DECLARED, flags={"state": tmp_path, "mode": "development"})
+        settings = Settings((*DECLARED, *audit.settings), flags={"state": tmp_path, "mode": "development"})
         system = System(settings, clock, database)
         system.bind(Signers, MemorySigners(b"\x07" * 32))
         return system

@@ -73,7 +73,7 @@ class Lab:
         self.text = lab if lab is not None else LAB.read_text("utf-8")
         flags = {"state": folder, "mode": "development"}
         self.system = bind_log(
-            System(Settings((*DECLARED, *identity_settings), flags=flags), clock, database), folder
+            System(Settings((*DECLARED, *audit.settings, *identity_settings), flags=flags), clock, database), folder
         )
         self.bind_memories()
         self.keys: dict[str, Key] = {}

@@ -136,7 +136,7 @@ def test_case_20_without_a_sequencer_changes_go_on_until_the_backlog_is_full(
 
     lab = postgres_lab
     lab.system.settings = Settings(
-        (*DECLARED, *(s for s in api.settings if s.name not in {d.name for d in DECLARED})),
+        (*DECLARED, *api.settings),
         flags={"state": tmp_path, "mode": "development", "log.backlog": 20},
     )
     for number in range(21):

@@ -362,7 +362,7 @@ def test_ml_dsa_signatures_are_made_and_checked_when_asked_for(lab: Lab, tmp_pat
     from weighthouse.core.settings import DECLARED, Settings
 
     flags = {"state": tmp_path, "log.ml_dsa": True, "mode": "development"}
-    lab.system.settings = Settings(DECLARED, flags=flags)
+    lab.system.settings = Settings((*DECLARED, *api.settings), flags=flags)
     lab.many(3)
     plain, safe = api.keys(lab.system)
     assert lab.head().checkpoint.count("— ") == 2  # type: ignore[union-attr]

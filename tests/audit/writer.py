@@ -47,7 +47,7 @@ class Changed(Event, frozen=True, kw_only=True):
 
 def open_system(url: str, folder: Path, clock: Clock | None = None) -> System:
     """Open the database as the server would, with its keys and its signer's memory in `folder`."""
-    settings = Settings(DECLARED, flags={"state": folder, "mode": "development"})
+    settings = Settings((*DECLARED, *api.settings), flags={"state": folder, "mode": "development"})
     system = System(settings, clock or SystemClock(), Database(url))
     system.bind(Signers, MemorySigners(b"\x07" * 32))
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))

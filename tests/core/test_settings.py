@@ -20,7 +20,7 @@ def test_flag_beats_environment_beats_project_beats_user_beats_default(tmp_path:
     assert found["server.port"] == ("1004", "flag")
     assert found["mode"] == ("demo", "environment WEIGHTHOUSE_MODE")
     assert found["server.address"] == ("127.0.0.2", str(user))
-    assert found["log.ml_dsa"] == ("False", "default")
+    assert found["database.url"] == ("", "default")
     assert settings.path("state") == Path("/u")
 
 
@@ -31,6 +31,9 @@ def test_flag_beats_environment_beats_project_beats_user_beats_default(tmp_path:
         ('[server]\nport = "high"\n', "core.bad_setting", "0 to 65535"),
         ("[server]\nport = true\n", "core.bad_setting", "0 to 65535"),
         ("[server]\nport = 70000\n", "core.bad_setting", "0 to 65535"),
+        ('[server]\nport = "--5"\n', "core.bad_setting", "0 to 65535"),
+        ('[server]\nport = "²"\n', "core.bad_setting", "0 to 65535"),
+        ('[server]\nport = "' + "9" * 5000 + '"\n', "core.bad_setting", "0 to 65535"),
         ('mode = "prod"\n', "core.bad_setting", "demo or development or production"),
         ("[server\n", "core.bad_settings_file", "weighthouse.toml"),
     ],

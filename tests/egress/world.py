@@ -51,7 +51,9 @@ class World:
     """One control plane with its verdict server; `open` gives a run its way."""
 
     def __init__(self, database: Database, clock: Clock, state: Path, short: Path, **flags: Any) -> None:
-        settings = Settings((*DECLARED, *egress.settings), flags={"state": state, "mode": "development", **flags})
+        settings = Settings(
+            (*DECLARED, *audit.settings, *egress.settings), flags={"state": state, "mode": "development", **flags}
+        )
         self.system = System(settings, clock, database)
         self.system.bind(Signers, MemorySigners(b"\x07" * 32))
         self.system.bind(PolicyMemory, FilePolicyMemory(state / "policy.memory"))

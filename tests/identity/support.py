@@ -55,7 +55,10 @@ class Lab:
         self.clock = clock
         values = {"state": folder, "mode": "development", "server.origin": ORIGIN, **flags}
         self.system = bind_log(
-            System(Settings((*DECLARED, *own_settings, *web.settings), flags=values), clock, database), folder
+            System(
+                Settings((*DECLARED, *audit.settings, *own_settings, *web.settings), flags=values), clock, database
+            ),
+            folder,
         )
         bind = self.system.bind
         bind(Signers, MemorySigners(b"\x07" * 32))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from weighthouse.audit import api
-from weighthouse.audit.model import setting
 from weighthouse.core.clock import MINUTE, SECOND
 from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, read
@@ -16,14 +15,12 @@ LATE = MINUTE
 
 def timers(system: System) -> list[Timer]:
     """Return what the job loop must run for the log on this database."""
-    heartbeat_s = int(setting(system.settings, "log.heartbeat_s"))  # type: ignore[arg-type]
-    witness_s = int(setting(system.settings, "log.witness_s"))  # type: ignore[arg-type]
-    found = [Timer("audit.heartbeat", heartbeat_s * SECOND, api.heartbeat)]
-    if setting(system.settings, "log.witnesses"):
-        found.append(Timer("audit.witnesses", witness_s * SECOND, api.ask_witnesses))
+    settings = system.settings
+    found = [Timer("audit.heartbeat", settings.integer("log.heartbeat_s") * SECOND, api.heartbeat)]
+    if settings.text("log.witnesses"):
+        found.append(Timer("audit.witnesses", settings.integer("log.witness_s") * SECOND, api.ask_witnesses))
     if system.database.dialect == "postgresql":
-        every = int(setting(system.settings, "log.sequence_ms"))  # type: ignore[arg-type]
-        found.append(Timer("audit.sequencer", every, drain))
+        found.append(Timer("audit.sequencer", settings.integer("log.sequence_ms"), drain))
         found.append(Timer("audit.backlog", 10 * SECOND, watch_backlog))
     return found
 

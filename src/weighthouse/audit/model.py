@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import msgspec
 
 from weighthouse.core.clock import Millis
-from weighthouse.core.errors import Invalid
-from weighthouse.core.settings import Setting, Settings, Value
+from weighthouse.core.settings import Setting
 
 if TYPE_CHECKING:
     from weighthouse.core.work import Unit
@@ -18,6 +16,14 @@ if TYPE_CHECKING:
 settings = (
     Setting(
         "log.origin", "text", "weighthouse.local/log", "Name of the log in its checkpoints; never change it later."
+    ),
+    Setting("log.ml_dsa", "bool", False, "Sign checkpoints of the log with ML-DSA-44 as well as Ed25519."),
+    Setting(
+        "log.heartbeat_s",
+        "int",
+        300,
+        "Seconds between heartbeat entries, so that silence is visible.",
+        minimum=1,
     ),
     Setting(
         "log.backlog",
@@ -32,21 +38,6 @@ settings = (
     ),
     Setting("log.witness_s", "int", 60, "Seconds between two rounds of asking the witnesses.", minimum=1),
 )
-
-
-_DEFAULTS = {setting.name: setting.default for setting in settings}
-_undeclared: WeakSet[Settings] = WeakSet()
-
-
-def setting(chosen: Settings, name: str) -> Value:
-    """Return a setting of this room; a system that was built without the room's settings uses their defaults."""
-    if chosen in _undeclared and name in _DEFAULTS:
-        return _DEFAULTS[name]
-    try:
-        return chosen.get(name)
-    except Invalid:
-        _undeclared.add(chosen)
-        return _DEFAULTS[name]
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):

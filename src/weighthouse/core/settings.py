@@ -7,6 +7,7 @@ name in a file, or a value of the wrong type, is refused with the nearest valid 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -65,14 +66,6 @@ DECLARED: tuple[Setting, ...] = (
         "",
         "Public origin, such as https://weighthouse.lab; empty means address and port.",
     ),
-    Setting("log.ml_dsa", "bool", False, "Sign checkpoints of the log with ML-DSA-44 as well as Ed25519."),
-    Setting(
-        "log.heartbeat_s",
-        "int",
-        300,
-        "Seconds between heartbeat entries, so that silence is visible.",
-        minimum=1,
-    ),
 )
 
 
@@ -92,7 +85,7 @@ def _typed(setting: Setting, raw: object, source: str) -> Value:
         wanted = " or ".join(setting.choices) if setting.choices else setting.kind
         if setting.kind == "int":
             wanted = f"a whole number from {setting.minimum} to {setting.maximum}"
-        shown = "the given secret" if setting.secret else repr(raw)
+        shown = "the given secret" if setting.secret else repr(raw)[:80]
         raise Invalid(
             "core.bad_setting",
             f"{source}: setting '{setting.name}' should be {wanted}, not {shown}.",
@@ -104,7 +97,7 @@ def _typed(setting: Setting, raw: object, source: str) -> Value:
 def _from_text(setting: Setting, raw: str) -> object:
     if setting.kind == "bool":
         return {"true": True, "1": True, "false": False, "0": False}.get(raw.lower(), raw)
-    return int(raw) if raw.strip().lstrip("-").isdigit() else raw
+    return int(raw) if re.fullmatch("-?[0-9]{1,18}", raw.strip()) else raw
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -10,7 +10,7 @@ import os
 
 from weighthouse.audit.api import growing, signing
 from weighthouse.audit.events import Heartbeat
-from weighthouse.audit.model import Leaf, setting
+from weighthouse.audit.model import Leaf
 from weighthouse.audit.rules import leaf as leaves
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox, readers
@@ -74,7 +74,7 @@ def _flush(unit: Unit) -> None:
         growing.extend(unit, pending)
         return
     xid, waiting, epoch = outbox.transaction(unit.conn)
-    limit = int(setting(unit.system.settings, "log.backlog"))  # type: ignore[arg-type]
+    limit = unit.system.settings.integer("log.backlog")
     if waiting > limit:
         raise TooMany(
             "audit.backlog_full",
@@ -86,7 +86,7 @@ def _flush(unit: Unit) -> None:
 
 
 def _every_s(system: System) -> int:
-    return int(setting(system.settings, "log.heartbeat_s"))  # type: ignore[arg-type]
+    return system.settings.integer("log.heartbeat_s")
 
 
 def heartbeat(system: System) -> None:

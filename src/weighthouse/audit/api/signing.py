@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-from weighthouse.audit.model import setting
 from weighthouse.audit.rules import note as notes
 from weighthouse.audit.rules.checkpoint import Checkpoint, Sign, open_checkpoint, sign_note
 from weighthouse.audit.rules.note import Note, VerifierKey
@@ -40,7 +39,7 @@ def _verifier_key(origin: str, kind: int, public: bytes) -> VerifierKey:
 
 def origin_of(system: System) -> str:
     """Return the name of this log."""
-    return str(setting(system.settings, "log.origin"))
+    return system.settings.text("log.origin")
 
 
 def log_keys(system: System) -> list[LogKey]:
@@ -49,7 +48,7 @@ def log_keys(system: System) -> list[LogKey]:
     origin = origin_of(system)
     plain = signers.signer("log")
     keys = [LogKey(_verifier_key(origin, notes.ED25519, plain.public), plain.sign)]
-    if setting(system.settings, "log.ml_dsa"):
+    if system.settings.flag("log.ml_dsa"):
         private = _ml_dsa(signers.mac("log", _ML_DSA_LABEL))
         public = private.public_key().public_bytes_raw()
         keys.append(LogKey(_verifier_key(origin, notes.COSIGNATURE_ML_DSA_44, public), private.sign))
