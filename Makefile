@@ -11,7 +11,7 @@ CLOCK = start=$$(date +%s)
 DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser lock clean
+.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-oidc lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
 test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
-	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not real_gvisor and not real_tlog and not soak" && $(DONE)
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not real_gvisor and not real_tlog and not foreign_oidc and not soak" && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
 	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
@@ -73,8 +73,17 @@ test-browser: $(VENV)/.dev ## the tests that drive Debian's Chromium (apt-get in
 	@command -v chromium >/dev/null || { echo "make test-browser needs Chromium: apt-get install chromium"; exit 1; }
 	@$(CLOCK); $(BIN)/python -m pytest -q -m browser && $(DONE)
 
+FOREIGN := tests/identity/foreign
+$(FOREIGN)/node_modules/.package-lock.json: $(FOREIGN)/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null || { echo "make test-oidc needs Node 20 or newer with npm (apt-get install nodejs npm)."; exit 1; }
+	@cd $(FOREIGN) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+test-oidc: $(VENV)/.dev $(FOREIGN)/node_modules/.package-lock.json ## sign-in against a certified provider and relying party (needs Node and npm)
+	@$(CLOCK); $(BIN)/python -m pytest -q -m foreign_oidc $(FOREIGN) && $(DONE)
+
 lock: ## renew requirements/*.txt on purpose (needs uv)
 	@for f in run dev; do uv pip compile -q --upgrade requirements/$$f.in -o requirements/$$f.txt --python-version 3.11 --generate-hashes --no-annotate --no-header --universal; done
 
 clean: ## remove the virtual environment, built parts and caches
-	@rm -rf $(VENV) .parts .mypy_cache .ruff_cache .hypothesis .import_linter_cache docs/_build
+	@rm -rf $(VENV) .parts $(FOREIGN)/node_modules .mypy_cache .ruff_cache .hypothesis .import_linter_cache docs/_build

@@ -28,6 +28,7 @@ _BUILT = {
     ".mypy_cache",
     ".ruff_cache",
     "mutants",
+    "node_modules",
 }
 
 

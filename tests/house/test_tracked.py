@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_a_lock_has_hashes_and_no_address(lock: Path) -> None:
             continue
         assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+", line), f"not pinned exactly: {line[:80]}"
         assert "--hash=sha256:" in line, f"without a hash: {line[:80]}"
+
+
+def test_a_lock_of_npm_packages_has_hashes_and_no_address() -> None:
+    locks = [path for path in source.files() if path.name == "package-lock.json"]
+    assert locks
+    for lock in locks:
+        text = source.text(lock)
+        assert "://" not in text and "resolved" not in text
+        packages = json.loads(text)["packages"]
+        assert all("integrity" in said for name, said in packages.items() if name), "not pinned by hash"
 
 
 def test_no_secret_is_tracked() -> None:

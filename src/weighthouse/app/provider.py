@@ -65,9 +65,11 @@ def bind(system: System) -> DevIdp | None:
         client = httpx.Client(timeout=5, follow_redirects=False)
         provider = OidcProvider(
             client,
-            _profile(settings, outside),
+            _profile(settings, outside, algorithm=settings.text("identity.algorithm")),
             clock=system.clock,
             client_secret=settings.text("identity.client_secret"),
+            authentication="basic" if settings.text("identity.client_authentication") == "basic" else "post",
+            console=origin(settings) + "/callback",
         )
         system.bind(Provider, provider)
         return None
@@ -78,7 +80,9 @@ def bind(system: System) -> DevIdp | None:
     return own
 
 
-def _profile(settings: Settings, issuer: str, *, account_issuer: str = "", tenant: str = "") -> IssuerProfile:
+def _profile(
+    settings: Settings, issuer: str, *, account_issuer: str = "", tenant: str = "", algorithm: str = "RS256"
+) -> IssuerProfile:
     return IssuerProfile(
         issuer=issuer,
         account_issuer=account_issuer or issuer,
@@ -86,6 +90,7 @@ def _profile(settings: Settings, issuer: str, *, account_issuer: str = "", tenan
         tenant=tenant or settings.text("identity.tenant"),
         subject_claim=settings.text("identity.subject_claim"),
         step_up_value=settings.text("identity.step_up_value"),
+        algorithms=(algorithm,),
     )
 
 

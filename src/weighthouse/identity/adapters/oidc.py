@@ -6,25 +6,30 @@ keys are looked up by exact id, and unknown ids cause at most one fetch in five 
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
-from typing import Any, NoReturn
-from urllib.parse import urlencode, urlsplit
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, NoReturn
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx
 import msgspec
 
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Clock, Millis
 from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
+from weighthouse.identity.adapters.exchange import Broken, send
 from weighthouse.identity.model import IssuerProfile, PublicKey
 from weighthouse.identity.ports import Redeemed, Wish
 from weighthouse.identity.rules.jwks import MAX_KEY_SET, parse_key_set
 
-TIMEOUT_S = 2.0
 REFRESH: Millis = HOUR
 UNKNOWN_EVERY: Millis = 5 * MINUTE
 RETRY_EVERY: Millis = 5 * SECOND
 KEYS_LIFE: Millis = DAY
+DISCOVERY_LIFE: Millis = DAY
+SLOTS = 16  # requests that may wait for the provider at once, so that a hanging one leaves threads for everybody else
 MAX_DOCUMENT = 64 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _AGAIN = "Try again in a moment; an operator can check the provider and the identity settings."
@@ -44,19 +49,42 @@ def _down(what: str) -> NoReturn:
 
 
 class OidcProvider:
-    """The provider port over `client`. `wanted` is the profile from the settings; discovery completes it."""
+    """The provider port over `client`. `wanted` is the profile from the settings; `console` is our own callback."""
 
-    def __init__(self, client: httpx.Client, wanted: IssuerProfile, *, clock: Clock, client_secret: str = "") -> None:
+    def __init__(
+        self,
+        client: httpx.Client,
+        wanted: IssuerProfile,
+        *,
+        clock: Clock,
+        client_secret: str = "",
+        authentication: Literal["post", "basic"] = "post",
+        console: str = "",
+    ) -> None:
         self._client = client
         self._wanted = wanted
         self._secret = client_secret
+        self._authentication = authentication
+        self._console = console
         self._clock = clock
         self._endpoints: Endpoints | None = None
+        self._asked: Millis | None = None
         self._keys: dict[str, PublicKey] = {}
         self._fetched: Millis | None = None
         self._failed: Millis | None = None
         self._unknown: Millis | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._slots = threading.BoundedSemaphore(SLOTS)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Take one of the places of those who wait for the provider; when all are taken, the answer is no, now."""
+        if not self._slots.acquire(blocking=False):
+            _down("is slow, and too many wait for it already")
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def profile(self) -> IssuerProfile:
         return msgspec.structs.replace(self._wanted, announces_iss=self._discovered().announces_iss)
@@ -87,11 +115,21 @@ class OidcProvider:
             "redirect_uri": redirect_uri,
             "client_id": self._wanted.client_id,
         }
-        # A loopback address belongs to a public client, which providers refuse to hear a secret from (RFC 8252 8.5).
-        if self._secret and urlsplit(redirect_uri).hostname not in _LOOPBACK:
+        # A command line's loopback address belongs to a public client, which providers refuse to hear a secret from
+        # (RFC 8252 8.5). The console's own callback may lie on loopback too.
+        local = urlsplit(redirect_uri).hostname in _LOOPBACK and redirect_uri != self._console
+        confidential = bool(self._secret) and not local
+        authorization = ""
+        if confidential and self._authentication == "basic":
+            authorization = _basic(form.pop("client_id"), self._secret)
+        elif confidential:
             form["client_secret"] = self._secret
-        status, body = self._send("POST", self._discovered().token, MAX_DOCUMENT, form)
+        token = self._discovered().token
+        with self._turn():
+            status, body = self._send("POST", token, MAX_DOCUMENT, form, authorization)
         if 400 <= status < 500:
+            if b'"invalid_client"' in body or b'"unauthorized_client"' in body:
+                _down("does not accept our client id, secret or way of showing it")
             raise Unauthenticated("identity.code_refused", "The provider did not accept the code.", "Sign in again.")
         answer = _json(body) if status == 200 else _down(f"answered {status}")
         id_token, access_token = answer.get("id_token"), answer.get("access_token", "")
@@ -100,21 +138,26 @@ class OidcProvider:
         return Redeemed(id_token, access_token)
 
     def key(self, kid: str) -> PublicKey:
-        with self._lock:
-            now = self._clock.monotonic()
-            if self._fetched is None or now - self._fetched >= REFRESH:
-                self._refresh(now)
-            elif kid not in self._keys and (self._unknown is None or now - self._unknown >= UNKNOWN_EVERY):
-                self._unknown = now  # a flood of made-up ids must not become a flood of fetches
-                self._refresh(now)
-            if self._fetched is None or now - self._fetched >= KEYS_LIFE:
-                _down("has shown no keys for a day")
-            found = self._keys.get(kid)
+        found = self._keys.get(kid)
+        if found is None or self._fetched is None or self._clock.monotonic() - self._fetched >= REFRESH:
+            with self._turn(), self._lock:
+                found = self._looked_up(kid)
         if found is None:
             raise Unauthenticated(
                 "identity.token_key", "The token names a key that its issuer does not show.", "Sign in again."
             )
         return found
+
+    def _looked_up(self, kid: str) -> PublicKey | None:
+        now = self._clock.monotonic()
+        if self._fetched is None or now - self._fetched >= REFRESH:
+            self._refresh(now)
+        elif kid not in self._keys and (self._unknown is None or now - self._unknown >= UNKNOWN_EVERY):
+            self._unknown = now  # a flood of made-up ids must not become a flood of fetches
+            self._refresh(now)
+        if self._fetched is None or now - self._fetched >= KEYS_LIFE:
+            _down("has shown no keys for a day")
+        return self._keys.get(kid)
 
     def _refresh(self, now: Millis) -> None:
         """Fetch the key set; on failure go on with the keys that are known, for a day at most."""
@@ -122,18 +165,37 @@ class OidcProvider:
             return
         self._failed = now
         try:
-            status, body = self._send("GET", self._discovered().jwks, MAX_KEY_SET)
+            status, body = self._send("GET", self._ask(now).jwks, MAX_KEY_SET)
             if status == 200:
                 self._keys, self._fetched, self._failed = parse_key_set(body), now, None
         except WeighthouseError:
             return
 
     def _discovered(self) -> Endpoints:
-        if self._endpoints is None:
-            status, body = self._send("GET", self._wanted.issuer + "/.well-known/openid-configuration", MAX_DOCUMENT)
+        found, asked = self._endpoints, self._asked
+        if found is not None and asked is not None and self._clock.monotonic() - asked < DISCOVERY_LIFE:
+            return found
+        with self._turn(), self._lock:
+            return self._ask(self._clock.monotonic())
+
+    def _ask(self, now: Millis) -> Endpoints:
+        """Ask the provider who it is, once a day; one that fails is asked again after five seconds, not by everybody.
+
+        What is known stays in use while it cannot be asked.
+        """
+        if self._asked is not None and now - self._asked < (DISCOVERY_LIFE if self._endpoints else RETRY_EVERY):
+            return self._endpoints or _down("did not say who it is when it was last asked")
+        self._asked = now
+        # OpenID Connect Discovery 4.1: a slash at the end of the issuer is taken off before the path is put on.
+        where = self._wanted.issuer.removesuffix("/") + "/.well-known/openid-configuration"
+        try:
+            status, body = self._send("GET", where, MAX_DOCUMENT)
             if status != 200:
                 _down(f"answered {status} when asked who it is")
             self._endpoints = self._read_discovery(_json(body))
+        except WeighthouseError:
+            if self._endpoints is None:
+                raise
         return self._endpoints
 
     def _read_discovery(self, found: dict[str, Any]) -> Endpoints:
@@ -149,21 +211,19 @@ class OidcProvider:
         announces = found.get("authorization_response_iss_parameter_supported") is True
         return Endpoints(urls[0], urls[1], urls[2], announces)
 
-    def _send(self, method: str, url: str, limit: int, form: dict[str, str] | None = None) -> tuple[int, bytes]:
+    def _send(
+        self, method: str, url: str, limit: int, form: dict[str, str] | None = None, authorization: str = ""
+    ) -> tuple[int, bytes]:
         try:
-            with self._client.stream(method, url, data=form, follow_redirects=False, timeout=TIMEOUT_S) as answer:
-                body = b""
-                for part in answer.iter_bytes():
-                    body += part
-                    if len(body) > limit:
-                        _down("sends more than an answer may hold")
-                return answer.status_code, body
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                "identity.provider_unavailable",
-                "The identity provider cannot be reached, so nobody is let in.",
-                _AGAIN,
-            ) from error
+            return send(self._client, method, url, limit=limit, form=form, authorization=authorization)
+        except Broken as broken:
+            _down(broken.what)
+
+
+def _basic(client_id: str, secret: str) -> str:
+    """Return the Authorization header of RFC 6749 2.3.1, which encodes each half as a form does."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 def _json(body: bytes) -> dict[str, Any]:

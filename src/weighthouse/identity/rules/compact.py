@@ -72,11 +72,18 @@ def _constant(_text: str) -> NoReturn:
 def _object(raw: bytes) -> dict[str, Any]:
     try:
         value = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_constant)
+        if b"\\u" in raw:  # half a surrogate pair is no character, and whatever writes it down later would fail
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         refuse("identity.token_malformed", "A part of the token is not JSON.")
     if not isinstance(value, dict):
         refuse("identity.token_malformed", "A part of the token is not a JSON object.")
     return value
+
+
+def _claims(raw: bytes) -> dict[str, Any]:
+    """Read the payload, which is a JSON object in every token that is read here (RFC 7519 7.2)."""
+    return _object(raw)
 
 
 def open_token(token: str, *, proof: bool = False) -> Opened:
@@ -89,7 +96,7 @@ def open_token(token: str, *, proof: bool = False) -> Opened:
     if not token.isascii() or token.count(".") != 2:
         refuse("identity.token_malformed", "The token does not have exactly three parts.")
     first, second, third = token.split(".")
-    header, claims = _object(_bytes(first)), _object(_bytes(second))
+    header, claims = _object(_bytes(first)), _claims(_bytes(second))
     _bytes(third)
     foreign = sorted(set(header) - (_PROOF_HEADER if proof else _TOKEN_HEADER))
     if foreign:

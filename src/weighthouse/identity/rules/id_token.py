@@ -142,5 +142,9 @@ def half_hash(value: str) -> str:
 
 def _check_hashes(claims: dict[str, Any], asked: Asked) -> None:
     for name, value in (("at_hash", asked.access_token), ("c_hash", asked.code)):
-        if name in claims and value and not hmac.compare_digest(_text(claims, name), half_hash(value)):
+        if (
+            name in claims
+            and value
+            and not hmac.compare_digest(_text(claims, name).encode(), half_hash(value).encode())
+        ):
             refuse("identity.token_hash", f"The token's '{name}' belongs to another answer.")

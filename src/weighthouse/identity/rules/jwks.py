@@ -19,6 +19,9 @@ from weighthouse.core.errors import Invalid
 from weighthouse.identity.model import PublicKey
 
 MAX_KEY_SET = 512 * 1024
+MIN_RSA_BITS = 2048
+MAX_RSA_BITS = 8192  # a larger one makes each check of a signature dear
+_ROCA_PRIMES = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _REMEDY = "Send a P-256 public key as kty, crv, x and y, and keep the private part to yourself."
@@ -88,19 +91,45 @@ def parse_key_set(raw: bytes) -> dict[str, PublicKey]:
 
 
 def _usable(kid: str, item: Mapping[str, Any]) -> PublicKey | None:
-    if item.get("use", "sig") != "sig":
+    if item.get("use", "sig") != "sig" or "verify" not in _texts(item.get("key_ops", ["verify"])):
         return None
     if item.get("kty") == "EC" and item.get("crv") == "P-256":
         try:
-            return PublicKey(kid, device_key(item).jwk, ("ES256",))
+            return _narrowed(PublicKey(kid, device_key(item).jwk, ("ES256",)), item)
         except Invalid:
             return None
     if item.get("kty") == "RSA" and isinstance(item.get("n"), str) and isinstance(item.get("e"), str):
-        try:
-            read = RSAKey.import_key({"kty": "RSA", "n": item["n"], "e": item["e"]})
-        except (JoseError, ValueError):
-            return None
-        if read.public_key.key_size < 2048:
-            return None
-        return PublicKey(kid, {"kty": "RSA", "n": item["n"], "e": item["e"]}, ("RS256",))
+        plain = {"kty": "RSA", "n": str(item["n"]), "e": str(item["e"])}
+        return _narrowed(PublicKey(kid, plain, ("RS256", "PS256")), item) if _sound_rsa(plain) else None
     return None
+
+
+def _sound_rsa(plain: dict[str, str]) -> bool:
+    try:
+        modulus = int.from_bytes(base64.urlsafe_b64decode(plain["n"] + "=" * (-len(plain["n"]) % 4)))
+        if not MIN_RSA_BITS <= modulus.bit_length() <= MAX_RSA_BITS or _roca(modulus):
+            return False
+        RSAKey.import_key(dict(plain)).get_op_key("verify")
+    except (JoseError, ValueError):
+        return False
+    return True
+
+
+def _roca(modulus: int) -> bool:
+    """Whether the key bears the mark of CVE-2017-15361: a power of 65537 by every small prime, so it can be factored.
+
+    Nemec and others, The Return of Coppersmith's Attack, CCS 2017. One sound key in 2^27 is taken for such a one.
+    """
+    return all(any(pow(65537, power, prime) == modulus % prime for power in range(prime)) for prime in _ROCA_PRIMES)
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _narrowed(key: PublicKey, item: Mapping[str, Any]) -> PublicKey | None:
+    """Return the key for the one algorithm that it says it is for (RFC 7517 4.4); None if that is none of ours."""
+    said = item.get("alg")
+    if said is None:
+        return key
+    return PublicKey(key.kid, key.jwk, (said,)) if said in key.algorithms else None

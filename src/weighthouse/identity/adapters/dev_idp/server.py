@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ from weighthouse.core.clock import Clock
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import new_id
 from weighthouse.identity.adapters.dev_idp import pages
+from weighthouse.identity.adapters.dev_idp.asking import authorization_fault, registered, token_fault
 from weighthouse.identity.adapters.dev_idp.desk import QUESTION_LIFE, Answer, Desk, Question
 from weighthouse.identity.adapters.dev_idp.people import DevPerson, DevSecret
 from weighthouse.identity.model import SignInResult
@@ -36,8 +36,6 @@ from weighthouse.identity.rules.id_token import half_hash
 TENANT = "7d3f1a52-0b6e-4c19-9a57-5e0c2d8b41f6"
 ISSUER_NAME = "dev"
 STEP_UP = "c2"
-_CLI_HOSTS = frozenset({"127.0.0.1", "::1"})
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
 
@@ -91,10 +89,10 @@ class DevIdp:
             routes=[
                 Route(tenant + "/v2.0/.well-known/openid-configuration", self._discovery),
                 Route(tenant + "/discovery/v2.0/keys", self._keys),
-                Route(tenant + "/oauth2/v2.0/authorize", self._authorize),
+                Route(tenant + "/oauth2/v2.0/authorize", self._authorize, methods=["GET", "POST"]),
                 Route(tenant + "/sign-in", self._sign_in, methods=["POST"]),
                 Route(tenant + "/oauth2/v2.0/token", self._token, methods=["POST"]),
-                Route(tenant + "/userinfo", self._userinfo),
+                Route(tenant + "/userinfo", self._userinfo, methods=["GET", "POST"]),
             ]
         )
 
@@ -113,6 +111,7 @@ class DevIdp:
                 "token_endpoint": base + "/oauth2/v2.0/token",
                 "userinfo_endpoint": base + "/userinfo",
                 "jwks_uri": base + "/discovery/v2.0/keys",
+                "scopes_supported": ["openid", "profile"],
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
                 "grant_types_supported": ["authorization_code"],
@@ -121,6 +120,8 @@ class DevIdp:
                 "code_challenge_methods_supported": ["S256"],
                 "token_endpoint_auth_methods_supported": ["none"],
                 "authorization_response_iss_parameter_supported": True,
+                "request_parameter_supported": False,
+                "request_uri_parameter_supported": False,
                 "claims_supported": ["sub", "oid", "tid", "name", "acrs", "amr", "auth_time", "nonce"],
             }
         )
@@ -133,41 +134,24 @@ class DevIdp:
         return JSONResponse({"keys": shown})
 
     async def _authorize(self, request: Request) -> Response:
-        query = request.query_params
+        asked = request.query_params.multi_items() if request.method == "GET" else await _fields(request)
+        query = dict(asked)
         redirect_uri = query.get("redirect_uri", "")
-        if len(query.multi_items()) != len(query) or query.get("client_id") != self._client_id:
+        if len(query) != len(asked) or query.get("client_id") != self._client_id:
             return self._page(pages.refusal("This request is not by a client that is registered here."), "", 400)
-        if not self._registered(redirect_uri):
+        if not registered(redirect_uri, self._origin):
             return self._page(pages.refusal("The address to return to is not registered here."), "", 400)
-        challenge = query.get("code_challenge", "")
-        if query.get("response_type") != "code" or query.get("response_mode", "query") != "query":
-            return self._back(redirect_uri, query.get("state", ""), error="unsupported_response_type")
-        if query.get("code_challenge_method") != "S256" or _CHALLENGE.fullmatch(challenge) is None:
-            return self._back(redirect_uri, query.get("state", ""), error="invalid_request")
-        if "openid" not in query.get("scope", "").split():
-            return self._back(redirect_uri, query.get("state", ""), error="invalid_scope")
+        if fault := authorization_fault(query):
+            return self._back(redirect_uri, query.get("state", ""), error=fault)
         question = Question(
             redirect_uri=redirect_uri,
-            state=query.get("state", "")[:512],
-            nonce=query.get("nonce", "")[:512],
-            challenge=challenge,
+            state=query.get("state", ""),
+            nonce=query.get("nonce", ""),
+            challenge=query["code_challenge"],
             second_factor=STEP_UP in query.get("acr_values", "").split(),
             expires=self._clock.now() + QUESTION_LIFE,
         )
         return self._form(self._desk.ask(question), question)
-
-    def _registered(self, uri: str) -> bool:
-        if uri == self._origin + "/callback":
-            return True
-        try:
-            parts = urlsplit(uri)
-            port = parts.port
-        except ValueError:
-            return False
-        plain = not parts.query and not parts.fragment and parts.username is None and port is not None
-        return (
-            plain and parts.scheme == "http" and parts.path == "/callback" and parts.hostname in ("127.0.0.1", "::1")
-        )
 
     def _form(self, handle: str, question: Question, problem: str = "") -> Response:
         text = pages.form(self._base + "/sign-in", handle, second_factor=question.second_factor, problem=problem)
@@ -179,7 +163,7 @@ class DevIdp:
         return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": pages.policy(origin)})
 
     def _back(self, redirect_uri: str, state: str, **answer: str) -> Response:
-        query = urlencode({**answer, "state": state, "iss": self.issuer})
+        query = urlencode({**answer, **({"state": state} if state else {}), "iss": self.issuer})
         return RedirectResponse(f"{redirect_uri}?{query}", 303, _HEADERS)
 
     async def _sign_in(self, request: Request) -> Response:
@@ -216,10 +200,11 @@ class DevIdp:
         return self._back(answered[1].redirect_uri, answered[1].state, code=answered[0])
 
     async def _token(self, request: Request) -> Response:
-        async with request.form(max_files=0, max_fields=10) as form:
-            fields = {str(name): str(value) for name, value in form.items()}
-        if fields.get("grant_type") != "authorization_code" or fields.get("client_id") != self._client_id:
-            return JSONResponse({"error": "invalid_request"}, 400, _HEADERS)
+        asked = await _fields(request)
+        fields = dict(asked)
+        fault, status = token_fault(fields, self._client_id)
+        if fault or len(fields) != len(asked):
+            return JSONResponse({"error": fault or "invalid_request"}, status if fault else 400, _HEADERS)
         answer = self._desk.redeem(
             fields.get("code", ""), fields.get("code_verifier", ""), fields.get("redirect_uri", "")
         )
@@ -256,7 +241,7 @@ class DevIdp:
             "auth_time": answer.at // 1000,
             "acrs": ["c1", STEP_UP] if answer.second_factor else ["c1"],
             "amr": ["pwd", "otp", "mfa"] if answer.second_factor else ["pwd"],
-            "nonce": answer.question.nonce,
+            **({"nonce": answer.question.nonce} if answer.question.nonce else {}),
             "at_hash": half_hash(access_token),
             "uti": secrets.token_urlsafe(16),
         }
@@ -270,5 +255,11 @@ class DevIdp:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         answer = self._access.get(token) if scheme.lower() == "bearer" else None
         if answer is None or answer.at + 300_000 < self._clock.now():
-            return JSONResponse({"error": "invalid_token"}, 401, {**_HEADERS, "WWW-Authenticate": "Bearer"})
+            challenge = 'Bearer error="invalid_token"' if token else "Bearer"  # RFC 6750 3
+            return JSONResponse({"error": "invalid_token"}, 401, {**_HEADERS, "WWW-Authenticate": challenge})
         return JSONResponse({"sub": self._claims(answer, "")["sub"], "name": answer.name}, headers=_HEADERS)
+
+
+async def _fields(request: Request) -> list[tuple[str, str]]:
+    async with request.form(max_files=0, max_fields=20) as form:
+        return [(name, str(value)) for name, value in form.multi_items()]
