@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.weights.world import World
+from tests.weights.world import LAB, World
+from weighthouse.access import api as access
 from weighthouse.access.events import GrantStarted
 from weighthouse.assurance import api
 from weighthouse.assurance.events import AttackRun
@@ -17,6 +18,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import begin
 from weighthouse.identity.events import SessionStarted
+from weighthouse.policy import api as policy
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_findings_are_entries_of_the_log_with_period_version_and_digests(world: 
     assert set(lines) == {sheet.id for sheet in SHEETS}
     line = lines["E-01"]
     assert line["period_to"] - line["period_from"] == 90 * DAY
-    assert line["query_version"] == 1
+    assert line["query_version"] == 2
     assert all(one.startswith("sha256:") for one in line["samples"])
     assert audit.verify(world.system).ok
 
@@ -131,9 +133,50 @@ def test_an_edited_log_is_named_and_leaves_what_rests_on_it_untested(world: Worl
         connection.exec_driver_sql("UPDATE log_entry SET leaf = x'7b7d' WHERE kind = 'access.GrantStarted'")
     found = compute(world)
     assert found["E-17"].result == "not-satisfied"
-    assert found["E-01"].result == "not-tested"
-    assert "could not be computed" in found["E-01"].detail
-    assert found["E-07"].result == "satisfied"
+    assert {one.result for name, one in found.items() if name != "E-17"} == {"not-tested"}
+    assert found["E-01"].detail == "The log does not verify, so nothing rests on it."
+
+
+def test_a_failure_cannot_be_hidden_from_a_query_by_editing_the_columns_that_find_it(world: World) -> None:
+    session(world)
+    session(world, level=1)
+    assert compute(world)["E-07"].result == "not-satisfied"
+    with world.system.database.engine.begin() as connection:
+        failing = "SELECT max(idx) FROM log_entry WHERE kind = 'identity.SessionStarted'"
+        connection.exec_driver_sql(f"UPDATE log_entry SET kind = 'x' WHERE idx = ({failing})")
+    found = compute(world)
+    assert (found["E-17"].result, found["E-07"].result) == ("not-satisfied", "not-tested")
+
+
+def test_attacks_of_last_week_do_not_make_todays_evidence(world: World) -> None:
+    attacks(world)
+    assert compute(world)["E-19"].result == "satisfied"
+    world.clock.advance(3 * DAY)
+    found = compute(world)["E-19"]
+    assert (found.result, "self-approval (lately)" in found.detail) == ("not-tested", True)
+
+
+def test_approvers_are_judged_by_the_teams_of_the_day_they_voted(world: World) -> None:
+    world.grant("ada", "tern-load")
+    moved = LAB.read_text("utf-8").replace("teams: [weights-stewards]", "teams: [audit]")
+    moved = moved.replace("teams: [red-team]", "teams: [red-team, weights-stewards]")
+    with begin(world.system) as unit:
+        policy.store(unit, moved, "lab.yaml")
+    assert compute(world)["E-01"].result == "satisfied"
+
+
+def test_a_grant_of_the_first_day_keeps_the_votes_of_the_day_before(world: World) -> None:
+    ada = world.person("ada")
+    with begin(world.system, ada) as unit:
+        request = access.submit(
+            unit, ada, entitlement="tern-load", resource="model/tern", duration=HOUR, reason="A test of the period."
+        )
+    world.approve("ben", request.id)
+    world.clock.advance(2 * HOUR)
+    world.approve("chi", request.id)
+    with begin(world.system) as unit:
+        found = {one.id: one for one in api.compute(unit, period=HOUR)}
+    assert (found["E-01"].result, found["E-01"].population) == ("satisfied", 1)
 
 
 def test_a_finding_grows_stale_and_a_failure_does_not_heal(world: World) -> None:

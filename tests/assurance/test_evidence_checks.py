@@ -75,7 +75,14 @@ def attack(index: int, scenario: str, status: str) -> Fact:
 def test_e19_scores_the_newest_outcome_of_every_scenario(
     story: str, facts: list[Fact], catalogue: list[str], result: str
 ) -> None:
-    assert red_team.compute(facts, catalogue).result == result, story
+    assert red_team.compute(facts, catalogue, fresh_since=0).result == result, story
+
+
+def test_e19_an_old_success_proves_nothing_and_an_old_failure_stays_one() -> None:
+    old = red_team.compute([attack(1, "A", "BLOCKED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
+    assert (old.result, old.detail) == ("not-tested", "1 of 2 attacks held (50 %). Not run: A (lately).")
+    missed = red_team.compute([attack(1, "A", "MISSED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
+    assert missed.result == "not-satisfied"
 
 
 def test_samples_name_failing_leaves_first_and_pin_down_the_whole_population() -> None:

@@ -16,6 +16,8 @@ Result = Literal["satisfied", "not-satisfied", "not-tested"]
 
 SAMPLES = 5
 PERIOD: Millis = 90 * DAY
+ATTACK_FRESH: Millis = 2 * DAY
+"""How long the outcome of an attack may be believed."""
 CALLS_PER_PAGE = 200
 
 
@@ -129,16 +131,16 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 SHEETS: tuple[Sheet, ...] = (
     Sheet(
         id="E-01",
-        title="Every grant on weights had two distinct eligible approvers, none of them the requester",
+        title="Every grant on weights had the eligible approvers of its class, two at least, never the requester",
         controls=("O-31", "AC-3(2)"),
-        version=1,
+        version=2,
         fresh_for=DAY,
     ),
     Sheet(
         id="E-02",
         title="No standing access to weights; no grant longer than its class allows",
         controls=("AC-2(6)", "AC-6(5)"),
-        version=1,
+        version=2,
         fresh_for=DAY,
     ),
     Sheet(
@@ -159,7 +161,7 @@ SHEETS: tuple[Sheet, ...] = (
         id="E-19",
         title="Every attack of the catalogue was run and stopped or detected as expected",
         controls=("CA-8(2)",),
-        version=1,
-        fresh_for=2 * DAY,
+        version=2,
+        fresh_for=ATTACK_FRESH,
     ),
 )

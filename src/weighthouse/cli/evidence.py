@@ -15,6 +15,8 @@ _COLUMNS = (
     Column("controls", "controls"),
     Column("looked at", "population"),
     Column("failing", "failing"),
+    Column("query", "query_version"),
+    Column("log entry", "log_index"),
     Column("computed", "at", "time"),
     Column("fresh until", "fresh_until", "time"),
     Column("detail", "detail"),

@@ -68,9 +68,15 @@ def run(ctx: click.Context, attack: tuple[str, ...], fmt: str | None) -> None:
 @output
 @click.pass_context
 def results(ctx: click.Context, fmt: str | None) -> None:
-    """Show the newest outcome of each attack that was ever run."""
+    """Show the newest outcome of each attack of the catalogue; one that was never run counts against the score."""
     items = connect(ctx).get("/attacks")["items"]
-    _score(ctx, [item["newest"] for item in items if item["newest"]], fmt)
+    never = {"status": "NOT RUN", "held": False, "reason": "Never run on this system."}
+    _score(ctx, [item["newest"] or {**never, **_promised(item)} for item in items], fmt)
+
+
+def _promised(item: dict[str, Any]) -> dict[str, Any]:
+    promised = item["expected"]
+    return {"id": item["id"], "title": item["title"], "expected": promised["status"], "room": promised["room"]}
 
 
 def _score(ctx: click.Context, outcomes: list[dict[str, Any]], fmt: str | None) -> None:

@@ -54,7 +54,7 @@ __all__ = [
     "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab", "PersonEntry",
     "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "SensitivityClass",
     "Separation", "Slot", "Team", "Verdict", "current", "current_text", "decide", "difference", "digest_of",
-    "duration_text", "parse", "parse_duration", "size_text", "store",
+    "duration_text", "of_digest", "parse", "parse_duration", "size_text", "store",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -155,6 +155,15 @@ def _not_signed(version: int) -> Unavailable:
         f"Version {version} of the policy in the database is not what the policy key signed.",
         "Restore the database from before the change; find out who wrote to it.",
     )
+
+
+def of_digest(unit: Unit, digest: str) -> Lab | None:
+    """The lab that this digest names, in force or once in force, its signature checked; None if there was none.
+
+    For judging by the policy of that day. Raises Unavailable `policy.bundle_seal` for a row that was not signed.
+    """
+    row = rows.find_by_digest(unit.conn, digest)
+    return None if row is None else _verify(unit, row).lab
 
 
 def current_text(unit: Unit) -> str:

@@ -69,6 +69,15 @@ def find_text(connection: Connection, version: int) -> tuple[str, str] | None:
     return (str(row[0]), str(row[1])) if row is not None else None
 
 
+def find_by_digest(connection: Connection, digest: str) -> Row | None:
+    """The newest bundle of exactly this text, or None."""
+    query = select(bundles).where(bundles.c.digest == digest).order_by(bundles.c.version.desc()).limit(1)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        return None
+    return Row(row["version"], row["digest"], row["at"], row["published_by"], bytes(row["signature"]))
+
+
 def digest_of_version(connection: Connection, version: int) -> str:
     """The digest of a version, empty if there is none."""
     return str(connection.execute(select(bundles.c.digest).where(bundles.c.version == version)).scalar() or "")

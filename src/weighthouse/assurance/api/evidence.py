@@ -6,6 +6,9 @@ query, the size of the log and digests of what was looked at. What is shown is r
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from weighthouse.access import api as access
 from weighthouse.assurance.catalogue import SCENARIOS
 from weighthouse.assurance.checks import approvals, log_verified, red_team, session_risk, standing_access
@@ -21,13 +24,8 @@ from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
-KINDS: dict[str, tuple[str, ...]] = {
-    "E-01": approvals.KINDS,
-    "E-02": standing_access.KINDS,
-    "E-07": (session_risk.KIND,),
-    "E-17": (),
-    "E-19": (red_team.KIND,),
-}
+LOG_CHECK = "E-17"
+T = TypeVar("T")
 
 
 def evidence(unit: Unit, caller: Caller) -> list[Check]:
@@ -43,8 +41,7 @@ def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> 
     since = unit.now - period
     size = audit.head(unit).size
     made = []
-    for sheet in SHEETS:
-        finding = _found(unit, sheet, since)
+    for sheet, finding in _findings(unit, since):
         audit.append(
             unit,
             EvidenceComputed(
@@ -68,27 +65,54 @@ def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> 
     return made
 
 
+def _findings(unit: Unit, since: Millis) -> list[tuple[Sheet, Finding]]:
+    """Compute every check; those that read the log say nothing about one that does not verify: an entry that is
+    hidden from a query is missing from its population."""
+    log = _tried(lambda: _log(unit))
+    if log.result != "satisfied":
+        unfit = Finding(result="not-tested", detail="The log does not verify, so nothing rests on it.", population=0)
+        return [(sheet, log if sheet.id == LOG_CHECK else unfit) for sheet in SHEETS]
+    return [(sheet, log if sheet.id == LOG_CHECK else _found(unit, sheet, since)) for sheet in SHEETS]
+
+
 def _found(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
+    return _tried(lambda: _compute(unit, sheet, since))
+
+
+def _tried(compute: Callable[[], Finding]) -> Finding:
     try:
-        return _compute(unit, sheet, since)
+        return compute()
     except WeighthouseError as error:  # a log or policy that is not to be trusted proves nothing either way
         return Finding(result="not-tested", detail=f"It could not be computed: {error.message}", population=0)
 
 
+def _log(unit: Unit) -> Finding:
+    report = audit.verify(unit.system)
+    problems = tuple((one.index, one.what) for one in report.problems)
+    return log_verified.compute(report.ok, report.size, problems, audit.head(unit).root_hex)
+
+
 def _compute(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
-    if sheet.id == "E-17":
-        report = audit.verify(unit.system)
-        problems = tuple((one.index, one.what) for one in report.problems)
-        return log_verified.compute(report.ok, report.size, problems, audit.head(unit).root_hex)
-    facts = [fact for kind in KINDS[sheet.id] for fact in _facts(unit, kind, since)]
     if sheet.id == "E-07":
-        return session_risk.compute(facts)
+        return session_risk.compute(_facts(unit, session_risk.KIND, since))
     if sheet.id == "E-19":
-        return red_team.compute(facts, [one.id for one in SCENARIOS])
+        ran = _facts(unit, red_team.KIND, since)
+        return red_team.compute(ran, [one.id for one in SCENARIOS], unit.now - sheet.fresh_for)
     lab = policy.current(unit).lab
+    grants = _facts(unit, approvals.GRANT, since)
     if sheet.id == "E-01":
-        return approvals.compute(facts, approvals.directory(lab))
-    return standing_access.compute(facts, standing_access.facts_of(lab))
+        votes = _facts(unit, approvals.VOTE, since - PERIOD)  # a grant of the first day was voted for before it
+        then = _that_day(unit, [*grants, *votes], approvals.directory)
+        return approvals.compute(grants, votes, then, approvals.directory(lab))
+    then = _that_day(unit, grants, standing_access.facts_of)
+    return standing_access.compute(grants, standing_access.facts_of(lab), then)
+
+
+def _that_day(unit: Unit, facts: Sequence[Fact], of: Callable[[policy.Lab], T]) -> dict[str, T]:
+    """Return what each policy that these facts name said; one that nobody published is absent."""
+    named = sorted({str(one.data.get("policy_digest")) for one in facts})
+    labs = ((digest, policy.of_digest(unit, digest)) for digest in named)
+    return {digest: of(lab) for digest, lab in labs if lab is not None}
 
 
 def _facts(unit: Unit, kind: str, since: Millis) -> list[Fact]:

@@ -45,15 +45,19 @@ def _length(grant: Fact) -> Millis | None:
     return end - begin if isinstance(begin, int) and isinstance(end, int) else None
 
 
-def compute(facts: Sequence[Fact], known: Standing) -> Finding:
-    """Compute the check over the grants started in the period and the policy in force."""
+def compute(facts: Sequence[Fact], known: Standing, then: Mapping[str, Standing]) -> Finding:
+    """Compute the check over the grants started in the period and the standing entitlements of the policy in force.
+
+    `then` maps the digest of a policy to what it said: a grant is as long as its class allowed on the day it began.
+    """
     grants = [one for one in facts if one.kind in KINDS]
     longest: dict[str, Millis] = {}
     failing = []
     for grant in grants:
-        cls = known.class_of.get(str(grant.data.get("resource")), "unknown")
+        that_day = then.get(str(grant.data.get("policy_digest")))
+        cls = that_day.class_of.get(str(grant.data.get("resource")), "unknown") if that_day else "unknown"
         length = _length(grant)
-        if length is None or length > known.longest.get(cls, 0):
+        if length is None or that_day is None or length > that_day.longest.get(cls, 0):
             failing.append(grant.index)
         longest[cls] = max(longest.get(cls, 0), length or 0)
     if not known.class_of:

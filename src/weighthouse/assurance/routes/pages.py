@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from weighthouse.assurance import api
+from weighthouse.assurance.model import ATTACK_FRESH
 from weighthouse.core.door import door
 
 router = APIRouter(include_in_schema=False)
@@ -17,13 +18,14 @@ def evidence(request: Request, done: str = "") -> Response:
     """The newest outcome of each attack, and the newest finding of each check."""
     with door(request).enter(request) as (unit, caller):
         outcomes = api.outcomes(unit, caller)
-        ran = {one.id for one in outcomes}
+        ran, fresh_since = {one.id for one in outcomes}, unit.now - ATTACK_FRESH
         return door(request).render(
             request,
             "assurance/evidence.html",
             outcomes=sorted(outcomes, key=lambda one: (one.held, one.id)),
             not_run=[one for one in api.catalogue() if one.id not in ran],
-            held=sum(one.held for one in outcomes),
+            held=sum(one.held and one.at >= fresh_since for one in outcomes),
+            fresh_since=fresh_since,
             checks=api.evidence(unit, caller),
             done=done,
         )
