@@ -1,7 +1,7 @@
 """E-19: the red-team score. Guards the claim "attacks are stopped" from the attacks nobody ran this time.
 
-Only the newest outcome of each scenario counts, and only while it is fresh: an attack that was stopped last month says
-nothing about the guard of today. One that was missed fails the check, however old; one that was not run, or not
+Only the newest outcome of each scenario counts, and only while it is fresh: an attack that was stopped last month
+says nothing about the guard of today. One that was missed fails the check, however old; one that was not run, or not
 lately, leaves it not-tested, whatever the others say.
 """
 
