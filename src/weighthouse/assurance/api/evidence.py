@@ -104,8 +104,8 @@ def _compute(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
         votes = _facts(unit, approvals.VOTE, since - PERIOD)  # a grant of the first day was voted for before it
         then = _that_day(unit, [*grants, *votes], approvals.directory)
         return approvals.compute(grants, votes, then, approvals.directory(lab))
-    then = _that_day(unit, grants, standing_access.facts_of)
-    return standing_access.compute(grants, standing_access.facts_of(lab), then)
+    said = _that_day(unit, grants, standing_access.facts_of)
+    return standing_access.compute(grants, standing_access.facts_of(lab), said)
 
 
 def _that_day(unit: Unit, facts: Sequence[Fact], of: Callable[[policy.Lab], T]) -> dict[str, T]:

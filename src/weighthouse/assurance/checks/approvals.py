@@ -100,7 +100,7 @@ def holds(grant: Fact, votes: Sequence[Fact], then: Mapping[str, Directory], now
 
 
 def compute(grants: Sequence[Fact], votes: Sequence[Fact], then: Mapping[str, Directory], now: Directory) -> Finding:
-    """Compute the check over the grants started in the period. `then` maps the digest of a policy to its directory."""
+    """Compute the check over the grants started in the period. `then` maps a policy's digest to its directory."""
     on: dict[object, list[Fact]] = {}
     for vote in votes:
         on.setdefault(vote.data.get("request_id"), []).append(vote)
