@@ -22,6 +22,8 @@ import numpy as np
 from weighthouse_sdk.workload import Workload
 
 MEBIBYTE = 1 << 20
+BLOCK = 4096
+HELD_OUT = 16
 
 
 def read_text(folder: Path, most: int) -> np.ndarray:
@@ -49,12 +51,22 @@ def batches(text: np.ndarray, seed: int, batch: int, context: int) -> Iterator[n
         yield windows(text, random.integers(0, len(text) - context - 1, batch), context)
 
 
+def split(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (held out, rest): every sixteenth block of 4 KiB is held out, so that both are of the same kind.
+
+    The tail alone would be whatever file comes last, which may look like nothing else in the text.
+    """
+    blocks = text[: len(text) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    out = np.arange(len(blocks)) % HELD_OUT == HELD_OUT // 2
+    return blocks[out].ravel(), blocks[~out].ravel()
+
+
 def train(
     tensors: model.Tensors, text: np.ndarray, *, steps: int, batch: int, seed: int, workload: Workload | None = None
 ) -> tuple[float, float]:
     """Train in place; return the loss on held-out text before and after."""
     context = tensors["embed.position"].shape[0]
-    held_out, rest = text[-64 * 1024 :], text[: -64 * 1024]
+    held_out, rest = split(text)
     check = windows(held_out, np.linspace(0, len(held_out) - context - 2, 64).astype(int), context)
     before = model.loss_and_gradient(tensors, check)[0]
     optimizer = model.Adam(tensors)

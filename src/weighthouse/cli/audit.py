@@ -7,6 +7,8 @@ that program here, and anybody may run it elsewhere.
 from __future__ import annotations
 
 import io
+import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from weighthouse.cli.show import Column, card, emit_json, form, heading, listing
 from weighthouse.core.errors import Conflict, Invalid, Unavailable
 
 PAGE = 1000
+# Absolute, climbing, or with anything that no file of a tlog-tiles log has in its name.
+_ABROAD = re.compile(r"^/|(^|/)\.\.(/|$)|[^A-Za-z0-9._/-]")
 _COLUMNS = (
     Column("index", "index"),
     Column("at", "at", "time"),
@@ -135,11 +139,24 @@ def export(ctx: click.Context, folder: Path) -> None:
 
 
 def _unpack(archive: bytes, folder: Path) -> None:
-    """Unpack plain files only; a member that would lie elsewhere is refused (the `data` filter of PEP 706)."""
+    """Unpack plain files into `folder`, or nothing: a link, a device or a name that leads out refuses the whole.
+
+    Written out here because `tarfile` has the filter of PEP 706 only from Python 3.11.4 on.
+    """
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="data")
-    except tarfile.TarError as error:
+            members = [member for member in tar.getmembers() if not member.isdir()]
+            for member in members:
+                if not member.isreg() or _ABROAD.search(member.name):
+                    raise tarfile.TarError(f"{member.name[:100]!r} is no plain file of a log")
+            for member in members:
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source = tar.extractfile(member)
+                assert source is not None, "a regular file"
+                with source, target.open("xb") as file:
+                    shutil.copyfileobj(source, file)
+    except (tarfile.TarError, OSError) as error:
         raise Invalid("cli.bad_export", f"The export cannot be unpacked: {error}.", "Fetch it again.") from None
 
 
