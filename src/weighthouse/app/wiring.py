@@ -24,6 +24,7 @@ from weighthouse.core.signing import Signers
 from weighthouse.core.work import Recorder, System
 from weighthouse.egress.adapters.envoy import Envoy
 from weighthouse.egress.ports import Proxy
+from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.adapters.places import TablePlaces
 from weighthouse.identity.ports import Memory, Places, Site
@@ -82,7 +83,8 @@ def bind_keys(system: System, keys: SealedKeys) -> None:
 
 
 def bind_places(system: System) -> None:
-    """Bind the facts about addresses, and the address this server is known by."""
+    """Bind the facts about addresses, and the address this server is known by; refuse proxies that make no sense."""
+    identity.networks(system.settings.text("identity.trusted_proxies"))
     system.bind(Site, Site(origin(system.settings)))
     table = system.settings.text("identity.places_csv")
     system.bind(Places, TablePlaces(Path(table) if table else None))

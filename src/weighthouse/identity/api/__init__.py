@@ -44,6 +44,7 @@ from weighthouse.identity.rules.arrival import (
     START_COOKIE,
     client_address,
     cookie,
+    networks,
     read_credential,
 )
 
@@ -76,6 +77,7 @@ __all__ = [
     "freeze",
     "is_active",
     "issue_workload",
+    "networks",
     "people",
     "person",
     "person_for",

@@ -22,6 +22,7 @@ from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.workloads import authenticate_workload
 from weighthouse.identity.events import CredentialRefused, SessionUsedElsewhere
 from weighthouse.identity.model import SESSION_TOUCH, Credential, PrincipalState, Session
+from weighthouse.identity.rules.arrival import family_of, origin_of
 from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.store import devices as device_store
 from weighthouse.identity.store import sessions as store
@@ -124,9 +125,10 @@ def _check_token(unit: Unit, session: Session, credential: Credential) -> None:
 def _check_browser(unit: Unit, session: Session, credential: Credential) -> None:
     if session.binding != "browser":
         _used_elsewhere(unit, session, credential, "kind of credential")
-    if credential.address != session.address:
+    # A machine changes its address within its /64 (RFC 8981), and a browser is updated, under a living session.
+    if origin_of(credential.address) != origin_of(session.address):
         _used_elsewhere(unit, session, credential, "address")
-    if credential.user_agent != session.user_agent:
+    if family_of(credential.user_agent) != family_of(session.user_agent):
         _used_elsewhere(unit, session, credential, "browser")
 
 
@@ -166,17 +168,15 @@ def end_used_elsewhere(unit: Unit, session: Session) -> None:
 
 
 def _touch(unit: Unit, session: Session) -> None:
+    """Note the last use, unless the row has changed since it was read: somebody may have ended or raised it."""
     if unit.now - session.seen < SESSION_TOUCH:
         return
     seen = msgspec.structs.replace(session, seen=unit.now)
     if not unit.read_only:
-        rewrite(unit, seen)
+        rewrite(unit, seen, was=session)
         return
     with begin(unit.system) as own:
-        row = store.by_secret(own.conn, session.secret)
-        current = unseal(own, "session", row.body, row.seal, Session) if row else None
-        if current == session:  # somebody may have ended it since our snapshot
-            rewrite(own, seen)
+        rewrite(own, seen, was=session)
 
 
 def caller_of(unit: Unit, session: Session, state: PrincipalState, *, address: str, user_agent: str) -> Caller:

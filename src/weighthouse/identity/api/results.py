@@ -7,6 +7,7 @@ device familiar. Addresses and accounts are kept as keyed marks.
 from __future__ import annotations
 
 import logging
+import unicodedata
 
 import msgspec
 
@@ -41,7 +42,7 @@ def record_sign_in(unit: Unit, result: SignInResult) -> bool:
     report = mark(unit, "report", name)
     if store.known_result(unit.conn, report):
         return False
-    account = mark(unit, "account", f"{result.issuer} {result.subject}")
+    account = mark_of_account(unit, result.issuer, result.subject)
     origin = mark_of_origin(unit, result.address)
     entry = policy.current(unit).lab.person_of_account(result.issuer, result.subject)
     person = entry.id if entry else ""
@@ -54,11 +55,20 @@ def record_sign_in(unit: Unit, result: SignInResult) -> bool:
     return True
 
 
+def mark_of_account(unit: Unit, issuer: str, subject: str) -> str:
+    """Return the keyed mark that all spellings of an account share, so that nobody is five people by their typing.
+
+    For counting only: who an account belongs to is decided by its exact bytes.
+    """
+    spelt = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", subject).casefold()).strip()
+    return mark(unit, "account", f"{issuer} {spelt}")
+
+
 def failed(unit: Unit, person: str, result: SignInResult, *, source: str) -> SignInFailed:
     """Return the fact of a failed sign-in. Texts from outside are cut and stripped of control characters."""
     return SignInFailed(
         principal=person,
-        account_mark=mark(unit, "account", f"{result.issuer} {result.subject}") if result.subject else "",
+        account_mark=mark_of_account(unit, result.issuer, result.subject) if result.subject else "",
         reason=clean(result.reason, 80),
         source=source,
         origin=mark_of_origin(unit, result.address),

@@ -18,7 +18,7 @@ from weighthouse.core.errors import Invalid, NotFound
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
-from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.states import change_state, lock, state_of
 from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
@@ -52,6 +52,7 @@ def open_session(
     secret = fresh_secret("wht_" if binding == "dpop" else "whs_")
     session_id = SessionId(new_id("ses"))
     limit = settings.integer("identity.sessions_per_person")
+    lock(unit, person)  # two sign-ins at once would both find room for one more
     crowded = live_ids(unit, person)
     for oldest in crowded[: max(0, len(crowded) + 1 - limit)]:
         end_session(unit, oldest, "too many sessions", by="system")
@@ -99,10 +100,11 @@ def _announce(unit: Unit, session: Session) -> None:
     )
 
 
-def rewrite(unit: Unit, session: Session) -> None:
-    """Store a changed session under a new seal."""
+def rewrite(unit: Unit, session: Session, *, was: Session | None = None) -> None:
+    """Store a changed session under a new seal; with `was`, only if its row still is what was read."""
     body, code = seal(unit, "session", session)
-    store.update_session(unit.conn, session=session.id, secret=session.secret, body=body, seal=code)
+    before = seal(unit, "session", was)[1] if was is not None else None
+    store.update_session(unit.conn, session=session.id, secret=session.secret, body=body, seal=code, before=before)
 
 
 def live_ids(unit: Unit, person: str) -> list[str]:

@@ -36,6 +36,7 @@ from weighthouse.identity.model import (
     SignInStart,
     Start,
 )
+from weighthouse.identity.rules.arrival import family_of, origin_of
 from weighthouse.identity.rules.compact import open_token
 from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
 from weighthouse.identity.rules.proof import check_proof
@@ -244,8 +245,8 @@ def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival)
     session = live_session(unit, start.session)
     if session is None:
         _turn_away(unit, arrival, "identity.session_ended", "The session that was to be raised has ended.")
-    here = (arrival.address, arrival.user_agent, digest_of(arrival.session_secret))
-    bound = (session.address, session.user_agent, session.secret)
+    here = (origin_of(arrival.address), family_of(arrival.user_agent), digest_of(arrival.session_secret))
+    bound = (origin_of(session.address), family_of(session.user_agent), session.secret)
     if session.person != start.person or (session.binding == "browser" and here != bound):
         _turn_away(unit, arrival, "identity.step_up_other_session", "Another session asked for the second factor.")
     secret = fresh_secret("wht_" if session.binding == "dpop" else "whs_")

@@ -41,6 +41,11 @@ def _judge(unit: Unit, principal: str, row: tuple[str, bytes] | None) -> Princip
     return state
 
 
+def lock(unit: Unit, principal: str) -> None:
+    """Let no other unit change the state of `principal` until this one is over."""
+    store.lock_state(unit.conn, principal)
+
+
 def change_state(
     unit: Unit, principal: str, change: Callable[[PrincipalState], PrincipalState], *, mend: bool = False
 ) -> PrincipalState:

@@ -7,10 +7,11 @@ proxy counts. Two cookies of one name, or a cookie beside a token, are refused r
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Literal, NoReturn
 
-from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.errors import Invalid, Unauthenticated
 from weighthouse.identity.model import Credential
 
 SESSION_COOKIE = "__Host-sid"
@@ -19,6 +20,7 @@ DEVICE_COOKIE = "__Host-browser"
 MAX_SECRET = 256
 MAX_AGENT = 512
 
+_VERSION = re.compile(r"\d[\d._]*")
 _NAT64 = int(ipaddress.IPv6Address("64:ff9b::")) >> 32
 Headers = Sequence[tuple[str, str]]
 
@@ -56,9 +58,42 @@ def origin_of(text: str) -> str:
     return str(inside) if inside else str(ipaddress.IPv6Network((int(address), 64), strict=False))
 
 
+def family_of(user_agent: str) -> str:
+    """Return a browser's self-description without its version numbers, which an update changes under a session."""
+    return _VERSION.sub("#", user_agent)
+
+
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Read comma-separated networks of proxies that the operator has named."""
-    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+    """Read comma-separated networks of proxies that the operator has named; raises `identity.bad_proxies`.
+
+    "Everybody" is refused: whoever speaks to us could then say where they come from (CVE-2026-40575).
+    """
+    found = []
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        try:
+            network = ipaddress.ip_network(part)
+        except ValueError as error:
+            raise _bad_proxies(f"'{part}' is no network: {error}.") from error
+        if network.prefixlen == 0:
+            raise _bad_proxies(f"'{part}' names every address as a proxy.")
+        found.append(network)
+    return tuple(found)
+
+
+def _bad_proxies(what: str) -> Invalid:
+    return Invalid(
+        "identity.bad_proxies",
+        f"identity.trusted_proxies: {what}",
+        "Name the networks of your own proxies, such as 10.0.4.0/24, 2001:db8:4::/64.",
+    )
+
+
+def _hop(text: str) -> str:
+    """Return the address of one hop as proxies write it: bare, or with the port that some put behind it."""
+    text = text.strip()
+    if text.startswith("["):
+        return plain_address(text[1:].partition("]")[0])
+    return plain_address(text.partition(":")[0] if text.count(":") == 1 else text)
 
 
 def client_address(
@@ -68,7 +103,7 @@ def client_address(
     here = plain_address(peer)
     hops = [hop for name, value in headers if name.lower() == "x-forwarded-for" for hop in value.split(",")]
     while here and hops and any(ipaddress.ip_address(here) in network for network in trusted):
-        before = plain_address(hops.pop())
+        before = _hop(hops.pop())
         if not before:  # a proxy that we trust passed on nonsense: stop at what we know
             break
         here = before

@@ -39,8 +39,14 @@ def insert_session(
     )
 
 
-def update_session(connection: Connection, *, session: str, secret: str, body: str, seal: bytes) -> None:
-    connection.execute(update(sessions).where(sessions.c.id == session).values(secret=secret, body=body, seal=seal))
+def update_session(
+    connection: Connection, *, session: str, secret: str, body: str, seal: bytes, before: bytes | None = None
+) -> None:
+    """Replace a session's row; with `before`, only while its seal is that one."""
+    change = update(sessions).where(sessions.c.id == session)
+    if before is not None:
+        change = change.where(sessions.c.seal == before)
+    connection.execute(change.values(secret=secret, body=body, seal=seal))
 
 
 def by_secret(connection: Connection, secret: str) -> Row | None:

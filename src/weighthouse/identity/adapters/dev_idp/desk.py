@@ -96,6 +96,8 @@ class Desk:
             if self._clock.now() - since >= LOCKED_FOR:
                 failures = 0
             reason = self._judge(person, failures, right, step, code, second_factor)
+            if reason == "locked":  # knocking on a locked door keeps nobody out for longer
+                return Tried(None, reason)
             if reason:
                 if len(self._failures) >= MOST:
                     self._failures.clear()
