@@ -299,11 +299,11 @@ def test_identity_case_17_18_the_provider_gives_a_code_to_its_own_request_only(l
         assert status == 400 or "error=" in answer.headers["location"]
     redirect = ORIGIN + "/callback"
     wrong = (
-        {"code_verifier": ""},
-        {"code_verifier": "y" * 43},
-        {"redirect_uri": "http://127.0.0.1:1/callback"},
-        {"client_id": "other"},
-        {"grant_type": "refresh_token"},
+        ({"code_verifier": ""}, 400, "invalid_grant"),
+        ({"code_verifier": "y" * 43}, 400, "invalid_grant"),
+        ({"redirect_uri": "http://127.0.0.1:1/callback"}, 400, "invalid_grant"),
+        ({"client_id": "other"}, 401, "invalid_client"),
+        ({"grant_type": "refresh_token"}, 400, "unsupported_grant_type"),
     )
     verifier = "v" * 43
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -313,10 +313,10 @@ def test_identity_case_17_18_the_provider_gives_a_code_to_its_own_request_only(l
         "code_verifier": verifier,
         "redirect_uri": redirect,
     }
-    for change in ({}, *wrong):
+    for change, status, error in (({}, 200, None), *wrong):
         location = f"{base}/authorize?" + urlencode({**start, "code_challenge": challenge})
         code = query(browser.to_callback(location, "ada"))["code"]
         answer = browser.send("POST", f"{base}/token", {**right, "code": code, **change})
-        assert answer.status_code == (400 if change else 200), change
+        assert (answer.status_code, answer.json().get("error")) == (status, error), change
         again = browser.send("POST", f"{base}/token", {**right, "code": code})
         assert change.get("client_id") or change.get("grant_type") or again.status_code == 400  # a code is spent
