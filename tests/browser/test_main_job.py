@@ -49,6 +49,7 @@ def test_a_vote_is_signed_by_a_key_in_the_browser_and_two_of_them_start_the_gran
     expect(ada.get_by_text("signed by their own device")).to_have_count(2)
     ada.goto("/access")
     ada.get_by_role("button", name="Give back").click()
+    ada.get_by_role("button", name="Give it back").click()
     expect(ada.get_by_text("Given back.")).to_be_visible()
     signed = visits.world.facts("access.VoteCast")
     assert [vote["kind"] for vote in signed] == ["device", "device"]
@@ -72,7 +73,8 @@ def test_the_committee_votes_with_keys_of_its_own(visits: Visits) -> None:
         page.get_by_role("button", name="For", exact=True).click()
         expect(page.get_by_text("Your ballot counts.")).to_be_visible()
     gil.goto("/committee")
-    gil.get_by_role("button", name="Count and close").click()
+    gil.get_by_role("button", name="Count and close", exact=True).click()
+    gil.get_by_role("button", name="Count and close now").click()
     expect(gil.get_by_text("carried")).to_be_visible()
     assert visits.complaints == []
 
@@ -87,6 +89,7 @@ def test_everything_but_a_device_signature_works_without_javascript(visits: Visi
     expect(ben.get_by_role("button", name="Approve")).to_have_count(0)
     ada.goto(card)
     ada.get_by_role("button", name="Withdraw it").click()
+    ada.get_by_role("button", name="Withdraw", exact=True).click()
     expect(ada.get_by_text("Withdrawn. Nobody")).to_be_visible()
     ada.goto("/request?resource=model/wren&entitlement=wren-train")
     ada.get_by_label("Why you need it").fill("Try a smaller learning rate on Wren.")
@@ -94,6 +97,7 @@ def test_everything_but_a_device_signature_works_without_javascript(visits: Visi
     ada.get_by_role("button", name="Submit the request").click()
     ada.goto("/access")
     ada.get_by_role("button", name="Give back").click()
+    ada.get_by_role("button", name="Give it back").click()
     expect(ada.get_by_text("Given back.")).to_be_visible()
     ada.get_by_role("button", name="Sign out").click()
     expect(ada.get_by_role("link", name="Continue")).to_be_visible()

@@ -1,4 +1,5 @@
-"""Every page with realistic data, light and dark, wide and narrow: pictures to look at, and no complaint from Chromium.
+"""Every page with realistic data, light and dark, wide and narrow: pictures to look at, no complaint from Chromium, and
+none from axe-core, which checks what WCAG 2.2 AA asks as far as a program can.
 
 `WEIGHTHOUSE_SCREENSHOTS=folder` keeps the pictures.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import Page
 
@@ -15,7 +17,10 @@ from tests.browser.conftest import Visits
 
 pytestmark = pytest.mark.browser
 
-LOOKS = (("light", 1280), ("dark", 1280), ("light", 390))
+LOOKS = (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390))
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AGAIN = ["color-contrast", "target-size", "scrollable-region-focusable"]  # what another look can change
 PAGES = {
     "ada": {
         "home": "/",
@@ -29,21 +34,33 @@ PAGES = {
         "sessions": "/sessions",
         "not-here": "/nowhere",
     },
-    "ben": {"inbox": "/inbox", "resource": "/resources/model/tern", "inbox-home": "/"},
-    "chi": {"alerts": "/alerts"},
+    "ben": {"resource": "/resources/model/tern", "inbox-home": "/"},
+    "chi": {"alerts": "/alerts", "inbox": "/inbox", "security-home": "/"},
     "fay": {"audit": "/audit", "entry": "/audit/3", "evidence": "/evidence"},
-    "gil": {"committee": "/committee"},
+    "gil": {"committee": "/committee", "committee-home": "/"},
     "eve": {"nothing-yet": "/access", "no": "/audit"},
 }
 
 
 def shoot(page: Page, name: str, pictures: Path) -> None:
-    """Take one picture in each look; a page that is wider than its window is a fault."""
+    """Take one picture in each look; a page that is wider than its window is a fault, and so is what axe finds."""
+    page.evaluate(AXE)
     for scheme, width in LOOKS:
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} at {width}"
         page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
+        if (scheme, width) == LOOKS[0]:
+            inspect(page, f"{name} {scheme} {width}", {"type": "tag", "values": RULES})
+        elif (scheme, width) == LOOKS[-1]:
+            inspect(page, f"{name} {scheme} {width}", {"type": "rule", "values": AGAIN})
+
+
+def inspect(page: Page, name: str, rules: dict[str, object]) -> None:
+    """Let axe-core look at the page; every finding is a fault."""
+    found = page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", rules)
+    faults = [(one["id"], node["html"][:200]) for one in found["violations"] for node in one["nodes"]]
+    assert faults == [], f"{name}: {faults}"
 
 
 def check_names(page: Page, name: str) -> None:

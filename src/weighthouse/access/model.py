@@ -251,6 +251,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     score: int
 
 
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """What the signed policy calls its people, teams and roles, each by id. Apart, since ids repeat across kinds."""
+
+    people: dict[str, str]
+    teams: dict[str, str]
+    roles: dict[str, str]
+
+
 class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What an approver sees, in plain words, and the statement that a signature must cover.
 

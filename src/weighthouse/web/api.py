@@ -83,16 +83,22 @@ def _stack(
 
 
 def _answer_errors(app: FastAPI) -> None:
+    def recognise(request: Request) -> None:
+        if problems.wants_page(request.scope):
+            app.state.door.recognise(request)
+
     def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, WeighthouseError)
         return problems.answer(request, error)
 
     def misshapen(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        recognise(request)
         return problems.answer(request, problems.invalid_body(error))
 
     def by_router(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        recognise(request)
         return problems.answer(request, problems.from_status(error.status_code))
 
     app.add_exception_handler(WeighthouseError, refused)

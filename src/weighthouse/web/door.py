@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from weighthouse.core.caller import Caller
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.web.frame import Frame
@@ -56,6 +57,11 @@ class ConsoleDoor:
         open_unit = begin if write else read
         with open_unit(self._system, request_id=_request_id(request)) as unit:
             yield unit
+
+    def recognise(self, request: Request) -> None:
+        """Let a page that answers nobody in particular (an unknown address) keep the reader's own frame around it."""
+        with suppress(WeighthouseError), self.enter(request, write=False):
+            pass
 
     def render(self, request: Request, template: str, status: int = 200, **context: object) -> Response:
         """Render a page inside the frame."""

@@ -31,6 +31,6 @@ def dress(request: Request, unit: Unit, caller: Caller) -> None:
         action for action in _ASKED if access.explain(unit, caller, action, policy.LAB_RESOURCE).allowed
     )
     try:
-        state["waiting"] = len(access.inbox(unit, caller))
+        state["waiting"] = access.waiting(unit, caller)
     except WeighthouseError:
         state["waiting"] = 0

@@ -26,6 +26,11 @@ from weighthouse.web.static_files import Assets
 
 _ROOT = Path(__file__).resolve().parent.parent
 
+_FILTERS = (
+    "browser", "clock", "does", "duration", "exact", "moment", "named", "opening", "people", "plain", "relative",
+    "said", "sentence", "short", "size", "stamp",
+)  # fmt: skip
+
 BANNERS = {
     "demo": (
         "Demo keys: protects nothing.",
@@ -54,6 +59,8 @@ class Shell(msgspec.Struct, frozen=True):
     who: Who | None
     regions: tuple[Region, ...]
     path: str
+    method: str
+    origin: str
     banner: tuple[str, str] | None
     waiting: int
     now: Millis
@@ -72,11 +79,8 @@ def environment(assets: Assets, rooms: Path = _ROOT) -> Environment:
         auto_reload=False,
     )
     env.globals["asset"] = assets.__getitem__
-    for name in ("duration", "opening", "stamp", "size", "short", "plain", "said", "sentence"):
+    for name in _FILTERS:
         env.filters[name] = getattr(words, name)
-    env.filters["moment"] = words.moment
-    env.filters["exact"] = words.exact
-    env.filters["relative"] = words.relative
     return env
 
 
@@ -104,6 +108,8 @@ class Frame:
             who=who,
             regions=tuple(_visible(state.get("allowed", frozenset()))) if who else (),
             path=request.url.path,
+            method=request.method,
+            origin=request.app.state.origin,
             banner=BANNERS.get(self._system.settings.text("mode")),
             waiting=state.get("waiting", 0),
             now=unit.now if unit is not None else self._system.clock.now(),

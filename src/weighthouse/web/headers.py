@@ -16,13 +16,23 @@ from weighthouse.core.ids import new_id
 
 _BARE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
+# Every power of a browser that no page here uses. `clipboard-write` stays: a button copies a proof.
+_POWERS = (
+    "accelerometer", "autoplay", "browsing-topics", "camera", "clipboard-read", "display-capture", "encrypted-media",
+    "fullscreen", "geolocation", "gyroscope", "hid", "idle-detection", "local-fonts", "magnetometer", "microphone",
+    "midi", "payment", "picture-in-picture", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+)  # fmt: skip
+
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "X-DNS-Prefetch-Control": "off",
+    "X-Permitted-Cross-Domain-Policies": "none",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
+    "Permissions-Policy": ", ".join(f"{power}=()" for power in _POWERS),
 }
 
 
@@ -34,7 +44,7 @@ def page_policy(nonce: str, form_targets: tuple[str, ...]) -> str:
             "default-src 'none'",
             f"script-src 'nonce-{nonce}'",
             "style-src 'self'",
-            "img-src 'self' data:",
+            "img-src 'self'",
             "connect-src 'self'",
             f"form-action {forms}",
             "frame-ancestors 'none'",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from weighthouse.core.errors import NotFound, Unavailable, WeighthouseError
@@ -126,8 +127,24 @@ def to_page(request: Request, error: WeighthouseError) -> Response:
         error=error,
         title=TITLES.get(status, "Refused"),
         step_up=needs_step_up(error),
+        back=back_to(request),
     )
     return page
+
+
+def back_to(request: Request) -> str:
+    """Return the path of our own page that led here, or an empty text. A place that only takes forms is no page."""
+    came = urlsplit(request.headers.get("referer", ""))
+    ours = f"{came.scheme}://{came.netloc}" == request.app.state.origin
+    again = came.path == request.url.path and request.method in ("GET", "HEAD")
+    if not ours or again or came.path.startswith("//") or not _has_page(request, came.path):
+        return ""
+    return came.path + (f"?{came.query}" if came.query else "")
+
+
+def _has_page(request: Request, path: str) -> bool:
+    asked = {**request.scope, "method": "GET", "path": unquote(path)}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
 
 
 def answer(request: Request, error: WeighthouseError) -> Response:

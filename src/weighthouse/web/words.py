@@ -1,12 +1,14 @@
 """How values read on a page: times in UTC, durations, sizes, and text that people wrote.
 
-Guards the reader from text that lies about itself: control and bidirectional characters, which reorder or hide what
-an approver reads (access case 34), become visible marks. Everything here is pure and returns escaped markup.
+Guards the reader from text that lies about itself: characters that reorder or hide what an approver reads (access
+case 34) become visible marks, and so do accents piled so high that they cover the lines around them. Everything here
+is pure; what returns markup has escaped it.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -16,6 +18,50 @@ from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 _RELATIVE = ((2 * 365 * DAY, "y"), *_UNITS)
 _KEPT = frozenset("\n\t")
+_MOST_ACCENTS = 3  # on one letter; pointed Hebrew needs three, Vietnamese two
+
+# Letters and marks that draw nothing although their category says that they would (Default_Ignorable_Code_Point and
+# the blank Braille cell, Unicode 16); format characters are refused by their category alone.
+_BLANK = frozenset(
+    (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2028, 0x2029, 0x2800, 0x3164, 0xFFA0)
+)
+
+# What each action lets somebody do, as a person would say it after "can". The codes are the policy room's.
+_DOES = {
+    "audit.read": "read and prove the audit log",
+    "catalogue.read": "see what exists here",
+    "committee.hold": "hold a release",
+    "committee.vote": "vote in the committee",
+    "egress.connect": "send bytes to a listed destination",
+    "evidence.read": "read the computed evidence",
+    "grant.revoke": "end other people's grants",
+    "hold.place": "place a hold",
+    "person.freeze": "freeze a person",
+    "policy.publish": "publish a policy text",
+    "redteam.run": "run the attack catalogue",
+    "run.stop": "stop training runs",
+    "run.submit": "submit training runs",
+    "session.end": "end other people's sessions",
+    "weights.export": "take weights out of the lab",
+    "weights.load": "load weights inside a run",
+    "weights.save": "save new weights",
+}
+
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
 
 
 def duration(span: Millis) -> str:
@@ -63,6 +109,15 @@ def exact(at: Millis, now: Millis) -> Markup:
     return Markup('<span class="stamp">{}</span> <span class="quiet">{}</span>').format(stamp(at), moment(at, now))
 
 
+def clock(at: Millis, now: Millis) -> Markup:
+    """Return a time element and, after it, the time of day in UTC, with the day where it is another."""
+    when = datetime.fromtimestamp(at / 1000, UTC)
+    today = datetime.fromtimestamp(now / 1000, UTC)
+    day = "" if when.date() == today.date() else f"{when.day} {when:%b} "
+    year = "" if when.year == today.year else f"{when.year} "
+    return Markup('{}<span class="quiet clock">, {}{}{:%H:%M} UTC</span>').format(moment(at, now), day, year, when)
+
+
 def size(count: int) -> str:
     """Return a number of bytes in binary units: `1.5 MiB`."""
     value = float(count)
@@ -79,16 +134,48 @@ def short(text: str, keep: int = 14) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` with control, format and unassigned characters shown as `⟦U+202E⟧` instead of acting."""
-    return "".join(
-        char if char in _KEPT or unicodedata.category(char)[0] != "C" else f"⟦U+{ord(char):04X}⟧"
-        for char in str(text)
-    )
+    """Return `text` with every character that hides, turns or covers what stands beside it shown as `⟦U+202E⟧`."""
+    shown: list[str] = []
+    accents = 0
+    for char in str(text):
+        category = unicodedata.category(char)
+        accents = accents + 1 if category in ("Mn", "Me") else 0
+        acts = (category[0] == "C" and char not in _KEPT) or _draws_nothing(char)
+        shown.append(f"⟦U+{ord(char):04X}⟧" if acts or accents > _MOST_ACCENTS else char)
+    return "".join(shown)
+
+
+def _draws_nothing(char: str) -> bool:
+    return ord(char) in _BLANK or 0xFE00 <= ord(char) <= 0xFE0D or 0xE0100 <= ord(char) <= 0xE01EF
 
 
 def said(text: str) -> Markup:
     """Return text that a person wrote: made plain, escaped, and isolated in its own direction."""
     return Markup('<bdi class="said">{}</bdi>').format(escape(plain(text)))
+
+
+def named(text: str) -> Markup:
+    """Return a name inside a sentence: made plain, escaped, and isolated, so that it turns no neighbour round."""
+    return Markup("<bdi>{}</bdi>").format(escape(plain(text)))
+
+
+def does(action: str) -> str:
+    """Return what an action lets somebody do, in words that follow "can"; an action without words keeps its code."""
+    return _DOES.get(action, action)
+
+
+def browser(user_agent: str) -> str:
+    """Return which browser and system a User-Agent claims to be; a program's own name otherwise."""
+    name = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    if name and system:
+        return f"{name} on {system}"
+    return short(plain(user_agent), 40) or "unnamed program"
+
+
+def people(names: Sequence[str]) -> str:
+    """Return names as a sentence part: `a`, `a and b`, `a, b and c`."""
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
 
 
 def opening(text: str) -> str:

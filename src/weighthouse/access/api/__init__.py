@@ -5,8 +5,8 @@ Each function here checks, decides, stores and appends to the log in the one tra
 
 from __future__ import annotations
 
-from weighthouse.access.api.cards import card, inbox
-from weighthouse.access.api.catalogue import advise, search
+from weighthouse.access.api.cards import card, inbox, waiting
+from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, require
 from weighthouse.access.api.grants import give_back, grants_of, revoke, tidy, valid_grant, who_has
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, place_hold
@@ -26,6 +26,7 @@ from weighthouse.access.model import (
     Found,
     Grant,
     Hold,
+    Names,
     Reason,
     Request,
     Slot,
@@ -36,8 +37,9 @@ from weighthouse.access.model import (
 
 __all__ = [
     "WORKLOAD_ENVIRONMENT", "WORKLOAD_GRANT", "WORKLOAD_PERSON", "WORKLOAD_SANDBOX", "Access", "Authority",
-    "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Reason", "Request", "Slot", "Suggestion",
-    "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of", "holds", "inbox",
-    "lift_hold", "list_holds", "my_requests", "place_hold", "policy_in_force", "publish_policy", "require",
-    "revoke", "search", "submit", "tidy", "valid_grant", "vote", "who_has", "withdraw",
+    "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Names", "Reason", "Request", "Slot",
+    "Suggestion", "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of",
+    "holds", "inbox", "lift_hold", "list_holds", "my_requests", "names", "place_hold", "policy_in_force",
+    "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant", "vote", "waiting", "who_has",
+    "withdraw",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ Who may not know of a request is told that there is none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from weighthouse.access.api.facts import directory, index_of, member, person_of, terms_of
@@ -66,16 +66,35 @@ def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
     bundle = policy.current(unit)
     person = person_of(unit, bundle, caller)
     found: list[Card] = []
-    for row in rows.pending(unit.conn, unit.now, 10 * limit):
-        request = open_request(unit, row)
-        if request is None or not may_vote(unit, bundle, request, person):
-            continue
+    for request in _for(unit, bundle, person, 10 * limit):
         made = _card(unit, bundle, request, person)
         if made.can_vote:
             found.append(made)
         if len(found) == limit:
             break
     return found
+
+
+def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
+    """How many requests wait for the caller's vote, counted up to `limit`; no card is made for it."""
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    refusals = unit.part(Refusals)
+    count = 0
+    for request in _for(unit, bundle, person, 10 * limit):
+        voted = any(one.vote.voter == person for one in open_votes(unit, rows.votes_of(unit.conn, request.id)))
+        count += not voted and not refusals.closed(request.id)
+        if count == limit:
+            break
+    return count
+
+
+def _for(unit: Unit, bundle: policy.Bundle, person: str, most: int) -> Iterator[Request]:
+    """Open requests that a person may vote on, oldest first."""
+    for row in rows.pending(unit.conn, unit.now, most):
+        request = open_request(unit, row)
+        if request is not None and may_vote(unit, bundle, request, person):
+            yield request
 
 
 def statement_of(bundle: policy.Bundle, request: Request, voter: str, now: Millis) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from weighthouse.access.api.decision import judge
 from weighthouse.access.api.facts import index_of, member, person_of
-from weighthouse.access.model import Found, Suggestion
+from weighthouse.access.model import Found, Names, Suggestion
 from weighthouse.access.rules import advisor
 from weighthouse.access.rules.advisor import Thing
 from weighthouse.core.caller import Caller
@@ -53,3 +53,13 @@ def advise(unit: Unit, caller: Caller, resource: str, action: str | None = None)
     teams = one.teams if one is not None else frozenset()
     ranked = advisor.advise(index_of(bundle).candidates(), resource, action)
     return [one for one in ranked if bundle.lab.entitlements[one.entitlement].eligible_teams & teams]
+
+
+def names(unit: Unit) -> Names:
+    """What people, teams and roles are called. Names are no secret from whoever has signed in."""
+    lab = policy.current(unit).lab
+    return Names(
+        people={one.id: one.name for one in lab.people.values()},
+        teams={one.id: one.name for one in lab.teams.values()},
+        roles={one.id: one.name for one in lab.entitlements.values()},
+    )

@@ -18,9 +18,9 @@ from weighthouse.access.routes import views
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import HOUR, MINUTE, Millis
 from weighthouse.core.door import door
-from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
+from weighthouse.core.paging import cut, reach
 from weighthouse.core.work import Unit
-from weighthouse.policy import api as policy
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,6 +28,9 @@ Words = Annotated[str, Query(max_length=200)]
 Name = Annotated[str, Form(min_length=1, max_length=200)]
 Reason = Annotated[str, Form(max_length=4_000)]
 Span = Annotated[int, Form(ge=1, le=366 * 24 * HOUR)]
+Page = Annotated[int, Query(ge=0, le=10_000)]
+
+PAGE = 25
 
 _SPANS: tuple[Millis, ...] = (15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 24 * HOUR, 72 * HOUR)
 _DONE = {
@@ -43,32 +46,49 @@ def ask(request: Request, q: Words = "", resource: Words = "", entitlement: Word
     """The wizard: search, then the roles that open what was found, then how long and why."""
     with door(request).enter(request) as (unit, caller):
         render = door(request).render
-        if resource:
-            views.resource(unit, caller, resource)
         if resource and entitlement:
-            role = views.role(unit, resource, entitlement)
-            return render(
-                request, "access/request_details.html", **_details(role, resource, {}, "", role.default_duration)
-            )
+            shown = _details(unit, caller, resource, entitlement)
+            return render(request, "access/request_details.html", **shown)
         if resource:
-            found = api.advise(unit, caller, resource)
-            return render(request, "access/request_roles.html", step=2, resource=resource, suggestions=found)
-        results = api.search(unit, caller, q.strip()) if q.strip() else []
-        return render(request, "access/request_search.html", step=1, q=q, found=results)
+            return render(
+                request,
+                "access/request_roles.html",
+                step=2,
+                resource=resource,
+                thing=views.resource(unit, caller, resource),
+                holds=[*api.holds(unit, resource), *api.holds(unit, "lab")],
+                suggestions=views.roles(unit, api.advise(unit, caller, resource)),
+            )
+        return render(request, "access/request_search.html", step=1, q=q, found=api.search(unit, caller, q.strip()))
 
 
 def _details(
-    role: policy.Entitlement, resource: str, operation: Mapping[str, object], reason: str, chosen: Millis
+    unit: Unit,
+    caller: Caller,
+    resource: str,
+    entitlement: str,
+    *,
+    operation: Mapping[str, object] | None = None,
+    reason: str = "",
+    chosen: Millis = 0,
+    problem: WeighthouseError | None = None,
 ) -> dict[str, Any]:
-    spans = sorted({span for span in (*_SPANS, role.default_duration, chosen) if span <= role.max_duration})
+    thing = views.resource(unit, caller, resource)
+    role = views.role(unit, resource, entitlement)
+    longest = views.longest(unit, role, thing)
+    chosen = chosen or min(role.default_duration, longest)
     return {
         "step": 3,
         "resource": resource,
+        "thing": thing,
         "role": role,
-        "durations": spans,
+        "longest": longest,
+        "durations": sorted({span for span in (*_SPANS, longest, chosen) if span <= longest}),
         "chosen": chosen,
-        "operation": operation,
+        "operation": operation or {},
         "reason": reason,
+        "problem": problem,
+        "names": api.names(unit),
     }
 
 
@@ -87,12 +107,13 @@ def review(
 ) -> Response:
     """Show what would be asked, and of whom. Changes nothing."""
     with door(request).enter(request, write=False) as (unit, caller):
-        views.resource(unit, caller, resource)
         return door(request).render(
             request,
             "access/request_review.html",
             step=4,
             resource=resource,
+            thing=views.resource(unit, caller, resource),
+            names=api.names(unit),
             role=views.role(unit, resource, entitlement),
             duration=duration,
             reason=reason,
@@ -106,36 +127,57 @@ def change(
 ) -> Response:
     """Go back to the form with what was typed. Changes nothing."""
     with door(request).enter(request, write=False) as (unit, caller):
-        views.resource(unit, caller, resource)
-        role = views.role(unit, resource, entitlement)
-        return door(request).render(
-            request, "access/request_details.html", **_details(role, resource, operation, reason, duration)
-        )
+        shown = _details(unit, caller, resource, entitlement, operation=operation, reason=reason, chosen=duration)
+        return door(request).render(request, "access/request_details.html", **shown)
 
 
 @router.post("/request")
 def submit(
     request: Request, resource: Name, entitlement: Name, duration: Span, reason: Reason, operation: Operation
 ) -> Response:
-    """Submit the request that the review page has shown."""
-    with door(request).enter(request) as (unit, caller):
-        made = api.submit(
-            unit,
-            caller,
-            entitlement=entitlement,
-            resource=resource,
-            duration=duration,
-            reason=reason,
-            operation=dict(operation) or None,
-        )
+    """Submit the request that the review page has shown. What does not fit comes back with all that was typed."""
+    try:
+        with door(request).enter(request) as (unit, caller):
+            made = api.submit(
+                unit,
+                caller,
+                entitlement=entitlement,
+                resource=resource,
+                duration=duration,
+                reason=reason,
+                operation=dict(operation) or None,
+            )
+    except (Invalid, Denied, Conflict) as refusal:
+        status = 400 if isinstance(refusal, Invalid) else 403 if isinstance(refusal, Denied) else 409
+        with door(request).enter(request, write=False) as (unit, caller):
+            shown = _details(
+                unit,
+                caller,
+                resource,
+                entitlement,
+                operation=operation,
+                reason=reason,
+                chosen=duration,
+                problem=refusal,
+            )
+            return door(request).render(request, "access/request_details.html", status, **shown)
     return RedirectResponse(f"/requests/{made.id}?done=submitted", 303)
 
 
 @router.get("/inbox")
-def inbox(request: Request) -> Response:
+def inbox(request: Request, page: Page = 0) -> Response:
     """Requests that wait for somebody like the reader."""
     with door(request).enter(request) as (unit, caller):
-        return door(request).render(request, "access/inbox.html", cards=api.inbox(unit, caller))
+        here = cut(api.inbox(unit, caller, reach(page, PAGE)), page, PAGE, "/inbox")
+        return door(request).render(
+            request,
+            "access/inbox.html",
+            cards=here.items,
+            newer=here.newer,
+            older=here.older,
+            shown=here.shown,
+            names=api.names(unit),
+        )
 
 
 @router.get("/requests/{request_id}")
@@ -143,7 +185,8 @@ def card(request: Request, request_id: str, done: str = "") -> Response:
     """The one card: what is asked, why, what is unusual, who has answered, and what a vote would sign."""
     with door(request).enter(request) as (unit, caller):
         shown = views.card(unit, caller, api.card(unit, caller, request_id))
-        return door(request).render(request, "access/card.html", view=shown, done=_DONE.get(done, ""))
+        held = [*api.holds(unit, shown.request.resource), *api.holds(unit, "lab")]
+        return door(request).render(request, "access/card.html", view=shown, holds=held, done=_DONE.get(done, ""))
 
 
 @router.post("/requests/{request_id}/vote")
@@ -173,15 +216,20 @@ def withdraw(request: Request, request_id: str) -> Response:
 
 
 @router.get("/access")
-def mine(request: Request, done: str = "") -> Response:
+def mine(request: Request, done: str = "", page: Page = 0) -> Response:
     """One's own grants, requests and standing roles."""
     with door(request).enter(request) as (unit, caller):
+        here = cut(api.my_requests(unit, caller, reach(page, PAGE)), page, PAGE, "/access")
         return door(request).render(
             request,
             "access/grants.html",
             grants=[one for one in api.grants_of(unit, caller) if one.state == "active"],
-            requests=api.my_requests(unit, caller),
+            requests=here.items,
+            newer=here.newer,
+            older=here.older,
+            shown=here.shown,
             standing=views.standing(unit, caller),
+            names=api.names(unit),
             done=_DONE.get(done, ""),
         )
 
@@ -195,19 +243,24 @@ def give_back(request: Request, grant: str) -> Response:
 
 
 @router.get("/resources/{resource:path}")
-def resource(request: Request, resource: str) -> Response:
+def resource(request: Request, resource: str, page: Page = 0) -> Response:
     """What it is, who has access and why, and why the reader can or cannot."""
     with door(request).enter(request) as (unit, caller):
         thing = views.resource(unit, caller, resource)
         people, why_not = _who_has(unit, caller, resource)
+        here = cut(people or (), page, PAGE, f"/resources/{resource}")
         return door(request).render(
             request,
             "access/resource.html",
             resource=thing,
             holds=[*api.holds(unit, resource), *api.holds(unit, "lab")],
-            people=people,
+            people=None if people is None else here.items,
+            newer=here.newer,
+            older=here.older,
+            shown=here.shown,
             why_not=why_not,
             decisions=views.decisions(unit, caller, thing),
+            names=api.names(unit),
         )
 
 

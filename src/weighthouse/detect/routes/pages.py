@@ -1,24 +1,52 @@
-"""The alerts page. Guards alerts from those they are about: the room decides who may see and who acknowledges."""
+"""The alerts page. Guards alerts from those they are about: the room decides who may see, acknowledge and act.
+
+A responder ends the session or freezes the person of an alert from here in one step; both leave a line in the log.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from weighthouse.access import api as access
 from weighthouse.core.door import door
+from weighthouse.core.paging import cut, reach
 from weighthouse.detect import api
 
 router = APIRouter(include_in_schema=False)
 
+PAGE = 25
+Because = Annotated[str, Form(min_length=1, max_length=500)]
+_DONE = {
+    "acknowledged": "Noted. Your name and note are in the log.",
+    "session-ended": "The session has ended. Its next request is refused, everywhere.",
+    "frozen": "Frozen. Every session of theirs has ended, and nobody signs in as them until somebody thaws them.",
+    "thawed": "Thawed. This person may sign in again.",
+}
+
 
 @router.get("/alerts")
-def alerts(request: Request, done: str = "") -> Response:
+def alerts(request: Request, done: str = "", page: Annotated[int, Query(ge=0, le=10_000)] = 0) -> Response:
     """Alerts, newest first, with what was done at once and what each rests on."""
     with door(request).enter(request) as (unit, caller):
-        return door(request).render(request, "detect/alerts.html", alerts=api.alerts(unit, caller), done=done)
+        here = cut(api.alerts(unit, caller, limit=reach(page, PAGE)), page, PAGE, "/alerts")
+        may_freeze = access.explain(unit, caller, "person.freeze", "lab").allowed
+        return door(request).render(
+            request,
+            "detect/alerts.html",
+            alerts=here.items,
+            newer=here.newer,
+            older=here.older,
+            shown=here.shown,
+            may_end=access.explain(unit, caller, "session.end", "lab").allowed,
+            may_freeze=may_freeze,
+            frozen={str(one.id): one.frozen_reason for one in api.frozen(unit, caller)} if may_freeze else {},
+            names=access.names(unit),
+            done=_DONE.get(done, ""),
+        )
 
 
 @router.post("/alerts/{alert}/acknowledge")
@@ -27,3 +55,28 @@ def acknowledge(request: Request, alert: str, note: Annotated[str, Form(max_leng
     with door(request).enter(request) as (unit, caller):
         api.acknowledge(unit, caller, alert, note)
     return RedirectResponse("/alerts?done=acknowledged", 303)
+
+
+@router.post("/alerts/{alert}/end-session")
+def end_session(request: Request, alert: str, reason: Because) -> Response:
+    """End the session that an alert is about."""
+    with door(request).enter(request) as (unit, caller):
+        found = api.alert(unit, caller, alert)
+        api.end_session(unit, caller, found.principal, found.session, reason)
+    return RedirectResponse("/alerts?done=session-ended", 303)
+
+
+@router.post("/alerts/{alert}/freeze")
+def freeze(request: Request, alert: str, reason: Because) -> Response:
+    """End every session of the person that an alert is about, and let nobody sign in as them."""
+    with door(request).enter(request) as (unit, caller):
+        api.freeze(unit, caller, api.alert(unit, caller, alert).principal, reason)
+    return RedirectResponse("/alerts?done=frozen", 303)
+
+
+@router.post("/alerts/{alert}/thaw")
+def thaw(request: Request, alert: str, reason: Because) -> Response:
+    """Let the person that an alert is about sign in again."""
+    with door(request).enter(request) as (unit, caller):
+        api.thaw(unit, caller, api.alert(unit, caller, alert).principal, reason)
+    return RedirectResponse("/alerts?done=thawed", 303)

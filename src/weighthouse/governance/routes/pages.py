@@ -45,6 +45,7 @@ def committee(request: Request, done: str = "") -> Response:
             "governance/committee.html",
             charter=charter,
             vacancies=api.vacancies(unit),
+            names=access.names(unit),
             releases=_releases(unit),
             motions=motions,
             may_read=may_read,

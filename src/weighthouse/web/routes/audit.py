@@ -114,6 +114,8 @@ def entry(request: Request, index: int) -> Response:
 def _text(value: object) -> str:
     if value == {"erased": True}:
         return "erased; the commitment in the tree stays"
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

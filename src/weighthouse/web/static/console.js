@@ -81,11 +81,13 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// Ctrl+K or ⌘K leads to the search: of this page if it has one, else to that of the lab. With a modifier, so that nobody
+// who dictates or types with a switch sets it off (WCAG 2.1.4).
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, textarea, select, [contenteditable]");
-  const search = document.querySelector("input[type=search]");
-  if (event.key === "/" && !typing && search) {
-    event.preventDefault();
-    search.focus();
-  }
+  if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+  const search = document.querySelector("main input[type=search]");
+  if (!search && !document.getElementById("places")) return;
+  event.preventDefault();
+  if (search) search.focus();
+  else location.assign("/request");
 });

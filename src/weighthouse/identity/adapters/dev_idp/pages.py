@@ -41,12 +41,13 @@ def form(action: str, handle: str, *, second_factor: bool, problem: str = "") ->
         f"<h1>Sign in</h1><p>This is the development identity provider. It is not for production.</p>{alarm}"
         f'<form method="post" action="{escape(action)}"><input type="hidden" name="handle" value="{escape(handle)}">'
         '<label for="account">Account</label>'
-        '<input id="account" name="account" autocomplete="username" required autofocus maxlength="255">'
+        '<input id="account" type="text" name="account" autocomplete="username" required autofocus maxlength="255">'
         '<label for="password">Password</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required'
         ' maxlength="255">'
         f'<label for="code">{hint}</label>'
-        f'<input id="code" name="code" inputmode="numeric" autocomplete="one-time-code" maxlength="6" {need}>'
+        '<input id="code" type="text" name="code" inputmode="numeric" autocomplete="one-time-code"'
+        f' maxlength="6" {need}>'
         '<button type="submit">Sign in</button></form>',
     )
 
