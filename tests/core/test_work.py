@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -10,10 +13,11 @@ from sqlalchemy import BigInteger, Column, Table, Text, insert, select
 
 from weighthouse.core import jobs
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import HOUR, ManualClock
+from weighthouse.core.clock import HOUR, SECOND, ManualClock, Millis, SystemClock
 from weighthouse.core.database import Database, metadata
 from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
 from weighthouse.core.events import Event
+from weighthouse.core.settings import Settings
 from weighthouse.core.work import Recorder, System, Unit, begin, once, read
 
 things = Table(
@@ -94,6 +98,36 @@ def test_an_idempotency_key_gives_the_first_answer_again(any_system: System) -> 
     assert runs == [1]
 
 
+def test_data_case_6_and_9_two_twins_of_a_request_at_once_have_one_effect(any_system: System) -> None:
+    gate = threading.Barrier(2)
+    runs: list[int] = []
+    answers: list[object] = []
+
+    def ask() -> None:
+        gate.wait()
+        with begin(any_system, SYSTEM) as unit:
+            answers.append(once(unit, "a-key-of-a-client", "body", lambda: {"made": runs.append(1) or 7}))
+
+    twins = [threading.Thread(target=ask) for _ in range(2)]
+    for twin in twins:
+        twin.start()
+    for twin in twins:
+        twin.join()
+    assert (runs, answers) == ([1], [{"made": 7}, {"made": 7}])
+
+
+def test_data_case_6_a_change_given_up_half_way_is_run_by_whoever_repeats_it(any_system: System) -> None:
+    def refuse() -> None:
+        raise Conflict("test.no", "No.", "None.")
+
+    with begin(any_system, SYSTEM) as unit, contextlib.suppress(Conflict):
+        once(unit, "a-key-of-a-client", "body", refuse)  # and the unit commits all the same
+    with begin(any_system, SYSTEM) as unit:
+        assert once(unit, "a-key-of-a-client", "body", lambda: 5) == 5
+    with begin(any_system, SYSTEM) as unit:
+        assert once(unit, "a-key-of-a-client", "body", lambda: 6) == 5
+
+
 def test_data_case_6_one_key_with_another_body_is_refused(any_system: System) -> None:
     with begin(any_system, SYSTEM) as unit:
         once(unit, "a-key-of-a-client", "body", dict)
@@ -131,6 +165,31 @@ def test_data_case_4_a_leap_ahead_is_marked(any_system: System, clock: ManualClo
     clock.set(first + 24 * HOUR)
     with read(any_system) as unit:
         assert (unit.now, unit.clock_suspect) == (first + 24 * HOUR, True)
+
+
+class Skewed(SystemClock):
+    """The clock of a machine that is wrong by so much."""
+
+    def __init__(self, by: Millis) -> None:
+        self._by = by
+
+    def now(self) -> Millis:
+        return super().now() + self._by
+
+
+def test_data_case_5_servers_whose_clocks_differ_read_one_time(postgres_url: str, tmp_path: Path) -> None:
+    """Each server's machine is wrong, one by an hour; the time of every unit is the database's, and none is suspect."""
+    database = Database(postgres_url)
+    database.create_all()
+    settings = Settings(flags={"state": tmp_path})
+    servers = [System(settings, Skewed(by), database) for by in (0, -3 * SECOND, 3 * SECOND, -HOUR, HOUR)]
+    readings: list[Millis] = []
+    for server in [*servers, *servers]:
+        with read(server) as unit:
+            readings.append(unit.now)
+            assert not unit.clock_suspect
+    assert readings == sorted(readings), "a later decision was made at an earlier time"
+    database.close()
 
 
 def test_data_case_19_a_leader_that_was_paused_is_fenced_off(any_system: System, clock: ManualClock) -> None:

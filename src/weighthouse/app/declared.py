@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from weighthouse.audit.api import Follower
+from weighthouse.core import machine
 from weighthouse.core.jobs import Timer
 from weighthouse.core.settings import DECLARED, Setting
 from weighthouse.core.work import System
@@ -54,7 +55,7 @@ def followers() -> tuple[Follower, ...]:
 
 def timers(system: System) -> list[Timer]:
     """Return every timer; a room whose timers depend on the settings declares a function of the system."""
-    found: list[Timer] = []
+    found = list(machine.timers)
     for module in _modules("jobs"):
         declared = getattr(module, "timers", None)
         found.extend(declared(system) if callable(declared) else _declared(module, "timers"))

@@ -17,6 +17,7 @@ from weighthouse.audit import api as audit
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.adapters.witness_http import PolicyWitnesses
 from weighthouse.audit.ports import SignerMemory, Witnesses
+from weighthouse.core import machine as machines
 from weighthouse.core.clock import Clock, SystemClock
 from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
@@ -41,9 +42,11 @@ from weighthouse.weights.ports import ObjectStore
 def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None) -> System:
     """Open the database and bind every part; refuse a schema or a log that is not this server's.
 
-    Raises `app.unknown_schema`, `app.demo_off_loopback`, `audit.log_forked` and their kin; nothing is served yet.
+    Raises `app.unknown_schema`, `app.demo_off_loopback`, `core.other_machine`, `audit.log_forked` and
+    their kin; nothing is served yet.
     """
     system = assemble(settings, home, keys, clock)
+    machines.hold(system)
     audit.start(system)
     return system
 

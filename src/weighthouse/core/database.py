@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from weighthouse.core import volume
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Invalid
 
@@ -29,6 +30,8 @@ metadata = MetaData(
 
 READ_ONLY = "weighthouse_read_only"
 BUSY_TIMEOUT: Millis = 5_000
+MAX_WAL_KEPT = 64 * 1024 * 1024
+OLDEST_POSTGRESQL = 150_000
 
 
 @compiles(BigInteger, "sqlite")
@@ -92,10 +95,19 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
             f"The folder of {path} does not exist.",
             "Make it, or run `weighthouse init`.",
         )
+    kind = volume.filesystem_of(Path(path).parent)
+    if kind in volume.SHARED:
+        raise Invalid(
+            "core.shared_volume",
+            f"{path} lies on a volume of type {kind}, which several machines share: SQLite's locks and its "
+            "write-ahead log do not hold there, and two servers would write over each other.",
+            "Keep the file on a disk of this machine, or use PostgreSQL in the setting database.url.",
+        )
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=20,
+        pool_timeout=BUSY_TIMEOUT / 1000,
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT / 1000},
     )
 
@@ -108,6 +120,7 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
             "synchronous = FULL",
             "foreign_keys = ON",
             f"busy_timeout = {BUSY_TIMEOUT}",
+            f"journal_size_limit = {MAX_WAL_KEPT}",  # what a long reader made it grow to is given back
             "trusted_schema = OFF",
         ):
             cursor.execute("PRAGMA " + pragma)
@@ -123,10 +136,37 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=20,
         pool_timeout=BUSY_TIMEOUT / 1000,
-        connect_args={"options": f"-c statement_timeout=15000 -c lock_timeout={BUSY_TIMEOUT} -c timezone=UTC"},
+        connect_args={
+            "options": f"-c statement_timeout=15000 -c lock_timeout={BUSY_TIMEOUT} -c timezone=UTC "
+            "-c synchronous_commit=on",
+            # A server that vanished says nothing: these end the wait for it.
+            "connect_timeout": 5,
+            "tcp_user_timeout": 20_000,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
+        if connection.info.server_version < OLDEST_POSTGRESQL:
+            raise _unfit(f"PostgreSQL here is version {connection.info.server_version // 10_000}; 15 is the oldest")
+        if connection.execute("SHOW fsync").fetchone() != ("on",):
+            raise _unfit("PostgreSQL here runs with fsync = off, so a power cut loses changes that were acknowledged")
+        connection.rollback()
+
+    return engine
+
+
+def _unfit(what: str) -> Invalid:
+    return Invalid(
+        "core.bad_database",
+        f"{what}.",
+        "Use PostgreSQL 15 or newer with fsync = on, as it comes, in the setting database.url.",
     )

@@ -66,10 +66,22 @@ def find_answer(connection: Connection, principal: str, key: str) -> tuple[str, 
     return (str(row[0]), str(row[1])) if row else None
 
 
-def keep_answer(connection: Connection, principal: str, key: str, fingerprint: str, answer: str, at: Millis) -> None:
+def claim_answer(connection: Connection, principal: str, key: str, fingerprint: str, at: Millis) -> bool:
+    """Take a caller's key for this transaction, after any other that holds it has ended; False if it kept an answer.
+
+    Until `keep_answer` the answer is empty: a change that was given up in between is run by whoever repeats it.
+    """
+    made = insert_if_missing(connection)(answers).values(
+        principal=principal, key=key, fingerprint=fingerprint, answer="", at=at
+    )
+    made = made.on_conflict_do_nothing(index_elements=["principal", "key"])
+    return connection.execute(made.returning(answers.c.key)).first() is not None
+
+
+def keep_answer(connection: Connection, principal: str, key: str, answer: str) -> None:
     """Keep the answer to a request in the transaction of its change."""
     connection.execute(
-        insert(answers).values(principal=principal, key=key, fingerprint=fingerprint, answer=answer, at=at)
+        update(answers).where(answers.c.principal == principal, answers.c.key == key).values(answer=answer)
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from weighthouse.core import store
@@ -27,6 +27,8 @@ from weighthouse.core.settings import Settings
 
 T = TypeVar("T")
 PERSIST_EVERY: Millis = 1_000
+_DEFECTS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
+"""What a statement of our own can be at fault for; everything else is the database's state."""
 
 
 class Recorder(Protocol):
@@ -42,13 +44,15 @@ class TimeKeeper:
         self._clock = clock
         self._high_water = high_water
         self._persisted = high_water
-        self._base = (clock.now(), clock.monotonic())
+        self._base: tuple[Millis, Millis] | None = None
         self._lock = threading.Lock()
 
     def read(self, database_now: Millis | None) -> tuple[Millis, bool]:
         """Return the time to use and whether the clock is suspect (stepped back or leapt ahead)."""
         wall = self._clock.now() if database_now is None else database_now
         with self._lock:
+            # Leaps are measured on the clock that is used: on PostgreSQL the database's, never this machine's.
+            self._base = self._base or (wall, self._clock.monotonic())
             expected = self._base[0] + self._clock.monotonic() - self._base[1]
             reading = judge(wall, self._high_water, expected)
             self._high_water = max(self._high_water, reading.now)
@@ -59,10 +63,6 @@ class TimeKeeper:
 
     def persisted(self, now: Millis) -> None:
         self._persisted = max(self._persisted, now)
-
-    def confirm(self) -> None:
-        """An operator has confirmed the wall clock: measure leaps from here on."""
-        self._base = (self._clock.now(), self._clock.monotonic())
 
 
 class System:
@@ -144,16 +144,22 @@ class Unit:
             store.raise_high_water(self.conn, self.now)
             self._after.append(lambda: self._keeper.persisted(self.now))
         self.conn.commit()
-        for act in self._after:
-            act()
-        self.system.changed.set()
+        try:
+            for act in self._after:
+                act()
+        finally:
+            self.system.changed.set()
 
 
 def _translate(error: DBAPIError | PoolTimeout) -> WeighthouseError:
     text = str(getattr(error, "orig", error)).lower()
     if "full" in text or "no space" in text:
         what, remedy = "is full", "Free space on its volume; nothing was half-written."
-    elif "locked" in text or "timeout" in text or isinstance(error, PoolTimeout):
+    elif "malformed" in text or "not a database" in text:
+        what, remedy = "is damaged", "Restore it from a good backup; `weighthouse audit verify` says what is lost."
+    elif "read-only" in text or "readonly" in text:
+        what, remedy = "takes no changes", "Point database.url at the primary, and make its volume writable."
+    elif "locked" in text or "timeout" in text or isinstance(error, PoolTimeout) or _retriable(error):
         what, remedy = "is busy beyond its deadline", "Try again; nothing was changed."
     else:
         what, remedy = "did not answer", "Check that it runs and is reachable; nothing was changed."
@@ -208,14 +214,14 @@ def _unit(system: System, actor: Caller | None, request_id: str, *, read_only: b
             yield Unit(system, connection, actor, request_id, read_only=read_only)
     except PoolTimeout as error:
         raise _translate(error) from error
-    except OperationalError as error:
-        if _retriable(error):
+    except DBAPIError as error:
+        if isinstance(error, _DEFECTS):
             raise
         raise _translate(error) from error
 
 
-def _retriable(error: OperationalError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+def _retriable(error: BaseException | None) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in ("40001", "40P01")
 
 
 def retry(system: System, actor: Caller | None, work: Callable[[Unit], T], attempts: int = 5) -> T:
@@ -224,9 +230,9 @@ def retry(system: System, actor: Caller | None, work: Callable[[Unit], T], attem
         try:
             with begin(system, actor) as unit:
                 return work(unit)
-        except OperationalError as error:
-            if attempt == attempts - 1:
-                raise _translate(error) from error
+        except Unavailable as error:
+            if attempt == attempts - 1 or not _retriable(error.__cause__):
+                raise
     raise AssertionError("unreachable")
 
 
@@ -246,9 +252,11 @@ def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object
         )
     principal = unit.actor.principal if unit.actor else ""
     kept = store.find_answer(unit.conn, principal, key)
-    if kept is None:
+    if kept is None and not store.claim_answer(unit.conn, principal, key, fingerprint, unit.now):
+        kept = store.find_answer(unit.conn, principal, key)  # a twin of this request was first, and has ended
+    if kept is None or kept == (fingerprint, ""):
         answer = msgspec.to_builtins(run())
-        store.keep_answer(unit.conn, principal, key, fingerprint, msgspec.json.encode(answer).decode(), unit.now)
+        store.keep_answer(unit.conn, principal, key, msgspec.json.encode(answer).decode())
         return answer
     if kept[0] != fingerprint:
         raise Conflict(
