@@ -100,6 +100,57 @@ def test_an_entry_that_left_the_policy_is_refused_at_the_next_connection(world: 
     assert [fact["code"] for fact in world.facts("egress.Refused")] == ["egress.unknown_host"]
 
 
+def test_egress_case_57_a_tunnel_that_was_opened_before_its_entry_ended_carries_nothing_after_it(
+    world: World, hub: Sink, clock: ManualClock
+) -> None:
+    world.publish(lab_text([entry("hub.test", hub.port, expires=day(2, clock.now()))]))
+    way = world.open()
+    with dial(way.socket) as connection:
+        assert ask(connection, f"hub.test:{hub.port}") == 200
+        with greet(connection, "hub.test") as inside:
+            inside.sendall(b"before")
+            assert hub.wait_for(6) and egress.settle(world.system, way)
+            clock.advance(3 * DAY)
+            assert egress.settle(world.system, way), "what is idle may stay"
+            inside.sendall(b"after")
+            while egress.settle(world.system, way):
+                pass
+    assert way.cut_for == "egress.entry_expired" and not way.handle.alive()
+
+
+def test_a_run_that_connects_without_end_is_cut_and_cannot_fill_the_log(
+    database, clock, tmp_path, short, hub
+) -> None:  # type: ignore[no-untyped-def]
+    world = World(database, clock, tmp_path, short, **{"egress.max_connections": 4})
+    try:
+        world.publish(lab_text([entry("hub.test", hub.port)]))
+        way = world.open()
+        answers = [connect(way.socket, f"hub.test:{hub.port}") for _ in range(7)]
+        assert answers == [200] * 4 + [403] * 3
+        assert len(world.facts("egress.Connected")) == 4 and world.facts("egress.Refused") == []
+        assert not egress.settle(world.system, way)
+        assert way.cut_for == "egress.too_many_connections" and not way.handle.alive()
+    finally:
+        world.close()
+
+
+def test_a_slow_resolver_holds_up_nobody_elses_changes(
+    world: World, hub: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.publish(lab_text([entry("slow.test", hub.port, address=None)]))
+    asked: list[str] = []
+
+    def resolve(host: str, port: int) -> tuple[str, ...]:
+        with begin(world.system, SYSTEM) as unit:  # a change of somebody else, while the name is being resolved
+            egress.tidy(unit)
+        asked.append(host)
+        return ()
+
+    monkeypatch.setattr("weighthouse.egress.api.ways.public_addresses", resolve)
+    world.open()
+    assert asked == ["slow.test"]
+
+
 def test_a_profile_of_nothing_leads_nowhere(world: World, hub: Sink) -> None:
     way = world.open(profile="none")
     assert connect(way.socket, f"hub.test:{hub.port}") == 403

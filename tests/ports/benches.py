@@ -1,12 +1,15 @@
-"""A bench for sandboxes: starts small programs in one driver and returns what they said."""
+"""A bench for sandboxes, which starts small programs and returns what they said; and what stands around a proxy."""
 
 from __future__ import annotations
 
+import http.server
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from weighthouse.egress.ports import Question
 from weighthouse.runs.adapters import cgroups
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
 from weighthouse.runs.adapters.ground import PROJECT, find_bubblewrap
@@ -66,3 +69,32 @@ class Bench:
             handle.stop()
         said = {stream: [line.text for line in lines if line.stream == stream] for stream in ("out", "err")}
         return Finished(status, said["out"], said["err"])
+
+
+class Answers:
+    """A judge that remembers what it was asked; `rule` decides."""
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.rule: Callable[[Question], bool] = lambda question: True
+
+    def __call__(self, question: Question) -> bool:
+        self.asked.append(question)
+        return self.rule(question)
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """A broker that answers with the headers it was sent."""
+
+    def do_GET(self) -> None:
+        body = "\n".join(f"{key.lower()}={value}" for key, value in self.headers.items()).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Stay quiet."""
+
+    def address_string(self) -> str:
+        return "unix"

@@ -140,7 +140,7 @@ def test_a_filter_that_was_left_out_starts_no_submitted_code(
 HOG = """
 import mmap, os, sys, time
 print('begun', flush=True)
-for child in range(8):  # each is below its own limit, and shared memory counts to no process at all
+for child in range(12):  # each is below its own limit, and shared memory counts to no process at all
     if os.fork() == 0:
         held = mmap.mmap(-1, 48 << 20)
         for at in range(0, 48 << 20, 4096): held[at] = 1
@@ -160,7 +160,7 @@ def grouped(request: pytest.FixtureRequest, environment: Environment, short: Pat
 
 @pytest.mark.timeout(120)
 def test_runs_case_58_the_sum_of_a_runs_memory_is_limited_and_the_run_is_told(grouped: Bench) -> None:
-    handle = grouped.start(HOG, memory_bytes=160 << 20 if grouped.sandbox.tier == "bubblewrap" else 64 << 20)
+    handle = grouped.start(HOG, memory_bytes=192 << 20)
     folders = [Path(path).parent for path in handle._group.join]  # type: ignore[attr-defined]
     assert all(folder.is_dir() for folder in folders) and "control group" in handle.facts.confinement
     status = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.runs.world import WREN, RunsWorld
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.runs import api as runs
+from weighthouse.runs.jobs import execution
 
 TUNNEL = """
 import socket, ssl, sys, time
@@ -139,3 +141,92 @@ def test_output_is_no_way_out_it_is_kept_up_to_a_limit(
         assert said[-1] == "output beyond 4096 bytes is not kept"
     finally:
         world.close()
+
+
+FLOODS = {
+    "empty lines": "import sys\nfor _ in range(20000): sys.stdout.write('\\n')",
+    "wide letters": "for _ in range(200): print('\U0001f512' * 100)",
+    "broken bytes": "import os\nfor _ in range(200): os.write(1, b'\\xff' * 100 + b'\\n')",
+    "one line without end": "import os\nfor _ in range(200): os.write(1, b'x' * 1000)",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_egress_case_56_no_form_of_output_fills_the_database(
+    database: Database, clock: ManualClock, tmp_path: Path, short: Path, flood: str
+) -> None:
+    world = RunsWorld(database, clock, tmp_path, short, **{"runs.log_bytes": 4096}).start()
+    try:
+        world.grant("ada", "wren-train", WREN)
+        run = world.until(world.submit(FLOODS[flood]))
+        said = world.output(run)
+        assert run.state == "succeeded", said
+        assert sum(len(line.encode()) + 64 for line in said) < 4096 + 512 and said[-1].startswith("output beyond")
+    finally:
+        world.close()
+
+
+def test_egress_case_56_output_beyond_the_models_budget_is_not_kept_and_the_run_goes_on(
+    database: Database, clock: ManualClock, tmp_path: Path, short: Path
+) -> None:
+    world = RunsWorld(database, clock, tmp_path, short, **{"egress.model_daily_bytes": 4096}).start()
+    try:
+        world.grant("ada", "wren-train", WREN)
+        run = world.until(world.submit("for _ in range(99): print('w' * 100)\nopen('/out/done', 'w').close()"))
+        assert run.state == "succeeded"
+        assert [line[:22] for line in world.output(run)[-1:]] == ["output is kept no long"]
+        assert sum(len(line) for line in world.output(run, "out")) <= 2048
+        assert [fact["run"] for fact in world.facts("egress.OutputSpent")] == [run.id]
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("data = bytes(1 << 20)\nfor n in range(64): open(f'/out/{n}', 'wb').write(data)", "more than 4 MiB"),
+        ("for n in range(30000): open(f'/out/{n}', 'wb').close()", "files"),
+    ],
+    ids=["large files", "many files"],
+)
+def test_a_run_that_fills_the_disk_is_ended_and_told_why(
+    database: Database,
+    clock: ManualClock,
+    tmp_path: Path,
+    short: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(execution, "MEASURE_MS", 0)
+    world = RunsWorld(database, clock, tmp_path, short, **{"runs.out_mib": 4}).start()
+    try:
+        world.grant("ada", "wren-train", WREN)
+        run = world.until(world.submit(code + "\nimport time\ntime.sleep(600)"))
+        assert (run.state, run.reason) == ("failed", "runs.out_of_space"), world.output(run)
+        assert said in " ".join(world.output(run, "lab"))
+    finally:
+        world.close()
+
+
+def test_what_a_run_leaves_on_purpose_is_gone_when_it_has_ended(lab: RunsWorld, tmp_path: Path) -> None:
+    code = """
+import os, socket
+os.mkfifo('/out/pipe'); os.symlink('/etc/shadow', '/out/link'); socket.socket(socket.AF_UNIX).bind('/out/socket')
+os.mkdir('/out/deep'); os.symlink('../..', '/out/deep/up')
+open('/out/deep/shard', 'w').write('kept'); os.chmod('/out/deep/shard', 0o777)
+"""
+    run = lab.until(lab.submit(code))
+    assert run.state == "succeeded", lab.output(run)
+    (shard,) = tmp_path.rglob("deep/shard")
+    left = {path.name for path in shard.parent.parent.rglob("*")}
+    assert left == {"deep", "shard"} and shard.stat().st_mode & 0o7777 == 0o644
+
+
+def test_a_strict_umask_of_the_server_shuts_no_run_out(lab: RunsWorld) -> None:
+    before = os.umask(0o077)
+    try:
+        run = lab.until(lab.submit({"main.py": "import other", "other.py": "print(open('/data/os.py').read(3))"}))
+    finally:
+        os.umask(before)
+    assert lab.output(run, "out") == ['r"""'[:3]], lab.output(run)

@@ -67,3 +67,14 @@ class BudgetSpent(Event, frozen=True, kw_only=True):
     level: str
     account: str
     sent_bytes: int
+
+
+class OutputSpent(Event, frozen=True, kw_only=True):
+    """Nothing more of what a run says is kept: `level` and `account` had no bytes left. Its connections go on."""
+
+    KIND: ClassVar[str] = "egress.OutputSpent"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    level: str
+    account: str

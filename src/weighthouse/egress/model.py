@@ -80,6 +80,8 @@ class WayRow(msgspec.Struct, frozen=True, kw_only=True):
     closed: Millis | None
     spent_at: Millis | None
     refused: int
+    connected: int
+    muted_at: Millis | None = None
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,4 +109,5 @@ settings: tuple[Setting, ...] = (
     Setting("egress.compression", "int", 100, "How far a thief is assumed to shrink weights.", minimum=1),
     Setting("egress.respond_hours", "int", 24, "Hours until a theft is found and stopped, for planning.", minimum=1),
     Setting("egress.max_refusals", "int", 200, "Refused connections after which a run's way is cut.", minimum=1),
+    Setting("egress.max_connections", "int", 10_000, "Connections after which a run's way is cut.", minimum=1),
 )

@@ -26,6 +26,8 @@ ways = Table(
     Column("closed", BigInteger),
     Column("spent_at", BigInteger),
     Column("refused", BigInteger, nullable=False),
+    Column("connected", BigInteger, nullable=False, server_default="0"),
+    Column("muted_at", BigInteger),
 )
 
 lent = Table(
@@ -93,11 +95,19 @@ def count_refusal(conn: Connection, run: str) -> None:
     conn.execute(update(ways).where(ways.c.run == run).values(refused=ways.c.refused + 1))
 
 
+def count_connection(conn: Connection, run: str) -> None:
+    conn.execute(update(ways).where(ways.c.run == run).values(connected=ways.c.connected + 1))
+
+
 def mark_spent(conn: Connection, run: str, at: Millis) -> bool:
     """Remember that the budget of a way is spent; return whether this was the first time."""
     return bool(
         conn.execute(update(ways).where(ways.c.run == run, ways.c.spent_at.is_(None)).values(spent_at=at)).rowcount
     )
+
+
+def mark_muted(conn: Connection, run: str, at: Millis) -> None:
+    conn.execute(update(ways).where(ways.c.run == run).values(muted_at=at))
 
 
 def mark_closed(conn: Connection, run: str, at: Millis) -> bool:

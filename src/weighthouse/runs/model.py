@@ -129,6 +129,15 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
 
 
+class Point(msgspec.Struct, frozen=True):
+    """One report of a run: its `number` in order, progress in thousandths, loss in millionths."""
+
+    number: int
+    at: Millis
+    progress: int
+    loss_micro: int
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """One kept line of a run's output."""
 
@@ -157,6 +166,7 @@ settings: tuple[Setting, ...] = (
     ),
     Setting("runs.processes", "int", 64, "Processes and threads of one run.", minimum=1),
     Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
+    Setting("runs.out_mib", "int", 65536, "What one run may write to /out before it is ended.", minimum=1),
     Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),
     Setting("runs.datasets", "path", Path(), "Folder of data sets: `dataset/name` is its folder `name`."),
 )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    delete,
     func,
     insert,
     select,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
-from weighthouse.runs.model import OPEN, Facts, Line, LogLine, Order, Run, Ticket
+from weighthouse.runs.model import OPEN, Facts, Line, LogLine, Order, Point, Run, Ticket
 
 runs = Table(
     "runs_run",
@@ -65,6 +66,17 @@ lines = Table(
     Column("at", BigInteger, nullable=False),
     Column("stream", Text, nullable=False),
     Column("text", Text, nullable=False),
+)
+
+
+points = Table(
+    "runs_point",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("progress", BigInteger, nullable=False),
+    Column("loss_micro", BigInteger, nullable=False),
 )
 
 
@@ -201,3 +213,19 @@ def lines_after(conn: Connection, run: str, after: int, limit: int) -> list[LogL
     """Return lines numbered above `after`."""
     query = select(lines).where(lines.c.run == run, lines.c.number > after).order_by(lines.c.number).limit(limit)
     return [LogLine(row.number, row.at, row.stream, row.text) for row in conn.execute(query)]
+
+
+def add_point(conn: Connection, run: str, point: Point, most: int) -> None:
+    """Append a report; when there are `most`, every second one goes, so that a long run never fills the table."""
+    query = select(points.c.number).where(points.c.run == run).order_by(points.c.number)
+    numbers = list(conn.execute(query).scalars())
+    if len(numbers) >= most:
+        conn.execute(delete(points).where(points.c.run == run, points.c.number.in_(numbers[2::2])))
+    number = numbers[-1] + 1 if numbers else 1
+    conn.execute(insert(points).values(run=run, **{**msgspec.structs.asdict(point), "number": number}))
+
+
+def points_of(conn: Connection, run: str) -> list[Point]:
+    """Return a run's reports in order."""
+    rows = conn.execute(select(points).where(points.c.run == run).order_by(points.c.number))
+    return [Point(row.number, row.at, row.progress, row.loss_micro) for row in rows]

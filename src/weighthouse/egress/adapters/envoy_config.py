@@ -16,6 +16,9 @@ from weighthouse.egress.ports import ProxySpec
 
 _API = "type.googleapis.com/envoy."
 BUFFER = 64 * KIB
+MOST_CONNECTIONS = 256  # at once; each costs the proxy buffers that no limit of the sandbox sees
+MOST_REQUESTS, REQUESTS_A_SECOND = 400, 100  # each one may cost the control plane a transaction
+CLAIMS = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "cookie"]
 SOCKET_MODE = 0o666  # the folder above it is what keeps strangers out; the run's user id differs from ours
 
 
@@ -59,10 +62,20 @@ def _front(spec: ProxySpec) -> dict[str, Any]:
         path_with_escaped_slashes_action="REJECT_REQUEST",
         strip_trailing_host_dot=True,
         common_http_protocol_options={"headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": "600s"},
+        request_headers_timeout="10s",
+        max_request_headers_kb=32,
+        # Envoy takes whoever comes over a Unix socket, or claims to be near, for one of its own, and would obey its
+        # x-envoy- headers: neither is believed.
+        internal_address_config={"unix_sockets": False},
+        use_remote_address=True,
+        skip_xff_append=True,
         upgrade_configs=[{"upgrade_type": "CONNECT"}],
         http_filters=[
+            _pace(),
             _judge_filter(spec.token),
-            _typed("envoy.filters.http.router", "extensions.filters.http.router.v3.Router"),
+            _typed(
+                "envoy.filters.http.router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
+            ),
         ],
         route_config={"name": "ways", "virtual_hosts": _hosts(spec)},
     )
@@ -70,8 +83,31 @@ def _front(spec: ProxySpec) -> dict[str, Any]:
         "name": "front",
         "address": {"pipe": {"path": str(spec.socket), "mode": SOCKET_MODE}},
         "per_connection_buffer_limit_bytes": BUFFER,
-        "filter_chains": [{"filters": [manager]}],
+        "filter_chains": [{"filters": [_at_once(), manager]}],
     }
+
+
+def _at_once() -> dict[str, Any]:
+    return _typed(
+        "envoy.filters.network.connection_limit",
+        "extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        stat_prefix="front",
+        max_connections=MOST_CONNECTIONS,
+    )
+
+
+def _pace() -> dict[str, Any]:
+    """Slow down a run that floods the control plane with questions, before any of them is asked."""
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    bucket = {"max_tokens": MOST_REQUESTS, "tokens_per_fill": REQUESTS_A_SECOND, "fill_interval": "1s"}
+    return _typed(
+        "envoy.filters.http.local_ratelimit",
+        "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="pace",
+        token_bucket=bucket,
+        filter_enabled=always,
+        filter_enforced=always,
+    )
 
 
 def _hosts(spec: ProxySpec) -> list[dict[str, Any]]:
@@ -84,6 +120,7 @@ def _hosts(spec: ProxySpec) -> list[dict[str, Any]]:
                 "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],
+        "request_headers_to_remove": CLAIMS,
         "typed_per_filter_config": {"envoy.filters.http.ext_authz": _unjudged()},
         "routes": [
             {"match": {"prefix": "/workload/v1/"}, "route": {"cluster": "broker", "timeout": "120s"}},

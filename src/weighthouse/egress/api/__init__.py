@@ -4,7 +4,7 @@
 `answer`; people read `budgets` and `profiles`.
 """
 
-from weighthouse.egress.api.ledger import budgets, lease, tidy
+from weighthouse.egress.api.ledger import budgets, charge_output, lease, tidy
 from weighthouse.egress.api.verdicts import answer, verdict
 from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
 from weighthouse.egress.model import CONTROL_HOST, Budget, Verdict, WayRow, Window, settings
@@ -19,6 +19,7 @@ __all__ = [
     "Window",
     "answer",
     "budgets",
+    "charge_output",
     "close_lost",
     "close_way",
     "lease",

@@ -15,7 +15,7 @@ from weighthouse.core.clock import DAY, HOUR
 from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
-from weighthouse.egress.events import BudgetSpent
+from weighthouse.egress.events import BudgetSpent, OutputSpent
 from weighthouse.egress.model import Budget, Credit, Key, Level, WayRow, Window
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.policy import api as policy
@@ -26,8 +26,9 @@ def payers(unit: Unit, way: WayRow, destination: str) -> dict[Key, int]:
     lab = policy.current(unit).lab
     profile = lab.egress_profiles.get(way.profile)
     entries = profile.entries if profile else ()
-    # An entry that has left the policy has no budget left: what is open to it is cut at its next lease.
-    entry = sum(entry.budget_bytes for entry in entries if f"{entry.host}:{entry.port}" == destination)
+    # An entry that has left the policy or has expired has no budget left.
+    standing = [entry for entry in entries if entry.expires > unit.now]
+    entry = sum(entry.budget_bytes for entry in standing if f"{entry.host}:{entry.port}" == destination)
     total = profile.total_budget_bytes if profile else 0
     settings = unit.system.settings
     return {
@@ -54,12 +55,7 @@ def lease(unit: Unit, run: str, profile: str, host: str, want: int) -> int:
     if way is None or way.profile != profile or way.closed is not None:
         raise NotFound("egress.no_way", f"{run} has no open way out under {profile}.", "Submit a new run.")
     paying = payers(unit, way, host)
-    store.lock_accounts(unit.conn, paying)
-    allowed = {
-        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))
-        for key, daily in paying.items()
-    }
-    granted, empty = rules.grant(want, allowed)
+    empty = _empty(unit, paying, want)
     credit = store.credits_of(unit.conn, run).get(host) or Credit(
         run=run, destination=host, granted=0, sent=0, last_bucket=0, last_bytes=0
     )
@@ -67,12 +63,12 @@ def lease(unit: Unit, run: str, profile: str, host: str, want: int) -> int:
         if store.mark_spent(unit.conn, run, unit.now):
             audit.append(unit, _spent(way, host, empty, credit.sent))
         return 0
-    debit(unit, paying, granted)
+    debit(unit, paying, want)
     bucket = unit.now // store.BUCKET
-    recent = granted + (credit.last_bytes if credit.last_bucket == bucket else 0)
-    kept = msgspec.structs.replace(credit, granted=credit.granted + granted, last_bucket=bucket, last_bytes=recent)
+    recent = want + (credit.last_bytes if credit.last_bucket == bucket else 0)
+    kept = msgspec.structs.replace(credit, granted=credit.granted + want, last_bucket=bucket, last_bytes=recent)
     store.keep_credit(unit.conn, kept)
-    return granted
+    return want
 
 
 def _spent(way: WayRow, destination: str, empty: Key, sent: int) -> BudgetSpent:
@@ -84,6 +80,35 @@ def _spent(way: WayRow, destination: str, empty: Key, sent: int) -> BudgetSpent:
         account=empty.name,
         sent_bytes=sent,
     )
+
+
+def charge_output(unit: Unit, run: str, count: int) -> bool:
+    """Debit what a run says (output, reports) from its model and the lab; return whether both still had that much.
+
+    Whoever reads a run's output carries it out of the sandbox, so it is a way out like any other (research case 56).
+    The first refusal of a run appends `egress.OutputSpent`, and nothing more of it is kept; its connections go on.
+    """
+    way = store.way(unit.conn, run, lock=True)
+    if way is None or way.muted_at is not None:
+        return False
+    paying = {key: daily for key, daily in payers(unit, way, "").items() if key.level in ("lab", "model")}
+    empty = _empty(unit, paying, count)
+    if empty is None:
+        debit(unit, paying, count)
+        return True
+    store.mark_muted(unit.conn, run, unit.now)
+    audit.append(unit, OutputSpent(run=run, model=way.model, level=empty.level, account=empty.name))
+    return False
+
+
+def _empty(unit: Unit, paying: dict[Key, int], want: int) -> Key | None:
+    """Lock the accounts that pay and return the first that has not `want` bytes left, None when all have."""
+    store.lock_accounts(unit.conn, paying)
+    allowed = {
+        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))
+        for key, daily in paying.items()
+    }
+    return rules.grant(want, allowed)[1]
 
 
 def debit(unit: Unit, paying: dict[Key, int], count: int) -> None:

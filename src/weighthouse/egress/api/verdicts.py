@@ -58,9 +58,11 @@ def verdict(unit: Unit, workload_run: str, profile: str, host: str, port: int) -
 
 
 def _open(unit: Unit, way: WayRow) -> bool:
-    # Past the limit nothing more is written: a run cannot fill the log by knocking, and `settle` cuts it.
-    limit = unit.system.settings.integer("egress.max_refusals")
-    return way.closed is None and way.spent_at is None and way.refused < limit
+    # Past a limit nothing more is written: a run cannot fill the log by knocking, and `settle` cuts it.
+    settings = unit.system.settings
+    within = way.refused < settings.integer("egress.max_refusals")
+    within = within and way.connected < settings.integer("egress.max_connections")
+    return way.closed is None and way.spent_at is None and within
 
 
 def _verdict(authority: Authority, code: str) -> Verdict:
@@ -81,6 +83,7 @@ def _decide(unit: Unit, way: WayRow, authority: Authority) -> Verdict:
     if code:
         _refuse(unit, way, authority, code)
     else:
+        store.count_connection(unit.conn, way.run)
         fact = Connected(run=way.run, profile=way.profile, host=authority.host, port=authority.port)
         audit.append(unit, fact)
     return _verdict(authority, code)
@@ -94,6 +97,11 @@ def _listed(unit: Unit, way: WayRow, authority: Authority) -> str:
     if entry is None:
         return "egress.unknown_port" if named else "egress.unknown_host"
     return "egress.entry_expired" if entry.expires <= unit.now else ""
+
+
+def standing(unit: Unit, way: WayRow, destination: str) -> str:
+    """Return the code of why `host:port` is not listed any more for an open way; empty while it is."""
+    return _listed(unit, way, read_authority(destination, 0))
 
 
 def _inner(unit: Unit, way: WayRow, authority: Authority, server_name: str) -> bool:

@@ -19,7 +19,7 @@ from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
 from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease, payers
-from weighthouse.egress.api.verdicts import token_digest
+from weighthouse.egress.api.verdicts import standing, token_digest
 from weighthouse.egress.events import WayClosed, WayOpened
 from weighthouse.egress.model import Destination, WayRow
 from weighthouse.egress.ports import Proxy, ProxyHandle, ProxySpec
@@ -69,18 +69,21 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
     `egress.unknown_profile`, `egress.proxy_failed`.
     """
     token = secrets.token_urlsafe(32)
+    resolved = _resolve(system, profile)  # before the transaction: a slow resolver must hold up nobody's changes
     with begin(system, SYSTEM) as unit:
         bundle = policy.current(unit)
         found = bundle.lab.egress_profiles.get(profile)
         if found is None:
             raise Invalid("egress.unknown_profile", f"There is no egress profile '{profile}'.", "Name a listed one.")
-        row = WayRow(run=run, profile=profile, model=model, opened=unit.now, closed=None, spent_at=None, refused=0)
+        row = WayRow(
+            run=run, profile=profile, model=model, opened=unit.now, closed=None, spent_at=None, refused=0, connected=0
+        )
         sizes = {
             entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
             for entry in found.entries
         }
         live = [entry for entry in found.entries if entry.expires > unit.now]
-        pinned = {entry: _pin(entry, rules.rate(sizes[entry])) for entry in live}
+        pinned = {entry: _pin(entry, resolved.get(entry, ()), rules.rate(sizes[entry])) for entry in live}
         destinations = tuple(place for place in pinned.values() if place is not None)
         fact = WayOpened(
             run=run,
@@ -110,21 +113,26 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
     return Way(row, handle, outside / "socket", proxy.digest)
 
 
-def _pin(entry: policy.EgressEntry, rate: int) -> Destination | None:
-    """Resolve an entry once and pin what it leads to; None when it leads nowhere that may be reached.
+def _resolve(system: System, profile: str) -> dict[policy.EgressEntry, tuple[str, ...]]:
+    """Resolve every entry of a profile once.
 
     A name that resolves to a private, loopback or link-local address is not followed (rebinding, metadata service);
     only a private link, which names its address in the signed policy, may lead there.
     """
-    host = read_host(entry.host, entry.port).host
-    if entry.kind == "private-link":
-        addresses: tuple[str, ...] = (entry.address,) if entry.address else ()
-    else:
-        addresses = public_addresses(entry.host, entry.port)
+    with read(system) as unit:
+        found = policy.current(unit).lab.egress_profiles.get(profile)
+    entries = found.entries if found else ()
+    linked = {entry: (entry.address,) for entry in entries if entry.kind == "private-link" and entry.address}
+    named = [entry for entry in entries if entry.kind != "private-link"]
+    return {**linked, **{entry: public_addresses(entry.host, entry.port) for entry in named}}
+
+
+def _pin(entry: policy.EgressEntry, addresses: tuple[str, ...], rate: int) -> Destination | None:
+    """Pin what an entry was resolved to for the life of the way; None when it leads nowhere that may be reached."""
     if not addresses:
         return None
     return Destination(
-        host=host,
+        host=read_host(entry.host, entry.port).host,
         port=entry.port,
         tls=bool(getattr(entry, "tls", True)),
         addresses=addresses,
@@ -171,6 +179,8 @@ def _standing(unit: Unit, run: str) -> str:
         return "egress.way_closed"
     if row.refused >= unit.system.settings.integer("egress.max_refusals"):
         return "egress.too_many_refusals"
+    if row.connected >= unit.system.settings.integer("egress.max_connections"):
+        return "egress.too_many_connections"
     return "" if row.spent_at is None else "egress.budget_spent"
 
 
@@ -186,7 +196,9 @@ def _debit(unit: Unit, way: Way, counted: dict[str, int]) -> str:
                 return "egress.undebited"  # bytes left before any verdict: this must never happen
             continue
         store.keep_credit(unit.conn, msgspec.structs.replace(credit, sent=sent))
-        why = _lend(unit, row, destination, credit.granted - sent)
+        # A tunnel that was opened while its entry stood carries nothing once the entry is gone (research case 57).
+        why = standing(unit, row, destination) if sent > credit.sent else ""
+        why = why or _lend(unit, row, destination, credit.granted - sent)
         if why:
             return why
     way.counted = counted

@@ -5,8 +5,8 @@ People `submit`, `get`, `page`, `logs` and `stop`; a workload takes its `workloa
 """
 
 from weighthouse.runs.api.submitting import environments, submit
-from weighthouse.runs.api.watching import get, logs, page, report, stop, stop_for, workload_token
-from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Run, settings
+from weighthouse.runs.api.watching import curve, get, logs, page, report, stop, stop_for, workload_token
+from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Point, Run, settings
 
 __all__ = [
     "OPEN",
@@ -14,7 +14,9 @@ __all__ = [
     "Facts",
     "LogLine",
     "Order",
+    "Point",
     "Run",
+    "curve",
     "environments",
     "get",
     "logs",

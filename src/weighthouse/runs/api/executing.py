@@ -92,8 +92,17 @@ def started(unit: Unit, run: str, facts: Facts, proxy_digest: str, process: str)
 
 
 def keep_lines(unit: Unit, run: str, lines: Sequence[Line]) -> None:
-    """Append output to the run's log."""
+    """Append words of the control plane to the run's log."""
     store.add_lines(unit.conn, run, unit.now, lines)
+
+
+def keep_output(unit: Unit, run: str, lines: Sequence[Line]) -> bool:
+    """Append what the workload wrote to the run's log; return whether its model's byte budget still paid for it."""
+    said = sum(len(line.text.encode("utf-8", "replace")) for line in lines if line.stream != "lab")
+    paid = not said or egress.charge_output(unit, run, said)
+    full = Line("lab", "output is kept no longer: its bytes count too, and the model's or the lab's budget is spent")
+    store.add_lines(unit.conn, run, unit.now, lines if paid else [full])
+    return paid
 
 
 def stop_asked(unit: Unit, run: str) -> str:

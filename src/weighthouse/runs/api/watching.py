@@ -8,14 +8,17 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
+from weighthouse.egress import api as egress
 from weighthouse.runs import store
 from weighthouse.runs.events import RunStopped
-from weighthouse.runs.model import OPEN, LogLine, Run
+from weighthouse.runs.model import OPEN, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
 
 MAX_PAGE = 200
 MAX_LINES = 1000
 MAX_NOTE = 200
+MAX_POINTS = 512
+REPORT_BYTES = 32
 
 
 def _not_there() -> NotFound:
@@ -50,6 +53,11 @@ def page(unit: Unit, caller: Caller, *, before: str | None = None, limit: int = 
 def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_LINES) -> list[LogLine]:
     """Return kept lines of a run's output, numbered above `after`."""
     return store.lines_after(unit.conn, _visible(unit, caller, run).id, after, max(1, min(limit, MAX_LINES)))
+
+
+def curve(unit: Unit, caller: Caller, run: str) -> list[Point]:
+    """Return what a run has reported of its loss, in order; older reports of a long run are thinned out."""
+    return store.points_of(unit.conn, _visible(unit, caller, run).id)
 
 
 def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
@@ -98,18 +106,25 @@ def workload_token(unit: Unit, run: str) -> tuple[str, Run]:
 
 def report(
     unit: Unit, caller: Caller, *, progress: int | None = None, loss_micro: int | None = None, note: str = ""
-) -> Run:
-    """Keep what a workload says of itself: progress in thousandths, loss in millionths, one short line."""
+) -> bool:
+    """Keep what a workload says of itself: progress in thousandths, loss in millionths, one short line.
+
+    Returns whether it was kept: a report is read by people outside, so the run's byte budget pays for it too.
+    """
     run = caller.attributes.get("run", "") if caller.kind == "workload" else ""
     found = store.find(unit.conn, run, lock=True) if run else None
     if found is None:
         raise Denied("runs.not_a_workload", "Only a run may report its progress.", "Call this from inside a run.")
     if progress is not None and not 0 <= progress <= 1000:
         raise Invalid("runs.bad_progress", "Progress is given in thousandths, 0 to 1000.", "Correct the number.")
+    if not egress.charge_output(unit, run, REPORT_BYTES + len(note.encode("utf-8", "replace"))):
+        return False
     values: dict[str, object] = {"note": "".join(c for c in note if c.isprintable())[:MAX_NOTE]}
     if progress is not None:
         values["progress"] = progress
     if loss_micro is not None:
         values["loss_micro"] = max(-(2**52), min(loss_micro, 2**52))
-    store.change(unit.conn, run, expect=("running",), **values)
-    return found
+    if store.change(unit.conn, run, expect=("running",), **values) and loss_micro is not None:
+        done = found.progress if progress is None else progress
+        store.add_point(unit.conn, run, Point(0, unit.now, done, int(str(values["loss_micro"]))), MAX_POINTS)
+    return True

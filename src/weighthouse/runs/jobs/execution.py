@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
-import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +24,7 @@ from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs.api import executing
+from weighthouse.runs.jobs import outbox
 from weighthouse.runs.jobs.processes import mark
 from weighthouse.runs.model import MIB, Limits, Line, Ticket
 from weighthouse.runs.ports import Ground, Handle, Mount, SandboxSpec
@@ -35,6 +34,8 @@ log = logging.getLogger("weighthouse.runs")
 
 T = TypeVar("T")
 RENEW_MS: Millis = 20 * SECOND
+MEASURE_MS: Millis = SECOND
+LINE_BYTES = 64  # what a line costs beside its text, so that empty lines do not fill the database
 
 
 class Places(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ class Execution(threading.Thread):
         self._abandoned = threading.Event()
         self._kept_bytes = 0
         self._renewed = 0
+        self._measured = 0
+        self._out: Path | None = None
         self._way: egress.Way | None = None
         self._handle: Handle | None = None
         self._failure = ""
@@ -118,9 +121,21 @@ class Execution(threading.Thread):
             with read(self._system) as unit:
                 asked = executing.stop_asked(unit, self._run)
                 self._out_of_time = unit.now >= ticket.must_end
+            self._measure()
             if self._failure or asked or self._out_of_time:
                 return None
             self._renew()
+
+    def _measure(self) -> None:
+        """End a run that writes more than it may, or that leaves the disk too little for everybody else."""
+        now = self._system.clock.monotonic()
+        if self._out is None or now - self._measured < MEASURE_MS:
+            return
+        self._measured = now
+        why = outbox.too_much(self._out, self._system.settings.integer("runs.out_mib") * MIB)
+        if why:
+            self._failure = "runs.out_of_space"
+            self._say(why)
 
     def _renew(self) -> None:
         now = self._system.clock.monotonic()
@@ -139,11 +154,11 @@ class Execution(threading.Thread):
         for line in lines:
             if self._kept_bytes > limit:
                 break
-            self._kept_bytes += len(line.text) + 1
+            self._kept_bytes += len(line.text.encode("utf-8", "replace")) + LINE_BYTES
             cut = self._kept_bytes > limit
             kept.append(Line("lab", f"output beyond {limit} bytes is not kept") if cut else line)
-        if kept:
-            self._unit(lambda unit: executing.keep_lines(unit, self._run, kept))
+        if kept and not self._unit(lambda unit: executing.keep_output(unit, self._run, kept)):
+            self._kept_bytes = limit + 1
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(WeighthouseError):
@@ -160,18 +175,20 @@ class Execution(threading.Thread):
             raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
         assert self._way is not None
         code, box = folder / "code", self._fresh(folder / "box")
-        code.mkdir(mode=0o755)
+        code.mkdir()
         for name, text in order.code.items():
-            (code / name).write_text(text, "utf-8")
-        out = weights.outbox(self._system, self._run)
-        out.chmod(0o777)  # the sandbox's user id is not ours; the folders above are for the server alone
+            (code / name).write_text(text, "utf-8", newline="")
+            (code / name).chmod(0o644)  # whatever the server's umask is: the sandbox's user id is not ours
+        code.chmod(0o755)
+        self._out = out = weights.outbox(self._system, self._run)
+        out.chmod(0o777)  # likewise; the folders above are for the server alone
         mounts = [Mount(code, "/code"), Mount(dataset, "/data"), Mount(self._way.socket.parent, "/egress")]
         mounts.append(Mount(out, "/out", writable=True))
         if order.parent is not None:
             parent = order.parent
             with read(self._system) as unit:
                 shards = weights.inbox(unit, parent)
-            readable(shards)
+            outbox.readable(shards)
             mounts.append(Mount(shards, "/in"))
         settings = self._system.settings
         return SandboxSpec(
@@ -217,6 +234,8 @@ class Execution(threading.Thread):
             )
         except Exception:
             log.exception("%s: its end could not be recorded; the next start of the server does it", self._run)
+        if self._out is not None:
+            outbox.sweep(self._out)
         for folder in (self._places.folder / self._run, self._places.sockets / ("run_" + self._run[-10:])):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -237,17 +256,3 @@ def _variables(ticket: Ticket, paths: tuple[str, ...]) -> dict[str, str]:
         "WEIGHTHOUSE_MODEL": order.model,
         "WEIGHTHOUSE_PARENT": order.parent or "",
     }
-
-
-def readable(folder: Path) -> None:
-    """Let the sandbox's user read ciphertext that another run's user wrote, following no link anywhere."""
-    for _, names, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-        os.fchmod(descriptor, 0o755)
-        for name in [*names, *files]:
-            with contextlib.suppress(OSError):
-                one = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=descriptor)
-                try:
-                    if stat.S_ISREG(os.fstat(one).st_mode):
-                        os.fchmod(one, 0o644)
-                finally:
-                    os.close(one)

@@ -39,5 +39,4 @@ def token(request: Request) -> dict[str, Any]:
 def progress(request: Request, body: Progress) -> dict[str, Any]:
     """Keep progress; shown on the run's page."""
     with door(request).enter(request) as (unit, caller):
-        api.report(unit, caller, progress=body.progress, loss_micro=body.loss, note=body.note)
-        return {"kept": True}
+        return {"kept": api.report(unit, caller, progress=body.progress, loss_micro=body.loss, note=body.note)}
