@@ -82,6 +82,10 @@ $(FOREIGN)/node_modules/.package-lock.json: $(FOREIGN)/package-lock.json
 test-oidc: $(VENV)/.dev $(FOREIGN)/node_modules/.package-lock.json ## sign-in against a certified provider and relying party (needs Node and npm)
 	@$(CLOCK); $(BIN)/python -m pytest -q -m foreign_oidc $(FOREIGN) && $(DONE)
 
+test-keyring: $(VENV)/.dev ## the tests that need a real keyring (apt-get install gnome-keyring dbus)
+	@command -v gnome-keyring-daemon >/dev/null && command -v dbus-daemon >/dev/null || { echo "make test-keyring needs gnome-keyring and dbus: apt-get install gnome-keyring dbus"; exit 1; }
+	@$(CLOCK); $(BIN)/python -m pytest -q -m real_keyring && $(DONE)
+
 lock: ## renew requirements/*.txt on purpose (needs uv)
 	@for f in run dev; do uv pip compile -q --upgrade requirements/$$f.in -o requirements/$$f.txt --python-version 3.11 --generate-hashes --no-annotate --no-header --universal; done
 

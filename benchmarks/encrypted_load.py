@@ -1,14 +1,14 @@
 """Encrypted checkpoints against plain ones: load against `preadv` and safetensors, save against `pwrite`.
 
-"Default" is what a caller gets who sets nothing: `checkpoint.load` on one thread a core, with the hash of each segment
-checked against the signed root, and its tag. Everything runs interleaved in this process, from the page cache, into
-the same NumPy buffers; each figure is the best of its rounds, since other work on the machine only makes a round
-slower. CPU seconds are printed beside, for they say what a busy machine hides.
+"Default" is what a caller gets who sets nothing: `checkpoint.load` on one thread a core, the hash of each segment led
+to the signed root, then its tag. Everything runs interleaved in this process, from the page cache, into the same
+NumPy buffers; each figure is the best of its rounds, since other work on the machine only makes a round slower. CPU
+time is printed beside, for it says what a busy machine hides.
 
-What a plain read costs depends on luck: with buffer and file offset 8 bytes apart it takes three times as long as with
-both on one alignment. The baseline is a file of nothing but the arrays, as `tofile` writes it, into arrays as NumPy
-makes them; the same read at its luckiest alignment, and on all threads, is printed without a target. So are fresh
-arrays: what memory costs that nobody has touched is the machine's affair (a young virtual machine: ten times more).
+What a plain read costs depends on luck: with buffer and file offset 8 bytes apart it takes three times as long as on
+one alignment. The baseline is a file of nothing but the arrays, as `tofile` writes it, into arrays as NumPy makes
+them; the same read at its luckiest alignment, and on all threads, is printed without a target. So are fresh arrays:
+what memory costs that nobody has touched is the machine's affair (a young virtual machine: ten times more).
 
     python -m benchmarks.encrypted_load --mib 512 --rounds 9
 """

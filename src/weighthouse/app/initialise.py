@@ -18,11 +18,12 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin
+from weighthouse.keys.adapters import os_keyring
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.adapters.passphrase import read_passphrase
 from weighthouse.policy import api as policy
 
-__all__ = ["EXAMPLE_LAB", "initialise", "load_settings", "read_passphrase", "reopen"]
+__all__ = ["EXAMPLE_LAB", "initialise", "load_settings", "passphrase_of", "read_passphrase", "reopen"]
 
 EXAMPLE_LAB = Path(__file__).parent / "lab.yaml"
 
@@ -42,10 +43,17 @@ def load_settings(flags: Mapping[str, object], *, state: Path | None = None) -> 
     return settings, home
 
 
-def initialise(settings: Settings, home: Home, passphrase: str, *, lab: Path | None = None) -> System:
-    """Make the state folder, its keys, its database and version 1 of the lab; return the open system.
+def passphrase_of(settings: Settings, home: Home) -> str:
+    """Return the passphrase of an existing key file, from wherever the settings say."""
+    keyring_of = home.root if settings.flag("keys.keyring") else None
+    return read_passphrase(settings.text("keys.passphrase_file"), keyring_of)
 
-    Raises `app.exists` if there is one already; a lab that does not parse leaves nothing behind but the folder.
+
+def initialise(settings: Settings, home: Home, secret: str, *, lab: Path | None = None) -> System:
+    """Make the state folder, its keys sealed by `secret`, its database and version 1 of the lab; return the system.
+
+    With `keys.keyring` the operating system's keyring remembers the passphrase. Raises `app.exists` if there is one
+    already and `keys.keyring` before anything is made; a bad lab leaves nothing behind but the folder.
     """
     if home.exists():
         raise Conflict(
@@ -55,14 +63,18 @@ def initialise(settings: Settings, home: Home, passphrase: str, *, lab: Path | N
         )
     text = (lab or EXAMPLE_LAB).read_text("utf-8")
     policy.parse(text, str(lab or "lab.yaml"))
+    keyring = settings.flag("keys.keyring")
+    if keyring:
+        os_keyring.remember(home.root, secret)
     home.make()
     if not home.settings_file.exists():
+        table = "\n[keys]\nkeyring = true\n" if keyring else ""
         home.settings_file.write_text(
-            f'# Settings of this server; `weighthouse config explain`.\nmode = "{mode(settings)}"\n'
+            f'# Settings of this server; `weighthouse config explain`.\nmode = "{mode(settings)}"\n{table}'
         )
     home.lab_file.write_text(text)
     cost = settings.integer("keys.scrypt_cost")
-    system = open_system(settings, home, SealedKeys.create(home.keys_file, passphrase, cost=cost))
+    system = open_system(settings, home, SealedKeys.create(home.keys_file, secret, cost=cost))
     with begin(system, SYSTEM) as unit:
         access.publish_policy(unit, None, text, "lab.yaml")
     return system
@@ -74,10 +86,10 @@ def mode(settings: Settings) -> str:
     return "development" if chosen == "demo" else chosen
 
 
-def reopen(settings: Settings, home: Home, passphrase: str) -> System:
+def reopen(settings: Settings, home: Home) -> System:
     """Open a system that `initialise` made; raises `app.no_state`, `keys.passphrase` and what opening raises."""
     check_exists(home)
-    return open_system(settings, home, SealedKeys.open(home.keys_file, passphrase))
+    return open_system(settings, home, SealedKeys.open(home.keys_file, passphrase_of(settings, home)))
 
 
 def log_keys(system: System) -> tuple[str, ...]:

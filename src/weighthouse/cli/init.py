@@ -27,23 +27,41 @@ import click
     help="File (mode 0600) with the passphrase that seals the keys; asked for on the terminal if not given.",
 )
 @click.option(
+    "--keyring",
+    is_flag=True,
+    help="Let the operating system's keyring remember the passphrase, so that serve does not ask. Keep a copy.",
+)
+@click.option(
     "--show-accounts", is_flag=True, help="Only print the embedded provider's accounts of an existing folder."
 )
 def command(
-    state: Path | None, lab: Path | None, mode: str, passphrase_file: str | None, show_accounts: bool
+    state: Path | None,
+    lab: Path | None,
+    mode: str,
+    passphrase_file: str | None,
+    keyring: bool,
+    show_accounts: bool,
 ) -> None:
     """Make a state folder with keys of its own, sealed by a passphrase."""
     from weighthouse.app import initialise
 
-    flags = {"mode": None if show_accounts else mode, "keys.passphrase_file": passphrase_file}
+    flags = {
+        "mode": None if show_accounts else mode,
+        "keys.passphrase_file": passphrase_file,
+        "keys.keyring": keyring or None,
+    }
     settings, home = initialise.load_settings(flags, state=state)
-    file = settings.text("keys.passphrase_file")
     if show_accounts:
-        system = initialise.reopen(settings, home, initialise.read_passphrase(file))
+        system = initialise.reopen(settings, home)
     else:
-        passphrase = initialise.read_passphrase(file) if file else _new_passphrase()
-        system = initialise.initialise(settings, home, passphrase, lab=lab)
+        file = settings.text("keys.passphrase_file")
+        secret = initialise.read_passphrase(file) if file else _new_passphrase()
+        system = initialise.initialise(settings, home, secret, lab=lab)
         click.echo(f"Made {home.root}: sealed keys, database, and version 1 of {home.lab_file.name}.")
+        if keyring:
+            click.echo(
+                "The keyring remembers the passphrase. Keep a copy elsewhere: without it, a lost keyring loses all."
+            )
         click.echo("Public key of the log; give it to auditors and witnesses:")
         for key in initialise.log_keys(system):
             click.echo(f"  {key}")

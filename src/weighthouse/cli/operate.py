@@ -26,8 +26,7 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
 
     settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
     initialise.check_exists(home)
-    passphrase = initialise.read_passphrase(settings.text("keys.passphrase_file"))
-    system = ceremony.open_forked(settings, home, passphrase)
+    system = ceremony.open_forked(settings, home, initialise.passphrase_of(settings, home))
     try:
         fork = ceremony.examine(system)
         say(fork.why)

@@ -23,7 +23,7 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
 
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
-    system = initialise.reopen(settings, home, initialise.read_passphrase(settings.text("keys.passphrase_file")))
+    system = initialise.reopen(settings, home)
     house = House(system, home).start()
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")
     ended = threading.Event()

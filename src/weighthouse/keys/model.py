@@ -30,6 +30,12 @@ settings = (
         "",
         "File (mode 0600) with the passphrase of the key file; empty asks on the terminal at start.",
     ),
+    Setting(
+        "keys.keyring",
+        "bool",
+        False,
+        "Take the passphrase of the key file from the operating system's keyring, where `init --keyring` put it.",
+    ),
 )
 _DEFAULTS = {setting.name: setting.default for setting in settings}
 MAX_CONTEXTS = 1_024
