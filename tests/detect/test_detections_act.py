@@ -59,10 +59,19 @@ def settle_first_device(lab: Watched, who: str) -> Client:
     return client
 
 
+def break_in(lab: Watched, who: str = "eve", *, peer: str = "127.0.0.1") -> Client:
+    """Get in on a strange device, with a guessed password and a second factor that was talked out of its owner.
+
+    The risk check would turn that away, so somebody with the database has hidden the failures from it.
+    """
+    lab.sql("DELETE FROM identity_result WHERE outcome = 'failure'")
+    return lab.sign_in(who, lab.client(peer=peer))
+
+
 def test_spray_then_success_ends_the_session_that_got_in_within_one_pass(watched: Watched) -> None:
-    client = settle_first_device(watched, "eve")
+    settle_first_device(watched, "eve")
     watched.fail(*FIVE)
-    watched.sign_in("eve", client)
+    client = break_in(watched)
     assert works(client)
     watched.follow()
     assert not works(client)
@@ -85,22 +94,19 @@ def test_spray_then_success_ends_the_session_that_got_in_within_one_pass(watched
 def test_identity_case_41_a_spray_that_rotates_its_ipv6_address_is_one_network(
     watched: Watched, spellings: str, peer: str, fires: bool
 ) -> None:
-    client = watched.client(peer=peer)
-    watched.sign_in("eve", client)
-    watched.follow()
-    watched.clock.advance(SECOND)
+    settle_first_device(watched, "eve")
     for number, account in enumerate(FIVE):
         watched.fail(account, address=spellings.format(number))
-    watched.sign_in("eve", client)
+    client = break_in(watched, peer=peer)
     watched.follow()
     assert works(client) is not fires
     assert [one["rule"] for one in watched.facts(ALERT)] == [SPRAY] * fires
 
 
 def test_the_evidence_names_log_entries_that_tell_of_the_attack(watched: Watched) -> None:
-    client = settle_first_device(watched, "eve")
+    settle_first_device(watched, "eve")
     watched.fail(*FIVE)
-    watched.sign_in("eve", client)
+    break_in(watched)
     watched.follow()
     (alert,) = watched.facts(ALERT)
     with read(watched.system) as unit:
@@ -150,10 +156,10 @@ def test_failures_of_an_hour_ago_or_from_another_network_do_not_count(watched: W
 
 
 def test_a_second_success_is_a_second_incident_and_the_first_is_not_told_again(watched: Watched) -> None:
-    client = settle_first_device(watched, "eve")
+    settle_first_device(watched, "eve")
     watched.fail(*FIVE)
     for _ in range(2):
-        watched.sign_in("eve", client)
+        client = break_in(watched)
         watched.follow()
         assert not works(client)
     found = watched.facts(ALERT)

@@ -21,6 +21,20 @@ def success(index: int, at: int = T, session: str = "ses_1") -> Attempt:
     return Attempt(index=index, at=at, network="n", account="eve", succeeded=True, session=session, principal="eve")
 
 
+def entered(index: int, person: str, at: int = T) -> Attempt:
+    return Attempt(
+        index=index, at=at, network="n", account=person, succeeded=True, session=f"ses_{person}", principal=person
+    )
+
+
+def mistyped(index: int, person: str, at: int = T - MINUTE) -> Attempt:
+    return Attempt(index=index, at=at, network="n", account=f"mark of {person}", succeeded=False, principal=person)
+
+
+def entered_next(index: int, person: str, at: int) -> Attempt:
+    return entered(index + 1, person, at + 1)
+
+
 def fails(count: int, at: int = T - MINUTE) -> list[Attempt]:
     return [fail(i, f"user{i}", at + i) for i in range(count)]
 
@@ -43,6 +57,11 @@ def test_a_spray_that_succeeded_fires_once_with_its_evidence() -> None:
         ("the failures came after the success", [*fails(8, T + MINUTE), success(9)]),
         ("the same four events, imported three times", [*fails(4), *fails(4), *fails(4), success(9)]),
         ("nothing at all", []),
+        (
+            "six colleagues mistyped, and each then got in",
+            [one(i, f"p{i // 2}", T - MINUTE + i) for i in range(0, 12, 2) for one in (mistyped, entered_next)],
+        ),
+        ("one person failed with five accounts of theirs", [*(mistyped(i, "ada") for i in range(5)), success(9)]),
     ],
 )
 def test_benign_look_alikes_do_not_fire(story: str, attempts: list[Attempt]) -> None:
@@ -54,6 +73,18 @@ def test_the_edges_of_the_window_belong_to_it() -> None:
     assert len(spray.find([*edge, success(9)], 5, HOUR)) == 1
     outside = [fail(i, f"user{i}", T - HOUR - 1) for i in range(4)] + [fail(5, "user5", T)]
     assert spray.find([*outside, success(9)], 5, HOUR) == ()
+
+
+def test_whoever_got_in_by_the_spray_does_not_make_room_for_the_next() -> None:
+    sprayed = [mistyped(i, f"p{i}") for i in range(5)]
+    found = spray.find([*sprayed, entered(10, "p0"), entered(11, "p1", T + 1), entered(12, "p2", T + 2)], 5, HOUR)
+    assert [one.session for one in found] == ["ses_p0", "ses_p1", "ses_p2"]
+
+
+def test_a_failure_after_ones_own_success_counts_again() -> None:
+    before = [mistyped(i, f"p{i}", T - 9 * MINUTE) for i in range(4)] + [entered(5, "p0", T - 8 * MINUTE)]
+    assert spray.find([*before, mistyped(6, "p9"), success(9)], 5, HOUR) == ()
+    assert len(spray.find([*before, mistyped(6, "p9"), mistyped(7, "p0"), success(9)], 5, HOUR)) == 1
 
 
 @given(st.permutations([*fails(6), success(9), success(10, T + 1, "ses_2")]))

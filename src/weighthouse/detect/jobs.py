@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit
 from weighthouse.detect import api, store
 from weighthouse.detect.model import BULK, Alert, Incident, Limits
@@ -37,6 +39,11 @@ def limits(unit: Unit) -> Limits:
 
 def on_sign_in(unit: Unit, entry: audit.Entry) -> None:
     """Spray, then success: whichever fact arrives last completes it; the session that got in ends."""
+    if facts.guessed(entry.kind, entry.data):
+        person, network = facts.text(entry.data, "principal"), facts.text(entry.data, "origin")
+        turned_away = spray.guessed(entry.index, entry.at, person, network)
+        if not store.known(unit.conn, turned_away.key):
+            _act(unit, turned_away, _nothing_got_in)
     one = facts.attempt(entry.index, entry.at, entry.kind, entry.data)
     if one is None:
         return
@@ -44,8 +51,25 @@ def on_sign_in(unit: Unit, entry: audit.Entry) -> None:
     if not store.keep_attempt(unit.conn, one, now.spray_window):
         return
     for incident in spray.find(store.attempts_from(unit.conn, one.network), now.spray_accounts, now.spray_window):
-        if not store.known(unit.conn, incident.key):
+        if store.known(unit.conn, incident.key):
+            continue
+        if _is_the_owner(unit, incident):
+            _act(unit, msgspec.structs.replace(incident, severity="medium"), _leave)
+        else:
             _act(unit, incident, _end_one)
+
+
+def _is_the_owner(unit: Unit, incident: Incident) -> bool:
+    """Whether the session that got in was opened on a device of the person's own, with a second factor.
+
+    A guessed password comes without both. Ending such a session would let anybody behind an office's address keep
+    everybody there from working, by failing a few times an hour.
+    """
+    try:
+        live = [one for one in identity.sessions_of(unit, incident.principal) if one.id == incident.session]
+    except WeighthouseError:  # an edited row speaks for nobody
+        return False
+    return bool(live) and live[0].assurance.level >= 2 and not facts.STRANGE & set(live[0].reasons)
 
 
 def on_used_elsewhere(unit: Unit, entry: audit.Entry) -> None:
@@ -86,8 +110,19 @@ def _act(unit: Unit, incident: Incident, *responses: Response) -> Alert:
 
 
 def _end_one(unit: Unit, incident: Incident) -> str:
-    identity.end_session(unit, incident.session, f"detect:{incident.rule}", SYSTEM)
+    try:
+        identity.end_session(unit, incident.session, f"detect:{incident.rule}", SYSTEM)
+    except NotFound:  # its row was edited or taken away, and may be put back: end all, which needs no row
+        return _end_all(unit, incident)
     return f"identity.end_session {incident.session}"
+
+
+def _leave(_unit: Unit, incident: Incident) -> str:
+    return f"left {incident.session} alone: a known device and a second factor"
+
+
+def _nothing_got_in(_unit: Unit, incident: Incident) -> str:
+    return f"nothing to end: {incident.principal} needs a new password"
 
 
 def _end_all(unit: Unit, incident: Incident) -> str:

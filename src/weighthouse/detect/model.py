@@ -14,6 +14,9 @@ from weighthouse.core.settings import Setting
 
 Severity = Literal["low", "medium", "high"]
 
+MOST_ACCOUNTS = 128  # what is kept of one network, and of one person, must be able to reach the threshold
+MOST_READS = 2_000
+
 SPRAY = "spray-then-success"
 ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
@@ -31,6 +34,7 @@ settings: tuple[Setting, ...] = (
         "int",
         0,
         "Distinct failing accounts from one network that make a spray; 0: 5 in a lab of up to 50 people, else 10.",
+        maximum=MOST_ACCOUNTS,
     ),
     Setting(
         "detect.spray_window_s",
@@ -44,6 +48,7 @@ settings: tuple[Setting, ...] = (
         "int",
         40,
         "Loads and exports of weights that one person may start in the window; 0 switches this measure off.",
+        maximum=MOST_READS,
     ),
     Setting(
         "detect.bulk_bytes",

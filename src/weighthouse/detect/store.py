@@ -25,11 +25,11 @@ from sqlalchemy import update as change
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
-from weighthouse.detect.model import Alert, Attempt, Read
+from weighthouse.detect.model import MOST_ACCOUNTS, MOST_READS, Alert, Attempt, Read
 
 PER_ACCOUNT = 4
-PER_NETWORK = 512
-PER_PERSON = 2_048
+PER_NETWORK = PER_ACCOUNT * MOST_ACCOUNTS
+PER_PERSON = MOST_READS + 48
 
 attempts = Table(
     "detect_attempt",

@@ -12,7 +12,9 @@ from typing import Any
 from weighthouse.core.clock import Millis
 from weighthouse.detect.model import Attempt, Read
 
-SIGN_IN_KINDS = frozenset({"identity.SessionStarted", "identity.SignInFailed"})
+DENIED = "identity.SignInDenied"
+SIGN_IN_KINDS = frozenset({"identity.SessionStarted", "identity.SignInFailed", DENIED})
+STRANGE = frozenset({"new_device", "first_sign_in"})  # what the risk check says of a device nobody knows
 READ_KINDS = frozenset({"weights.LoadStarted", "weights.WeightsExported"})
 ELSEWHERE_KINDS = frozenset({"identity.SessionUsedElsewhere"})
 
@@ -45,8 +47,23 @@ def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attem
             principal=text(data, "principal"),
         )
     if kind == "identity.SignInFailed" and text(data, "account_mark"):
-        return Attempt(index=index, at=at, network=network, account=text(data, "account_mark"), succeeded=False)
+        return Attempt(
+            index=index,
+            at=at,
+            network=network,
+            account=text(data, "account_mark"),
+            succeeded=False,
+            principal=text(data, "principal"),
+        )
     return None
+
+
+def guessed(kind: str, data: Mapping[str, Any]) -> bool:
+    """Whether the risk check turned a right password away because of a spray."""
+    reasons = data.get("reasons")
+    return (
+        kind == DENIED and isinstance(reasons, list | tuple) and "spray" in reasons and bool(text(data, "principal"))
+    )
 
 
 def read(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Read | None:

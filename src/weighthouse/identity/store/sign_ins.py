@@ -113,9 +113,17 @@ def successes(connection: Connection, person: str, *, since: Millis, limit: int 
 
 
 def failing_accounts(connection: Connection, origin: str, *, since: Millis) -> int:
-    """Return how many distinct accounts have failed from one address since `since`."""
+    """Return how many distinct accounts have failed from one address since `since`, and whose person has not got in
+    from there after that: who mistyped and then signed in is nobody's victim."""
+    later = results.alias()
+    got_in = select(later.c.id).where(
+        later.c.origin == origin,
+        later.c.outcome == "success",
+        later.c.person == results.c.person,
+        later.c.at >= results.c.at,
+    )
     query = select(func.count(distinct(results.c.account))).where(
-        results.c.origin == origin, results.c.outcome == "failure", results.c.at > since
+        results.c.origin == origin, results.c.outcome == "failure", results.c.at > since, ~got_in.exists()
     )
     return int(connection.execute(query).scalar_one())
 
