@@ -61,7 +61,7 @@ class Execution(threading.Thread):
         self._measured = 0
         self._out: Path | None = None
         self._way: egress.Way | None = None
-        self._handle: Handle | None = None
+        self._sandbox: Handle | None = None
         self._failure = ""
         self._out_of_time = False
 
@@ -98,12 +98,12 @@ class Execution(threading.Thread):
             judge=self._places.judge,
             broker=self._places.broker,
         )
-        self._handle = sandbox.start(self._spec(ticket, ground, folder))
-        marks = " ".join(mark(pid) for pid in (self._handle.pid, self._way.handle.pid))
-        facts, digest = self._handle.facts, self._way.proxy_digest
+        self._sandbox = sandbox.start(self._spec(ticket, ground, folder))
+        marks = " ".join(mark(pid) for pid in (self._sandbox.pid, self._way.handle.pid))
+        facts, digest = self._sandbox.facts, self._way.proxy_digest
         self._unit(lambda unit: executing.started(unit, self._run, facts, digest, marks))
         self._say(f"started in {facts.runtime} ({facts.tier}), kernel {facts.kernel}, {facts.confinement}")
-        return self._watch(ticket, self._handle, self._way)
+        return self._watch(ticket, self._sandbox, self._way)
 
     def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int | None:
         poll = self._system.settings.integer("egress.poll_ms")
@@ -208,8 +208,8 @@ class Execution(threading.Thread):
         """End every process, close the way, tell the record, remove the folders; each step though another fails."""
         sent = 0
         steps: list[Callable[[], object]] = []
-        if self._handle is not None:
-            steps.append(self._handle.stop)
+        if self._sandbox is not None:
+            steps.append(self._sandbox.stop)
         if self._way is not None:
             way = self._way
             steps.append(lambda: egress.close_way(self._system, way, "the run ended"))
