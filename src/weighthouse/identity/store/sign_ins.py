@@ -120,7 +120,7 @@ def failing_accounts(connection: Connection, origin: str, *, since: Millis) -> i
         later.c.origin == origin,
         later.c.outcome == "success",
         later.c.person == results.c.person,
-        later.c.at >= results.c.at,
+        later.c.at > results.c.at,
     )
     query = select(func.count(distinct(results.c.account))).where(
         results.c.origin == origin, results.c.outcome == "failure", results.c.at > since, ~got_in.exists()
