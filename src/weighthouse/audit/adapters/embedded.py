@@ -42,6 +42,13 @@ class FileSignerMemory:
         with self._lock:
             if self._file is None:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                # A new file's name is lost with the power until its folder is synced, and a log without its memory
+                # is refused.
+                folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:
                 yield self._file
