@@ -11,6 +11,7 @@ from weighthouse.core import canonical
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import check_id, check_slug, new_id
 from weighthouse.core.signing import MemorySigners, verify_ed25519
+from weighthouse_verify import leaf
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
@@ -65,3 +66,41 @@ def test_signers_keep_purposes_apart() -> None:
     assert not verify_ed25519(signers.signer("policy").public, signature, b"data")
     assert not verify_ed25519(b"short", signature, b"data")
     assert signers.mac("session", b"x") != signers.mac("device", b"x")
+
+
+# RFC 8785, sections 3.2.2 and 3.2.3: what its examples hold besides fractions, which this software does not write.
+RFC_8785 = [
+    (
+        {"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One"}
+        | {
+            "\U0001f600": "Emoji: Grinning Face",
+            "\u0080": "Control",
+            "\u00f6": "Latin Small Letter O With Diaeresis",
+        },
+        '{"\\r":"Carriage Return","1":"One","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis",'
+        '"\u20ac":"Euro Sign","\U0001f600":"Emoji: Grinning Face","\ufb33":"Hebrew Letter Dalet With Dagesh"}',
+    ),
+    (
+        {"string": '\u20ac$\u000f\nA\'B"\\\\"/', "literals": [None, True, False]},
+        '{"literals":[null,true,false],"string":"\u20ac$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}',
+    ),
+    (
+        {"peach": 1, "p\u00e9ch\u00e9": 2, "p\u00eache": 3, "sin": 4},
+        '{"peach":1,"p\u00e9ch\u00e9":2,"p\u00eache":3,"sin":4}',
+    ),
+    ([56, {"d": True, "10": None, "1": []}], '[56,{"1":[],"10":null,"d":true}]'),
+    ([9007199254740991, -9007199254740991, 0], "[9007199254740991,-9007199254740991,0]"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), RFC_8785)
+def test_canonical_bytes_are_those_of_the_examples_of_rfc_8785(value: object, text: str) -> None:
+    assert canonical.encode(value) == text.encode()
+    assert canonical.decode(text.encode()) == value
+    assert leaf._canonical(value) == text.encode()  # the verifier's own
+
+
+@pytest.mark.parametrize("text", ["-0", "4.50", "2e-3", "1E30", "333333333.33333329", "9007199254740992", "NaN"])
+def test_numbers_of_rfc_8785_that_are_not_whole_and_exact_are_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        canonical.decode(text.encode())
