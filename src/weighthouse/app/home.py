@@ -33,14 +33,20 @@ class Home:
     def sockets(self) -> Path:
         """The folder of the broker's socket: here, or a private short one when that path is too long."""
         inside = self.root / "sockets"
-        if len(str(inside)) <= SOCKET_LIMIT:
-            return inside
-        short = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"weighthouse-{short}"
+        short = "weighthouse-" + hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+        places = (inside, Path(tempfile.gettempdir()) / short, Path("/tmp") / short)  # noqa: S108 - owner is checked
+        return next((place for place in places if len(str(place)) <= SOCKET_LIMIT), places[-1])
 
     def make(self) -> None:
-        """Make the folders, readable by their owner alone; a socket folder of somebody else's is refused."""
-        for folder in (self.root, self.keys_file.parent, self.memory, self.objects, self.runs, self.sockets):
+        """Make the folders, readable by their owner alone; one of somebody else's is refused."""
+        self._own(self.root, self.keys_file.parent, self.memory, self.objects, self.runs)
+
+    def make_sockets(self) -> None:
+        """Make the folder of the sockets, which may lie outside; only who serves needs it, and removes it again."""
+        self._own(self.sockets)
+
+    def _own(self, *folders: Path) -> None:
+        for folder in folders:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.is_symlink() or folder.stat().st_uid != self.root.stat().st_uid:
                 raise Invalid(

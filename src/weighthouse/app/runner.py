@@ -18,6 +18,7 @@ class Runs:
     """Starts broker, judge and runner in this order, and stops them in the other."""
 
     def __init__(self, system: System, home: Home, application: FastAPI) -> None:
+        home.make_sockets()
         broker, judge = home.sockets / "broker", home.sockets / "judge"
         self._broker = Served(Broker(application), unix=broker)
 

@@ -31,7 +31,7 @@ class Served:
     ) -> None:
         self._where = unix
         self._address, self._port = address, port
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None  # made by `start`: what never ran needs no closing
         if unix is not None:
             _private(unix)
         self._granian = Granian(
@@ -44,17 +44,21 @@ class Served:
             websockets=False,
         )
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="serve", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
         try:
-            self._loop.run_until_complete(self._granian.serve())
+            loop.run_until_complete(self._granian.serve())
         except BaseException as error:
             self._failure = error
 
     def start(self) -> Served:
         """Start serving; return once a connection is accepted, or raise `app.cannot_listen`."""
+        if self._where is None and self._port and self._answers():
+            raise self._refusal("something else listens there")  # its answers must never be taken for our own
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(self._loop,), name="serve", daemon=True)
         self._thread.start()
         deadline = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < deadline and self._failure is None and self._thread.is_alive():
@@ -63,11 +67,14 @@ class Served:
                     self._where.chmod(0o600)
                 return self
             time.sleep(0.02)
+        raise self._refusal(str(self._failure or "no answer in time"))
+
+    def _refusal(self, why: str) -> Unavailable:
         where = str(self._where) if self._where else f"{self._address}:{self._port}"
-        raise Unavailable(
+        return Unavailable(
             "app.cannot_listen",
-            f"The server could not listen on {where}: {self._failure or 'no answer in time'}.",
-            "Choose another address with --port, or end the process that holds it.",
+            f"The server could not listen on {where}: {why}.",
+            "Choose another port with --port, or end the process that holds it.",
         )
 
     def _answers(self) -> bool:
@@ -79,11 +86,12 @@ class Served:
 
     def stop(self) -> None:
         """Stop accepting, end the thread, and remove the socket file."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._granian.stop)
-        self._thread.join(timeout=10)
-        if not self._thread.is_alive():
-            self._loop.close()
+        if self._loop is not None and self._thread is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._granian.stop)
+            self._thread.join(timeout=10)
+            if not self._thread.is_alive():
+                self._loop.close()
         if self._where is not None:
             self._where.unlink(missing_ok=True)
 

@@ -6,9 +6,21 @@ import signal
 
 import click
 
+from weighthouse.cli.exits import INTERRUPTED
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+
+class Interrupt:
+    """Ends the demo at the first signal and lets nothing disturb the clearing up: people press Ctrl-C twice."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, *_: object) -> None:
+        if self.asked:
+            click.echo("Still clearing up ...", err=True)
+            return
+        self.asked = True
+        raise KeyboardInterrupt
 
 
 @click.command("demo")
@@ -17,9 +29,20 @@ def _interrupt(*_: object) -> None:
     "--port", type=click.IntRange(1, 65535), help="Port of the console on loopback; a free one if not given."
 )
 def command(script: bool, port: int | None) -> None:
-    """Play the main job and the thefts; Ctrl-C leaves nothing behind."""
+    """Play the main job and the thefts; Ctrl-C leaves nothing behind.
+
+    \b
+    weighthouse demo             play it, then keep the console open until Ctrl-C
+    weighthouse demo --script    play it and exit: 0 only if everything held
+    """
     from weighthouse.app.demo.play import play
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)  # also where a shell had it ignored
-    click.get_current_context().exit(play(script=script, port=port or 0))
+    interrupt = Interrupt()
+    for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT also where a shell had it ignored
+        signal.signal(wanted, interrupt)
+    try:
+        status = play(script=script, port=port or 0)
+    except KeyboardInterrupt:
+        click.echo("\nStopped. Nothing is left behind.", err=True)
+        status = INTERRUPTED
+    click.get_current_context().exit(status)

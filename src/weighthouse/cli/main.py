@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
@@ -137,7 +138,11 @@ def cli(ctx: click.Context, server: str | None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but a deliberate interrupt gets past it."""
     try:
-        status = cli.main(list(arguments) if arguments is not None else None, "weighthouse", standalone_mode=False)
+        # no-color.org: any value but an empty one; Rich reads it by itself.
+        colour = {"color": False} if os.environ.get("NO_COLOR") else {}
+        status = cli.main(
+            list(arguments) if arguments is not None else None, "weighthouse", standalone_mode=False, **colour
+        )
         return status if isinstance(status, int) else exits.OK
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
@@ -154,7 +159,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Click leaves with 1, and a wrapper in place of standard output, when the reader of a pipe has gone, as in
         # `weighthouse audit log | head`. Nothing was refused, so nothing may look refused to a script.
         gone = "Pacify" in type(sys.stdout).__name__
-        return exits.OK if gone or leaving.code is None else int(leaving.code)
+        return exits.OK if gone or leaving.code is None else leaving.code if isinstance(leaving.code, int) else 1
     except Exception as error:
         return exits.explain(error)
 

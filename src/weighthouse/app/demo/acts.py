@@ -17,6 +17,7 @@ from weighthouse_sdk.client import ProblemError
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "train_stdlib"
 RUN_LIMIT_S = 120.0
 FRESH_STEPS, CHILD_STEPS = 40, 120
+RELEASING = frozenset({"run.submit", "weights.load", "weights.save", "weights.export"})
 Answer = dict[str, Any]
 
 
@@ -69,11 +70,20 @@ def approve(stage: Stage, tell: Tell, ada: Actor, request: str) -> str:
         decision["allowed"],
         f"run.submit on model/tern: yes, by {decision['grant']}, for {hours:.1f} h and not longer",
     )
-    who = stage.actor("chi").client.get("who", resource="model/tern")["items"]
-    tell.held(
-        "ada" in {one["principal"] for one in who}, f"who can reach model/tern: {', '.join(o['name'] for o in who)}"
-    )
+    _who(stage, tell)
     return str(decision["grant"])
+
+
+def _who(stage: Stage, tell: Tell) -> None:
+    """Tell who may touch the weights, which must be her alone, and who may only stop things."""
+    found = stage.actor("chi").client.get("who", resource="model/tern")["items"]
+    touching = {one["principal"]: one["name"] for one in found if RELEASING.intersection(one["actions"])}
+    others = {one["name"] for one in found if one["principal"] not in touching}
+    tell.held(
+        set(touching) == {"ada"},
+        f"who can train with, load or save model/tern: {', '.join(touching.values())}, and nobody else",
+    )
+    tell.line(f"who can only stop things there: {', '.join(sorted(others))}")
 
 
 def train(stage: Stage, tell: Tell, ada: Actor) -> str:
@@ -82,6 +92,7 @@ def train(stage: Stage, tell: Tell, ada: Actor) -> str:
     code = {path.name: path.read_text("utf-8") for path in sorted(EXAMPLE.glob("*.py"))}
     parent = _run(tell, ada, code, None, FRESH_STEPS)
     child = _run(tell, ada, code, parent["version"], CHILD_STEPS)
+    stage.sandbox = child["sandbox"]
     tell.held(
         child["loss_after"] < parent["loss_after"],
         f"the child's loss is lower: {parent['loss_after']:.3f} -> {child['loss_after']:.3f} on held-out text",
@@ -111,9 +122,9 @@ def _run(tell: Tell, ada: Actor, code: dict[str, str], parent: str | None, steps
     run = str(ada.client.post("runs", order)["id"])
     found = follow(ada, run, tell)
     facts = found.get("facts") or {}
-    tell.line(
-        f"{run}: {found['state']} in {facts.get('runtime', '?')} (kernel seen inside: {facts.get('kernel', '?')})"
-    )
+    what = "the parent" if parent is None else "the child, from the parent's checkpoint"
+    sandbox = str(facts.get("runtime", "no sandbox"))
+    tell.line(f"{what}: {run} {found['state']} in {sandbox} (kernel seen inside: {facts.get('kernel', '?')})")
     text = "\n".join(one["text"] for one in ada.client.get(f"runs/{run}/logs", limit=1000)["items"])
     if found["state"] != "succeeded":
         tell.held(False, f"{run} should have succeeded: {found['reason']} {text[-400:]}")
@@ -123,6 +134,7 @@ def _run(tell: Tell, ada: Actor, code: dict[str, str], parent: str | None, steps
         "version": result["version"],
         "loss_after": result["loss_after"] / 1e6,
         "bit_for_bit": result["loaded_back"] == "bit for bit",
+        "sandbox": sandbox,
     }
 
 
@@ -134,12 +146,13 @@ def follow(actor: Actor, run: str, tell: Tell) -> Answer:
         note = str(found.get("note") or "")
         if note and note != said:
             said = note
-            tell.progress(f"{run[:12]}… {note}, loss {(found['loss_micro'] or 0) / 1e6:.3f}")
+            tell.progress(f"{run[:12]} {note}, loss {(found['loss_micro'] or 0) / 1e6:.3f}")
         if found["state"] not in ("queued", "preparing", "running"):
             tell.progress("")
             return found
         time.sleep(0.1)
-    raise SystemExit(f"{run} did not end in {RUN_LIMIT_S:.0f} s")
+    tell.held(False, f"{run} did not end in {RUN_LIMIT_S:.0f} s")
+    raise SystemExit(1)
 
 
 def hold(stage: Stage, tell: Tell, version: str) -> None:
@@ -152,7 +165,7 @@ def hold(stage: Stage, tell: Tell, version: str) -> None:
         stage.actor(person).approve(request)
     gil = stage.actor("gil")
     status = gil.client.post("releases/hold", {"model": "model/tern", "reason": "The evaluation has open criticals."})
-    tell.line(f"gil (chair) holds the release of model/tern: held until {status['remedy']}")
+    tell.held(status["held"], "gil (chair) holds the release of model/tern; it binds at once")
     code = _export(eve, version, destination)
     tell.held(code == "access.held", f"an export that three teams had approved is refused while held ({code})")
     dee = stage.actor("dee")

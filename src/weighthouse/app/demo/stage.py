@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy.exc import OperationalError
 
 from weighthouse.access import api as access
 from weighthouse.app import declared
@@ -21,6 +24,7 @@ from weighthouse.app.server import free_port
 from weighthouse.app.wiring import open_system
 from weighthouse.assurance.api import Ground as AttackGround
 from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import Unavailable
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin
 from weighthouse.keys.adapters.embedded import SealedKeys
@@ -38,13 +42,29 @@ class Stage:
         self._port = port
         self._overrides = overrides or {}
         self._actors: dict[str, Actor] = {}
+        self._ends = ExitStack()
+        self.sandbox = "the sandbox"
 
     def __enter__(self) -> Stage:
-        self.folder = Path(tempfile.mkdtemp(prefix="wh-demo-"))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="wh-demo-"))
+        except OSError as error:
+            raise Unavailable(
+                "app.no_room",
+                f"No temporary folder can be made: {error}.",
+                "Make room, or set TMPDIR to a folder that you may write to.",
+            ) from None
+        self._ends.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
             self._open()
-        except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        except BaseException as error:
+            self._ends.close()  # Ctrl-C half way through must leave no more behind than Ctrl-C later
+            if isinstance(error, OSError | OperationalError):
+                raise Unavailable(
+                    "app.no_room",
+                    f"The demo could not write to {self.folder.parent}: {error}.",
+                    "Make room (about 200 MB), or set TMPDIR to another folder.",
+                ) from None
             raise
         return self
 
@@ -58,14 +78,19 @@ class Stage:
         }
         self.home = Home(self.folder)
         self.home.make()
+        self._ends.callback(self._forget_sockets)
         self.keys = SealedKeys.create(self.home.keys_file, PASSPHRASE, cost=DEMO_SCRYPT)
         self.system: System = open_system(Settings(declared.settings(), flags=flags), self.home, self.keys)
+        self._ends.callback(self.system.database.close)
         self.mirror = Mirror(self.folder).start()
+        self._ends.callback(self.mirror.stop)
         self._publish(self._lab())
         self.entrance = Entrance(self.system)
         self.ground = LiveGround(self)
         self.system.bind(AttackGround, self.ground)
-        self.house = House(self.system, self.home, extra={"/demo": self.entrance.application}).start()
+        self.house = House(self.system, self.home, extra={"/demo": self.entrance.application})
+        self._ends.callback(self.house.stop)
+        self.house.start()
 
     def _lab(self) -> str:
         """The example lab with this machine's facts: the mirror's address, the one image for frontier weights."""
@@ -97,8 +122,8 @@ class Stage:
     def __exit__(self, *_: Any) -> None:
         for actor in self._actors.values():
             actor.client.close()
-        self.house.stop()
-        self.mirror.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._ends.close()
+
+    def _forget_sockets(self) -> None:
         if self.home.sockets.exists():
             shutil.rmtree(self.home.sockets, ignore_errors=True)
