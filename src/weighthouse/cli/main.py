@@ -139,10 +139,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing but a deliberate interrupt gets past it."""
     try:
         # no-color.org: any value but an empty one; Rich reads it by itself.
-        colour = {"color": False} if os.environ.get("NO_COLOR") else {}
-        status = cli.main(
-            list(arguments) if arguments is not None else None, "weighthouse", standalone_mode=False, **colour
-        )
+        colour = False if os.environ.get("NO_COLOR") else None
+        asked = list(arguments) if arguments is not None else None
+        status = cli.main(asked, "weighthouse", standalone_mode=False, color=colour)
         return status if isinstance(status, int) else exits.OK
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
