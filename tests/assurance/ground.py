@@ -85,6 +85,9 @@ class LabGround:
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         not_here("edits of the live database")
 
+    def open_keys(self, guess: str) -> None:
+        SealedKeys.open(self.lab.folder / "keys.sealed", guess)
+
     def later(self, by: Millis) -> None:
         not_here("a moved clock")
 
@@ -110,6 +113,9 @@ class CopyGround:
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         with self.system.database.engine.begin() as connection:
             return connection.execute(text(statement), values).rowcount
+
+    def open_keys(self, guess: str) -> None:
+        self._live.open_keys(guess)
 
     def later(self, by: Millis) -> None:
         self._clock.advance(by)

@@ -22,6 +22,7 @@ from weighthouse.core.errors import Denied, NotFound, WeighthouseError
 from weighthouse.core.work import begin, read
 from weighthouse.detect import jobs
 from weighthouse.identity.model import Workload
+from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.policy import api as policy
 
 Weaken = Callable[[pytest.MonkeyPatch], None]
@@ -51,6 +52,18 @@ def allow_all(patch: pytest.MonkeyPatch) -> None:
 
 def no_self_check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("weighthouse.access.api.votes._may", lambda *_: None)
+
+
+def no_signature_check(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.access.api.votes.vote_problem", lambda *_: "")
+
+
+def no_certificate_check(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.identity.api.devices.verify_ed25519", lambda *_: True)
+
+
+def no_passphrase(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SealedKeys, "open", lambda *_: None)
 
 
 def no_key_check(patch: pytest.MonkeyPatch) -> None:
@@ -116,6 +129,11 @@ def silent_refusals(patch: pytest.MonkeyPatch) -> None:
 WEAKNESSES: list[tuple[str, Weaken]] = [
     ("self-approval", no_self_check),
     ("self-approval", silent_refusals),
+    ("replayed-vote", no_signature_check),
+    ("replayed-vote", silent_refusals),
+    ("planted-device", no_certificate_check),
+    ("planted-device", silent_refusals),
+    ("copied-state", no_passphrase),
     ("one-approval", allow_all),
     ("one-approval", silent_refusals),
     ("expired-grant", allow_all),

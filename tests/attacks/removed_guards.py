@@ -45,6 +45,19 @@ REMOVALS = (
         "        return not self.missing",
         "        return len(self.missing) < 2",
     ),
+    Removal("replayed-vote", "access/api/votes.py", "    if problem:", "    if not made.voter:"),
+    Removal(
+        "planted-device",
+        "identity/api/devices.py",
+        "    if not genuine or not verify_ed25519(public, row[1], _statement(found)):",
+        "    if not genuine:",
+    ),
+    Removal(
+        "copied-state",
+        "keys/adapters/sealed_file.py",
+        ".derive(passphrase.encode())",
+        '.derive(b"weighthouse")',
+    ),
     Removal(
         "expired-grant",
         "policy/rules/cedar/lab.cedar",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from weighthouse.assurance.ports import Scenario
 from weighthouse.assurance.scenarios import (
     address_literal,
+    copied_state,
     deleted_hold,
     domain_fronting,
     edited_grant,
@@ -14,6 +15,8 @@ from weighthouse.assurance.scenarios import (
     inserted_grant,
     lifted_hold,
     one_approval,
+    planted_device,
+    replayed_vote,
     self_approval,
     slow_drip,
     stolen_run_token,
@@ -26,6 +29,8 @@ from weighthouse.assurance.scenarios import (
 SCENARIOS: tuple[Scenario, ...] = (
     self_approval.SCENARIO,
     one_approval.SCENARIO,
+    replayed_vote.SCENARIO,
+    planted_device.SCENARIO,
     expired_grant.SCENARIO,
     stolen_token.SCENARIO,
     stolen_run_token.SCENARIO,
@@ -36,6 +41,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     lifted_hold.SCENARIO,
     deleted_hold.SCENARIO,
     edited_log.SCENARIO,
+    copied_state.SCENARIO,
     host_paths.SCENARIO,
     unknown_host.SCENARIO,
     address_literal.SCENARIO,

@@ -61,6 +61,9 @@ class Ground(Protocol):
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         """Execute one statement as a database administrator would; return the number of rows. Only on a copy."""
 
+    def open_keys(self, guess: str) -> None:
+        """Open the sealed key file with a passphrase, as somebody would who carried the state folder away."""
+
     def later(self, by: Millis) -> None:
         """Let `by` milliseconds pass. Only on a copy."""
 

@@ -22,6 +22,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import Recorder, System
+from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.runs import api as runs
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class LiveGround:
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         not_here("edits of the live database; take a copy")
 
+    def open_keys(self, guess: str) -> None:
+        SealedKeys.open(self._stage.home.keys_file, guess)
+
     def later(self, by: Millis) -> None:
         not_here("a moved clock on the live server; take a copy")
 
@@ -112,6 +116,9 @@ class CopyGround:
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         with self._system.database.engine.begin() as connection:
             return connection.execute(text(statement), values).rowcount
+
+    def open_keys(self, guess: str) -> None:
+        SealedKeys.open(self._stage.home.keys_file, guess)
 
     def later(self, by: Millis) -> None:
         self._clock.ahead += by

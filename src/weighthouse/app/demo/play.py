@@ -65,7 +65,7 @@ def _proof(scenario: assurance.Scenario, outcome: assurance.Outcome) -> str:
     """Return where the log says so: an attack that edits the database was played on a copy, log and all."""
     if outcome.log_index is not None:
         return f"log line {outcome.log_index}"
-    return "on a copy" if scenario.on == "copy" else "malformed, so no fact"
+    return "on a copy" if scenario.on == "copy" else "malformed, so no line"
 
 
 def _end_session(stage: Stage, tell: Tell) -> None:
