@@ -86,10 +86,14 @@ def mode(settings: Settings) -> str:
     return "development" if chosen == "demo" else chosen
 
 
-def reopen(settings: Settings, home: Home) -> System:
-    """Open a system that `initialise` made; raises `app.no_state`, `keys.passphrase` and what opening raises."""
+def reopen(settings: Settings, home: Home, secret: str | None = None) -> System:
+    """Open a system that `initialise` made, with `secret` or the passphrase from wherever the settings say.
+
+    Raises `app.no_state`, `keys.passphrase` and what opening raises.
+    """
     check_exists(home)
-    return open_system(settings, home, SealedKeys.open(home.keys_file, passphrase_of(settings, home)))
+    secret = passphrase_of(settings, home) if secret is None else secret
+    return open_system(settings, home, SealedKeys.open(home.keys_file, secret))
 
 
 def log_keys(system: System) -> tuple[str, ...]:
