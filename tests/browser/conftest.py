@@ -83,8 +83,11 @@ def visits(chromium: Browser, tmp_path: Path) -> Iterator[Visits]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Where screenshots go: the folder that WEIGHTHOUSE_SCREENSHOTS names, else the test's own."""
-    folder = Path(os.environ.get("WEIGHTHOUSE_SCREENSHOTS") or tmp_path / "screenshots")
+def pictures() -> Path | None:
+    """Where screenshots go: the folder that WEIGHTHOUSE_SCREENSHOTS names, if any."""
+    named = os.environ.get("WEIGHTHOUSE_SCREENSHOTS")
+    if not named:
+        return None
+    folder = Path(named)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

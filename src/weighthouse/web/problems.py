@@ -224,10 +224,10 @@ async def _last_answer(scope: Scope, receive: Receive, send: Send, error: Weight
 def invalid_body(error: RequestValidationError) -> WeighthouseError:
     """Return the error that names each field that does not fit; the values themselves are not repeated."""
     found = [(".".join(str(part) for part in item["loc"]), str(item["msg"])) for item in error.errors()]
-    text = "; ".join(f"{place}: {what}" for place, what in found[:8])
+    text = "; ".join(f"{place.split('.', 1)[-1]}: {what}" for place, what in found[:8])
     return InvalidBody(
         "web.invalid_body",
-        f"The request does not have the declared shape: {text}.",
+        f"These fields do not fit: {text}.",
         "Correct the named fields; the API reference gives the shape, and unknown fields are refused.",
         fields=",".join(place for place, _ in found[:32]),
     )

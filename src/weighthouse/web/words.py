@@ -115,7 +115,7 @@ def clock(at: Millis, now: Millis) -> Markup:
     today = datetime.fromtimestamp(now / 1000, UTC)
     day = "" if when.date() == today.date() else f"{when.day} {when:%b} "
     year = "" if when.year == today.year else f"{when.year} "
-    return Markup('{}<span class="quiet clock">, {}{}{:%H:%M} UTC</span>').format(moment(at, now), day, year, when)
+    return Markup('{}, <span class="quiet clock">{}{}{:%H:%M} UTC</span>').format(moment(at, now), day, year, when)
 
 
 def size(count: int) -> str:

@@ -185,7 +185,7 @@ def card(request: Request, request_id: str, done: str = "") -> Response:
     """The one card: what is asked, why, what is unusual, who has answered, and what a vote would sign."""
     with door(request).enter(request) as (unit, caller):
         shown = views.card(unit, caller, api.card(unit, caller, request_id))
-        held = [*api.holds(unit, shown.request.resource), *api.holds(unit, "lab")]
+        held = views.holds_against(unit, shown.request)
         return door(request).render(request, "access/card.html", view=shown, holds=held, done=_DONE.get(done, ""))
 
 

@@ -215,6 +215,14 @@ def _slots(lab: policy.Lab, made: api.Card, reader: str) -> tuple[tuple[SlotView
     return tuple(seats), then.complete
 
 
+def holds_against(unit: Unit, request: api.Request) -> list[api.Hold]:
+    """Return the holds that stop something of what a request asks for."""
+    found = [one for subject in (request.resource, "lab", request.person) for one in api.holds(unit, subject)]
+    return [
+        one for one in found if any(one.stops(action, request.resource, request.person) for action in request.actions)
+    ]
+
+
 def roles(unit: Unit, ranked: list[api.Suggestion]) -> list[Role]:
     """Return the ranked roles with what each gives, and what it gives beyond the first, the narrowest."""
     lab = policy.current(unit).lab

@@ -21,11 +21,13 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.door import door
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
+from weighthouse.web.words import stamp
 
 router = APIRouter(include_in_schema=False)
 
 PAGE = 50
 DEEPEST = 40
+_MILLISECONDS = 1_500_000_000_000  # a whole number beyond this is a time of this century, in the log's own unit
 Filter = Annotated[str, Query(max_length=200)]
 Place = Annotated[int, Query(ge=0, le=2**53)]
 
@@ -114,6 +116,10 @@ def entry(request: Request, index: int) -> Response:
 def _text(value: object) -> str:
     if value == {"erased": True}:
         return "erased; the commitment in the tree stays"
+    if isinstance(value, int) and not isinstance(value, bool) and value > _MILLISECONDS:
+        return f"{stamp(value)} ({value})"
+    if value == [] or value == "":
+        return "none"
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return ", ".join(value)
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
