@@ -88,7 +88,7 @@ REMOVALS = (
         "resource.any_image || resource.images.contains(principal.image)",
         "resource.any_image || !resource.any_image",
     ),
-    Removal("edited-grant", "access/api/verifying.py", "    if _shown(row) != _sealed(grant):", "    if not row.id:"),
+    Removal("edited-grant", "access/api/verifying.py", "    if not agrees(row, grant):", "    if not row.id:"),
     Removal(
         "inserted-grant",
         "access/api/sealing.py",

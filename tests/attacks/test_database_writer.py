@@ -7,22 +7,20 @@ a restart. Keys, and the small memories beside the database, are not. `-s` print
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.access.support import Key, Lab
+from tests.attacks.writing import code_of, insert, print_attempts, row_of, tried, use, valid
 from weighthouse.access import api
 from weighthouse.core.canonical import encode, sha256_hex
 from weighthouse.core.clock import DAY, HOUR, ManualClock
 from weighthouse.core.database import Database
-from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
-
-ATTEMPTS: list[tuple[str, str, str]] = []
 
 
 @pytest.fixture
@@ -33,58 +31,7 @@ def lab(any_database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
 @pytest.fixture(scope="module", autouse=True)
 def table() -> Iterator[None]:
     yield
-    print("\n\nWith write access to the database only:")
-    seen: dict[tuple[str, str], list[str]] = {}
-    for number, (attempt, refusal, on) in enumerate(ATTEMPTS):
-        key = attempt if not attempt.startswith("  …") else f"{attempt}\0{ATTEMPTS[number - 1][0]}"
-        seen.setdefault((key, refusal), []).append(on)
-    for (key, refusal), on in seen.items():
-        print(f"  {key.partition(chr(0))[0]:<62} {refusal:<34} {', '.join(on)}")
-
-
-def tried(lab: Lab, attempt: str, code: str, expected: str) -> None:
-    """Note an attempt and what refused it."""
-    ATTEMPTS.append((attempt, code, lab.system.database.dialect))
-    assert code == expected, f"{attempt}: expected {expected}, got {code}"
-
-
-def use(lab: Lab, person: str = "eve", action: str = "weights.load", resource: str = "model/tern") -> str:
-    """What a use gives now: the code of its refusal, or access.allowed. A refusal must leave exactly one line."""
-    before = len(lab.log("access.Denied")) if lab.system.database.dialect == "sqlite" else 0
-    try:
-        lab.require(person, action, resource)
-    except WeighthouseError as refusal:
-        if lab.system.database.dialect == "sqlite" and refusal.code.startswith("access."):
-            assert len(lab.log("access.Denied")) == before + 1
-        return refusal.code
-    return "access.allowed"
-
-
-def valid(lab: Lab, grant: str) -> str:
-    """What a releasing point hears about a grant."""
-    return code_of(lambda: begin_valid(lab, grant))
-
-
-def begin_valid(lab: Lab, grant: str) -> object:
-    with begin(lab.system) as unit:
-        return api.valid_grant(unit, grant)
-
-
-def code_of(act: Callable[[], object]) -> str:
-    try:
-        act()
-    except WeighthouseError as refusal:
-        return refusal.code
-    return "access.allowed"
-
-
-def insert(lab: Lab, table_: str, row: dict[str, Any]) -> None:
-    names = ", ".join(f'"{name}"' if name == "row" else name for name in row)
-    lab.sql(f"INSERT INTO {table_} ({names}) VALUES ({', '.join(':' + name for name in row)})", **row)
-
-
-def row_of(lab: Lab, table_: str, id_: str) -> dict[str, Any]:
-    return dict(lab.sql(f"SELECT * FROM {table_} WHERE id = :id", id=id_)[0])
+    print_attempts()
 
 
 def test_a_grant_row_is_inserted_with_a_statement_of_the_attackers_own(lab: Lab) -> None:

@@ -13,12 +13,12 @@ from sqlalchemy import BigInteger, Column, Table, Text, insert, select
 
 from weighthouse.core import jobs
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import HOUR, SECOND, ManualClock, Millis, SystemClock
+from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock, Millis, SystemClock
 from weighthouse.core.database import Database, metadata
 from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
 from weighthouse.core.events import Event
 from weighthouse.core.settings import Settings
-from weighthouse.core.work import Recorder, System, Unit, begin, once, read
+from weighthouse.core.work import Recorder, System, TimeKeeper, Unit, begin, once, read
 
 things = Table(
     "test_thing", metadata, Column("id", BigInteger, primary_key=True), Column("name", Text, nullable=False)
@@ -215,3 +215,16 @@ def test_a_busy_database_is_an_error_with_a_remedy_not_a_traceback(system: Syste
         hold(unit)
     assert caught.value.code == "core.database_unavailable"
     assert "busy" in caught.value.message
+
+
+def test_a_database_whose_clock_stands_still_or_goes_back_holds_no_time_up(clock: ManualClock) -> None:
+    """Whoever rules the database rules its clock too; with it an ended grant would live on."""
+    keeper = TimeKeeper(clock, clock.now())
+    frozen = clock.now()
+    assert keeper.read(frozen) == (frozen, False)
+    clock.advance(MINUTE)
+    assert keeper.read(frozen + 1) == (frozen + 1, False), "a little apart is what clocks are"
+    clock.advance(HOUR)
+    assert keeper.read(frozen) == (clock.now(), True), "time goes on, and no new grant is issued from such a clock"
+    restarted = TimeKeeper(clock, 0)
+    assert restarted.read(frozen - 2 * HOUR) == (clock.now(), True)

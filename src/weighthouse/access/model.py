@@ -27,6 +27,12 @@ WORKLOAD_IMAGE = "image_digest"
 WORKLOAD_ENVIRONMENT = "environment"
 
 
+def grant_of(request: str) -> GrantId:
+    """The id of the one grant that a request can become: one request, one name, so that no second statement about it
+    (kept from a transaction that was rolled back, say) lives on under another name when the first has ended."""
+    return GrantId("grt_" + request.removeprefix("req_"))
+
+
 class Slot(msgspec.Struct, frozen=True):
     """A named seat: `count` different members of `team`."""
 
@@ -202,6 +208,16 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         if self.actions:
             return action in self.actions
         return self.subject == person or action not in STILL_OPEN
+
+
+class Apart(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody holds what a separation keeps apart from something else, until `end`."""
+
+    grant: GrantId
+    person: str
+    entitlement: str
+    start: Millis
+    end: Millis
 
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True):

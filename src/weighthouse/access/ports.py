@@ -1,7 +1,8 @@
 """What a restored database row must not be able to undo.
 
 Guards against an administrator of the database who puts back yesterday's row: ends of grants, closed requests and
-holds are also kept outside the database, and what stands there stands.
+holds are also kept outside the database, and what stands there stands. So are grants that a separation keeps apart,
+so that nobody hides one row while another is asked for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from weighthouse.access.model import Hold
+from weighthouse.access.model import Apart, Hold
 
 
 class Refusals(Protocol):
@@ -29,6 +30,12 @@ class Refusals(Protocol):
 
     def holds(self) -> tuple[Hold, ...]:
         """Every hold placed and not lifted; raises `access.memory_broken` if nobody can tell."""
+
+    def keep_apart(self, held: Apart) -> None:
+        """Remember that a grant began which a separation keeps apart from others."""
+
+    def held_apart(self, person: str) -> tuple[Apart, ...]:
+        """What a person was given of that kind, ended or not; raises `access.memory_broken` if nobody can tell."""
 
     def lifted(self, hold_id: str) -> bool:
         """Whether a hold was placed here and lifted again."""

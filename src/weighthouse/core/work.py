@@ -18,15 +18,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from weighthouse.core import store
 from weighthouse.core.caller import Caller
-from weighthouse.core.clock import Clock, Millis, SystemClock, judge
+from weighthouse.core.clock import HOUR, LEAP_TOLERANCE, Clock, Millis, SystemClock, judge
 from weighthouse.core.database import READ_ONLY, Database
 from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
+from weighthouse.core.signing import Signers, equal
 
 T = TypeVar("T")
 PERSIST_EVERY: Millis = 1_000
+ASTRAY: Millis = 2 * HOUR
 _DEFECTS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 """What a statement of our own can be at fault for; everything else is the database's state."""
 
@@ -48,15 +50,25 @@ class TimeKeeper:
         self._lock = threading.Lock()
 
     def read(self, database_now: Millis | None) -> tuple[Millis, bool]:
-        """Return the time to use and whether the clock is suspect (stepped back or leapt ahead)."""
-        wall = self._clock.now() if database_now is None else database_now
+        """Return the time to use and whether the clock is suspect: stepped back, leapt ahead, or held up.
+
+        Whoever rules the database rules its clock, and could keep an ended grant alive by stopping it. So time goes
+        on at least as the monotonic clock does, and a database hours behind this machine is not believed at all.
+        """
+        own = self._clock.now()
+        wall = own if database_now is None else database_now
+        held_up = own - wall > ASTRAY
+        if held_up:
+            wall = own
         with self._lock:
             # Leaps are measured on the clock that is used: on PostgreSQL the database's, never this machine's.
             self._base = self._base or (wall, self._clock.monotonic())
             expected = self._base[0] + self._clock.monotonic() - self._base[1]
+            if expected - wall > LEAP_TOLERANCE:
+                wall, held_up = expected, True
             reading = judge(wall, self._high_water, expected)
             self._high_water = max(self._high_water, reading.now)
-        return reading.now, reading.stepped_back or reading.leapt_ahead
+        return reading.now, reading.stepped_back or reading.leapt_ahead or held_up
 
     def due(self, now: Millis) -> bool:
         return now - self._persisted >= PERSIST_EVERY
@@ -240,7 +252,8 @@ def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object
     """Run a change at most once for the caller's idempotency `key`, and keep its answer in the same transaction.
 
     The same key with the same `fingerprint` returns the kept answer; with another one raises
-    `core.idempotency_mismatch`. Without a key, `run` simply runs. Returns JSON-ready values.
+    `core.idempotency_mismatch`; one that somebody else wrote raises `core.answer_seal`. Without a key, `run` simply
+    runs. Returns JSON-ready values.
     """
     if key is None:
         return msgspec.to_builtins(run())
@@ -256,7 +269,9 @@ def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object
         kept = store.find_answer(unit.conn, principal, key)  # a twin of this request was first, and has ended
     if kept is None or kept == (fingerprint, ""):
         answer = msgspec.to_builtins(run())
-        store.keep_answer(unit.conn, principal, key, msgspec.json.encode(answer).decode())
+        text = msgspec.json.encode(answer).decode()
+        sealed = f"{_answer_seal(unit, principal, key, fingerprint, text)} {text}"
+        store.keep_answer(unit.conn, principal, key, sealed)
         return answer
     if kept[0] != fingerprint:
         raise Conflict(
@@ -264,4 +279,17 @@ def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object
             "This idempotency key was used before with another body.",
             "Use a fresh key for a new change.",
         )
-    return msgspec.json.decode(kept[1])
+    seal, _, text = kept[1].partition(" ")
+    if not equal(seal.encode(), _answer_seal(unit, principal, key, fingerprint, text).encode()):
+        raise Unavailable(
+            "core.answer_seal",
+            "The answer kept for this idempotency key is not the one that this server kept.",
+            "Look at what was changed and use a fresh key; tell security that somebody writes the database.",
+        )
+    return msgspec.json.decode(text)
+
+
+def _answer_seal(unit: Unit, principal: str, key: str, fingerprint: str, text: str) -> str:
+    """The code over a kept answer: a database row must not tell a client of a change that never was."""
+    said = msgspec.json.encode(["weighthouse/answer/1", principal, key, fingerprint, text])
+    return unit.part(Signers).mac("answer", said).hex()

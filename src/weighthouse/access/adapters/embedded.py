@@ -1,7 +1,8 @@
 """The refusals of one machine: an append-only file of JSON lines beside the database, flushed before a call returns.
 
-Guards ends and holds from whoever can write the database. Several processes on the machine share the file: each reads
-what the others appended. It does not guard against whoever can write this file, the operator of the host.
+Guards ends, holds and separations from whoever can write the database. Several processes on the machine share the
+file: each reads what the others appended. It does not guard against whoever can write this file, the operator of the
+host.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from weighthouse.access.model import Hold
+from weighthouse.access.model import Apart, Hold
 from weighthouse.core.errors import Unavailable
 
 
 class FileRefusals:
-    """Keeps `{"close": [ids]}`, `{"place": hold}` and `{"lift": id}`, one a line. A torn last line was never
-    acknowledged and is cut off by the next append."""
+    """Keeps `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}` and `{"apart": held}`, one a line. A torn last line
+    was never acknowledged and is cut off by the next append."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,6 +32,7 @@ class FileRefusals:
         self._holds: dict[str, Hold] = {}
         self._lifted: set[str] = set()
         self._standing: tuple[Hold, ...] = ()
+        self._apart: dict[str, tuple[Apart, ...]] = {}
 
     def close(self, ids: Sequence[str]) -> None:
         if not all(self.closed(id_) for id_ in ids):
@@ -53,6 +55,13 @@ class FileRefusals:
     def lifted(self, hold_id: str) -> bool:
         self._catch_up()
         return hold_id in self._lifted
+
+    def keep_apart(self, held: Apart) -> None:
+        self._append({"apart": msgspec.to_builtins(held)})
+
+    def held_apart(self, person: str) -> tuple[Apart, ...]:
+        self._catch_up()
+        return self._apart.get(person, ())
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._lock:
@@ -101,6 +110,10 @@ class FileRefusals:
                 case {"lift": str(hold_id)}:
                     self._holds.pop(hold_id, None)
                     self._lifted.add(hold_id)
+                case {"apart": dict(held)}:
+                    kept = msgspec.convert(held, Apart)
+                    others = [one for one in self._apart.get(kept.person, ()) if one.grant != kept.grant]
+                    self._apart[kept.person] = (*others, kept)
                 case _:
                     self._broken("holds a line of unknown form")
         except msgspec.MsgspecError:

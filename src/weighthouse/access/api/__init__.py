@@ -8,11 +8,13 @@ from __future__ import annotations
 from weighthouse.access.api.cards import card, inbox, waiting
 from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, require
-from weighthouse.access.api.grants import give_back, grants_of, revoke, tidy, valid_grant, who_has
+from weighthouse.access.api.grants import give_back, grants_of, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, place_hold
-from weighthouse.access.api.publishing import policy_in_force, publish_policy
+from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, submit, withdraw
+from weighthouse.access.api.tidying import tidy
 from weighthouse.access.api.votes import vote
+from weighthouse.access.api.who import who_has
 from weighthouse.access.model import (
     WORKLOAD_ENVIRONMENT,
     WORKLOAD_GRANT,
@@ -39,7 +41,7 @@ __all__ = [
     "WORKLOAD_ENVIRONMENT", "WORKLOAD_GRANT", "WORKLOAD_PERSON", "WORKLOAD_SANDBOX", "Access", "Authority",
     "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Names", "Reason", "Request", "Slot",
     "Suggestion", "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of",
-    "holds", "inbox", "lift_hold", "list_holds", "my_requests", "names", "place_hold", "policy_in_force",
-    "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant", "vote", "waiting", "who_has",
-    "withdraw",
+    "holds", "inbox", "lift_hold", "list_holds", "my_requests", "names", "place_hold", "plan_policy",
+    "policy_in_force", "publish_policy", "require", "revoke", "search", "submit", "tidy", "valid_grant", "vote",
+    "waiting", "who_has", "withdraw",
 ]  # fmt: skip

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 
 import msgspec
 
+from weighthouse.access.api.apart import remember
 from weighthouse.access.api.facts import terms_of
 from weighthouse.access.api.sealing import seal_grant
 from weighthouse.access.events import GrantStarted, RequestApproved
-from weighthouse.access.model import Grant, Request, Vote
+from weighthouse.access.model import Grant, Request, Vote, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules.deciding import Quorum
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import Conflict, Unavailable
-from weighthouse.core.ids import GrantId, new_id
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
@@ -55,7 +55,7 @@ def activate(unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequenc
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
     assert terms is not None, "an approved request has terms"
     grant = Grant(
-        id=GrantId(new_id("grt")),
+        id=grant_of(request.id),
         request=request,
         votes=tuple(votes),
         not_before=unit.now,
@@ -65,6 +65,7 @@ def activate(unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequenc
     statement, seal = seal_grant(unit, grant)
     if not grant_rows.add(unit.conn, grant, statement, seal):
         raise Conflict("access.request_closed", "This request has its grant already.", "Look at the request again.")
+    remember(unit, bundle, grant)
     audit.append(
         unit,
         GrantStarted(

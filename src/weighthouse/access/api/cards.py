@@ -26,6 +26,7 @@ from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
 CARD_LIFE: Millis = 10 * MINUTE
+_PAGE = 500
 
 
 def seats_of(request: Request, terms: Terms | None) -> frozenset[str]:
@@ -66,7 +67,7 @@ def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
     bundle = policy.current(unit)
     person = person_of(unit, bundle, caller)
     found: list[Card] = []
-    for request in _for(unit, bundle, person, 10 * limit):
+    for request in _for(unit, bundle, person):
         made = _card(unit, bundle, request, person)
         if made.can_vote:
             found.append(made)
@@ -81,7 +82,7 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     person = person_of(unit, bundle, caller)
     refusals = unit.part(Refusals)
     count = 0
-    for request in _for(unit, bundle, person, 10 * limit):
+    for request in _for(unit, bundle, person):
         voted = any(one.vote.voter == person for one in open_votes(unit, rows.votes_of(unit.conn, request.id)))
         count += not voted and not refusals.closed(request.id)
         if count == limit:
@@ -89,12 +90,16 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     return count
 
 
-def _for(unit: Unit, bundle: policy.Bundle, person: str, most: int) -> Iterator[Request]:
-    """Open requests that a person may vote on, oldest first."""
-    for row in rows.pending(unit.conn, unit.now, most):
-        request = open_request(unit, row)
-        if request is not None and may_vote(unit, bundle, request, person):
-            yield request
+def _for(unit: Unit, bundle: policy.Bundle, person: str) -> Iterator[Request]:
+    """Open requests that a person may vote on, oldest first, page by page: however many wait for others, none of
+    them is missed."""
+    after: tuple[Millis, str] = (-1, "")
+    while page := rows.pending(unit.conn, unit.now, _PAGE, after):
+        after = (page[-1].created, page[-1].id)
+        for row in page:
+            request = open_request(unit, row)
+            if request is not None and may_vote(unit, bundle, request, person):
+                yield request
 
 
 def statement_of(bundle: policy.Bundle, request: Request, voter: str, now: Millis) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from weighthouse.access.model import (
     WORKLOAD_PERSON,
     WORKLOAD_SANDBOX,
     Decision,
+    Grant,
     Hold,
     Reason,
 )
@@ -116,7 +117,7 @@ def judge(unit: Unit, caller: Caller, action: str, resource: str, context: Conte
     index = index_of(bundle)
     standing = index.standing_teams(action, thing)
     basis = bool(asker.teams & standing) and asker.kind == "person"
-    best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, action, thing.id)
+    best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, action, thing.id, context)
     question = policy.PolicyQuestion(
         principal=asker,
         action=action,
@@ -127,6 +128,8 @@ def judge(unit: Unit, caller: Caller, action: str, resource: str, context: Conte
         now=unit.now,
     )
     verdict = policy.decide(question)
+    if not verdict.allowed and best is None and not problems and _unknown_to(bundle.lab, asker.person, thing, index):
+        return _no(caller, action, resource, bundle, (_NO_RESOURCE,))
     return _decision(unit, bundle, question, verdict, best, problems, index)
 
 
@@ -137,9 +140,15 @@ def _early(action: str, thing: policy.Resource | None, asker: policy.PrincipalFa
         )
     if action not in policy.ACTIONS:
         return words.plain("access.no_such_action", "There is no such action.")
-    if thing is None:
-        return words.plain("access.no_such_resource", "There is no such resource.")
-    return None
+    return _NO_RESOURCE if thing is None else None
+
+
+_NO_RESOURCE = words.plain("access.no_such_resource", "There is no such resource.")
+
+
+def _unknown_to(lab: policy.Lab, person: str, thing: policy.Resource, index: LabIndex) -> bool:
+    """Whether a person may not even know of this: the answer is then that of a name that nobody has given."""
+    return thing.id != policy.LAB_RESOURCE and not lab.people[person].teams & index.knowers(thing)
 
 
 def _asker(unit: Unit, bundle: policy.Bundle, caller: Caller) -> policy.PrincipalFacts | None:
@@ -165,11 +174,13 @@ def _asker(unit: Unit, bundle: policy.Bundle, caller: Caller) -> policy.Principa
 
 
 def _best(
-    unit: Unit, bundle: policy.Bundle, caller: Caller, person: str, action: str, resource: str
+    unit: Unit, bundle: policy.Bundle, caller: Caller, person: str, action: str, resource: str, context: Context
 ) -> tuple[Standing | None, tuple[Reason, ...]]:
-    """The grant to decide by, and what was wrong with the others. One that has run out is still put to the rules."""
+    """The grant to decide by, and what was wrong with the others. Of several the one for this very operation is
+    taken; one for another operation, or one that has run out, is still put to the rules, which say so."""
     pinned = caller.attributes.get(WORKLOAD_GRANT) if caller.kind == "workload" else None
     problems: list[Reason] = []
+    other: Standing | None = None
     late: Standing | None = None
     for row in grant_rows.for_use(unit.conn, person, resource):
         if pinned is not None and row.id != pinned:
@@ -179,13 +190,24 @@ def _best(
             problems.append(words.grant_reason(found.problem, row.id))
         elif action not in found.actions:
             continue
-        elif found.grant.not_before <= unit.now < found.end:
+        elif not found.grant.not_before <= unit.now < found.end:
+            late = late or found
+        elif _same_operation(found.grant, context):
             return found, tuple(problems)
         else:
-            late = late or found
-    if late is None and not problems:
+            other = other or found
+    chosen = other or late
+    if chosen is None and not problems:
         problems.extend(_lost(unit, bundle, person, action, resource))
-    return late, tuple(problems)
+    return chosen, tuple(problems)
+
+
+def _same_operation(grant: Grant, context: Context) -> bool:
+    """Whether every fact that the grant pins is named again, with the same value of the same type (1 is not true)."""
+    return all(
+        key in context and type(context[key]) is type(value) and context[key] == value
+        for key, value in grant.request.operation.items()
+    )
 
 
 def _lost(unit: Unit, bundle: policy.Bundle, person: str, action: str, resource: str) -> list[Reason]:
@@ -212,7 +234,7 @@ def _grant_facts(best: Standing | None, context: Context) -> policy.GrantFacts |
         not_before=grant.not_before,
         end=best.end,
         environment=grant.request.environment,
-        operation_matches=all(context.get(key) == value for key, value in grant.request.operation.items()),
+        operation_matches=_same_operation(grant, context),
     )
 
 

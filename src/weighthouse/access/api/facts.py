@@ -36,6 +36,14 @@ class LabIndex:
         self._candidates: list[Candidate] | None = None
         self._teams: dict[tuple[str, str], frozenset[str]] = {}
         self._terms: dict[tuple[str, str], Terms | None] = {}
+        self._knowers: dict[str, frozenset[str]] = {}
+        self._answering: dict[str, frozenset[str]] = {}
+        self._apart: dict[str, list[tuple[str, frozenset[str], str]]] = {}
+        for separation in lab.separations:
+            for entitlement_id in separation.entitlements:
+                self._apart.setdefault(entitlement_id, []).append(
+                    (separation.name, separation.entitlements, separation.why)
+                )
 
     def standing_teams(self, action: str, resource: policy.Resource) -> frozenset[str]:
         """The teams whose members may always do `action` on `resource`."""
@@ -59,6 +67,34 @@ class LabIndex:
                 self._terms.clear()
             self._terms[key] = terms_of(self._lab, entitlement, resource)
         return self._terms[key]
+
+    def apart(self, entitlement: str) -> list[tuple[str, frozenset[str], str]]:
+        """The separations that name an entitlement: (name, entitlements, why)."""
+        return self._apart.get(entitlement, [])
+
+    def answering(self, resource: policy.Resource) -> frozenset[str]:
+        """The teams that answer for a resource or guard it: owners, approvers, and who may revoke or read the log."""
+        found = self._answering.get(resource.id)
+        if found is None:
+            lab = self._lab.resources[policy.LAB_RESOURCE]
+            found = self.standing_teams("audit.read", lab) | self.standing_teams("grant.revoke", resource)
+            found |= {resource.owner_team} | {
+                slot.team for one in self._lab.entitlements.values() if one.reaches(resource) for slot in one.requires
+            }
+            self._answering[resource.id] = found
+        return found
+
+    def knowers(self, resource: policy.Resource) -> frozenset[str]:
+        """The teams that may know of a resource: who answers for it, who may ask for it, who may see or do anything
+        there. To everybody else it does not exist."""
+        found = self._knowers.get(resource.id)
+        if found is None:
+            found = self.answering(resource)
+            for one in self._lab.entitlements.values():
+                if one.reaches(resource):
+                    found |= one.eligible_teams
+            self._knowers[resource.id] = found
+        return found
 
     def candidates(self) -> list[Candidate]:
         """Every entitlement that can be asked for, with the resources it reaches."""

@@ -11,24 +11,22 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.access.api.decision import authorise, holds_on
-from weighthouse.access.api.facts import member, person_of
+from weighthouse.access.api.facts import person_of
+from weighthouse.access.api.sealing import open_grant
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.events import Denied as DeniedEvent
-from weighthouse.access.events import GrantEnded, RequestLapsed
-from weighthouse.access.model import Access, EndReason, Grant
+from weighthouse.access.events import GrantEnded
+from weighthouse.access.model import EndReason, Grant
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules import wording
 from weighthouse.access.store import grants as rows
-from weighthouse.access.store import requests as request_rows
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
-
-BATCH = 500
 
 
 def valid_grant(unit: Unit, grant_id: str) -> Grant:
@@ -101,75 +99,32 @@ def grants_of(unit: Unit, caller: Caller, principal: str | None = None, limit: i
     return found
 
 
-def who_has(unit: Unit, caller: Caller, resource: str) -> list[Access]:
-    """Everybody who can reach a resource now, complete: by grant, and by what stands for their team."""
-    bundle = policy.current(unit)
-    person_of(unit, bundle, caller)
-    authorise(unit, caller, "catalogue.read", resource)
-    thing = bundle.lab.resources[resource]
-    found: list[Access] = []
-    for row in rows.on_resource(unit.conn, resource, unit.now):
-        standing = standing_of(unit, bundle, row)
-        grant = standing.grant
-        if grant is None or standing.problem or not grant.not_before <= unit.now < standing.end:
-            continue
-        approvers = ", ".join(vote.voter for vote in grant.votes) or "nobody; policy asks for no approval"
-        found.append(
-            Access(
-                principal=grant.person,
-                name=bundle.lab.people[grant.person].name,
-                via=grant.entitlement,
-                grant=grant.id,
-                actions=tuple(sorted(standing.actions)),
-                until=standing.end,
-                why=f"Approved by {approvers}. Reason: “{grant.request.reason}”",
-            )
-        )
-    return found + _standing(unit, bundle, thing)
-
-
-def _standing(unit: Unit, bundle: policy.Bundle, thing: policy.Resource) -> list[Access]:
-    found = []
-    for entitlement in bundle.lab.entitlements.values():
-        actions = entitlement.actions - {"catalogue.read"}
-        if not entitlement.standing or not actions or not entitlement.reaches(thing):
-            continue
-        for person in bundle.lab.people.values():
-            one = member(unit, bundle, person.id) if person.teams & entitlement.eligible_teams else None
-            if one is not None and one.active:
-                found.append(
-                    Access(
-                        principal=person.id,
-                        name=person.name,
-                        via=entitlement.id,
-                        grant=None,
-                        actions=tuple(sorted(actions)),
-                        until=None,
-                        why=f"Standing for {', '.join(sorted(person.teams & entitlement.eligible_teams))}.",
-                    )
-                )
-    return found
-
-
 def give_back(unit: Unit, caller: Caller, grant_id: str) -> Grant:
     """End one's own grant early. Raises NotFound for another's, Conflict if it is over."""
     person = person_of(unit, policy.current(unit), caller)
     row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
-    if row is None or row.person != person:
+    sealed = open_grant(unit, row) if row is not None else None
+    if row is None or sealed is None or sealed.grant.person != person:
         raise _no_such_grant()
     return end_grant(unit, row, "surrendered", person, "")
 
 
 def revoke(unit: Unit, caller: Caller, grant_id: str, reason: str) -> Grant:
-    """End anybody's grant at once. Needs `grant.revoke` on its resource, or the system as caller."""
+    """End anybody's grant at once. Needs `grant.revoke` on its resource, or the system as caller.
+
+    An id that the database does not know, or knows as something that was never sealed, is remembered as ended all the
+    same: a row that somebody hid while it was being revoked is over when it comes back.
+    """
     text = wording.cleaned(reason)
     if not 3 <= len(text) <= wording.LONGEST or wording.hides(reason):
         raise Invalid("access.reason_length", "A reason has 3 to 500 visible characters.", "Say why it ends.")
     row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
+    sealed = open_grant(unit, row) if row is not None else None
     if caller.kind != "system":
-        authorise(unit, caller, "grant.revoke", row.resource if row is not None else policy.LAB_RESOURCE)
-    if row is None:
-        raise _no_such_grant()
+        authorise(unit, caller, "grant.revoke", sealed.grant.resource if sealed is not None else policy.LAB_RESOURCE)
+    if row is None or sealed is None:
+        unit.part(Refusals).close([grant_id])
+        raise _no_such_grant() if row is None else _never_sealed()
     return end_grant(unit, row, "revoked", caller.principal, text)
 
 
@@ -177,42 +132,27 @@ def _no_such_grant() -> NotFound:
     return NotFound("access.no_such_grant", "There is no such grant.", "Pick one from the list of grants.")
 
 
-def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: str) -> Grant:
-    """End a grant whose row is locked, for good; also one that only the memory has ended, after a kill in between."""
-    refusals = unit.part(Refusals)
-    if not rows.end(unit.conn, row.id, unit.now, why, by) or row.end <= unit.now:
-        raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
-    unit.before_commit(lambda: refusals.close([row.id]))
-    audit.append(
-        unit, GrantEnded(grant=row.id, principal=row.person, resource=row.resource, why=why, by=by, text=text)
+def _never_sealed() -> Conflict:
+    return Conflict(
+        "access.grant_seal",
+        "This row is not a grant that this server sealed; it gives nothing and is remembered as ended.",
+        "Tell security that somebody writes the database.",
     )
-    found = standing_of(unit, policy.current(unit), row)
-    if found.grant is None:
-        raise Conflict("access.grant_seal", "This row is not a grant; nothing has to be ended.", "Tell security.")
-    return msgspec.structs.replace(found.grant, state="ended", ended=unit.now, ended_why=why, ended_by=by)
 
 
-def tidy(unit: Unit, limit: int = BATCH) -> int:
-    """Mark what time has ended and remember outside what the rows say is over. Enforcement never needs this.
+def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: str) -> Grant:
+    """End a grant whose row is locked, for good; also one that only the memory has ended, after a kill in between.
 
-    Returns how many rows were marked; run again while it returns `limit`.
+    What is written down comes from the sealed statement, never from the columns beside it.
     """
-    done = 0
+    sealed = open_grant(unit, row)
+    if sealed is None:
+        raise _never_sealed()
+    grant = sealed.grant
+    if not rows.end(unit.conn, row.id, unit.now, why, by) or grant.end <= unit.now:
+        raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     refusals = unit.part(Refusals)
-    for row in rows.past_end(unit.conn, unit.now, limit):
-        if rows.end(unit.conn, row.id, row.end, "expired", "system"):
-            line = GrantEnded(
-                grant=row.id, principal=row.person, resource=row.resource, why="expired", by="system", text=""
-            )
-            audit.append(unit, line)
-            done += 1
-    for request_id in request_rows.overdue(unit.conn, unit.now, limit):
-        found = request_rows.find(unit.conn, request_id, lock=True)
-        if found is not None and request_rows.settle(unit.conn, request_id, found.row, "lapsed", "time", unit.now):
-            audit.append(unit, RequestLapsed(request_id=request_id, why="time"))
-            done += 1
-    over = [*rows.ended_early(unit.conn, unit.now, limit), *request_rows.settled_ids(unit.conn, limit)]
-    late = [id_ for id_ in over if not refusals.closed(id_)]
-    if late:  # a crash between commit and the memory left these; nothing here opens anything
-        refusals.close(late)
-    return done
+    unit.before_commit(lambda: refusals.close([grant.id]))
+    line = GrantEnded(grant=grant.id, principal=grant.person, resource=grant.resource, why=why, by=by, text=text)
+    audit.append(unit, line)
+    return msgspec.structs.replace(grant, state="ended", ended=unit.now, ended_why=why, ended_by=by)

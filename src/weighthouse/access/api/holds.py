@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from weighthouse.access.api.decision import authorise
-from weighthouse.access.api.facts import member, person_of
+from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
 from weighthouse.access.events import HoldLifted, HoldPlaced
@@ -96,9 +96,21 @@ def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
 
 
 def list_holds(unit: Unit, caller: Caller, subject: str | None = None) -> list[Hold]:
-    """Holds that stand now, for a person of the lab: everybody may see what is held."""
-    person_of(unit, policy.current(unit), caller)
-    return holds(unit, subject)
+    """Holds that stand now on what the caller may know of: resources, the lab, themselves; on others for those who
+    may place holds or read the log."""
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    one = member(unit, bundle, person)
+    teams = one.teams if one is not None else frozenset()
+    return [hold for hold in holds(unit, subject) if _may_know(bundle, hold, person, teams)]
+
+
+def _may_know(bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[str]) -> bool:
+    index, lab = index_of(bundle), bundle.lab.resources[policy.LAB_RESOURCE]
+    if hold.subject in (person, policy.LAB_RESOURCE) or teams & index.answering(lab):
+        return True
+    thing = bundle.lab.resources.get(hold.subject)
+    return thing is not None and bool(teams & index.knowers(thing))
 
 
 def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authority: Authority | None = None) -> Hold:

@@ -7,8 +7,9 @@ others, names the digest of exactly this text. The grant is used up by it.
 from __future__ import annotations
 
 from weighthouse.access.api.decision import authorise
-from weighthouse.access.api.facts import person_of
+from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.grants import end_grant
+from weighthouse.access.api.requests import refuse
 from weighthouse.access.events import PolicyPublished
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.audit import api as audit
@@ -40,6 +41,30 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
         if row is not None:
             end_grant(unit, row, "used", caller.principal, "")
     return after
+
+
+def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[policy.Bundle, policy.Lab, list[str]]:
+    """What `text` would change: (the bundle in force, the lab it says, the differences). Changes nothing.
+
+    For those who may ask for a change of policy, approve one, or read the log: the differences tell the whole lab.
+    Raises Invalid(`policy.*`), Denied `access.not_yours_to_see`.
+    """
+    bundle = policy.current(unit)
+    person = person_of(unit, bundle, caller)
+    one = member(unit, bundle, person)
+    lab = bundle.lab.resources[policy.LAB_RESOURCE]
+    concerned = index_of(bundle).standing_teams("audit.read", lab)
+    for entitlement in bundle.lab.entitlements.values():
+        if "policy.publish" in entitlement.actions:
+            concerned |= entitlement.eligible_teams | {slot.team for slot in entitlement.requires}
+    if one is None or not one.teams & concerned:
+        raise refuse(
+            bundle, caller, "policy.plan", policy.LAB_RESOURCE, "access.not_yours_to_see",
+            "What a text would change is for those who ask for, approve or audit changes of policy.",
+            "Ask one of them to compare it for you.",
+        )  # fmt: skip
+    after = policy.parse(text, name)
+    return bundle, after, policy.difference(bundle.lab, after)
 
 
 def policy_in_force(unit: Unit, caller: Caller) -> policy.Bundle:

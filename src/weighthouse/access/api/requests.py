@@ -9,19 +9,19 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.access.api.activation import activate, approve
+from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.decision import holds_on
 from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
 from weighthouse.access.api.sealing import digest_of, open_request, seal_request
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestSubmitted, RequestWithdrawn
-from weighthouse.access.model import Request
+from weighthouse.access.model import Request, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import duration as durations
 from weighthouse.access.rules import wording
 from weighthouse.access.rules.advisor import advise
 from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
-from weighthouse.access.rules.separation import conflict
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
@@ -32,6 +32,8 @@ from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
 from weighthouse.core.ids import RequestId, check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
+
+MOST_OPEN = 20  # so that nobody buries the requests of others in the approvers' inbox
 
 Operation = dict[str, str | int | bool]
 
@@ -58,13 +60,18 @@ def submit(
 ) -> Request:
     """Ask for an entitlement on a resource; where policy says `approval: none`, the grant starts at once.
 
-    Raises NotFound `access.no_such_entitlement`; Invalid for duration, reason or operation; Denied for who may not
-    ask, for a hold or a separation; Conflict for an impossible quorum or a request that is already open.
+    Raises NotFound `access.no_such_entitlement`, also for a resource that the caller may not know of; Invalid for
+    duration, reason or operation; Denied for who may not ask, for a hold or a separation; Conflict for an impossible
+    quorum, a request that is already open, or too many of them.
     """
     bundle = policy.current(unit)
     person = person_of(unit, bundle, caller)
     terms = terms_of(bundle.lab, entitlement, resource)
-    if terms is None or terms.standing:
+    who = directory(unit, bundle, [person])[person]
+    hidden = resource in bundle.lab.resources and not who.teams & index_of(bundle).knowers(
+        bundle.lab.resources[resource]
+    )
+    if terms is None or terms.standing or hidden:
         raise NotFound(
             "access.no_such_entitlement",
             "There is no such entitlement to ask for on that resource.",
@@ -73,7 +80,6 @@ def submit(
     wish = Wish(
         entitlement=entitlement, resource=resource, duration=duration, reason=reason, operation=operation or {}
     )
-    who = directory(unit, bundle, [person])[person]
     _may_ask(unit, bundle, caller, who, entitlement, resource, terms)
     request = _made(unit, bundle, person, who, wish, terms)
     _not_twice(unit, request)
@@ -234,7 +240,14 @@ def _operation(operation: Operation, terms: Terms) -> Operation:
 
 def _not_twice(unit: Unit, request: Request) -> None:
     refusals = unit.part(Refusals)
-    for row in rows.pending_of(unit.conn, request.person, unit.now):
+    waiting = rows.pending_of(unit.conn, request.person, unit.now)
+    if len(waiting) >= MOST_OPEN:
+        raise Conflict(
+            "access.too_many_open",
+            f"{MOST_OPEN} of your requests are still open, and nobody may have more.",
+            "Withdraw what you no longer need, or wait for the approvers.",
+        )
+    for row in waiting:
         other = open_request(unit, row)
         if other is not None and _wish(other) == _wish(request) and not refusals.closed(other.id):
             raise Conflict(
@@ -247,40 +260,6 @@ def _not_twice(unit: Unit, request: Request) -> None:
 
 def _wish(request: Request) -> tuple[object, ...]:
     return request.entitlement, request.resource, tuple(sorted(request.operation.items()))
-
-
-def check_separation(unit: Unit, bundle: policy.Bundle, request: Request, *, pending: bool = True) -> None:
-    """Raise Denied `access.separation` if the person holds, or waits for, what must be kept apart from this."""
-    held = {row.entitlement for row in grant_rows.running(unit.conn, request.person, unit.now)}
-    if pending:
-        held |= {
-            other.entitlement
-            for row in rows.pending_of(unit.conn, request.person, unit.now)
-            if (other := open_request(unit, row)) is not None and other.id != request.id
-        }
-    teams = bundle.lab.people[request.person].teams
-    held |= {one.id for one in bundle.lab.entitlements.values() if one.standing and one.eligible_teams & teams}
-    apart = [(one.name, one.entitlements, one.why) for one in bundle.lab.separations]
-    found = conflict(request.entitlement, held, apart)
-    if found is not None:
-        name, other_id, why = found
-        line = DeniedEvent(
-            principal=request.person,
-            kind="person",
-            action="request.submit" if pending else "request.activate",
-            resource=request.resource,
-            code="access.separation",
-            rule=name[:64],
-            grant="",
-            policy_digest=bundle.digest,
-            context={"other": other_id},
-        )
-        raise Denied(
-            "access.separation",
-            f"'{request.entitlement}' may not be held beside '{other_id}': {why}",
-            f"Give '{other_id}' back or withdraw it first, or let somebody else ask.",
-            record=[line],
-        )
 
 
 def _possible(unit: Unit, bundle: policy.Bundle, request: Request) -> None:
@@ -331,7 +310,7 @@ def settle(unit: Unit, request: Request, state: str, why: str) -> None:
     assert state in ("withdrawn", "denied", "invalidated")
     if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
         raise closed(request)
-    unit.before_commit(lambda: refusals.close([request.id]))
+    unit.before_commit(lambda: refusals.close([request.id, grant_of(request.id)]))
 
 
 def closed(request: Request) -> Conflict:

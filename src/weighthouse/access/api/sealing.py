@@ -24,6 +24,7 @@ from weighthouse.core.signing import Signers, equal, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
+GRANT = "weighthouse/grant/1"
 _KEPT = 20_000
 
 
@@ -149,13 +150,23 @@ def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
     if not verify_ed25519(public, row.seal, row.statement.encode()):
         return None
     sealed = _decode(unit, row.statement)
-    if not any(counted.problem for counted in sealed.votes):
+    if sealed is not None and not any(counted.problem for counted in sealed.votes):
         _kept.put(key, sealed)
     return sealed
 
 
-def _decode(unit: Unit, statement: str) -> Sealed:
+def agrees(row: StoredGrant, grant: Grant) -> bool:
+    """Whether the columns by which a row is found say what its sealed statement says."""
+    shown = (row.id, row.request, row.person, row.resource, row.entitlement, row.not_before, row.end)
+    return shown == (
+        grant.id, grant.request.id, grant.person, grant.resource, grant.entitlement, grant.not_before, grant.end,
+    )  # fmt: skip
+
+
+def _decode(unit: Unit, statement: str) -> Sealed | None:
     body = msgspec.json.decode(statement)
+    if body.get("type") != GRANT:  # whatever else the grant key may sign one day is not a grant
+        return None
     request = msgspec.convert(body["request"], Request)
     request = msgspec.structs.replace(
         request, state="approved", digest="sha256:" + sha256_hex(encode(body["request"]))

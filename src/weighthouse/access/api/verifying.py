@@ -1,15 +1,17 @@
 """Whether a stored grant stands now. Guards every release from a grant that was minted, moved, stretched or revived.
 
 In this order: the seal, the row against the sealed statement, ends that are remembered outside the database, each
-vote's signature, the people behind the votes as they are today, and today's policy. Time is judged by the caller.
+vote's signature, the people behind the votes as they are today, today's policy, and what must be kept apart. Time is
+judged by the caller.
 """
 
 from __future__ import annotations
 
 import msgspec
 
+from weighthouse.access.api.apart import meets_another
 from weighthouse.access.api.facts import directory, index_of, recent
-from weighthouse.access.api.sealing import open_grant
+from weighthouse.access.api.sealing import agrees, open_grant
 from weighthouse.access.model import Grant
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules.deciding import Terms, stands
@@ -35,7 +37,7 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
     if sealed is None:
         return Standing(grant=None, problem="access.grant_seal")
     grant = sealed.grant
-    if _shown(row) != _sealed(grant):
+    if not agrees(row, grant):
         return Standing(grant=grant, problem="access.grant_row_differs")
     terms = index_of(bundle).terms(grant.entitlement, grant.resource)
     actions, end = _today(grant, terms)
@@ -48,17 +50,9 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
     people = directory(unit, bundle, [grant.person])
     people.update(recent(unit, bundle, {vote.voter for vote in grant.votes}))
     problem = stands(grant.request, sealed.votes, people, terms)
+    if not problem and meets_another(unit, bundle, grant):
+        problem = "access.separation"
     return Standing(grant=grant, problem=problem, actions=actions, end=end)
-
-
-def _shown(row: StoredGrant) -> tuple[object, ...]:
-    return row.id, row.request, row.person, row.resource, row.entitlement, row.not_before, row.end
-
-
-def _sealed(grant: Grant) -> tuple[object, ...]:
-    return (
-        grant.id, grant.request.id, grant.person, grant.resource, grant.entitlement, grant.not_before, grant.end,
-    )  # fmt: skip
 
 
 def _today(grant: Grant, terms: Terms | None) -> tuple[frozenset[str], Millis]:

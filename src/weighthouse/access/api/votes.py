@@ -10,9 +10,10 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.access.api.activation import activate, approve
+from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.cards import CARD_LIFE, may_see, may_vote
 from weighthouse.access.api.facts import directory, person_of, terms_of
-from weighthouse.access.api.requests import check_separation, closed, no_such_request, refuse, settle
+from weighthouse.access.api.requests import closed, no_such_request, refuse, settle
 from weighthouse.access.api.sealing import attest, b64, open_request, open_votes, vote_problem
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, VoteCast

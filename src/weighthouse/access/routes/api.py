@@ -268,13 +268,12 @@ def current_policy(request: Request) -> dict[str, Any]:
 def check_policy(request: Request, body: PolicyText) -> dict[str, Any]:
     """Check a text and say what it would change; changes nothing. A fault is named with file and line."""
     with door(request).enter(request, write=False) as (unit, caller):
-        before = api.policy_in_force(unit, caller)
-        lab = policy.parse(body.text, body.name)
+        before, lab, changes = api.plan_policy(unit, caller, body.text, body.name)
         return {
             "version": before.version + 1,
             "digest": policy.digest_of(body.text),
             "lab": lab.id,
-            "difference": policy.difference(before.lab, lab),
+            "difference": changes,
         }
 
 

@@ -58,6 +58,7 @@ _GRANT_TEXTS = {
     "access.not_eligible": "The person is no longer in a team that may have this.",
     "access.policy_narrowed": "Policy no longer gives this.",
     "access.no_such_entitlement": "The entitlement or the resource is no longer in policy.",
+    "access.separation": "Policy keeps this apart from something that the person holds and was given before.",
     "access.operation_missing": "Policy now asks to name the operation.",
     "access.environment_mismatch": "The resource has moved to another environment.",
     "access.person_inactive": "The person is frozen or has left the lab.",

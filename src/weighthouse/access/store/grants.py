@@ -56,7 +56,7 @@ _USE = Prepared(
         grants.c.person == bindparam("person"), grants.c.resource == bindparam("resource"), grants.c.state == "active"
     )
     .order_by(grants.c.end_at.desc())
-    .limit(16)
+    .limit(200)
 )
 _LAST_ENDED = (
     select(*_COLUMNS)

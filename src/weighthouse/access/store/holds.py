@@ -37,11 +37,19 @@ def _hold(row: tuple[object, ...]) -> Hold:
         subject=str(row[1]),
         kind=cast(HoldKind, row[2]),
         reason=str(row[3]),
-        actions=tuple(msgspec.json.decode(str(row[4]), type=list[str])),
+        actions=_actions(str(row[4])),
         placed_by=str(row[5]),
         at=cast(int, row[6]),
         lifted=cast("int | None", row[7]),
     )
+
+
+def _actions(text: str) -> tuple[str, ...]:
+    """The actions of a hold; a text that cannot be read names none, so the hold stops everything it can."""
+    try:
+        return tuple(msgspec.json.decode(text, type=list[str]))
+    except msgspec.MsgspecError:
+        return ()
 
 
 def add(connection: Connection, hold: Hold) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from weighthouse.access.model import Request, RequestState, Vote
@@ -14,6 +14,8 @@ from weighthouse.core.clock import Millis
 class StoredRequest(msgspec.Struct, frozen=True):
     """A request's row: the content as text, its digest and seal as kept, and the state."""
 
+    id: str
+    created: Millis
     content: str
     seal: bytes
     digest: str
@@ -24,6 +26,8 @@ class StoredRequest(msgspec.Struct, frozen=True):
 
 
 _COLUMNS = (
+    requests.c.id,
+    requests.c.created,
     requests.c.content,
     requests.c.seal,
     requests.c.digest,
@@ -36,6 +40,8 @@ _COLUMNS = (
 
 def _stored(row: RowMapping) -> StoredRequest:
     return StoredRequest(
+        id=row["id"],
+        created=row["created"],
         content=row["content"],
         seal=bytes(row["seal"]),
         digest=row["digest"],
@@ -84,11 +90,15 @@ def settle(connection: Connection, id_: str, row: int, state: RequestState, why:
     return done.rowcount == 1
 
 
-def pending(connection: Connection, now: Millis, limit: int) -> list[StoredRequest]:
-    """Requests that may still be voted on, oldest first."""
+def pending(connection: Connection, now: Millis, limit: int, after: tuple[Millis, str]) -> list[StoredRequest]:
+    """Requests that may still be voted on, oldest first, from the one after (created, id) `after`."""
     query = (
         select(*_COLUMNS)
-        .where(requests.c.state == "pending", requests.c.lapses > now)
+        .where(
+            requests.c.state == "pending",
+            requests.c.lapses > now,
+            tuple_(requests.c.created, requests.c.id) > after,
+        )
         .order_by(requests.c.created, requests.c.id)
         .limit(limit)
     )
@@ -99,6 +109,11 @@ def overdue(connection: Connection, now: Millis, limit: int) -> list[str]:
     """Ids of pending requests whose time to vote is over."""
     query = select(requests.c.id).where(requests.c.state == "pending", requests.c.lapses <= now).limit(limit)
     return list(connection.execute(query).scalars())
+
+
+def mend_lapses(connection: Connection, id_: str, lapses: Millis) -> None:
+    """Put the column by which a request is found back to what its sealed content says."""
+    connection.execute(update(requests).where(requests.c.id == id_).values(lapses=lapses))
 
 
 def of_person(connection: Connection, person: str, limit: int) -> list[StoredRequest]:
