@@ -13,7 +13,7 @@ import pytest
 from tests.identity.support import AGENT, ORIGIN, Browser, Lab
 from weighthouse.app.initialise import initialise, load_settings
 from weighthouse.core.caller import Assurance
-from weighthouse.core.clock import MINUTE
+from weighthouse.core.clock import MINUTE, SECOND
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import Unit, begin, read
@@ -179,3 +179,15 @@ def test_identity_case_39_a_server_with_nonsense_for_proxies_does_not_start(tmp_
     with pytest.raises(Invalid) as refusal:
         initialise(settings, home, "a passphrase for tests only")
     assert refusal.value.code == "identity.bad_proxies"
+
+
+def test_a_session_in_use_lives_on_even_with_the_shortest_idle_time(lab: Lab) -> None:
+    declared = lab.system.settings._declared.values()
+    lab.system.settings = Settings(declared, flags={"state": lab.folder, "identity.idle_s": 60})
+    browser = lab.browser()
+    browser.sign_in("ada")
+    for _ in range(6):
+        lab.clock.advance(50 * SECOND)
+        assert browser.me().status_code == 200
+    lab.clock.advance(60 * SECOND)
+    assert browser.me().json()["code"] == "identity.session_expired"

@@ -362,8 +362,14 @@ def test_identity_case_39_the_address_is_the_peers_unless_a_named_proxy_says_oth
         assert api.client_address(peer, headers, proxies if trusting else []) == expected, (peer, forwarded)
 
 
-def test_nobody_knocks_with_nothing() -> None:
-    for headers in ([], [("authorization", "Bearer x")], [("authorization", "Basic eA==")], [("cookie", "sid=1")]):
+def test_identity_case_46_nobody_knocks_with_nothing() -> None:
+    for headers in (
+        [],
+        [("authorization", "Bearer x")],
+        [("authorization", "Basic eA==")],
+        [("cookie", "sid=1")],
+        [("x-client-cert", "MIIB"), ("x-forwarded-client-cert", "Subject=ada"), ("x-remote-user", "ada")],
+    ):
         with pytest.raises(Unauthenticated) as refusal:
             api.read_credential(headers, method="GET", url=ME, peer="127.0.0.1")
         assert refusal.value.code == "identity.no_credential"

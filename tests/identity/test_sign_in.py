@@ -12,12 +12,13 @@ import pytest
 
 from tests.identity.support import AGENT, LAB, ORIGIN, Browser, Lab, query
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import MINUTE
+from weighthouse.core.clock import MINUTE, SECOND
 from weighthouse.core.errors import Invalid
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse.identity.adapters.dev_idp.people import STEP
 from weighthouse.identity.adapters.dev_idp.server import TENANT
+from weighthouse.identity.store import sign_ins
 
 
 def refused(lab: Lab, answer: httpx.Response, status: int, code: str, lines: int) -> None:
@@ -127,6 +128,21 @@ def test_identity_case_15_a_sign_in_waits_ten_minutes_at_most(lab: Lab) -> None:
     lab.clock.advance(1_000)
     lines = len(lab.log())
     refused(lab, browser.get(target, accept="application/json"), 401, "identity.start_expired", lines)
+
+
+def test_a_flood_of_begun_sign_ins_is_bounded_and_the_newest_go_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_ins, "MOST_STARTS", 3)
+    browsers = [lab.browser() for _ in range(6)]
+    targets = []
+    for browser in browsers:
+        lab.clock.advance(SECOND)
+        targets.append(browser.to_callback(browser.get("/login").headers["location"], "ada"))
+    assert lab.sql("SELECT count(*) FROM identity_start")[0][0] <= 4
+    codes = [
+        browser.get(target, accept="application/json").status_code
+        for browser, target in zip(browsers, targets, strict=True)
+    ]
+    assert codes == [401, 401, 303, 303, 303, 303]
 
 
 def test_identity_case_23_login_csrf_a_foreign_answer_does_not_sign_this_browser_in(lab: Lab) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import msgspec
 import pytest
 
 from tests.identity import forge
 from tests.identity.support import Lab
-from weighthouse.core.clock import DAY, ManualClock
+from weighthouse.core.clock import DAY, HOUR, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unauthenticated
 from weighthouse.identity.adapters.in_process import InProcess
@@ -232,6 +234,27 @@ def test_identity_case_33_roles_and_groups_in_a_token_give_nothing(lab: Lab) -> 
     assert browser.me().json()["person"]["teams"] == ["training"]
 
 
+def test_identity_case_30_where_a_token_sends_us_for_groups_nobody_goes(lab: Lab) -> None:
+    asked: list[str] = []
+
+    def watched(request: httpx.Request) -> None:
+        asked.append(request.url.host)
+
+    provider = forge.Misbehaving(InProcess(lab.app))
+    provider.instead = watched
+    lab.use_provider(provider, lab.wanted)
+    elsewhere = {
+        "_claim_names": {"groups": "src1"},
+        "_claim_sources": {"src1": {"endpoint": "https://evil.example/groups", "access_token": "x"}},
+        "hasgroups": True,
+    }
+    provider.twist = claims_of(lab, **elsewhere)
+    browser = lab.browser()
+    browser.sign_in("ada")
+    assert browser.me().json()["person"]["teams"] == ["training"]
+    assert set(asked) == {"127.0.0.1"}
+
+
 def test_identity_case_34_the_second_factor_must_be_new_and_shown(lab: Lab) -> None:
     provider = forge.Misbehaving(InProcess(lab.app))
     lab.use_provider(provider, lab.wanted)
@@ -256,3 +279,44 @@ def test_identity_case_34_the_second_factor_must_be_new_and_shown(lab: Lab) -> N
         assert (answer.status_code, answer.json()["code"]) == (401, f"identity.{code}"), changes
         assert len(lab.log()) == lines + 1
         assert browser.me().json()["assurance"] == before
+
+
+@pytest.mark.parametrize("auth_time", [-9 * 3600, -601, None], ids=["this morning", "ten minutes ago", "unsaid"])
+def test_identity_case_34_a_remembered_second_factor_does_not_settle_the_risk_check(
+    lab: Lab, auth_time: int | None
+) -> None:
+    """Whoever holds a person's session at the provider gets a token that tells of the second factor of this morning."""
+    provider = forge.Misbehaving(InProcess(lab.app))
+    lab.use_provider(provider, lab.wanted)
+    lab.browser().sign_in("ada")
+    lab.clock.advance(10 * HOUR)
+    shown = None if auth_time is None else lab.clock.now() // 1000 + auth_time
+    provider.twist = claims_of(lab, acrs=["c1", "c2"], auth_time=shown)
+    thief = lab.browser()
+    answer = thief.get(thief.to_callback(thief.get("/login").headers["location"], "ada"))
+    assert "acr_values=c2" in answer.headers["location"]
+    assert lab.log("StepUpDemanded")[-1].data["reasons"] == ["new_device"]
+    assert "__Host-sid" not in thief.cookies
+
+
+def claims_of(lab: Lab, **changes: Any) -> forge.Twist:
+    return lambda good: claims(**changes)(lab, good)
+
+
+def test_identity_case_34_without_a_time_a_second_factor_is_none(lab: Lab) -> None:
+    browser = lab.browser()
+    browser.sign_in("ada")
+    provider = forge.Misbehaving(InProcess(lab.app))
+    lab.use_provider(provider, lab.wanted)
+    provider.twist = claims_of(lab, acrs=["c1", "c2"], auth_time=None)
+    assert browser.get(browser.to_callback(browser.get("/login").headers["location"], "ada")).status_code == 303
+    assert browser.me().json()["assurance"]["level"] == 1
+
+
+def test_no_value_for_the_second_factor_means_that_there_is_none(lab: Lab) -> None:
+    browser = lab.browser()
+    browser.sign_in("ada")
+    wanted = msgspec.structs.replace(lab.wanted, step_up_value="")
+    lab.use_provider(InProcess(lab.app), wanted)
+    assert browser.get(browser.to_callback(browser.get("/login").headers["location"], "ada")).status_code == 303
+    assert browser.me().json()["assurance"]["level"] == 1

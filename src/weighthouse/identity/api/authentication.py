@@ -12,6 +12,7 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
@@ -169,7 +170,8 @@ def end_used_elsewhere(unit: Unit, session: Session) -> None:
 
 def _touch(unit: Unit, session: Session) -> None:
     """Note the last use, unless the row has changed since it was read: somebody may have ended or raised it."""
-    if unit.now - session.seen < SESSION_TOUCH:
+    idle = unit.system.settings.integer("identity.idle_s") * SECOND
+    if unit.now - session.seen < min(SESSION_TOUCH, idle // 10):
         return
     seen = msgspec.structs.replace(session, seen=unit.now)
     if not unit.read_only:

@@ -27,6 +27,7 @@ from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_ses
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
 from weighthouse.identity.model import (
+    FRESH,
     START_LIFE,
     Arrival,
     Place,
@@ -144,12 +145,22 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
         return _raise_session(unit, start, claimed, arrival)
     place = place_of(unit, arrival.address)
     device = start.key or (f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else "")
-    verdict = assess(unit, person=person.id, address=arrival.address, place=place, device=device, level=claimed.level)
+    level = _shown_now(unit, start, claimed)
+    verdict = assess(unit, person=person.id, address=arrival.address, place=place, device=device, level=level)
     if verdict.outcome == "deny":
         _deny(unit, person.id, verdict.codes(), claimed, arrival)
     if verdict.outcome == "step_up":
         return _demand(unit, start, person.id, verdict, arrival)
     return _open(unit, start, claimed, arrival, person.id, place, device, verdict)
+
+
+def _shown_now(unit: Unit, start: Start, claimed: Claimed) -> int:
+    """Return the level that settles a demand of the risk check: a second factor shown for this very sign-in.
+
+    One that a provider remembers from this morning is what somebody with a stolen provider session has too.
+    """
+    asked_for = start.level >= 2
+    return claimed.level if asked_for or claimed.auth_time * 1000 >= unit.now - FRESH else 1
 
 
 def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, arrival: Arrival) -> NoReturn:

@@ -26,7 +26,10 @@ CONSUMER_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verified identity token established. `auth_time` is in seconds, 0 when the token does not say."""
+    """What a verified identity token established. `auth_time` is in seconds, 0 when the token does not say.
+
+    A second factor counts only with its time: one of unknown age would pass for one of this minute.
+    """
 
     issuer: str
     subject: str
@@ -57,8 +60,8 @@ def verify_id_token(token: str, key: PublicKey, profile: IssuerProfile, asked: A
     if not hmac.compare_digest(_text(claims, "nonce").encode(), asked.nonce.encode()):
         refuse("identity.token_nonce", "The token answers another sign-in than this one.")
     _check_hashes(claims, asked)
-    level = 2 if profile.step_up_value in _contexts(claims) else 1
     auth_time = _auth_time(claims, asked)
+    level = 2 if auth_time and profile.step_up_value and profile.step_up_value in _contexts(claims) else 1
     if asked.level > level:
         refuse("identity.token_assurance", "The token does not show the second factor that was asked for.")
     subject = _text(claims, profile.subject_claim)

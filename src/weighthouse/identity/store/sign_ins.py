@@ -23,6 +23,10 @@ from sqlalchemy import (
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
 
+MOST_STARTS = (
+    20_000  # anybody may begin a sign-in, so what is kept of that is bounded; ten minutes' worth of a big lab
+)
+
 starts = Table(
     "identity_start",
     metadata,
@@ -65,8 +69,13 @@ def take_start(connection: Connection, secret: str) -> bool:
     return connection.execute(delete(starts).where(starts.c.secret == secret)).rowcount == 1
 
 
-def forget_starts(connection: Connection, before: Millis) -> int:
-    return connection.execute(delete(starts).where(starts.c.expires < before)).rowcount
+def forget_starts(connection: Connection, before: Millis) -> None:
+    """Forget begun sign-ins that have run out, and the oldest beyond the most that are kept."""
+    connection.execute(delete(starts).where(starts.c.expires < before))
+    beyond = select(starts.c.expires).order_by(starts.c.expires.desc()).offset(MOST_STARTS).limit(1)
+    edge = connection.execute(beyond).scalar()
+    if edge is not None:
+        connection.execute(delete(starts).where(starts.c.expires <= edge))
 
 
 def known_result(connection: Connection, result: str) -> bool:
