@@ -31,6 +31,13 @@ class Noted(Event, frozen=True, kw_only=True):
     extra: Any = None
 
 
+class Opened(Event, frozen=True, kw_only=True):
+    """A fact that may happen only while the log takes entries."""
+
+    KIND: ClassVar[str] = "test.Opened"
+    GRAVE: ClassVar[bool] = True
+
+
 class Told(Event, frozen=True, kw_only=True):
     """A fact with free text that a person wrote."""
 

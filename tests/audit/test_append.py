@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from tests.audit.support import Lab, Noted
+from tests.audit.support import Lab, Noted, verifier
 from weighthouse.audit import api
 from weighthouse.audit.model import Leaf
 from weighthouse.audit.rules import leaf as leaves
@@ -194,3 +196,32 @@ def test_a_heartbeat_makes_silence_visible(lab: Lab, clock: Any) -> None:
     api.heartbeat(lab.system)
     with read(lab.system) as unit:
         assert api.overdue(unit) == 0
+
+
+def test_case_31_an_export_and_a_listing_under_write_load_are_one_whole_snapshot(
+    any_lab: Lab, tmp_path: Path
+) -> None:
+    any_lab.many(300)
+    stop, turn = threading.Event(), threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            any_lab.write(Noted(number=1000))
+            turn.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with read(any_lab.system) as unit:
+            size = api.head(unit).size
+            for _ in range(3):  # the log grows meanwhile, and this reader neither sees that nor loses anything
+                turn.clear()
+                assert turn.wait(60)
+                assert len(api.entries(unit, limit=100_000)) == api.head(unit).size == size
+            report = api.export(unit, tmp_path / "log")
+    finally:
+        stop.set()
+        writer.join()
+    assert report.size == size < any_lab.head().size
+    done = verifier(tmp_path / "log", "--strict")
+    assert done.returncode == 0 and f"{size} entries" in done.stdout, done.stdout

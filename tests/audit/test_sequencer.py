@@ -7,13 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from tests.audit.support import Lab, Noted, bind_log
+from tests.audit.support import Lab, Noted, Opened, bind_log
 from weighthouse.audit import api, jobs
 from weighthouse.audit.api import sequencing
-from weighthouse.core.clock import HOUR, ManualClock
+from weighthouse.core.clock import HOUR, MINUTE, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Conflict, TooMany, Unavailable, WeighthouseError
+from weighthouse.core.events import Event
 from weighthouse.core.work import System, begin, read
 
 Make = Callable[[Database], System]
@@ -127,6 +129,32 @@ def test_two_sequencers_that_start_at_once_make_one_log(postgres_lab: Lab, make_
     assert errors == []
     labs[0].settle()
     assert numbers(labs[0]) == list(range(30))
+
+
+def test_case_20_a_grave_change_waits_for_a_log_that_is_late_and_others_go_on(
+    postgres_lab: Lab, clock: ManualClock
+) -> None:
+    lab = postgres_lab
+
+    def change(name: str, fact: Event) -> None:
+        with begin(lab.system) as unit:
+            unit.conn.execute(text("INSERT INTO core_lease VALUES (:n, 'x', 1, 1)"), {"n": name})
+            api.append(unit, fact)
+
+    change("first", Opened())  # nothing waits
+    clock.advance(MINUTE)
+    change("second", Opened())  # not late yet
+    clock.advance(1)
+    change("plain", Noted())
+    with pytest.raises(Unavailable) as refused:
+        change("grave", Opened())
+    assert refused.value.code == "audit.log_late" and "test.Opened" in refused.value.message
+    lab.settle()
+    change("again", Opened())
+    lab.settle()
+    made = {row[0] for row in lab.rows("SELECT name FROM core_lease")} - {"audit.sequencer"}
+    assert made == {"first", "second", "plain", "again"}
+    assert [entry.kind for entry in lab.entries()] == ["test.Opened", "test.Opened", "test.Noted", "test.Opened"]
 
 
 def test_case_20_without_a_sequencer_changes_go_on_until_the_backlog_is_full(

@@ -139,6 +139,7 @@ class HoldLifted(Event, frozen=True, kw_only=True):
     """The stop is gone. `authority` is the digest of the committee's motion, for holds of that kind."""
 
     KIND: ClassVar[str] = "access.HoldLifted"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "held"
     PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
 
@@ -186,6 +187,7 @@ class PolicyPublished(Event, frozen=True, kw_only=True):
     """A new policy is in force. `changes` are its differences in plain words (the first hundred)."""
 
     KIND: ClassVar[str] = "access.PolicyPublished"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "digest"
 
     digest: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from weighthouse.audit import api
-from weighthouse.core.clock import MINUTE, SECOND
+from weighthouse.audit.api import appending
+from weighthouse.core.clock import SECOND
 from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, read
 
 logger = logging.getLogger("weighthouse.audit")
-LATE = MINUTE
 
 
 def timers(system: System) -> list[Timer]:
@@ -35,9 +35,9 @@ def watch_backlog(system: System) -> None:
     """Raise the alarm while committed entries wait for a minute or longer."""
     with read(system) as unit:
         backlog = api.backlog(unit)
-    if backlog.oldest > LATE:
+    if backlog.oldest > appending.LATE:
         logger.critical(
-            "%d log entries wait for the sequencer, the oldest for %d s: high-risk actions must wait for them",
+            "%d log entries wait for the sequencer, the oldest for %d s: grave changes are refused until it has them",
             backlog.waiting,
             backlog.oldest // SECOND,
         )

@@ -16,13 +16,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     `KIND` is `room.PastTenseName`; `VERSION` rises when a field changes meaning; fields named in `PERSONAL` (people's
     names, free text, addresses) are stored as salted commitments; `SUBJECT` names the field that holds the id the
-    fact is about.
+    fact is about. A `GRAVE` fact cannot be undone, or opens what was shut: it may happen only while the log takes
+    entries, so that nobody brings the log to a halt first and acts in its shadow.
     """
 
     KIND: ClassVar[str]
     VERSION: ClassVar[int] = 1
     PERSONAL: ClassVar[frozenset[str]] = frozenset()
     SUBJECT: ClassVar[str] = ""
+    GRAVE: ClassVar[bool] = False
 
     def data(self) -> dict[str, Any]:
         """Return the fields as plain JSON-ready values."""

@@ -38,6 +38,7 @@ class HoldLifted(Event, frozen=True, kw_only=True):
     """A quorate vote lifted a hold; `motion` is the one that carried."""
 
     KIND: ClassVar[str] = "governance.HoldLifted"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "model"
 
     hold: str

@@ -65,5 +65,6 @@ class KekDestroyed(Event, frozen=True, kw_only=True):
     """A KEK is gone for good, and with it everything it wrapped (crypto-shredding)."""
 
     KIND: ClassVar[str] = "keys.KekDestroyed"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "kek"
     kek: str

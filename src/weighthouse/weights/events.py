@@ -98,6 +98,7 @@ class WeightsExported(Event, frozen=True, kw_only=True):
     """Data keys of one version were sealed to an outside recipient, as its approvers had seen it."""
 
     KIND: ClassVar[str] = "weights.WeightsExported"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "version"
     export: str
     version: str
@@ -113,6 +114,7 @@ class CheckpointDestroyed(Event, frozen=True, kw_only=True):
     """The wrapped data keys of a version are gone; its ciphertext can never be opened again."""
 
     KIND: ClassVar[str] = "weights.CheckpointDestroyed"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "version"
     PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
     version: str

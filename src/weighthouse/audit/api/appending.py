@@ -15,12 +15,14 @@ from weighthouse.audit.rules import leaf as leaves
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox, readers
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.errors import TooMany, Unavailable
 from weighthouse.core.events import Event
 from weighthouse.core.work import System, Unit, begin
 
-_PENDING = "audit.pending"
+_PENDING, _GRAVE = "audit.pending", "audit.grave-fact"
+LATE: Millis = MINUTE
+"""How long an entry may wait for the sequencer before the log counts as late."""
 
 
 def prepare(unit: Unit, event: Event) -> tuple[Leaf, bytes]:
@@ -50,7 +52,7 @@ def append(unit: Unit, event: Event) -> None:
 
     Raises at once `core.not_canonical`, `audit.entry_too_large` or `audit.read_only`; and at commit, so that the
     change is refused with it, whatever makes the log unfit to be signed (`audit.tampered`, `audit.log_smaller`,
-    `audit.log_forked`, `audit.memory_missing`) or `audit.backlog_full`.
+    `audit.log_forked`, `audit.memory_missing`), `audit.backlog_full`, or for a grave fact `audit.log_late`.
     """
     if unit.read_only:
         raise Unavailable(
@@ -59,6 +61,8 @@ def append(unit: Unit, event: Event) -> None:
             "This is a defect of the calling room: open the unit with `begin`.",
         )
     prepared = prepare(unit, event)
+    if event.GRAVE:
+        unit.memo[_GRAVE] = event.KIND
     pending: list[tuple[Leaf, bytes]] | None = unit.memo.get(_PENDING)
     if pending is None:
         unit.memo[_PENDING] = pending = []
@@ -81,8 +85,21 @@ def _flush(unit: Unit) -> None:
             f"{waiting} log entries wait for the sequencer, more than the {limit} allowed, so no change is accepted.",
             "Find out why the sequencer stands still: it logs the reason on the server that leads.",
         )
+    if _GRAVE in unit.memo:
+        _refuse_if_late(unit, unit.memo[_GRAVE])
     rows = [(data, signing.seal_outbox(unit.system, epoch, xid, data)) for _, data in pending]
     outbox.put(unit.conn, xid, unit.now, rows)
+
+
+def _refuse_if_late(unit: Unit, kind: str) -> None:
+    _, oldest = outbox.waiting(unit.conn)
+    if oldest is not None and unit.now - oldest > LATE:
+        raise Unavailable(
+            "audit.log_late",
+            f"Entries have waited for the log's sequencer for {(unit.now - oldest) // SECOND} s, and {kind} may "
+            "happen only while the log takes entries.",
+            "Find out why the sequencer stands still: it logs the reason on the server that leads. Then try again.",
+        )
 
 
 def _every_s(system: System) -> int:
