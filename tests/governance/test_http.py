@@ -137,4 +137,5 @@ def test_evidence_and_attacks_over_http(served: Served) -> None:
     assert (found["E-07"], found["E-17"], found["E-19"]) == ("satisfied", "satisfied", "not-tested")
     assert refused(eve.post, "evidence/compute")[0] == 403
     assert len(kim.get("attacks")["items"]) >= 12
-    assert refused(kim.post, "attacks/run", {"scenarios": []}) == (503, "core.part_missing")
+    assert refused(eve.post, "attacks/run", {"scenarios": []})[0] == 403
+    assert refused(kim.post, "attacks/run", {"scenarios": []}) == (503, "assurance.no_ground")

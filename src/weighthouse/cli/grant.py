@@ -21,11 +21,12 @@ COLUMNS = (
 
 
 @click.group("grant", invoke_without_command=True)
+@output
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, fmt: str | None) -> None:
     """See, give back or revoke access."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+        ctx.invoke(list_, fmt=fmt)
 
 
 @command.command("list")

@@ -22,11 +22,12 @@ _COLUMNS = (
 
 
 @click.group("hold", invoke_without_command=True)
+@output
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, fmt: str | None) -> None:
     """Stop a resource, a person or the whole lab; lift it again."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+        ctx.invoke(list_, fmt=fmt)
 
 
 @command.command("list")

@@ -18,13 +18,14 @@ import click
 )
 def command(state: Path | None, address: str | None, port: int | None, passphrase_file: str | None) -> None:
     """Start the server; Ctrl-C or SIGTERM stops it cleanly."""
-    from weighthouse.app import initialise
+    from weighthouse.app import initialise, redteam
     from weighthouse.app.house import House
 
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
     system = initialise.reopen(settings, home)
     house = House(system, home).start()
+    redteam.offer(house)
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")
     ended = threading.Event()
     for wanted in (signal.SIGINT, signal.SIGTERM):

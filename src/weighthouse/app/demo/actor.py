@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from weighthouse.app.provider import dev_secret, people
+from weighthouse.assurance.api import not_here
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import System, begin
 from weighthouse.identity import api as identity
@@ -12,6 +14,33 @@ from weighthouse.identity.adapters.dev_idp.people import DevSecret
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError, SignedIn
 
 THIEF_ADDRESS = "127.0.0.66"
+
+
+class Cast:
+    """The people of a lab, each signed in when first asked for."""
+
+    def __init__(self, system: System, url: str) -> None:
+        self._system = system
+        self._url = url
+        self._actors: dict[str, Actor] = {}
+
+    def actor(self, person: str) -> Actor:
+        """Return a person with a live session, a second factor and an enrolled device; signed in again when spent."""
+        known = self._actors.get(person)
+        if known is None or not known.alive():
+            known = self._actors[person] = self.fresh(person)
+        return known
+
+    def fresh(self, person: str, *, enrol: bool = True) -> Actor:
+        """Sign a person in on a new device."""
+        if person not in people(self._system):
+            not_here(f"an account of {person}, whom this lab does not have")
+        return Actor.sign_in(self._system, self._url, person, dev_secret(self._system, person), enrol=enrol)
+
+    def close(self) -> None:
+        """Close every client."""
+        for actor in self._actors.values():
+            actor.client.close()
 
 
 class Actor:

@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from sqlalchemy import text
 
+from weighthouse.app.demo.actor import Actor as Players
 from weighthouse.app.home import Home
+from weighthouse.app.house import House
 from weighthouse.app.wiring import bind_keys, bind_memories, bind_places
 from weighthouse.app.workers import Workers
 from weighthouse.assurance.ports import Actor, RunOutcome, not_here
@@ -24,12 +26,24 @@ from weighthouse.core.database import Database
 from weighthouse.core.work import Recorder, System
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.runs import api as runs
-
-if TYPE_CHECKING:
-    from weighthouse.app.demo.stage import Stage
+from weighthouse_sdk.client import Client, ProblemError
 
 RUN_LIMIT_S = 60.0
 MARK = "ATTACK "
+
+
+class Scene(Protocol):
+    """A running server with people: the demo's stage, or a kept development server."""
+
+    system: System
+    home: Home
+    keys: SealedKeys
+    house: House
+
+    def actor(self, person: str) -> Players: ...
+
+    def listening(self) -> AbstractContextManager[None]:
+        """Have the allowed host of the example lab answer meanwhile."""
 
 
 class LaterClock:
@@ -49,7 +63,7 @@ class LaterClock:
 class LiveGround:
     """Attacks against the running server itself."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Scene) -> None:
         self._stage = stage
 
     @property
@@ -70,7 +84,16 @@ class LiveGround:
             "risk": "high",
             "egress_profile": "mirror",
         }
-        run = str(client.post("runs", order)["id"])
+        with self._stage.listening():
+            return self._followed(client, self._submitted(client, order))
+
+    def _submitted(self, client: Client, order: dict[str, Any]) -> str:
+        try:
+            return str(client.post("runs", order)["id"])
+        except ProblemError as refused:
+            not_here(f"a run on {order['model']} ({refused.code})")
+
+    def _followed(self, client: Client, run: str) -> RunOutcome:
         deadline = time.monotonic() + RUN_LIMIT_S
         while (found := client.get(f"runs/{run}"))["state"] in runs.OPEN and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -97,7 +120,7 @@ class LiveGround:
 class CopyGround:
     """Attacks by whoever can write the database or wait for hours: on a copy that is thrown away."""
 
-    def __init__(self, stage: Stage, system: System, clock: LaterClock) -> None:
+    def __init__(self, stage: Scene, system: System, clock: LaterClock) -> None:
         self._stage = stage
         self._system = system
         self._clock = clock
@@ -131,7 +154,7 @@ class CopyGround:
 
 
 @contextmanager
-def _copied(stage: Stage, source: System) -> Iterator[CopyGround]:
+def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
     if source.database.dialect != "sqlite":
         not_here("a copy of a database that is not SQLite")
     folder = Path(tempfile.mkdtemp(prefix="wh-copy-"))

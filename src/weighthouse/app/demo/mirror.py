@@ -23,9 +23,10 @@ PORT = 8443
 class Mirror:
     """Listens until `stop`; `received` counts the bytes that came in through TLS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "") -> None:
         # An address of its own within 127.0.0.0/8, so that two demos, or a real service, never meet on one port.
-        self.address = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+        own = f"127.{1 + secrets.randbelow(254)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+        self.address = address or own
         self.received = 0
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(_certificate(folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,13 @@ from sqlalchemy.exc import OperationalError
 
 from weighthouse.access import api as access
 from weighthouse.app import declared
-from weighthouse.app.demo.actor import Actor
+from weighthouse.app.demo.actor import Actor, Cast
 from weighthouse.app.demo.entrance import Entrance
 from weighthouse.app.demo.ground import LiveGround
 from weighthouse.app.demo.mirror import Mirror
 from weighthouse.app.home import Home
 from weighthouse.app.house import House
 from weighthouse.app.initialise import EXAMPLE_LAB
-from weighthouse.app.provider import dev_secret
 from weighthouse.app.server import free_port
 from weighthouse.app.wiring import open_system
 from weighthouse.assurance.api import Ground as AttackGround
@@ -41,7 +40,6 @@ class Stage:
     def __init__(self, *, port: int = 0, overrides: dict[str, object] | None = None) -> None:
         self._port = port
         self._overrides = overrides or {}
-        self._actors: dict[str, Actor] = {}
         self._ends = ExitStack()
         self.sandbox = "the sandbox"
 
@@ -91,6 +89,8 @@ class Stage:
         self.house = House(self.system, self.home, extra={"/demo": self.entrance.application})
         self._ends.callback(self.house.stop)
         self.house.start()
+        self.cast = Cast(self.system, self.url)
+        self._ends.callback(self.cast.close)
 
     def _lab(self) -> str:
         """The example lab with this machine's facts: the mirror's address, the one image for frontier weights."""
@@ -110,18 +110,13 @@ class Stage:
 
     def actor(self, person: str) -> Actor:
         """Return a person with a live session, a second factor and an enrolled device; signed in again when spent."""
-        known = self._actors.get(person)
-        if known is None or not known.alive():
-            known = self._actors[person] = self.fresh_actor(person)
-        return known
+        return self.cast.actor(person)
 
-    def fresh_actor(self, person: str, *, enrol: bool = True) -> Actor:
-        """Sign a person in on a new device."""
-        return Actor.sign_in(self.system, self.url, person, dev_secret(self.system, person), enrol=enrol)
+    def listening(self) -> AbstractContextManager[None]:
+        """The allowed host answers as long as the demo lasts."""
+        return nullcontext()
 
     def __exit__(self, *_: Any) -> None:
-        for actor in self._actors.values():
-            actor.client.close()
         self._ends.close()
 
     def _forget_sockets(self) -> None:

@@ -3,7 +3,7 @@
 `run` plays attacks, `compute` computes the evidence, `evidence` and `outcomes` show what the log holds of both.
 """
 
-from weighthouse.assurance.api.attacks import catalogue, missed, outcomes, run
+from weighthouse.assurance.api.attacks import catalogue, ground, missed, outcomes, run
 from weighthouse.assurance.api.evidence import compute, evidence
 from weighthouse.assurance.model import Check, Outcome
 from weighthouse.assurance.ports import Actor, Ground, RunOutcome, Scenario, not_here
@@ -18,6 +18,7 @@ __all__ = [
     "catalogue",
     "compute",
     "evidence",
+    "ground",
     "missed",
     "not_here",
     "outcomes",

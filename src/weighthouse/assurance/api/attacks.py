@@ -20,7 +20,7 @@ from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.rules import judge
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM, Caller
-from weighthouse.core.errors import NotFound, WeighthouseError
+from weighthouse.core.errors import NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.assurance")
@@ -48,6 +48,20 @@ def run(system: System, ids: Sequence[str], ground: Ground, *, caller: Caller = 
             f"Choose from {', '.join(known)}.",
         )
     return [play(system, known[one], ground, caller=caller) for one in ids or tuple(known)]
+
+
+def ground(unit: Unit, caller: Caller) -> Ground:
+    """Return what this server offers attacks to run on. Raises Denied, or `assurance.no_ground` if it offers none."""
+    access.require(unit, caller, "redteam.run", "lab")
+    try:
+        return unit.part(Ground)
+    except Unavailable:
+        raise Unavailable(
+            "assurance.no_ground",
+            "This server offers nothing to run attacks on: people sign in to it with second factors of their own, "
+            "which no attack may borrow.",
+            "Run the catalogue on a development server with the same build and lab, or play `weighthouse demo`.",
+        ) from None
 
 
 def play(system: System, scenario: Scenario, ground: Ground, *, caller: Caller = SYSTEM) -> Outcome:

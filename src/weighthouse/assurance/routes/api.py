@@ -75,8 +75,7 @@ def read_attacks(request: Request) -> dict[str, Any]:
 @router.post("/attacks/run")
 def run_attacks(request: Request, body: Attack) -> dict[str, Any]:
     """Run scenarios on the ground this server offers. Needs `redteam.run`; 503 where there is no ground."""
-    with door(request).enter(request, write=False) as (unit, caller):
-        system = unit.system
-    ground = system.part(api.Ground)
-    outcomes = api.run(system, body.scenarios, ground, caller=caller)
+    with door(request).enter(request) as (unit, caller):
+        ground = api.ground(unit, caller)
+    outcomes = api.run(ground.system, body.scenarios, ground, caller=caller)
     return {"items": [_outcome(one) for one in outcomes], "next": None}

@@ -7,7 +7,7 @@ from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.identity import api as identity
 
-VICTIM = "kim"
+VICTIM = "ivo"
 CODE = "identity.session_used_elsewhere"
 
 
@@ -25,7 +25,7 @@ SCENARIO = Scenario(
     techniques=("T1539", "T1550.004", "catalogue 3"),
     people=(VICTIM,),
     steps=(
-        "Kim is signed in.",
+        "Ivo, a director, is signed in.",
         "A thief presents the session's secret from another machine, with a key of their own.",
     ),
     expected=Expected(
