@@ -15,10 +15,12 @@ from fastapi.routing import APIRoute
 def application() -> FastAPI:
     """Return every room's routes in one application that is never served."""
     from weighthouse.app import routers
+    from weighthouse.web.schema import describe
 
     made = FastAPI(title="Weighthouse", version="1", redirect_slashes=False)
     for router in routers.every():
         made.include_router(router)
+    describe(made)
     return made
 
 

@@ -124,6 +124,10 @@ def test_nobody_gets_in_without_signing_in(world: World, method: str, path: str)
         )
         assert not sent_away(answer)
         return
+    if path.startswith("/workload/"):
+        # On the network's listener they are not there at all; tests/runs tries them on the run's own socket.
+        assert answer.status_code == 404 and answer.json()["code"] == "web.not_found"
+        return
     assert answer.status_code != 422, f"could not try it, the form or body does not fit: {answer.text[:500]}"
     assert answer.status_code == 401 or sent_away(answer), f"{answer.status_code}: {answer.text[:500]}"
 

@@ -123,3 +123,20 @@ def test_a_cookie_used_from_another_browser_says_so_instead_of_just_asking_to_si
     assert answer.status_code == 401
     assert "identity.session_used_elsewhere" in answer.text
     assert len(world.facts("identity.SessionUsedElsewhere")) == 1
+
+
+def test_a_filter_that_is_misspelt_is_refused_with_the_nearest_name(world: World) -> None:
+    ada = world.browser("ada")
+    answer = ada.get("/api/v1/search?limt=1")
+    assert (answer.status_code, answer.json()["code"]) == (400, "web.unknown_parameter")
+    assert "'limit'" in answer.json()["remedy"]
+
+
+def test_a_manifest_of_as_many_shards_as_a_save_may_have_reaches_its_room(world: World) -> None:
+    """A thousand shards make half a mebibyte of manifest; what is larger than that by far is refused unread."""
+    ada = world.browser("ada")
+    headers = {"Origin": world.origin, "X-CSRF-Token": field(ada.get("/sessions").text, "csrf")}
+    path = f"/api/v1/weights/saves/sav_{'0' * 26}/commit"
+    for size, code in ((510_000, "weights."), (1_100_000, "web.invalid_body"), (3_000_000, "web.body_too_large")):
+        answer = ada.post(path, json={"manifest": "x" * size}, headers=headers)
+        assert answer.json()["code"].startswith(code), answer.text

@@ -39,7 +39,7 @@ class Line:
         self.seen = (await receive())["body"]
 
     def run(self) -> Line:
-        limit = BodyLimit(self._behind, LIMIT, {"/api/v1/large": 3 * LIMIT})
+        limit = BodyLimit(self._behind, LIMIT, {"/api/v1/large": 3 * LIMIT}, seconds=60)
         asyncio.run(limit(self._scope, self._receive, self._send))  # type: ignore[arg-type]
         return self
 

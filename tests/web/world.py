@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,18 @@ class World:
         port: int = 8040,
         extra: Sequence[APIRouter] = (),
         mode: str = "development",
+        settings: Mapping[str, object] | None = None,
     ) -> None:
-        flags = {"state": state, "mode": mode, "server.port": port, "keys.scrypt_cost": CHEAP}
-        settings = Settings(declared.settings(), flags=flags)
+        flags = {"state": state, "mode": mode, "server.port": port, "keys.scrypt_cost": CHEAP, **(settings or {})}
+        resolved = Settings(declared.settings(), flags=flags)
         self.origin, self.clock, self.state = f"http://127.0.0.1:{port}", clock, state
         home = Home(state)
         home.make()
         keys = SealedKeys.create(home.keys_file, "a passphrase of page tests", cost=CHEAP)
         mounted = routers.every()  # imports every room's tables as well
-        database = Database(database_url(settings, home))
+        database = Database(database_url(resolved, home))
         database.create_all()
-        self.system = System(settings, clock, database)
+        self.system = System(resolved, clock, database)
         wiring.bind_keys(self.system, keys)
         wiring.bind_memories(self.system, home)
         self.system.bind(Recorder, audit.append)

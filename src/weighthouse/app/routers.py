@@ -9,7 +9,10 @@ from fastapi import APIRouter
 
 from weighthouse.app.declared import ROOMS
 
-LARGER_BODIES = {"/api/v1/runs": 2 * 1024 * 1024, "/api/v1/policy": 1024 * 1024}
+# Code of a run, a policy's text and a manifest have limits of about half of this in their own shapes.
+LARGER_BODIES = dict.fromkeys(
+    ("/api/v1/runs", "/api/v1/policy", "/api/v1/weights/saves", "/workload/v1/saves"), 2 * 1024 * 1024
+)
 MODULES = ("api", "browser", "pages", "workload")
 
 

@@ -15,12 +15,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server as Granian
 
 from weighthouse.core.errors import Unavailable
 
 START_DEADLINE_S = 20
+# Against senders that drip their headers or open connections and wait (slow header attacks): each has its time, its
+# room, and there is a place for many at once.
+HEADER_DEADLINE_MS = 10_000
+HEADER_BYTES = 64 * 1024
+CONNECTIONS = 800
 
 
 class Served:
@@ -42,6 +48,10 @@ class Served:
             interface=Interfaces.ASGI,
             log_enabled=False,
             websockets=False,
+            http=HTTPModes.http1,  # nothing here speaks HTTP/2 in the clear, whose limits would be others
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_DEADLINE_MS, max_buffer_size=HEADER_BYTES),
+            backlog=CONNECTIONS,
+            backpressure=CONNECTIONS,
         )
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from weighthouse.core.errors import WeighthouseError
@@ -26,6 +27,8 @@ from weighthouse.web.frame import Frame, environment
 from weighthouse.web.guard import BROKER
 from weighthouse.web.headers import SecurityHeaders
 from weighthouse.web.model import settings
+from weighthouse.web.reading import OneReading, known_parameters
+from weighthouse.web.schema import describe
 from weighthouse.web.static_files import Assets
 
 __all__ = ["BROKER", "build", "settings"]
@@ -51,12 +54,13 @@ def build(
     """
     assets = Assets(_STATIC)
     frame = Frame(system, environment(assets))
-    app = FastAPI(title="Weighthouse", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
+    app = FastAPI(title="Weighthouse", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json", redirect_slashes=False)
     app.state.door = ConsoleDoor(system, frame, origin, dress)
     app.state.origin = origin
     _answer_errors(app)
+    describe(app)
     for router in routers:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(known_parameters)])
     app.add_route("/static/{rest:path}", assets.serve, methods=["GET"], include_in_schema=False)
     outside = dict(mounts or {})
     for prefix, part in outside.items():
@@ -77,7 +81,9 @@ def _stack(
     targets = tuple(system.settings.text("web.form_targets").split())
     signers = system.part(Signers)
     app.add_middleware(guard.Guard, signers=signers, origin=origin, hosts=hosts, outside=outside)
-    app.add_middleware(BodyLimit, limit=system.settings.integer("web.body_limit"), larger=larger)
+    app.add_middleware(OneReading)
+    limit, seconds = system.settings.integer("web.body_limit"), system.settings.integer("web.body_seconds")
+    app.add_middleware(BodyLimit, limit=limit, larger=larger, seconds=seconds)
     app.add_middleware(problems.Catch)
     app.add_middleware(SecurityHeaders, form_targets=targets, secure=origin.startswith("https://"))
 
@@ -99,8 +105,21 @@ def _answer_errors(app: FastAPI) -> None:
     def by_router(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         recognise(request)
-        return problems.answer(request, problems.from_status(error.status_code))
+        refusal = problems.answer(request, problems.from_status(error.status_code))
+        if error.status_code == 405:  # RFC 9110, 15.5.6: a refused method names those that are not
+            refusal.headers["Allow"] = ", ".join(_methods(app, request))
+        return refusal
 
     app.add_exception_handler(WeighthouseError, refused)
     app.add_exception_handler(RequestValidationError, misshapen)
     app.add_exception_handler(HTTPException, by_router)
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """Return every method of the address: several routes may share one, each with a method of its own."""
+    asked = {"type": "http", "path": request.scope["path"], "root_path": ""}
+    return [
+        method
+        for method in ("GET", "POST")
+        if any(route.matches({**asked, "method": method})[0] is Match.FULL for route in app.routes)
+    ]

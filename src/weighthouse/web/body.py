@@ -1,16 +1,18 @@
 """A limit on every request body, before anything parses it. Guards memory and parsers from oversize input.
 
 A declared length over the limit is refused at once; a body that hides its length (chunked) is refused as soon as it
-grows past the limit. What passes is read once, kept, and replayed to whoever asks.
+grows past the limit, one that drips in (slow body attack) when its time is up, and one that ends before its end is
+never taken for the whole. What passes is read once, kept, and replayed to whoever asks.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weighthouse.core.errors import Invalid
+from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.web.problems import refuse
 
 
@@ -20,13 +22,20 @@ class TooLarge(Invalid):
     kind = "too_large"
 
 
+class TooSlow(WeighthouseError):
+    """The body did not arrive in its time; the status is 408."""
+
+    kind = "too_slow"
+
+
 class BodyLimit:
     """Reads the body of each request up to the limit of its path; `larger` maps path prefixes to their own limit."""
 
-    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int]) -> None:
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int], seconds: int) -> None:
         self._app = app
         self._limit = limit
         self._larger = larger
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -36,7 +45,14 @@ class BodyLimit:
         if _declared(scope) > limit:
             await refuse(scope, receive, send, _too_large(limit))
             return
-        body = await _read(receive, limit)
+        try:
+            body = await asyncio.wait_for(_read(receive, limit), self._seconds)
+        except TimeoutError:
+            await refuse(scope, receive, send, _too_slow(self._seconds))
+            return
+        except Invalid as error:
+            await refuse(scope, receive, send, error)
+            return
         if body is None:
             await refuse(scope, receive, send, _too_large(limit))
             return
@@ -60,7 +76,7 @@ class BodyLimit:
 def _declared(scope: Scope) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else 0
+            return int(value[:20]) if value.isdigit() else 0
     return 0
 
 
@@ -69,8 +85,8 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
     total = 0
     while True:
         message = await receive()
-        if message["type"] != "http.request":
-            return b"".join(parts)
+        if message["type"] != "http.request":  # the line was cut, or the chunking broke: half an order is none
+            raise _cut_off()
         total += len(message.get("body", b""))
         if total > limit:
             return None
@@ -85,4 +101,20 @@ def _too_large(limit: int) -> TooLarge:
         f"The request body is larger than {limit} bytes, so it was not read.",
         "Send less; large data goes to object storage, encrypted by the SDK, never through the control plane.",
         limit=limit,
+    )
+
+
+def _cut_off() -> Invalid:
+    return Invalid(
+        "web.body_cut_off",
+        "The request body ended before its end, so nothing of it was read.",
+        "Send it again, whole; if it repeats, look at the proxy between.",
+    )
+
+
+def _too_slow(seconds: int) -> TooSlow:
+    return TooSlow(
+        "web.body_too_slow",
+        f"The request body did not arrive within {seconds} seconds, so the server stopped waiting.",
+        "Send it again over a steadier connection; the body of a request is small.",
     )

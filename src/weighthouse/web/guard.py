@@ -18,11 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from weighthouse.core.errors import Denied, Invalid, WeighthouseError
 from weighthouse.core.signing import Signers, equal
 from weighthouse.identity import api as identity
-from weighthouse.web.problems import refuse
+from weighthouse.web.problems import from_status, refuse
 
 BROKER = "weighthouse.run"
 """The ASGI scope key by which the broker's own listener names the run; a header of that name means nothing."""
 
+WORKLOAD = "/workload/"
 FIELD = "csrf"
 HEADER = "x-csrf-token"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -60,6 +61,7 @@ class Guard:
         request = Request(scope)
         try:
             self._check_host(request)
+            self._check_listener(request)
             if self._carries_ambient_power(request):
                 self._check_site(request)
                 self._check_token(request)
@@ -80,6 +82,11 @@ class Guard:
                 "This server does not answer under the host name that the request used.",
                 f"Open {self._origin} instead, or set server.origin to the name people use.",
             )
+
+    def _check_listener(self, request: Request) -> None:
+        # What is for runs is reached over the one socket that a run has, never over the network.
+        if request.url.path.startswith(WORKLOAD) and BROKER not in request.scope:
+            raise from_status(404)
 
     def _check_site(self, request: Request) -> None:
         site = request.headers.get("sec-fetch-site")

@@ -16,6 +16,14 @@ settings: tuple[Setting, ...] = (
         maximum=16_777_216,
     ),
     Setting(
+        "web.body_seconds",
+        "int",
+        30,
+        "Longest time in seconds that a request body may take to arrive.",
+        minimum=1,
+        maximum=600,
+    ),
+    Setting(
         "web.form_targets",
         "text",
         "",

@@ -16,14 +16,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from weighthouse.core.errors import NotFound, Unavailable, WeighthouseError
+from weighthouse.core.errors import Invalid, NotFound, WeighthouseError
 
 log = logging.getLogger("weighthouse.web")
 
 STATUS = {
     "invalid": 400,
     "invalid_body": 422,
+    "too_slow": 408,
     "too_large": 413,
+    "media_type": 415,
     "wrong_host": 421,
     "wrong_method": 405,
     "unauthenticated": 401,
@@ -41,8 +43,10 @@ TITLES = {
     403: "The answer is no",
     404: "Not here",
     405: "Not that way",
+    408: "Too slow",
     409: "Somebody was first",
     413: "Too large",
+    415: "Not in that form",
     421: "Wrong name for this server",
     422: "Something in the form does not fit",
     429: "Used up",
@@ -85,8 +89,8 @@ def status_of(error: WeighthouseError) -> int:
 
 
 def wants_page(scope: Scope) -> bool:
-    """Return whether the answer should be a page: a browser asks, and not under /api/."""
-    if scope["path"].startswith(("/api/", "/static/")):
+    """Return whether the answer should be a page: a browser asks, and not where programs ask."""
+    if scope["path"].startswith(("/api/", "/static/", "/workload/")):
         return False
     accepts = Request(scope).headers.get("accept", "")
     return "text/html" in accepts
@@ -169,7 +173,7 @@ def internal(request_id: str) -> WeighthouseError:
 
 
 def from_status(status: int) -> WeighthouseError:
-    """Return the error for a status that the router itself answered with."""
+    """Return the error for a status that the router or a parser of the framework itself answered with."""
     if status == 405:
         return WrongMethod(
             "web.method_not_allowed",
@@ -182,7 +186,8 @@ def from_status(status: int) -> WeighthouseError:
             "There is nothing at this address, or you may not know of it.",
             "Check the address, or start from the home page.",
         )
-    return Unavailable("web.refused", f"The request was refused with status {status}.", "Check the request.")
+    # The framework's own parsers say 400; whatever else it may say one day is a refusal too, never a server error.
+    return Invalid("web.refused", "The request could not be read, so nothing was done.", "Check the request.")
 
 
 class Catch:

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api/v1", tags=["access"])
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=260)]
-POLICY_LIMIT = 4 * 1024 * 1024
+POLICY_LIMIT = 1024 * 1024
 
 
 class Body(BaseModel):

@@ -25,6 +25,7 @@ from weighthouse.identity.routes.reception import arrival_of, system_of
 router = APIRouter(prefix="/api/v1", tags=["identity"])
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
+OPEN: dict[str, Any] = {"security": []}  # nobody is signed in yet
 
 
 def _start(start: SignInStart) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def _session(session: Session, *, current: str | None) -> dict[str, Any]:
     }
 
 
-@router.post("/login")
+@router.post("/login", openapi_extra=OPEN)
 def login(request: Request, body: Login) -> dict[str, Any]:
     """Begin a sign-in for a device key: where to send the person, and the secret of this attempt."""
     start = api.begin_sign_in(
@@ -65,7 +66,7 @@ def login(request: Request, body: Login) -> dict[str, Any]:
     return {"url": start.url, "transaction": start.transaction}
 
 
-@router.post("/token")
+@router.post("/token", openapi_extra=OPEN)
 def token(request: Request, body: Token) -> dict[str, Any]:
     """Finish a sign-in or step-up, with a DPoP proof by the key that began it: a token, or on to a second factor."""
     system = system_of(request)

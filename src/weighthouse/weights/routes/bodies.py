@@ -14,7 +14,7 @@ from weighthouse.weights.model import MAX_SHARDS
 Id = Annotated[str, StringConstraints(max_length=64)]
 Slug = Annotated[str, StringConstraints(max_length=260)]
 Key = Annotated[str, StringConstraints(min_length=44, max_length=44)]
-MAX_ENVELOPE = 8 << 20
+MAX_ENVELOPE = 1 << 20  # a manifest of MAX_SHARDS shards has half of it
 
 
 class Body(BaseModel):
