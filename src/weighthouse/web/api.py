@@ -81,7 +81,7 @@ def _stack(
     targets = tuple(system.settings.text("web.form_targets").split())
     signers = system.part(Signers)
     app.add_middleware(guard.Guard, signers=signers, origin=origin, hosts=hosts, outside=outside)
-    app.add_middleware(OneReading)
+    app.add_middleware(OneReading, outside=outside)
     limit, seconds = system.settings.integer("web.body_limit"), system.settings.integer("web.body_seconds")
     app.add_middleware(BodyLimit, limit=limit, larger=larger, seconds=seconds)
     app.add_middleware(problems.Catch)
