@@ -39,6 +39,11 @@ class House(World):
             "X-CSRF-Token": field(browser.get("/sessions").text, "csrf"),
         }
 
+    def surprised(self) -> list[str]:
+        """Return what the server met and nobody foresaw since this was last asked."""
+        found, self.surprises = self.surprises, []
+        return found
+
     def close(self) -> None:
         logging.getLogger("weighthouse.web").removeHandler(self._handler)
         self.served.stop()

@@ -54,7 +54,14 @@ def build(
     """
     assets = Assets(_STATIC)
     frame = Frame(system, environment(assets))
-    app = FastAPI(title="Weighthouse", version="1", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json", redirect_slashes=False)
+    app = FastAPI(
+        title="Weighthouse",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        redirect_slashes=False,
+    )
     app.state.door = ConsoleDoor(system, frame, origin, dress)
     app.state.origin = origin
     _answer_errors(app)

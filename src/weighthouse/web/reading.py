@@ -136,7 +136,9 @@ def _address(scope: Scope) -> None:
 
 
 def _bad_address(what: str) -> NoReturn:
-    raise Invalid("web.bad_address", f"The address of the request {what}.", "Send each parameter once, as plain text.")
+    raise Invalid(
+        "web.bad_address", f"The address of the request {what}.", "Send each parameter once, as plain text."
+    )
 
 
 def _pairs(text: bytes) -> list[tuple[str, str]]:
@@ -181,9 +183,7 @@ def _bad_form(what: str) -> NoReturn:
 def _json(body: bytes) -> None:
     try:
         # Bytes would be guessed at (UTF-16, UTF-32) and a byte order mark dropped; RFC 8259 knows UTF-8 alone.
-        value = json.loads(
-            body.decode(), object_pairs_hook=_keys_once, parse_constant=_no_constant, parse_int=_exact
-        )
+        value = json.loads(body.decode(), object_pairs_hook=_keys_once, parse_constant=_no_constant, parse_int=_exact)
     except RecursionError:
         _bad_json(f"is nested more than {MAX_DEPTH} levels deep")
     except ValueError:

@@ -195,7 +195,7 @@ def vote(
     request_id: str,
     verdict: Annotated[Literal["approve", "deny"], Form()],
     digest: Name,
-    at: Annotated[int, Form()],
+    at: Annotated[int, Form(ge=0, le=2**53)],
     comment: Annotated[str, Form(max_length=1_000)] = "",
     device: Annotated[str, Form(max_length=64)] = "",
     signature: Annotated[str, Form(max_length=128)] = "",

@@ -38,7 +38,7 @@ class Because(BaseModel):
 def list_alerts(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=500)] = PAGE,
-    before: Annotated[int | None, Query(ge=0)] = None,
+    before: Annotated[int | None, Query(ge=0, le=2**53)] = None,
 ) -> dict[str, Any]:
     """Alerts, newest first. Needs `session.end` or `audit.read` on the lab."""
     with door(request).enter(request) as (unit, caller):

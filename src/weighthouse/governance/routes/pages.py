@@ -84,7 +84,7 @@ def ballot(
     motion: str,
     digest: Short,
     ballot: Short,
-    at: Annotated[int, Form()],
+    at: Annotated[int, Form(ge=0, le=2**53)],
     device: Short,
     signature: Short,
 ) -> Response:

@@ -90,7 +90,7 @@ def get(request: Request, run: str) -> dict[str, Any]:
 def logs(
     request: Request,
     run: str,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> dict[str, Any]:
     """Return kept output numbered above `after`; `next` is the number to go on from, null if nothing is newer."""

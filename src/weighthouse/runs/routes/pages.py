@@ -49,7 +49,7 @@ def run(request: Request, run: str, done: str = "") -> Response:
 
 
 @router.get("/runs/{run}/live")
-def live(request: Request, run: str, after: Annotated[int, Query(ge=0)] = 0) -> Response:
+def live(request: Request, run: str, after: Annotated[int, Query(ge=0, le=2**53)] = 0) -> Response:
     """What has changed on the page of one run, for the script that keeps it fresh."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.get(unit, caller, run)

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
+from fastapi import Path as InPath
 from starlette.requests import Request
 
 from weighthouse.access import api as access
@@ -25,6 +26,7 @@ from weighthouse.core.errors import TooMany
 router = APIRouter(prefix="/api/v1", tags=["audit"])
 
 Filter = Annotated[str | None, Query(max_length=200)]
+Index = Annotated[int, InPath(ge=0, le=2**53)]  # beyond 64 bits a database does not answer, it breaks
 EXPORT_LIMIT = 256 * 1024 * 1024
 
 
@@ -50,7 +52,7 @@ def list_entries(
 
 
 @router.get("/audit/entries/{index}")
-def read_entry(request: Request, index: int) -> dict[str, Any]:
+def read_entry(request: Request, index: Index) -> dict[str, Any]:
     """One entry, with personal values in `clear` where they are still kept. Needs `audit.read`."""
     with door(request).enter(request) as (unit, caller):
         access.require(unit, caller, "audit.read", "lab")
@@ -59,7 +61,7 @@ def read_entry(request: Request, index: int) -> dict[str, Any]:
 
 
 @router.get("/audit/entries/{index}/proof")
-def prove_entry(request: Request, index: int) -> dict[str, Any]:
+def prove_entry(request: Request, index: Index) -> dict[str, Any]:
     """The proof that an entry is in the signed log (C2SP tlog-proof), and its very bytes. Needs `audit.read`."""
     with door(request).enter(request) as (unit, caller):
         access.require(unit, caller, "audit.read", "lab")

@@ -11,7 +11,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -30,6 +30,7 @@ DEEPEST = 40
 _MILLISECONDS = 1_500_000_000_000  # a whole number beyond this is a time of this century, in the log's own unit
 Filter = Annotated[str, Query(max_length=200)]
 Place = Annotated[int, Query(ge=0, le=2**53)]
+Index = Annotated[int, Path(ge=0, le=2**53)]  # beyond 64 bits a database does not answer, it breaks
 
 
 @router.get("/audit")
@@ -91,7 +92,7 @@ def key(request: Request) -> Response:
 
 
 @router.get("/audit/{index}")
-def entry(request: Request, index: int) -> Response:
+def entry(request: Request, index: Index) -> Response:
     """One entry, its bytes, and how to prove that it is in the log."""
     with door(request).enter(request) as (unit, caller):
         found = _entry(unit, caller, index)
@@ -126,7 +127,7 @@ def _text(value: object) -> str:
 
 
 @router.get("/audit/{index}/proof.txt")
-def proof(request: Request, index: int) -> Response:
+def proof(request: Request, index: Index) -> Response:
     """The proof alone, to save."""
     with door(request).enter(request) as (unit, caller):
         _entry(unit, caller, index)
@@ -134,7 +135,7 @@ def proof(request: Request, index: int) -> Response:
 
 
 @router.get("/audit/{index}/leaf.json")
-def leaf(request: Request, index: int) -> Response:
+def leaf(request: Request, index: Index) -> Response:
     """The very bytes of one entry, to save."""
     with door(request).enter(request) as (unit, caller):
         return Response(_entry(unit, caller, index).leaf, media_type="application/octet-stream")
