@@ -25,7 +25,6 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
-from schemathesis.checks import CheckContext
 from schemathesis.core.transport import Response
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks

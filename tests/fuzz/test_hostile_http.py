@@ -12,6 +12,7 @@ import socket
 import time
 
 import pytest
+
 from tests.fuzz.conftest import House
 
 LINE = b"POST /api/v1/login HTTP/1.1\r\n"

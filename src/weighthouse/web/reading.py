@@ -1,8 +1,8 @@
 """A request that has more than one reading is refused before any of it is read.
 
-Guards rooms, databases and the log from parsers that disagree: a header, a parameter or an object key that comes twice
-(whichever the next reader picks is the attacker's choice), text that is no Unicode, control characters that a log line
-or a database would choke on, numbers that no exact integer holds, nesting that exhausts the stack. Knowledge case 30.
+Guards rooms, databases and the log from parsers that disagree: a header, a parameter or an object key that comes
+twice (whichever the next reader picks is the attacker's choice), text that is no Unicode, control characters that a
+log line or a database would choke on, numbers that no exact integer holds, nesting that exhausts the stack.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class OneReading:
 
 
 def check(scope: Scope, body: bytes) -> None:
-    """Raise `web.doubled_header`, `web.bad_framing`, `web.bad_address`, `web.media_type`, `web.bad_json` or `web.bad_form`."""
+    """Raise `web.doubled_header`, `web.bad_framing`, `web.bad_address`, `web.media_type`, `web.bad_json`, `.bad_form`."""
     headers = [(name.lower(), value) for name, value in scope["headers"]]
     _once(headers)
     _framing(dict(headers))
@@ -83,7 +83,10 @@ def check(scope: Scope, body: bytes) -> None:
 
 
 async def known_parameters(request: Request) -> None:
-    """Refuse a parameter that the endpoint does not know (`web.unknown_parameter`): a filter misspelt is no filter."""
+    """Refuse a parameter that the endpoint does not know (`web.unknown_parameter`): a filter misspelt filters nothing.
+
+    A page ignores it: what a link carries besides is the reader's own.
+    """
     route = request.scope.get("route")
     if isinstance(route, APIRoute) and request.url.path.startswith("/api/"):
         known = {one.alias for one in route.dependant.query_params}

@@ -1,7 +1,7 @@
 """The published schema says what this server really answers. Guards programs from a description that is not true.
 
 The framework writes down shapes of bodies and parameters; what the door does for every route is added here: each
-refusal is one RFC 9457 problem, and every operation but the open ones needs a session, bound to a key or to a browser.
+refusal is one RFC 9457 problem, and every operation but the open ones needs a session, bound to a key or a browser.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SAYS_MORE = ("pattern", "enum", "const", "format")
 _TEXT = {"type": "string"}
 PROBLEM: dict[str, Any] = {
     "title": "Problem",
-    "description": "A refusal (RFC 9457): what, why and the remedy, under a stable `code`. Details depend on the code.",
+    "description": "A refusal (RFC 9457): what, why and the remedy, under a stable `code`. Details depend on it.",
     "type": "object",
     "properties": {
         "type": {"type": "string", "pattern": "^urn:weighthouse:error:[a-z]+\\.[a-z0-9_]+$"},
@@ -99,7 +99,9 @@ def _operation(path: str, operation: dict[str, Any]) -> None:
         _plain(parameter["schema"], IN_QUERY if parameter["in"] == "query" else IN_PATH)
     operation["responses"].pop("422", None)
     operation["responses"] |= {"4XX": REFUSED, "503": REFUSED}
-    needed = [{"run": []}] if path.startswith("/workload/") else [{"device": []}, {"browser": []}]
+    needed: list[dict[str, list[str]]] = (
+        [{"run": []}] if path.startswith("/workload/") else [{"device": []}, {"browser": []}]
+    )
     operation.setdefault("security", needed)
 
 
