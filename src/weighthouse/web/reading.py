@@ -72,7 +72,7 @@ class OneReading:
 
 
 def check(scope: Scope, body: bytes) -> None:
-    """Raise `web.doubled_header`, `web.bad_framing`, `web.bad_address`, `web.media_type`, `web.bad_json`, `.bad_form`."""
+    """Raise `web.doubled_header`, `web.bad_framing`, `web.bad_address`, `web.media_type`, `web.bad_*`."""
     headers = [(name.lower(), value) for name, value in scope["headers"]]
     _once(headers)
     _framing(dict(headers))
@@ -83,7 +83,7 @@ def check(scope: Scope, body: bytes) -> None:
 
 
 async def known_parameters(request: Request) -> None:
-    """Refuse a parameter that the endpoint does not know (`web.unknown_parameter`): a filter misspelt filters nothing.
+    """Refuse a parameter that the endpoint does not know (`web.unknown_parameter`): a filter misspelt is none.
 
     A page ignores it: what a link carries besides is the reader's own.
     """
