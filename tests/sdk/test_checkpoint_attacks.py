@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.sdk import floe_second
 from tests.sdk.vault import Vault
@@ -18,6 +19,7 @@ from tests.sdk.vault import Vault
 from weighthouse_sdk import checkpoint, manifest
 from weighthouse_sdk.checkpoint_binding import Recipient
 from weighthouse_sdk.errors import CheckpointError, FloeError, ManifestError, SdkError
+from weighthouse_sdk.floe_files import Crew
 
 
 def refused(load: Callable[[], Any], *codes: str) -> str:
@@ -282,3 +284,120 @@ def test_a_plan_of_another_size_than_the_ticket(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         vault.save()
     assert caught.value.code == "checkpoint.plan"
+
+
+def test_weights_case_32_the_folder_of_shards_is_no_link_and_stays_the_one_that_was_opened(tmp_path: Path) -> None:
+    vault = Vault(tmp_path / "a").save()
+    elsewhere = tmp_path / "elsewhere"
+    vault.shard(0).parent.rename(elsewhere)
+    (tmp_path / "a" / "shards").symlink_to(elsewhere)
+    refused(vault.load, "floe.unreadable")
+    fresh, victim = Vault(tmp_path / "b"), tmp_path / "victim"
+    victim.mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "shards").symlink_to(victim)
+    refused(fresh.save, "floe.unreadable")
+    assert list(victim.iterdir()) == []
+
+
+def test_weights_case_32_a_folder_swapped_while_a_save_writes_catches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault, victim, real = Vault(tmp_path / "a"), tmp_path / "victim", os.pwrite
+    victim.mkdir()
+
+    def swapped(descriptor: int, data: memoryview, offset: int) -> int:
+        shards = tmp_path / "a" / "shards"
+        if not shards.is_symlink():
+            shards.rename(tmp_path / "aside")
+            shards.symlink_to(victim)
+        return real(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", swapped)
+    vault.save(threads=1)
+    assert list(victim.iterdir()) == []
+    assert len(list((tmp_path / "aside").iterdir())) == 2 * len(vault.names)
+
+
+def test_weights_case_34_a_leaf_file_of_another_length_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    vault = Vault(tmp_path).save()
+    leaves = vault.shard(0, ".leaves")
+    with leaves.open("r+b") as file:
+        file.truncate(1 << 40)  # sparse: it costs the attacker nothing
+    refused(vault.load, "checkpoint.manifest")
+    leaves.write_bytes(b"")
+    refused(vault.load, "checkpoint.manifest")
+
+
+@pytest.mark.parametrize("call", ["preadv", "fsync", "pwrite"])
+def test_a_failing_disk_is_named_and_no_half_save_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def broken(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    if call == "preadv":
+        vault = Vault(tmp_path).save()
+        monkeypatch.setattr(os, call, broken)
+        refused(vault.load, "floe.unreadable")
+        return
+    vault = Vault(tmp_path)
+    monkeypatch.setattr(os, call, broken)
+    refused(vault.save, "floe.unwritable")
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_weights_case_39_every_wrong_bit_of_a_kind_is_answered_alike(tmp_path: Path) -> None:
+    # Which bit was wrong, and whether the key or the place was, is said to nobody.
+    vault = Vault(tmp_path).save()
+    path, good = vault.shard(0), vault.shard(0).read_bytes()
+    for verify, places in (
+        ("signed", (80, 90, 5_000, 74 + (1 << 20) - 1)),
+        ("tags", (80, 90, 5_000, 74 + (1 << 20) - 1)),
+    ):
+        answers = set()
+        for at in places:
+            bad = bytearray(good)
+            bad[at] ^= 0x80
+            path.write_bytes(bad)
+            answers.add(refused(lambda verify=verify: vault.load(verify=verify), "floe.segment", "floe.not_signed"))
+        assert len(answers) == 1
+    path.write_bytes(good)
+    answers = set()
+    for at in (12, 41, 42, 73):  # file IV and header tag, under a manifest that lists the altered header
+        bad = bytearray(good)
+        bad[at] ^= 1
+        path.write_bytes(bad)
+        listed = vault.manifest()
+        forged = replace(listed.shards[0], header=blake3(bytes(bad[:74])).hexdigest())
+        envelope = manifest.sign(replace(listed, shards=(forged, *listed.shards[1:])), vault.signer).decode()
+        digest = manifest.open_envelope(envelope.encode(), vault.signer.public_key().public_bytes_raw()).digest()
+        answers.add(refused(ticket(vault, manifest=envelope, digest=digest), "floe.header"))
+    assert len(answers) == 1
+
+
+def test_weights_case_27_a_key_service_that_answers_with_another_key(tmp_path: Path) -> None:
+    vault = Vault(tmp_path).save()
+    vault.keys[-1] = os.urandom(32)
+    refused(vault.load, "floe.header")
+    vault.keys[-1] = bytes(32)
+    refused(vault.load, "floe.header")
+
+
+def test_weights_case_36_a_load_leaves_no_plaintext_in_any_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(tmp_path / "vault").save()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    before = set(tmp_path.rglob("*"))
+    vault.load()
+    assert set(tmp_path.rglob("*")) == before
+    with Crew(1) as crew:
+        sealed, plain = crew._buffers()
+        plain[:4] = b"data"
+        marks = [line for line in Path("/proc/self/smaps").read_text().splitlines() if line.startswith("VmFlags")]
+        assert sum(" dd" in line for line in marks) >= 1  # left out of core dumps
+    assert bytes(plain[:4]) == bytes(4)
+    assert len(sealed) == 1 << 20

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sdk import floe_second as second
@@ -146,6 +148,72 @@ def test_weights_case_15_a_second_key_fails_at_the_header_tag() -> None:
     refused(whole, "floe.header", key=bytes(32))
     other = second.kdf(64, bytes(32), whole[10:42], AAD, b"HEADER_TAG:", 32)
     refused(whole[:42] + other + whole[74:], "floe.segment", key=bytes(32))
+
+
+def _times(left: int, right: int) -> int:
+    """Multiply in the field of GHASH (NIST SP 800-38D, 6.3): bit 0 is the highest, the polynomial 0xe1 << 120."""
+    product = 0
+    for bit in range(127, -1, -1):
+        product ^= left if right >> bit & 1 else 0
+        left = left >> 1 ^ (0xE1 << 120 if left & 1 else 0)
+    return product
+
+
+def _inverse(value: int) -> int:
+    """Raise to 2^128 - 2."""
+    result, power = 1 << 127, value
+    for _ in range(127):
+        power = _times(power, power)
+        result = _times(result, power)
+    return result
+
+
+def two_faced(keys: tuple[bytes, bytes], nonce: bytes, aad: bytes, body: bytes) -> bytes:
+    """A ciphertext and tag that AES-GCM opens under both keys: one free block, and an equation for it.
+
+    With a common tag, the difference of the two GHASH sums plus the encrypted counters must vanish; it is linear in
+    each block (Grubbs, Lu and Ristenpart 2017; Len, Grubbs and Ristenpart 2021).
+    """
+
+    def block(key: bytes, data: bytes) -> int:
+        cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
+        return int.from_bytes(cipher.update(data), "big")
+
+    padded = aad + bytes(-len(aad) % 16)
+    lengths = (8 * len(aad)).to_bytes(8, "big") + (8 * (len(body) + 16)).to_bytes(8, "big")
+    known = padded + body + bytes(16) + lengths
+    total, factor, sums = 0, 0, []
+    for key in keys:
+        subkey, at = block(key, bytes(16)), 0
+        for low in range(0, len(known), 16):
+            at = _times(at ^ int.from_bytes(known[low : low + 16], "big"), subkey)
+        sums.append(at ^ block(key, nonce + b"\0\0\0\1"))
+        total ^= sums[-1]
+        factor ^= _times(subkey, subkey)  # the free block is the last but one that is multiplied in
+    free = _times(total, _inverse(factor))
+    first = block(keys[0], bytes(16))
+    tag = sums[0] ^ _times(free, _times(first, first))
+    return body + free.to_bytes(16, "big") + tag.to_bytes(16, "big")
+
+
+def test_weights_case_15_a_segment_made_to_open_under_two_keys_opens_under_one() -> None:
+    # A partitioning oracle's ciphertext, made for real: plain AES-GCM opens it under both keys, FLOE's header does not.
+    ours, theirs, iv = bytes(range(32)), bytes(range(32, 64)), os.urandom(32)
+    segment, nonce, place = floe.Parameters(4096), os.urandom(12), bytes(8) + b"\x01"
+
+    def derived(key: bytes) -> bytes:
+        message = second.kdf(segment.segment, key, iv, AAD, b"MESSAGE_KEY:", 48)
+        return second.kdf(segment.segment, message, iv, AAD, b"DEK:" + bytes(8), 32)
+
+    sealed = two_faced((derived(ours), derived(theirs)), nonce, place, bytes(64))
+    one, two = (AESGCM(derived(key)).decrypt(nonce, sealed, place) for key in (ours, theirs))
+    assert one != two
+    body = (len(sealed) + 16).to_bytes(4, "big") + nonce + sealed
+    for key, other, plain in ((ours, theirs, one), (theirs, ours, two)):
+        tag = second.kdf(segment.segment, key, iv, AAD, b"HEADER_TAG:", 32)
+        whole = segment.encoded() + iv + tag + body
+        assert floe.decrypt(key, AAD, whole, segment) == plain
+        refused(whole, "floe.header", key=other, parameters=segment)
 
 
 def test_weights_case_22_a_forked_child_cannot_go_on_with_the_file() -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hmac
 import os
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,26 @@ from .checkpoint_binding import Binding, Recipient
 from .checkpoint_index import Index
 from .checkpoint_tensors import Tensor, as_tensor, destination, fresh, plan_shards
 from .checkpoint_tickets import LoadTicket, SaveTicket, parse_bundle, parse_load, parse_save
-from .errors import CheckpointError, SdkError
-from .floe_files import Crew, create_new, open_regular, open_spans, read_exactly, seal_spans, write_exactly
+from .errors import CheckpointError, FloeError, SdkError
+from .floe_files import (
+    Crew,
+    create_new,
+    open_folder,
+    open_regular,
+    open_spans,
+    read_exactly,
+    seal_spans,
+    sync,
+    write_exactly,
+)
 from .floe_spans import Spans
 from .formats import Entry, build_header, header_length, parse_header
-from .manifest_merkle import root_of, split_leaves
+from .manifest_merkle import HASH_BYTES, root_of, split_leaves
 
 __all__ = [
     "LoadTicket", "Recipient", "SaveTicket", "Tensor", "load", "parse_bundle", "parse_load", "parse_save",
     "plan_shards", "save",
 ]  # fmt: skip
-
-MAX_LEAVES = 1 << 30
 
 
 def save(
@@ -58,16 +67,9 @@ def save(
     if len(plan) != len(ticket.bindings) - 1:
         why = f"The ticket is for {len(ticket.bindings) - 1} shards, the plan has {len(plan)}."
         raise CheckpointError("checkpoint.plan", why, "Ask for a ticket with as many shards as the plan.")
-    place = folder / "shards"
-    place.mkdir(parents=True, exist_ok=True)
-    made: list[Path] = []
-    try:
-        shards = _write_all(tensors, ticket, recipient, _Place(place, made), plan, threads)
-        _sync_folder(place)
-    except BaseException:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise
+    with _Place.make(folder / "shards") as place:
+        shards = _write_all(tensors, ticket, recipient, place, plan, threads)
+        sync(place.folder)
     facts = tuple(sorted((provenance or {}).items()))
     listed = manifest.Manifest(
         ticket.tenant, ticket.model, ticket.version, ticket.save, ticket.parent, tuple(shards), facts
@@ -103,15 +105,33 @@ def _write_all(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A folder of shards, and the files that this save has made in it: only those are removed when it fails."""
+    """A folder of shards, held open, and the files that this save has made in it: only those go when it fails."""
 
-    folder: Path
-    made: list[Path]
+    folder: int
+    made: list[str]
+
+    @classmethod
+    @contextmanager
+    def make(cls, path: Path) -> Iterator[_Place]:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = f"{path} cannot be made: {error.strerror}."
+            raise FloeError("floe.unwritable", why, "Give a folder that you may write to.") from None
+        place = cls(open_folder(path), [])
+        try:
+            yield place
+        except BaseException:
+            for name in place.made:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=place.folder)
+            raise
+        finally:
+            os.close(place.folder)
 
     def create(self, name: str) -> int:
-        path = self.folder / name
-        descriptor = create_new(path)
-        self.made.append(path)
+        descriptor = create_new(name, self.folder)
+        self.made.append(name)
         return descriptor
 
 
@@ -120,27 +140,19 @@ def _write_shard(place: _Place, binding: Binding, key: bytes, spans: Spans, crew
     descriptor = place.create(f"{binding.shard}.floe")
     try:
         shape, leaves = seal_spans(descriptor, encryptor, spans, crew)
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
     descriptor = place.create(f"{binding.shard}.leaves")
     try:
         write_exactly(descriptor, memoryview(b"".join(leaves)), 0)
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
     header = blake3(encryptor.header).hexdigest()
     return manifest.Shard(
         binding.shard, binding.index, binding.media, shape.length, shape.plain, header, root_of(leaves).hex()
     )
-
-
-def _sync_folder(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load(
@@ -169,8 +181,8 @@ def load(
     result: MutableMapping[str, Any] = into if into is not None else {}
     touched: list[Spans] = []
     try:
-        with Crew(threads) as crew:
-            reader = _Reader(folder / "shards", listed, keys, crew, between)
+        with Crew(threads) as crew, _folder(folder / "shards") as place:
+            reader = _Reader(place, listed, keys, crew, between)
             index = reader.index()
             wanted = list(names) if names is not None else list(index.tensors)
             for number, spans, header in _destinations(index, wanted, result):
@@ -183,6 +195,15 @@ def load(
             spans.wipe()
         raise
     return result
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    descriptor = open_folder(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _checked_manifest(ticket: LoadTicket) -> manifest.Manifest:
@@ -234,7 +255,7 @@ class _Reader:
 
     def __init__(
         self,
-        place: Path,
+        place: int,
         listed: manifest.Manifest,
         keys: Mapping[str, bytes],
         crew: Crew,
@@ -261,7 +282,7 @@ class _Reader:
             raise
 
     def _read(self, shard: manifest.Shard, spans: Spans, *, signed: bool) -> None:
-        descriptor, length = open_regular(self._place / f"{shard.id}.floe")
+        descriptor, length = open_regular(f"{shard.id}.floe", self._place)
         try:
             if length != shard.ciphertext:
                 raise _foreign(f"it has {length} bytes, {shard.ciphertext} were signed.")
@@ -277,10 +298,10 @@ class _Reader:
             os.close(descriptor)
 
     def _leaves(self, shard: manifest.Shard, shape: floe.Shape) -> list[bytes]:
-        descriptor, length = open_regular(self._place / f"{shard.id}.leaves")
+        descriptor, length = open_regular(f"{shard.id}.leaves", self._place)
         try:
-            if length > MAX_LEAVES:
-                raise _foreign("its leaf file is larger than any shard needs.")
+            if length != shape.segments * HASH_BYTES:  # before memory is taken for it
+                raise _foreign("its leaf file is not as long as its segments need.")
             stored = bytearray(length)
             read_exactly(descriptor, memoryview(stored), 0)
         finally:

@@ -100,12 +100,24 @@ def _page_aligned(size: int) -> memoryview:
     return memoryview(memory)
 
 
-def open_regular(path: Path, folder: int | None = None) -> tuple[int, int]:
+def open_folder(path: Path) -> int:
+    """Open a folder that is no link, so that what is opened in it stays in it whatever happens to its name."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(what: object, error: OSError) -> FloeError:
+    return FloeError("floe.unreadable", f"{what} cannot be read: {error.strerror}.", "Check path and storage.")
+
+
+def open_regular(path: Path | str, folder: int | None = None) -> tuple[int, int]:
     """Open a plain file for reading, never through a link, and return (descriptor, length)."""
     try:
         descriptor = os.open(path, _READ, dir_fd=folder)
     except OSError as error:
-        raise FloeError("floe.unreadable", f"{path} cannot be opened: {error.strerror}.", "Check the path.") from None
+        raise _unreadable(path, error) from None
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
@@ -113,19 +125,30 @@ def open_regular(path: Path, folder: int | None = None) -> tuple[int, int]:
     return descriptor, found.st_size
 
 
-def create_new(path: Path) -> int:
+def create_new(path: Path | str, folder: int | None = None) -> int:
     """Create a file that must not exist yet, readable by its owner only, never through a link."""
     try:
-        return os.open(path, _CREATE, 0o600)
+        return os.open(path, _CREATE, 0o600, dir_fd=folder)
     except OSError as error:
         raise FloeError("floe.unwritable", f"{path} cannot be created: {error.strerror}.", _STORAGE) from None
+
+
+def sync(descriptor: int) -> None:
+    """Make a file or folder durable, or say that it is not: a disk may refuse only now what it took before."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        raise FloeError("floe.unwritable", f"Writing failed: {error.strerror}.", _STORAGE) from None
 
 
 def read_exactly(descriptor: int, buffer: memoryview, offset: int) -> None:
     """Fill `buffer` from `offset`; a file that ends early is refused."""
     done = 0
     while done < len(buffer):
-        count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        try:
+            count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        except OSError as error:
+            raise _unreadable("The file", error) from None
         if count == 0:
             raise FloeError("floe.length", "The file ended while it was being read.", "Fetch the file again.")
         done += count

@@ -20,6 +20,7 @@ DTYPES: Mapping[str, int] = {
 }  # fmt: skip
 MAX_HEADER = 16 << 20
 MAX_TENSORS = 100_000
+MAX_BRACKETS = 10 * MAX_TENSORS
 MAX_NAME = 1024
 MAX_DIMENSIONS = 16
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
@@ -71,6 +72,9 @@ def strict_json(data: bytes, limit: int, what: str) -> Any:
     """Parse JSON of at most `limit` bytes: no key twice, no fraction, no NaN, no deep nesting."""
     if len(data) > limit:
         raise FormatError("formats.too_large", f"{what} has {len(data)} bytes; the limit is {limit}.", _AGAIN)
+    # Each bracket becomes an object of some sixty bytes: two bytes of text must not cost that without end.
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
+        raise FormatError("formats.too_large", f"{what} holds more lists and objects than any good one.", _AGAIN)
     try:
         return json.loads(data, object_pairs_hook=_once, parse_float=_whole, parse_constant=_whole)
     except (ValueError, RecursionError):

@@ -44,7 +44,9 @@ def command(
 ) -> None:
     """Make a state folder with keys of its own, sealed by a passphrase."""
     from weighthouse.app import initialise
+    from weighthouse.core.memory import keep_private
 
+    keep_private()
     flags = {
         "mode": None if show_accounts else mode,
         "keys.passphrase_file": passphrase_file,

@@ -23,7 +23,9 @@ from weighthouse.cli.show import say
 def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | None) -> None:
     """Go on with a restored or shortened log, offline; what was lost stays on record in it."""
     from weighthouse.app import ceremony, initialise
+    from weighthouse.core.memory import keep_private
 
+    keep_private()
     settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
     initialise.check_exists(home)
     system = ceremony.open_forked(settings, home, initialise.passphrase_of(settings, home))

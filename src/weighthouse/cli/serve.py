@@ -20,7 +20,9 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     """Start the server; Ctrl-C or SIGTERM stops it cleanly."""
     from weighthouse.app import initialise, redteam
     from weighthouse.app.house import House
+    from weighthouse.core.memory import keep_private
 
+    keep_private()
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
     system = initialise.reopen(settings, home)

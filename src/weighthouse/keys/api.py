@@ -6,14 +6,15 @@ ephemeral key and appends one entry, all in the caller's transaction: if the log
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import sha256_hex
-from weighthouse.core.errors import Denied, TooMany, WeighthouseError
+from weighthouse.core.errors import Denied, TooMany, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.keys import rules, store
 from weighthouse.keys.events import CountLowered, KekDestroyed, KekMinimumRaised, KekRotated, KeyRefused, KeyReleased
@@ -46,7 +47,9 @@ def new_data_keys(
     rules.check_recipient(recipient)
     decision = access.require(unit, caller, "weights.save", resource)
     _count(unit, caller, "new", resource, len(encoded))
-    made = _service(unit).generate(resource, encoded)
+    with _refusals("new", resource, len(encoded)):
+        _not_destroyed(unit, resource)
+        made = _service(unit).generate(resource, encoded)
     released = [
         ReleasedKey(key.wrapped.blob, key.wrapped.kek, key.wrapped.version, seal_key(key.plain, recipient, context))
         for key, context in zip(made, encoded, strict=True)
@@ -76,10 +79,9 @@ def unwrap(
     decision = access.require(unit, caller, action, resource, **(operation or {}))
     _count(unit, caller, "open", resource, len(encoded))
     pairs = [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
-    try:
+    with _refusals("open", resource, len(encoded)):
+        _not_destroyed(unit, resource)
         plain = _service(unit).unwrap(resource, pairs)
-    except Denied as error:
-        raise _with_line(error, "open", resource, len(encoded)) from None
     released = [
         ReleasedKey(wrapped.blob, wrapped.kek, wrapped.version, seal_key(key, recipient, context))
         for key, (wrapped, _), context in zip(plain, items, encoded, strict=True)
@@ -132,9 +134,22 @@ def _record(
     )
 
 
-def _with_line(error: WeighthouseError, purpose: str, model: str, count: int) -> WeighthouseError:
-    error.record = (*error.record, KeyRefused(purpose=purpose, model=model, count=count, code=error.code))
-    return error
+@contextmanager
+def _refusals(purpose: str, model: str, count: int) -> Iterator[None]:
+    """Whatever the key service refuses, or fails at, leaves one line in the log."""
+    try:
+        yield
+    except (Denied, Unavailable) as error:
+        error.record = (*error.record, KeyRefused(purpose=purpose, model=model, count=count, code=error.code))
+        raise
+
+
+def _not_destroyed(unit: Unit, kek: str) -> None:
+    """A key file put back from a backup does not bring a destroyed KEK back: the log remembers its end."""
+    if audit.entries(unit, kind=KekDestroyed.KIND, subject=kek, limit=1):
+        raise Denied(
+            "keys.destroyed", f"The keys of '{kek}' were destroyed on purpose.", "Nothing can bring them back."
+        )
 
 
 def rewrap(unit: Unit, *, resource: str, items: Sequence[tuple[Wrapped, Context]]) -> list[Wrapped]:

@@ -12,7 +12,19 @@ from weighthouse.keys.model import MAX_CONTEXTS
 
 RECIPIENT_BYTES = 32
 WINDOW: Millis = MINUTE
-_LOW_ORDER = bytes(RECIPIENT_BYTES)
+_PRIME = (1 << 255) - 19
+# Every point of low order (RFC 7748, section 6.1): the secret agreed with one of them is zero, which everybody knows.
+_LOW_ORDER = frozenset(
+    {
+        0,
+        1,
+        _PRIME - 1,
+        _PRIME,
+        _PRIME + 1,
+        0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+    }
+)
 
 
 def window(now: Millis) -> int:
@@ -21,8 +33,9 @@ def window(now: Millis) -> int:
 
 
 def check_recipient(recipient: bytes) -> None:
-    """A recipient is a raw X25519 public key, and not the all-zero point, to which everybody knows the secret."""
-    if len(recipient) != RECIPIENT_BYTES or recipient == _LOW_ORDER:
+    """A recipient is a raw X25519 public key, and no point of low order, to which everybody knows the secret."""
+    point = int.from_bytes(recipient, "little") & ((1 << 255) - 1)
+    if len(recipient) != RECIPIENT_BYTES or point in _LOW_ORDER:
         raise Invalid(
             "keys.bad_recipient",
             "The recipient is not an X25519 public key of 32 bytes.",

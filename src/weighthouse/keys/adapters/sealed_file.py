@@ -102,8 +102,14 @@ class SealedFile:
         self._seen = self._mark()
 
     def changed(self) -> bool:
-        """Whether another process has written the file since this one read or wrote it."""
-        return self._mark() != self._seen
+        """Whether another process has written the file since this one read or wrote it.
+
+        A file that is gone is no file to answer from, even though its keys are still in memory: `keys.no_file`.
+        """
+        try:
+            return self._mark() != self._seen
+        except OSError as error:
+            raise _no_file(self.path, error) from None
 
     def _mark(self) -> tuple[int, int]:
         found = self.path.stat()
@@ -125,13 +131,16 @@ def _text(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+def _no_file(path: Path, error: OSError) -> Unavailable:
+    remedy = "Put it back, from a backup if need be; for a new system, run `weighthouse init`."
+    return Unavailable("keys.no_file", f"The key file {path} cannot be opened: {error.strerror}.", remedy)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], bytes, bytes]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise Unavailable(
-            "keys.no_file", f"The key file {path} cannot be opened: {error.strerror}.", "Run `weighthouse init`."
-        ) from None
+        raise _no_file(path, error) from None
     with os.fdopen(descriptor, "rb") as file:
         raw = file.read(_MAX_FILE + 1)
     try:
