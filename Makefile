@@ -75,7 +75,7 @@ test-browser: $(VENV)/.dev ## the tests that drive Debian's Chromium (apt-get in
 
 FOREIGN := tests/identity/foreign
 $(FOREIGN)/node_modules/.package-lock.json: $(FOREIGN)/package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null || { echo "make test-oidc needs Node 20 or newer with npm (apt-get install nodejs npm)."; exit 1; }
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || { echo "make test-oidc needs Node 20 or newer with npm (apt-get install nodejs npm)."; exit 1; }
 	@cd $(FOREIGN) && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
