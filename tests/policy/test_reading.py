@@ -81,6 +81,13 @@ def test_the_example_lab_reads_whole() -> None:
         ("a: 'x\u202ey'", "hidden_character"),
         ('a: "x\\u200by"', "hidden_character"),
         ("a: \x07", "hidden_character"),
+        ("a: x\u2028b: y", "hidden_character"),
+        ("a: x\u00ady", "hidden_character"),
+        ("a: x\u00a0y", "hidden_character"),
+        ("a: x\u3164y", "hidden_character"),
+        ("a: x\U000e0041y", "hidden_character"),
+        ('a: "x\\ty"', "hidden_character"),
+        ("a:\tb", "syntax"),
         ("[" * 40 + "]" * 40, "too_deep"),
         ("a: " + "9" * 17, "ambiguous_value"),
     ],
@@ -149,6 +156,18 @@ CHANGES = [
     ("min_independent: 1", "min_independent: 3", "impossible_quorum", ""),
     ("  model/tern:\n    name", "  tern:\n    name", "bad_name", "Write model/tern, for example."),
     ("  model/tern:\n    name", "  Model/Tern:\n    name", "bad_name", ""),
+    ("name: Ada (researcher)", "name: \u0410da (researcher)", "lookalike_name", ""),
+    ("subject: eve", "subject: \uff21da", "account_shared", ""),
+    ("{issuer: dev, subject: eve}", "{issuer: DEV/, subject: ada}", "account_shared", ""),
+    ("subject: eve", 'subject: "eve "', "wrong_value", "Remove the spaces"),
+    ("[{issuer: dev, subject: eve}]", "[{issuer: dev, subject: eve}, {issuer: dev, subject: eve}]", "duplicate_name", ""),
+    ("    manager: ben", "    manager: ada", "manager_circle", ""),
+    ("    teams: [weights-stewards]", "    teams: [weights-stewards]\n    manager: eve", "manager_circle", ""),
+    ("    eligible: [training]\n", "    eligible: training\n", "wrong_value", "Write `eligible: [training]`."),
+    ("    eligible: [training]\n", "    eligible: []\n", "wrong_value", "Write `[one, two]`."),
+    ("    approval: none\n", "    approval: nobody\n", "wrong_type", "`approval: none`"),
+    ("    owner: training", "    owner: ada", "unknown_reference", "Valid: audit, committee"),
+    ("    class: frontier", "    class: " + "f" * 500_000, "unknown_reference", "Valid: control"),
 ]  # fmt: skip
 
 
@@ -157,7 +176,29 @@ def test_a_fault_names_its_line_and_the_nearest_valid_name(old: str, new: str, c
     assert LAB.count(old) >= 1
     error = fault(LAB.replace(old, new, 1))
     assert error.code == f"policy.{code}", error.message
-    assert remedy in error.remedy
+    assert remedy in error.remedy and len(error.message) < 500 and len(error.remedy) < 500
+
+
+def test_a_team_that_includes_another_is_no_second_team_beside_it() -> None:
+    """Two stewards of one team would have approved as two teams."""
+    text = LAB.replace(
+        "  security: {name: Security}", "  security: {name: Security}\n  wide: {includes: [weights-stewards]}"
+    )
+    slots = "      steward: {team: weights-stewards, count: 1}\n      security: {team: security, count: 1}\n"
+    error = fault(
+        text.replace(slots, slots.replace("{team: security", "{team: wide"), 1).replace(
+            "    teams: [committee]\n  hana", "    teams: [committee, weights-stewards]\n  hana", 1
+        )
+    )
+    assert error.code == "policy.weak_approval" and "2 people of 1 teams" in error.message
+
+
+def test_a_block_of_text_may_end_with_a_line_feed() -> None:
+    text = LAB.replace(
+        "    description: Everyday experiments on internal models.",
+        "    description: |\n      Everyday experiments.\n      On internal models.",
+    )
+    assert policy.parse(text, "lab.yaml").environments["research"].description.startswith("Everyday")
 
 
 def test_what_stands_for_a_team_everywhere_is_held_to_the_class_of_all_it_reaches() -> None:

@@ -6,6 +6,7 @@ that reaches its resources; one account is one person; the executive holds no vo
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import combinations
 
 from weighthouse.policy.model import (
@@ -16,7 +17,6 @@ from weighthouse.policy.model import (
     Entitlement,
     Lab,
     Resource,
-    SensitivityClass,
     Slot,
 )
 from weighthouse.policy.rules.quantities import duration_text
@@ -58,15 +58,20 @@ def _accounts(lab: Lab, places: Places) -> None:
     owners: dict[tuple[str, str], str] = {}
     for person in lab.people.values():
         for issuer, subject in person.accounts:
-            key = (issuer, subject.casefold())
+            key = (_folded(issuer).rstrip("/"), _folded(subject))
             other = owners.setdefault(key, person.id)
             if other != person.id:
                 refuse(
                     "policy.account_shared",
                     places["person", person.id],
                     f"account '{subject}' belongs to both '{other}' and '{person.id}'.",
-                    "One account is one person; case does not make it another.",
+                    "One account is one person; neither case, width of letters nor a slash makes it another.",
                 )
+
+
+def _folded(text: str) -> str:
+    """What readers, and providers that are not strict, take for the same text."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
@@ -87,12 +92,11 @@ def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
                 "Grants never cross environments; make one entitlement for each.",
             )
         if reaches:
-            _against_class(entitlement, resource, lab.classes[resource.cls], releasing, place)
+            _against_class(lab, entitlement, resource, releasing, place)
 
 
-def _against_class(
-    entitlement: Entitlement, resource: Resource, cls: SensitivityClass, releasing: bool, place: Place
-) -> None:
+def _against_class(lab: Lab, entitlement: Entitlement, resource: Resource, releasing: bool, place: Place) -> None:
+    cls = lab.classes[resource.cls]
     if not entitlement.standing and entitlement.max_duration > cls.max_grant:
         refuse(
             "policy.absurd_duration",
@@ -102,7 +106,7 @@ def _against_class(
             f"Write `longest: {duration_text(cls.max_grant)}` or less.",
         )
     people = sum(slot.count for slot in entitlement.requires)
-    teams = len({slot.team for slot in entitlement.requires})
+    teams = _independent(lab, {slot.team for slot in entitlement.requires})
     if releasing and (people < cls.approvals.people or teams < cls.approvals.teams):
         refuse(
             "policy.weak_approval",
@@ -111,6 +115,23 @@ def _against_class(
             f"'{resource.id}' asks {cls.approvals.people} of {cls.approvals.teams}.",
             "Add slots of other teams.",
         )
+
+
+def _independent(lab: Lab, teams: set[str]) -> int:
+    """How many of `teams` stand for themselves: one that includes another of them is no second team beside it."""
+    return sum(not _includes_one(lab, team, teams - {team}) for team in teams)
+
+
+def _includes_one(lab: Lab, team: str, others: set[str]) -> bool:
+    stack, seen = list(lab.teams[team].includes), set()
+    while stack:
+        inner = stack.pop()
+        if inner in others:
+            return True
+        if inner not in seen:
+            seen.add(inner)
+            stack.extend(lab.teams[inner].includes)
+    return False
 
 
 def _possible(lab: Lab, entitlement: Entitlement, members: dict[str, set[str]], place: Place) -> None:

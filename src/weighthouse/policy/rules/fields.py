@@ -6,6 +6,7 @@ Every refusal names file:line, what was expected, what was found, and the neares
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection, Sequence
 from typing import NoReturn
 
@@ -15,10 +16,12 @@ from weighthouse.core.ids import check_slug
 from weighthouse.policy.rules.quantities import duration_text, parse_date, parse_duration, parse_size
 from weighthouse.policy.rules.tree import Node, Place, refuse
 
+_LONGEST_NAME = 300  # finding what is near to a longer one would take for ever
+
 
 def nearest(name: str, valid: Collection[str]) -> str:
     """Return a sentence that names the closest valid name, or the valid names if they are few."""
-    near = difflib.get_close_matches(name, sorted(valid), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, sorted(valid), n=1, cutoff=0.6) if len(name) <= _LONGEST_NAME else []
     if near:
         return f"Did you mean '{near[0]}'?"
     if not valid:
@@ -69,6 +72,9 @@ class Fields:
         if default is not None and not self.has(key):
             return default
         node = self._need(key, "a text")
+        bare = node.value.strip("\n") if isinstance(node.value, str) else ""  # a block of text ends with a line feed
+        if bare.strip() and bare != bare.strip():
+            self._wrong(key, node, "a text without spaces around it", "Remove the spaces at its ends.")
         if not isinstance(node.value, str) or not 0 < len(node.value.strip()) <= longest:
             self._wrong(
                 key, node, f"a text of 1 to {longest} characters", "Put a text that looks like a number in quotes."
@@ -150,7 +156,7 @@ class Fields:
         found = tuple(
             known_name(item, valid, kind, f"'{key}' of {self.what}") for item in self.items(key, least=least)
         )
-        self._distinct(key, found)
+        self.distinct(key, found)
         return found
 
     def texts(self, key: str, *, least: int = 0, longest: int = 100) -> tuple[str, ...]:
@@ -162,10 +168,11 @@ class Fields:
             if not isinstance(item.value, str) or not 0 < len(item.value) <= longest:
                 self._wrong(key, item, f"a list of texts of at most {longest} characters")
             found.append(item.value)
-        self._distinct(key, found)
+        self.distinct(key, found)
         return tuple(found)
 
-    def _distinct(self, key: str, found: Sequence[str]) -> None:
+    def distinct(self, key: str, found: Sequence[str]) -> None:
+        """Refuse a list that names one thing twice."""
         if len(set(found)) != len(found):
             refuse(
                 "policy.duplicate_name",
@@ -178,12 +185,26 @@ class Fields:
         """The items of a list."""
         node = self._need(key, "a list")
         if not isinstance(node.value, list) or len(node.value) < least:
-            self._wrong(key, node, f"a list of at least {least}" if least else "a list")
+            self._wrong(key, node, f"a list of at least {least}" if least else "a list", "Write `[one, two]`.")
         return node.value
 
-    def node(self, key: str) -> Node:
-        """The raw node of a field that has more than one form."""
-        return self._need(key, "a value")
+    def node(self, key: str, wanted: str = "a mapping of ids") -> Node:
+        """The raw node of a field that has more than one form, or fields of its own."""
+        return self._need(key, wanted)
+
+    def name(self, key: str, default: str | None = None) -> str:
+        """A text by which people know a thing; not one that mixes alphabets within a word, as look-alikes do."""
+        found = self.text(key, default, longest=120)
+        for word in found.split():
+            scripts = {unicodedata.name(letter, "?").split(" ")[0] for letter in word if letter.isalpha()}
+            if len(scripts & {"LATIN", "GREEK", "CYRILLIC"}) > 1:
+                refuse(
+                    "policy.lookalike_name",
+                    self.at(key),
+                    f"'{key}' of {self.what}: '{word[:80]}' mixes alphabets within one word, as look-alikes do.",
+                    "Write it in one alphabet.",
+                )
+        return found
 
     def section(self, key: str, *, required: bool = True) -> list[tuple[str, Node, Place]]:
         """The entries of a mapping of ids to things: (id, node, place of the id), each id a slug."""

@@ -46,7 +46,7 @@ def read_lab(text: str, name: str) -> Lab:
             f"expected `schema: {SCHEMA}`.",
             "Use the version this server reads.",
         )
-    about = Fields(top.node("lab"), "'lab'", ("id", "name"))
+    about = Fields(top.node("lab", "a mapping with id and name"), "'lab'", ("id", "name"))
     places: Places = {}
     environments = _environments(top, places)
     classes = _classes(top, places)
@@ -56,7 +56,7 @@ def read_lab(text: str, name: str) -> Lab:
     entitlements = read_entitlements(top, teams, environments, resources, places)
     lab = Lab(
         id=about.text("id", longest=64),
-        name=about.text("name", longest=120),
+        name=about.name("name"),
         environments=environments,
         classes=classes,
         teams=teams,
@@ -83,7 +83,7 @@ def _environments(top: Fields, places: Places) -> dict[str, Environment]:
             )
         fields = Fields(node, f"environment '{id_}'", ("name", "description"))
         places["environment", id_] = place
-        found[id_] = Environment(id=id_, name=fields.text("name"), description=fields.text("description", ""))
+        found[id_] = Environment(id=id_, name=fields.name("name"), description=fields.text("description", ""))
     return found
 
 
@@ -100,7 +100,11 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
         )  # fmt: skip
         least = Minimum()
         if fields.has("approvals"):
-            inner = Fields(fields.node("approvals"), f"'approvals' of class '{id_}'", ("people", "teams"))
+            inner = Fields(
+                fields.node("approvals", "a mapping with people and teams"),
+                f"'approvals' of class '{id_}'",
+                ("people", "teams"),
+            )
             least = Minimum(people=inner.integer("people", 0, 6), teams=inner.integer("teams", 0, 6))
             if least.teams > least.people:
                 refuse(
@@ -112,7 +116,7 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
         places["class", id_] = place
         found[id_] = SensitivityClass(
             id=id_,
-            name=fields.text("name", id_),
+            name=fields.name("name", id_),
             rank=fields.integer("rank", 0, 9),
             max_grant=fields.duration("longest_grant", 90 * DAY),
             assurance=fields.integer("assurance", 1, 2),
@@ -150,7 +154,7 @@ def _teams(top: Fields, places: Places) -> dict[str, Team]:
         places["team", id_] = place
         found[id_] = Team(
             id=id_,
-            name=fields.text("name", id_),
+            name=fields.name("name", id_),
             description=fields.text("description", ""),
             includes=fields.names("includes", ids, "team"),
         )
@@ -206,15 +210,30 @@ def _people(top: Fields, teams: dict[str, Team], places: Places) -> dict[str, Pe
             )
         fields = Fields(node, f"person '{id_}'", ("name", "accounts", "teams", "manager", "active"))
         places["person", id_] = place
+        accounts = tuple(_account(item, id_) for item in fields.items("accounts", least=1))
+        fields.distinct("accounts", [str(account) for account in accounts])
         found[id_] = PersonEntry(
             id=id_,
-            name=fields.text("name", longest=120),
-            accounts=tuple(_account(item, id_) for item in fields.items("accounts", least=1)),
+            name=fields.name("name"),
+            accounts=accounts,
             teams=_closure(fields.names("teams", teams, "team"), parents),
             manager=fields.reference("manager", ids, "person", ""),
             active=fields.flag("active", True),
         )
+    for id_ in found:
+        _no_circle_of_managers(id_, found, places["person", id_])
     return found
+
+
+def _no_circle_of_managers(start: str, people: dict[str, PersonEntry], place: Place) -> None:
+    """Refuse somebody who answers to themselves; a circle further up is refused at its own people."""
+    seen: set[str] = set()
+    above = people[start].manager
+    while above and above not in seen:
+        if above == start:
+            refuse("policy.manager_circle", place, f"person '{start}' would manage themselves.", "Break the circle.")
+        seen.add(above)
+        above = people[above].manager
 
 
 def _account(node: Node, person: str) -> tuple[str, str]:
@@ -251,7 +270,7 @@ def _resources(
         places["resource", id_] = place
         found[id_] = Resource(
             id=id_,
-            name=fields.text("name", id_, longest=120),
+            name=fields.name("name", id_),
             kind=kind,
             description=fields.text("description", "", longest=1000),
             cls=fields.reference("class", classes, "class"),

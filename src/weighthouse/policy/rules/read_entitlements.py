@@ -36,7 +36,7 @@ def read_entitlements(
         default, most, chain, pending = _durations(fields, standing)
         found[id_] = Entitlement(
             id=id_,
-            name=fields.text("name", id_, longest=120),
+            name=fields.name("name", id_),
             description=fields.text("description", longest=1000),
             actions=frozenset(fields.names("actions", ACTIONS, "action", least=1)),
             resources=_patterns(fields, resources),
@@ -70,8 +70,16 @@ def _patterns(fields: Fields, resources: dict[str, Resource]) -> tuple[str, ...]
 
 
 def _eligible(fields: Fields, teams: dict[str, Team]) -> frozenset[str]:
-    if fields.node("eligible").value == "everyone":
+    node = fields.node("eligible", "a list of teams, or the word everyone")
+    if node.value == "everyone":
         return frozenset(teams)
+    if not isinstance(node.value, list):
+        refuse(
+            "policy.wrong_value",
+            node.place,
+            f"'eligible' of {fields.what} should be a list of teams, or the word everyone, not {node.word}.",
+            f"Write `eligible: [{node.value}]`." if str(node.value) in teams else nearest(str(node.value), teams),
+        )
     return frozenset(fields.names("eligible", teams, "team", least=1))
 
 
@@ -81,7 +89,9 @@ def _durations(fields: Fields, standing: bool) -> tuple[Millis, Millis, Millis, 
             refuse("policy.contradiction", fields.at("duration"), f"{fields.what} is standing.", "Remove 'duration'.")
         return HOUR, HOUR, HOUR, DAY
     inner = Fields(
-        fields.node("duration"), f"'duration' of {fields.what}", ("default", "longest", "chain", "pending")
+        fields.node("duration", "a mapping with default and longest"),
+        f"'duration' of {fields.what}",
+        ("default", "longest", "chain", "pending"),
     )
     most = inner.duration("longest", 90 * DAY)
     default = inner.duration("default", 90 * DAY)
@@ -112,7 +122,14 @@ def _approval(fields: Fields, teams: Collection[str], standing: bool) -> tuple[S
     node = fields.node("approval")
     if node.value == "none":
         return ()
-    if isinstance(node.value, dict) and not node.value:
+    if not isinstance(node.value, dict):
+        refuse(
+            "policy.wrong_type",
+            node.place,
+            f"'approval' of {fields.what} should be a mapping of slots, or the word none, not {node.word}.",
+            "Write `approval: {steward: {team: …, count: 1}}`, or `approval: none` for low risk.",
+        )
+    if not node.value:
         refuse(
             "policy.empty_quorum",
             fields.at("approval"),
@@ -144,7 +161,7 @@ def read_separations(top: Fields, entitlements: dict[str, Entitlement], places: 
         found.append(
             Separation(
                 id=id_,
-                name=fields.text("name", id_),
+                name=fields.name("name", id_),
                 entitlements=frozenset(fields.names("entitlements", entitlements, "entitlement", least=2)),
                 why=fields.text("why"),
             )

@@ -30,7 +30,7 @@ def read_egress(top: Fields, owners: Collection[str], places: Places) -> dict[st
                 "policy.duplicate_name", place, f"egress profile '{id_}' lists one host and port twice.", "Keep one."
             )
         found[id_] = EgressProfile(
-            id=id_, name=fields.text("name", id_), entries=listed, total_budget_bytes=fields.size("budget")
+            id=id_, name=fields.name("name", id_), entries=listed, total_budget_bytes=fields.size("budget")
         )
     return found
 
@@ -81,7 +81,7 @@ def read_committee(top: Fields, people: dict[str, PersonEntry], places: Places) 
     rules = {id_: _quorum(id_, node) for id_, node, _ in entries(fields.node("quorums"), "'quorums'")}
     return Charter(
         id=fields.text("id", "committee"),
-        name=fields.text("name"),
+        name=fields.name("name"),
         version=fields.integer("version", 1, 10_000),
         seats=seats,
         quorums=rules,

@@ -9,6 +9,7 @@ is accepted as the same tree.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -29,7 +30,11 @@ _SURPRISE = re.compile(
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
     r"|<<|="
 )
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters by category that show nothing: the fillers of Hangul, the blank of Braille, the joiner of graphemes.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_LONGEST_SAID = 400
+_LONGEST_WORD = 80
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -55,12 +60,25 @@ class Node(msgspec.Struct):
         if isinstance(self.value, dict):
             return "a mapping"
         if isinstance(self.value, list):
-            return "a list"
-        return repr(self.value) if isinstance(self.value, str) else str(self.value).lower()
+            return "a list" if self.value else "an empty list"
+        if isinstance(self.value, str):
+            return repr(self.value if len(self.value) <= _LONGEST_WORD else self.value[:_LONGEST_WORD] + "…")
+        return str(self.value).lower()
+
+
+def hidden_in(text: str) -> str:
+    """A character of `text` that a reader cannot see or takes for a plain space, or nothing. A line feed is none."""
+    for letter in sorted(set(text)):
+        kind = unicodedata.category(letter)
+        if letter != "\n" and (kind in _UNSEEN or letter in _BLANK or (kind == "Zs" and letter != " ")):
+            return letter
+    return ""
 
 
 def refuse(code: str, place: Place | str, message: str, remedy: str) -> NoReturn:
     """Raise Invalid whose message begins with file:line."""
+    if len(message) > _LONGEST_SAID:
+        message = message[:_LONGEST_SAID] + "…"
     raise Invalid(code, f"{place}: {message}", remedy, place=str(place))
 
 
@@ -70,13 +88,16 @@ def read_tree(text: str, name: str) -> Node:
         refuse(
             "policy.too_large", name, f"the text is larger than {MAX_BYTES} bytes.", "Split out what is not policy."
         )
-    hidden = _CONTROL.search(text.removeprefix("\ufeff").replace("\r\n", "\n"))
-    if hidden is not None:
-        place = Place(name, text.count("\n", 0, hidden.start()) + 1)
+    plain = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    hidden = hidden_in(plain)
+    if hidden:
+        place = Place(name, plain.count("\n", 0, plain.index(hidden)) + 1)
+        if hidden == "\t":
+            refuse("policy.syntax", place, "a tab looks like spaces and is none.", "Write spaces instead.")
         refuse(
             "policy.hidden_character",
             place,
-            f"the invisible character U+{ord(hidden.group()):04X} could hide what is meant.",
+            f"the character U+{ord(hidden):04X} is not seen, or is taken for a space, and could hide what is meant.",
             "Remove it; reviewers must see all that decides.",
         )
     return _Composer(text, name).document()
@@ -181,7 +202,7 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> str | int | bool:
         value = str(event.value)
-        if _CONTROL.search(value):  # an escape inside quotes hides as well as the character itself
+        if hidden_in(value):  # an escape inside quotes hides as well as the character itself
             self._no("policy.hidden_character", line, "an escape writes an invisible character.", "Remove it.")
         if not event.implicit[0]:  # quoted or block text is text, whatever it looks like
             return value
