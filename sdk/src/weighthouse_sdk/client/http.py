@@ -195,13 +195,18 @@ def canonical(value: object) -> bytes:
             "client.not_canonical", "Only text, whole numbers, lists and objects are signed.", "Use those."
         )
 
-    return json.dumps(check(value), ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(check(value), ensure_ascii=False, separators=(",", ":")).encode()
+    except (UnicodeEncodeError, RecursionError):
+        raise SdkError(
+            "client.not_canonical", "The document is not Unicode, or is nested too deep.", "Ask the server again."
+        ) from None
 
 
 def _read(answer: httpx.Response) -> Any:
     try:
         value = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if answer.is_success and value is not None:
         return value

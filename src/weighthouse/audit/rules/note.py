@@ -53,9 +53,9 @@ def key_id(name: str, kind: int, public: bytes) -> bytes:
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it may name a key: not empty, without spaces and plus signs."""
-    if not name or "+" in name or any(c.isspace() for c in name):
-        raise malformed(f"The key name {name[:80]!r} is empty or has a space or a plus sign")
+    """Return `name` if it may name a key: Unicode, not empty, without spaces and plus signs."""
+    if not name or "+" in name or any(c.isspace() or "\ud800" <= c <= "\udfff" for c in name):
+        raise malformed(f"The key name {name[:80]!r} is empty, no Unicode, or has a space or a plus sign")
     return name
 
 

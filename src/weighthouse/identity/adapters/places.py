@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 
 from weighthouse.core.errors import Invalid
@@ -41,7 +42,7 @@ def _read(table: Path) -> list[tuple[Network, Place]]:
         lines = table.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise _bad(table, 0, f"cannot be read ({type(error).__name__})") from error
-    for number, cells in enumerate(csv.reader(lines), start=1):
+    for number, cells in enumerate(_cells(table, lines), start=1):
         if not cells or cells[0].startswith("#") or cells[0] == "range":
             continue
         if len(cells) not in (3, 6):
@@ -57,6 +58,14 @@ def _read(table: Path) -> list[tuple[Network, Place]]:
             raise _bad(table, number, str(error)) from error
         rows.append((network, Place(network=cells[1].strip(), country=cells[2].strip(), known=True, spot=spot)))
     return sorted(rows, key=lambda row: -row[0].prefixlen)
+
+
+def _cells(table: Path, lines: list[str]) -> Iterator[list[str]]:
+    reader = csv.reader(lines)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise _bad(table, reader.line_num, f"is not CSV ({error})") from None
 
 
 def _bad(table: Path, number: int, what: str) -> Invalid:
