@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import click
 import pytest
 
 from weighthouse.cli import exits, main
+from weighthouse.cli.examples import EXAMPLES
 from weighthouse.core.errors import Conflict, Denied, Unauthenticated, Unavailable
 from weighthouse_sdk.errors import Refused
 
@@ -144,3 +146,27 @@ def test_settings_are_explained_with_their_source(
     assert rows["server.port"]["value"] == "9000"
     assert rows["server.port"]["source"] == "environment WEIGHTHOUSE_SERVER_PORT"
     assert "hunter2" not in json.dumps(rows)
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_every_example_of_the_help_is_a_command_that_exists(line: str) -> None:
+    words = shlex.split(line.removeprefix('eval "$(').removesuffix(')"'))[1:]
+    rest = words[2:] if words[0] == "--server" else words
+    command: click.Command = main.cli
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.get_command(click.Context(command), rest[0])
+        assert found is not None, f"there is no {rest[0]}"
+        command, rest = found, rest[1:]
+    known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)}
+    asked = {word for word in rest if word.startswith("-")}
+    assert asked <= known, f"{command.name} has no {asked - known}"
+
+
+def test_every_noun_has_an_example() -> None:
+    assert set(EXAMPLES) == set(main.FLAT)
+
+
+def test_a_folder_that_cannot_be_made_is_named_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exits.explain(FileNotFoundError(2, "No such file or directory", "/proc/nope")) == exits.REFUSED
+    said = capsys.readouterr().err
+    assert "/proc/nope: No such file or directory." in said and "cli.file" in said

@@ -14,7 +14,8 @@ import click
 
 from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.review import own_device
-from weighthouse.cli.show import Column, card, clean_lines, heading, listing, output, say
+from weighthouse.cli.show import Column, card, form, heading, listing, output, say
+from weighthouse.cli.words import clean
 from weighthouse.core.errors import Conflict
 
 _SEATS = (
@@ -33,7 +34,7 @@ _MOTIONS = (
     Column("for", "tally.votes_for"),
     Column("against", "tally.votes_against"),
     Column("quorum", "tally.quorate", "yes"),
-    Column("can close", "closable", "yes"),
+    Column("can close", lambda m: None if m["outcome"] else m["closable"], "yes"),
     Column("opened", "motion.opened_at", "time"),
     Column("by", "motion.opened_by"),
 )
@@ -56,7 +57,7 @@ _STATUS = (
     Column("since", "since", "time"),
     Column("reason", "reason"),
     Column("called by", "called_by"),
-    Column("ratified", "ratified", "yes"),
+    Column("ratified", lambda s: s["ratified"] if s["held"] else None, "yes"),
     Column("ratify by", "ratify_by", "time"),
     Column("what to do", "remedy"),
 )
@@ -101,10 +102,13 @@ def show(ctx: click.Context, motion: str, fmt: str | None) -> None:
 
 
 def _show(motion: dict[str, Any], fmt: str | None) -> None:
+    if form(fmt) == "plain":
+        card(motion, (*_MOTION, Column("text", "motion.text")), fmt)
+        return
     card(motion, _MOTION, fmt)
-    if fmt != "json":
+    if form(fmt) == "table":
         heading("Text")
-        clean_lines([motion["motion"]["text"]])
+        click.echo(clean(motion["motion"]["text"], lines=True))
 
 
 @command.command("open")

@@ -53,7 +53,10 @@ def code_of(error: BaseException) -> int:
 def explain(error: Exception) -> int:
     """Print message, remedy and code of an error to standard error and return its exit code."""
     message, remedy, code = (getattr(error, name, None) for name in ("message", "remedy", "code"))
-    if message is None or code is None:
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {error.strerror}."
+        remedy, code = "Check the path, what it allows, and the room on the disk.", "cli.file"
+    elif message is None or code is None:
         if os.environ.get("WEIGHTHOUSE_TRACEBACK"):
             traceback.print_exception(error)
         message = f"This program met an error that it did not foresee: {type(error).__name__}: {error}"

@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from weighthouse.cli import exits
+from weighthouse.cli.examples import epilog
 
 
 class Noun(NamedTuple):
@@ -82,6 +83,7 @@ class Root(click.Group):
             return None
         found = getattr(importlib.import_module(f"weighthouse.cli.{noun.module}"), noun.attribute)
         assert isinstance(found, click.Command)
+        found.epilog = epilog(cmd_name)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

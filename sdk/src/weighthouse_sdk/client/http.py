@@ -107,9 +107,7 @@ class Client:
                 method, url, content=content, params=dict(params or {}) or None, headers={**sent, **(headers or {})}
             )
         except httpx.HTTPError as error:
-            raise SdkError(
-                "client.unreachable", f"{self.url} does not answer ({type(error).__name__}).", "Check that it runs."
-            ) from error
+            raise _unreachable(self.url, error) from error
         return _read(answer)
 
     def sign_in(self, walk: Walk, redirect_uri: str) -> SignedIn:
@@ -201,6 +199,17 @@ def canonical(value: object) -> bytes:
         raise SdkError(
             "client.not_canonical", "The document is not Unicode, or is nested too deep.", "Ask the server again."
         ) from None
+
+
+def _unreachable(url: str, error: httpx.HTTPError) -> SdkError:
+    if "SSL" in str(error) or "certificate" in str(error):
+        return SdkError(
+            "client.unreachable",
+            f"{url} does not answer over TLS: {error}.",
+            "Check http:// or https:// in the address, and that this machine trusts the certificate's authority "
+            "(SSL_CERT_FILE may name it).",
+        )
+    return SdkError("client.unreachable", f"{url} does not answer ({type(error).__name__}).", "Check that it runs.")
 
 
 def _read(answer: httpx.Response) -> Any:
