@@ -36,6 +36,7 @@ PAGES = {
     },
     "ben": {"resource": "/resources/model/tern", "inbox-home": "/"},
     "chi": {"alerts": "/alerts", "inbox": "/inbox", "security-home": "/"},
+    "kim": {"red-team": "/evidence"},
     "fay": {"audit": "/audit", "entry": "/audit/3", "evidence": "/evidence"},
     "gil": {"committee": "/committee", "committee-home": "/"},
     "eve": {"nothing-yet": "/access", "no": "/audit"},

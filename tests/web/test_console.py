@@ -229,3 +229,21 @@ def test_a_served_https_origin_is_told_to_stay_on_https(secure: bool) -> None:
     app = SecurityHeaders(inner, form_targets=(), secure=secure)
     client = httpx.Client(transport=InProcess(app, peer="127.0.0.1"), base_url="http://lab.example")
     assert ("strict-transport-security" in client.get("/").headers) is secure
+
+
+def test_the_navigation_promises_no_page_that_answers_no(world: World) -> None:
+    for person in ("ada", "ben", "chi", "dee", "fay", "gil", "kim"):
+        client = world.browser(person)
+        places = re.findall(r'<li><a href="(/[a-z]*)"', client.get("/").text)
+        assert len(places) > 5
+        for place in places:
+            assert client.get(place).status_code == 200, f"{person}: {place}"
+
+
+def test_a_red_team_sees_what_became_of_its_attacks_but_not_the_checks(world: World) -> None:
+    kim, fay = world.browser("kim"), world.browser("fay")
+    assert "Not run" in kim.get("/evidence").text and "E-17" not in kim.get("/evidence").text
+    assert "E-17" in fay.get("/evidence").text
+    before = len(world.facts("access.Denied"))
+    assert world.send(kim, "/sessions", "/evidence/compute", {}).status_code == 403
+    assert len(world.facts("access.Denied")) == before + 1

@@ -14,6 +14,7 @@ ON = [
     ("ink", "paper"), ("ink", "sheet"), ("ink", "raised"), ("quiet", "paper"), ("quiet", "sheet"), ("quiet", "raised"),
     ("accent", "sheet"), ("accent", "paper"), ("accent-ink", "accent"), ("accent", "accent-soft"), ("good", "good-soft"),
     ("bad", "bad-soft"), ("wait", "wait-soft"), ("bad", "sheet"), ("wait", "sheet"), ("sheet", "wait"),
+    ("sheet", "bad"), ("accent-ink", "good"), ("bad", "paper"), ("wait", "paper"), ("good", "sheet"), ("accent", "raised"),
 ]  # fmt: skip
 
 

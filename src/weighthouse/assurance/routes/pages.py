@@ -6,16 +6,19 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from weighthouse.access import api as access
 from weighthouse.assurance import api
 from weighthouse.assurance.model import ATTACK_FRESH
+from weighthouse.core.caller import Caller
 from weighthouse.core.door import door
+from weighthouse.core.work import Unit
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/evidence")
 def evidence(request: Request, done: str = "") -> Response:
-    """The newest outcome of each attack, and the newest finding of each check."""
+    """The newest outcome of each attack, and, for who may read evidence, the newest finding of each check."""
     with door(request).enter(request) as (unit, caller):
         outcomes = api.outcomes(unit, caller)
         ran, fresh_since = {one.id for one in outcomes}, unit.now - ATTACK_FRESH
@@ -26,9 +29,14 @@ def evidence(request: Request, done: str = "") -> Response:
             not_run=[one for one in api.catalogue() if one.id not in ran],
             held=sum(one.held and one.at >= fresh_since for one in outcomes),
             fresh_since=fresh_since,
-            checks=api.evidence(unit, caller),
+            checks=api.evidence(unit, caller) if _reads(unit, caller) else None,
             done=done,
         )
+
+
+def _reads(unit: Unit, caller: Caller) -> bool:
+    """Whether the reader may read evidence; a red team sees what became of its attacks without it."""
+    return access.explain(unit, caller, "evidence.read", "lab").allowed
 
 
 @router.post("/evidence/compute")

@@ -36,7 +36,7 @@ Short = Annotated[str, Form(min_length=1, max_length=200)]
 @router.get("/committee")
 def committee(request: Request, done: str = "") -> Response:
     """Releases, motions, seats, and what the reader may bring before the committee."""
-    with door(request).enter(request, write=False) as (unit, caller):
+    with door(request).enter(request) as (unit, caller):
         charter = api.charter_of(unit)
         may_read = any(access.explain(unit, caller, action, "lab").allowed for action in _READING)
         motions = api.motions(unit, caller) if may_read else []
