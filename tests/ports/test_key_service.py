@@ -93,6 +93,22 @@ def test_weights_case_42_a_destroyed_kek_stays_destroyed(service: KeyService, re
         assert [(kek.name, kek.destroyed) for kek in each.describe()] == [(KEK, True)]
 
 
+def test_weights_case_42_a_retired_version_opens_nothing_and_its_neighbours_do(
+    service: KeyService, reopen: Reopen
+) -> None:
+    one, two = (b'{"shard":"a","version":"ver_%d"}' % number for number in (1, 2))
+    first, second = (key.wrapped.blob for key in service.generate("model/tern", [one, two]))
+    service.retire("model/tern", "ver_1")
+    service.retire("model/tern", "ver_1")
+    for each in (service, reopen()):
+        for act in (each.unwrap, each.rewrap):
+            with pytest.raises(Denied) as caught:
+                act("model/tern", [(first, one)])
+            assert caught.value.code == "keys.destroyed"
+        assert len(each.unwrap("model/tern", [(second, two)])) == 1
+        assert each.health().ok
+
+
 def test_it_is_the_same_service_after_a_restart(service: KeyService, reopen: Reopen) -> None:
     plain, blob = one(service)
     service.rotate(KEK)

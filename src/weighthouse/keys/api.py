@@ -24,7 +24,7 @@ from weighthouse_sdk.checkpoint_binding import seal_key
 
 __all__ = [
     "Health", "KekInfo", "KeyService", "ReleasedKey", "Wrapped", "destroy", "health", "keks", "new_data_keys",
-    "rewrap", "rotate", "set_minimum", "settings", "unwrap",
+    "retire", "rewrap", "rotate", "set_minimum", "settings", "unwrap",
 ]  # fmt: skip
 
 Context = Mapping[str, Any]
@@ -180,6 +180,15 @@ def destroy(unit: Unit, caller: Caller, kek: str) -> None:
     service = _service(unit)
     audit.append(unit, KekDestroyed(kek=kek))
     unit.after_commit(lambda: service.destroy(kek))
+
+
+def retire(unit: Unit, *, resource: str, version: str) -> None:
+    """Never release data keys of this version again, from the commit of the entry that says it is destroyed.
+
+    Wrapped keys put back from a backup of the database then open nothing, whatever else was put back with them.
+    """
+    service = _service(unit)
+    unit.after_commit(lambda: service.retire(resource, version))
 
 
 def _system_only(caller: Caller, kek: str) -> None:

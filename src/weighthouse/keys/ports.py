@@ -33,6 +33,9 @@ class KeyService(Protocol):
     def destroy(self, kek: str) -> None:
         """Destroy every version. What it wrapped is lost for good; a second call changes nothing."""
 
+    def retire(self, kek: str, version: str) -> None:
+        """Never unwrap again what its context (canonical JSON) places in `version`: Denied `keys.destroyed`."""
+
     def describe(self) -> list[KekInfo]:
         """Every KEK, by name."""
 

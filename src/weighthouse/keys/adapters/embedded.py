@@ -8,6 +8,7 @@ destroys what it wrapped. A wrapped data key is bound to KEK name, version and c
 from __future__ import annotations
 
 import base64
+import json
 import os
 import struct
 import threading
@@ -116,6 +117,11 @@ class SealedKeys:
             self._existing(kek)
             self._change(kek, lambda kept, now: kept.update(destroyed=True, keys={}))
 
+    def retire(self, kek: str, version: str) -> None:
+        with self._lock:
+            self._existing(kek)
+            self._change(kek, lambda kept, now: kept.update(retired=sorted({*kept.get("retired", ()), version})))
+
     def describe(self) -> list[KekInfo]:
         with self._lock:
             return [
@@ -161,6 +167,8 @@ class SealedKeys:
             state = self._existing(kek)
             if state["destroyed"]:
                 raise _destroyed(kek)
+            if "retired" in state and _version_of(context) in state["retired"]:
+                raise _destroyed(kek)
             if 0 < version < state["minimum"]:
                 raise Denied(
                     "keys.version_too_old",
@@ -204,6 +212,14 @@ class SealedKeys:
                 self._contents = draft
         except OSError as error:
             raise _down(f"the key file cannot be written ({error.strerror})") from None
+
+
+def _version_of(context: bytes) -> str:
+    """The version that a context belongs to; the caller made the context, and another one would not unwrap."""
+    try:
+        return str(json.loads(context)["version"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _bound(kek: str, version: int, context: bytes) -> bytes:

@@ -41,6 +41,7 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     gone = msgspec.structs.replace(sealed.version, state=DESTROYED)
     store.rewrite_version(unit.conn, gone, seal(unit, gone))
     audit.append(unit, CheckpointDestroyed(version=gone.id, model=gone.model, reason=reason[:500]))
+    keys.retire(unit, resource=gone.model, version=gone.id)
     objects = unit.part(ObjectStore)
     unit.after_commit(lambda: _forget(objects, gone.prefix))
     return gone
