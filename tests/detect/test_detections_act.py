@@ -246,6 +246,31 @@ def test_an_entry_handled_twice_changes_nothing(watched: Watched) -> None:
     assert len(watched.facts(ALERT)) == before
 
 
+def test_a_crash_in_the_middle_of_the_answer_repeats_all_of_it_once(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = watched.sign_in("eve")
+    watched.write(*(load(i) for i in range(41)))
+    whole = api.record
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt  # after the hold and the end of sessions, before the alert
+
+    monkeypatch.setattr(api, "record", crash)
+    with pytest.raises(KeyboardInterrupt):
+        watched.follow()
+    assert watched.facts(ALERT) == []
+    with read(watched.system) as unit:
+        assert access.holds(unit, "eve") == []
+    monkeypatch.setattr(api, "record", whole)
+    for _ in range(2):
+        watched.follow()
+    assert not works(client)
+    with read(watched.system) as unit:
+        assert len(access.holds(unit, "eve")) == 1
+    assert len(watched.facts(ALERT)) == len(watched.facts(RESPONSE)) == 1
+
+
 def test_repeating_one_account_cannot_push_the_others_out_of_the_window(watched: Watched) -> None:
     client = settle_first_device(watched, "eve")
     watched.fail(*FIVE[:4])

@@ -191,3 +191,19 @@ def test_a_session_in_use_lives_on_even_with_the_shortest_idle_time(lab: Lab) ->
         assert browser.me().status_code == 200
     lab.clock.advance(60 * SECOND)
     assert browser.me().json()["code"] == "identity.session_expired"
+
+
+def test_a_session_cannot_be_hidden_behind_two_hundred_newer_ones(lab: Lab) -> None:
+    browser = lab.browser()
+    browser.sign_in("ada")
+    with begin(lab.system) as unit:
+        (first,) = api.sessions_of(unit, "ada")
+        for _ in range(201):
+            make(unit)
+            api.end_session(unit, api.sessions_of(unit, "ada")[0].id, "to bury the first", "ada")
+    with read(lab.system) as unit:
+        assert [one.id for one in api.sessions_of(unit, "ada")] == [first.id]
+    with begin(lab.system) as unit:
+        assert api.end_sessions_of(unit, "ada", "a reason", "chi") == 1
+    assert browser.me().json()["code"] == "identity.session_ended"
+    assert lab.log("SessionEnded")[-1].data["session"] == first.id

@@ -126,6 +126,15 @@ PROOFS = {
     "no jwk": ("proof", {"header": {"jwk": None}}, "proof_refused"),
     "private jwk": ("proof", {"header": {"jwk": "private"}}, "proof_refused"),
     "RSA jwk": ("proof", {"header": {"jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}}}, "proof_refused"),
+    "htm lower case": ("proof", {"htm": "get"}, "proof_refused"),
+    "htu with a slash": ("proof", {"htu": ME + "/"}, "proof_refused"),
+    "htu not text": ("proof", {"htu": [ME]}, "proof_refused"),
+    "ath half a character": ("proof", {"ath": "\ud800"}, "token_malformed"),
+    "iat float": ("proof", {"iat": 1.5}, "proof_refused"),
+    "iat true": ("proof", {"iat": True, "header": {}}, "proof_refused"),
+    "crit": ("proof", {"header": {"crit": ["exp"]}}, "token_header"),
+    "jwk as text": ("proof", {"header": {"jwk": "{}"}}, "proof_refused"),
+    "signed by another key": ("proof", {"header": {"jwk": "another"}}, "token_signature"),
     "not on the curve": ("proof", {"header": {"jwk": "moved"}}, "proof_refused"),
 }
 
@@ -135,11 +144,13 @@ def test_identity_case_27_a_proof_must_fit_this_request(lab: Lab, name: str) -> 
     client = lab.sign_in("ada")
     how, changes, code = PROOFS[name]
     changes = {key: dict(value) if isinstance(value, dict) else value for key, value in changes.items()}
-    if isinstance(changes.get("iat"), int):
+    if type(changes.get("iat")) is int:
         changes["iat"] += lab.clock.now() // 1000
     jwk = changes.get("header", {}).get("jwk", ...)
     if jwk == "private":
         changes["header"]["jwk"] = {**client.key.jwk, "d": client.key.jwk["x"]}
+    if jwk == "another":
+        changes["header"]["jwk"] = DeviceKey.generate().jwk
     if jwk == "moved":
         changes["header"]["jwk"] = {**client.key.jwk, "y": client.key.jwk["x"]}
     proof = forge.proof(client.key, "GET", ME, lab.clock.now(), client.token, **changes) if how else ""

@@ -14,7 +14,7 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.clock import SECOND
-from weighthouse.core.errors import Invalid, NotFound
+from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
@@ -165,17 +165,25 @@ def _name(by: Caller | str) -> str:
     return by if isinstance(by, str) else by.principal
 
 
+def _rows(unit: Unit, principal: str) -> list[store.Row]:
+    """Return the rows of a person's sessions: every one that their state lists, and the newest others."""
+    try:
+        listed = state_of(unit, principal).sessions
+    except Unauthenticated:  # an edited state must not keep anybody from ending what there is
+        listed = ()
+    rows = [*store.by_ids(unit.conn, listed), *store.of_person(unit.conn, principal, since=unit.now)]
+    return list({row.id: row for row in rows}.values())
+
+
 def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -> int:
     """End every session of a person; return how many lived. The epoch rises, so that none can come back."""
     count = 0
-    listed: set[str] = set()
-    for row in store.of_person(unit.conn, principal, since=unit.now):
+    for row in _rows(unit, principal):
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != principal or session.ended is not None:
             continue
         close(unit, session, reason)
         audit.append(unit, SessionEnded(session=session.id, principal=principal, reason=reason, by=_name(by)))
-        listed.add(session.id)
         count += 1
 
     def emptied(state: PrincipalState) -> PrincipalState:
@@ -214,7 +222,6 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
 
 def sessions_of(unit: Unit, principal: str) -> list[Session]:
     """Return a person's live sessions, newest first. Rows without our seal are not shown as sessions."""
-    live = set(live_ids(unit, principal))
-    rows = store.of_person(unit.conn, principal, since=unit.now)
-    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
-    return [session for session in opened if session and session.id in live]
+    rows = store.by_ids(unit.conn, live_ids(unit, principal))
+    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in reversed(rows))
+    return [session for session in opened if session]
