@@ -75,7 +75,7 @@ class Tell:
         told = f"{INDENT}{click.style(f'{status:<9}', fg=colour, bold=True)} "
         rule = click.style(by, dim=True)
         click.echo(
-            f"{told}{what}\n{INDENT}{'':<9} {rule}" if 0 < self._width < NARROW else f"{told}{what:<52} {rule}"
+            f"{told}{what}\n{INDENT}{'':<9} {rule}" if 0 < self._width < NARROW else f"{told}{what:<54} {rule}"
         )
         sys.stdout.flush()
 
