@@ -165,7 +165,7 @@ TARGETS: dict[str, Target] = {
     ),
     "settings-environment": Target(
         _text(lambda text: Settings(environ={"WEIGHTHOUSE_SERVER_PORT": text, "WEIGHTHOUSE_LOG_ML_DSA": text})),
-        (b"8040", b"true", b"-1"),
+        (b"8040", b"true", b"-1", b" 8040\n", b"8\x1d"),
     ),
     "places-csv": Target(_file(TablePlaces, ".csv"), (b"range,network,country\n192.0.2.0/24,lab,NL,52.1,4.3,20\n",)),
     "authority": Target(_text(_host), (b"example.org:443", "bücher.example".encode(), b"0x7f.1:80", b"[::1]:1")),

@@ -97,7 +97,8 @@ def _typed(setting: Setting, raw: object, source: str) -> Value:
 def _from_text(setting: Setting, raw: str) -> object:
     if setting.kind == "bool":
         return {"true": True, "1": True, "false": False, "0": False}.get(raw.lower(), raw)
-    return int(raw) if re.fullmatch("-?[0-9]{1,18}", raw.strip()) else raw
+    plain = raw.strip(" \t\r\n")
+    return int(plain) if re.fullmatch("-?[0-9]{1,18}", plain) else raw
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
