@@ -125,6 +125,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "8 not an object": (payload(lambda p: b"[1]"), "token_malformed"),
     "8 NaN": (payload(lambda p: p[:-1] + b',"x":NaN}'), "token_malformed"),
     "8 deep nesting": (payload(lambda p: b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"), "token_malformed"),
+    "8 nesting beyond 32": (payload(lambda p: b'{"a":' + b"[" * 32 + b"]" * 32 + b"}"), "token_malformed"),
     "8 other payload": (payload(lambda p: p.replace(b'"ada"', b'"chi"')), "token_signature"),
     "9 issuer with slash": (wrong_issuer(lambda i: i + "/"), "token_issuer"),
     "9 issuer upper case": (wrong_issuer(lambda i: i.replace("127.0.0.1", "LOCALHOST")), "token_issuer"),

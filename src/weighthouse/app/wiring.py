@@ -6,6 +6,8 @@ against the signer's memory first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from weighthouse.access.adapters.embedded import FileRefusals
@@ -46,8 +48,9 @@ def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock |
     their kin; nothing is served yet.
     """
     system = assemble(settings, home, keys, clock)
-    machines.hold(system)
-    audit.start(system)
+    with _closed_on_refusal(system.database):
+        machines.hold(system)
+        audit.start(system)
     return system
 
 
@@ -57,16 +60,27 @@ def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | No
     home.make()
     clock = clock or SystemClock()
     database = Database(database_url(settings, home))
-    schema.prepare(database)
-    system = System(settings, clock, database)
-    bind_keys(system, keys)
-    bind_memories(system, home)
-    system.bind(Recorder, audit.append)
-    bind_places(system)
-    system.bind(ObjectStore, FolderStore(home.objects))
-    system.bind(Ground, machine(settings))
-    system.bind(Proxy, envoy())
+    with _closed_on_refusal(database):
+        schema.prepare(database)
+        system = System(settings, clock, database)
+        bind_keys(system, keys)
+        bind_memories(system, home)
+        system.bind(Recorder, audit.append)
+        bind_places(system)
+        system.bind(ObjectStore, FolderStore(home.objects))
+        system.bind(Ground, machine(settings))
+        system.bind(Proxy, envoy())
     return system
+
+
+@contextmanager
+def _closed_on_refusal(database: Database) -> Iterator[None]:
+    """Close the database if what follows refuses, for nobody else will: the caller gets no system."""
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
 
 
 def envoy() -> Envoy:

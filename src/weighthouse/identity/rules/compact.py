@@ -23,6 +23,7 @@ from weighthouse.identity.model import PublicKey
 from weighthouse.identity.rules.jwks import loaded
 
 MAX_TOKEN = 16 * 1024
+MAX_DEPTH = 32
 REMEDY = "Sign in again. If it repeats, ask an operator to compare the identity settings with the provider's."
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
@@ -78,7 +79,22 @@ def _object(raw: bytes) -> dict[str, Any]:
         refuse("identity.token_malformed", "A part of the token is not JSON.")
     if not isinstance(value, dict):
         refuse("identity.token_malformed", "A part of the token is not a JSON object.")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _deep(value):
+        refuse("identity.token_malformed", f"A part of the token is nested deeper than {MAX_DEPTH}.")
     return value
+
+
+def _deep(value: Any) -> bool:
+    """Return whether anything lies deeper than the limit. How deep the parser itself goes differs between Pythons."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _claims(raw: bytes) -> dict[str, Any]:
