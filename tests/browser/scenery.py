@@ -6,6 +6,7 @@ runner and the attack runner would put them, since neither a sandbox nor the cat
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ from weighthouse.detect import api as detect
 from weighthouse.detect.model import BULK, ELSEWHERE, Incident
 from weighthouse.identity import api as identity
 from weighthouse.runs import store as run_rows
-from weighthouse.runs.model import Facts, Line, Order, Ticket
+from weighthouse.runs.model import Facts, Line, Order, Point, Ticket
 from weighthouse.weights import api as weights
 from weighthouse_sdk import checkpoint
 from weighthouse_sdk.checkpoint_binding import Recipient
@@ -57,7 +58,13 @@ def play(visits: Visits) -> Scene:
     alarms(world)
     attacks(world)
     more = {
-        "ada": {"my-request": pending, "run": f"/runs/{runs[-1]}", "version": f"/weights/{version}"},
+        "ada": {
+            "my-request": pending,
+            "run": f"/runs/{runs[-1]}",
+            "run-ended": f"/runs/{runs[1]}",
+            "output": f"/runs/{runs[1]}/output",
+            "version": f"/weights/{version}",
+        },
         "ben": {"voted": pending},
         "chi": {"card": pending},
         "gil": {"committee-member-card": pending},
@@ -145,6 +152,9 @@ def run(world: World, state: str, minutes: int) -> str:
         done = {"failed": 120, "succeeded": 1000, "running": 437}[state]
         lines = [Line("out", f"step {step}  loss {3 - step / 180:.4f}  12.4 ktok/s") for step in range(0, 176, 5)]
         run_rows.add_lines(unit.conn, name, unit.now, lines)
+        for step in range(1, 60 if state == "running" else 120):
+            loss = round(1e6 * (1.9 + 2.6 * 0.97**step + 0.08 * math.sin(step * 1.7)))
+            run_rows.add_point(unit.conn, name, Point(0, unit.now, step * 8, loss), 512)
         ended = None if state == "running" else began + 20 * MINUTE
         run_rows.change(
             unit.conn, name, expect=("queued",), state=state, started=began + MINUTE, ended=ended, progress=done,

@@ -29,6 +29,7 @@ PAGES = {
         "details": "/request?resource=model/tern&entitlement=tern-export",
         "my-access": "/access",
         "runs": "/runs",
+        "new-run": "/runs/new?example=true",
         "weights": "/weights",
         "egress": "/egress",
         "sessions": "/sessions",

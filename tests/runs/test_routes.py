@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.web.world import World
-from weighthouse.app import provider, wiring
+from weighthouse.app import provider
 from weighthouse.app.initialise import EXAMPLE_LAB
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
@@ -24,7 +24,6 @@ from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.policy import api as policy
 from weighthouse.runs.api import executing
 from weighthouse.runs.model import Line
-from weighthouse.runs.ports import Ground
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError
 
 WREN = "model/wren"
@@ -35,7 +34,6 @@ Seat = Callable[[str], Client]
 @pytest.fixture
 def world(clock: ManualClock, tmp_path: Path) -> Iterator[World]:
     made = World(clock, tmp_path)
-    made.system.bind(Ground, wiring.machine(made.system.settings))
     yield made
     made.system.database.close()
 

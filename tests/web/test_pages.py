@@ -116,7 +116,18 @@ def test_what_one_may_not_know_of_is_404(world: World) -> None:
 
 
 PAGES = {
-    "ada": ["/", "/request", "/access", "/inbox", "/runs", "/weights", "/committee", "/egress", "/sessions"],
+    "ada": [
+        "/",
+        "/request",
+        "/access",
+        "/inbox",
+        "/runs",
+        "/runs/new",
+        "/weights",
+        "/committee",
+        "/egress",
+        "/sessions",
+    ],
     "fay": [
         "/audit",
         "/audit?kind=identity.SessionStarted",

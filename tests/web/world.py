@@ -29,6 +29,7 @@ from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.identity.adapters.places import TablePlaces
 from weighthouse.identity.ports import Places, Site
 from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.runs.ports import Ground
 from weighthouse.web import api as web
 from weighthouse.weights.adapters.embedded import FolderStore
 from weighthouse.weights.ports import ObjectStore
@@ -66,6 +67,7 @@ class World:
         self.system.bind(Site, Site(self.origin))
         self.system.bind(Places, TablePlaces(None))
         self.system.bind(ObjectStore, FolderStore(home.objects))
+        self.system.bind(Ground, wiring.machine(settings))
         audit.start(self.system)
         with begin(self.system, SYSTEM) as unit:
             text = EXAMPLE_LAB.read_text("utf-8")

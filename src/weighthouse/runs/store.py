@@ -215,6 +215,12 @@ def lines_after(conn: Connection, run: str, after: int, limit: int) -> list[LogL
     return [LogLine(row.number, row.at, row.stream, row.text) for row in conn.execute(query)]
 
 
+def last_lines(conn: Connection, run: str, limit: int) -> list[LogLine]:
+    """Return the last lines of a run's log, in order."""
+    query = select(lines).where(lines.c.run == run).order_by(lines.c.number.desc()).limit(limit)
+    return [LogLine(row.number, row.at, row.stream, row.text) for row in conn.execute(query)][::-1]
+
+
 def add_point(conn: Connection, run: str, point: Point, most: int) -> None:
     """Append a report; when there are `most`, every second one goes, so that a long run never fills the table."""
     query = select(points.c.number).where(points.c.run == run).order_by(points.c.number)

@@ -115,12 +115,27 @@ class Guard:
 
 
 def _form_token(request: Request) -> str:
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return ""
+    kind = request.headers.get("content-type", "")
     body: bytes = request.scope["state"].get("body", b"")
+    if kind.startswith("multipart/form-data"):
+        return _part_token(kind, body)
+    if not kind.startswith("application/x-www-form-urlencoded"):
+        return ""
     try:
         fields = parse_qs(body.decode("utf-8"), max_num_fields=1_000)
     except ValueError:
         return ""
     found = fields.get(FIELD, [])
     return found[0] if len(found) == 1 else ""
+
+
+def _part_token(kind: str, body: bytes) -> str:
+    """Return the token of a form that carries files (RFC 7578), which is the one part of that name."""
+    _, _, boundary = kind.partition("boundary=")
+    boundary = boundary.partition(";")[0].strip().strip('"')
+    if not boundary:
+        return ""
+    opening = f'content-disposition: form-data; name="{FIELD}"\r\n\r\n'.encode()
+    parts = [part.removeprefix(b"\r\n") for part in body.split(b"--" + boundary.encode("latin-1", "replace"))]
+    found = [part for part in parts if part[: len(opening)].lower() == opening]
+    return found[0][len(opening) :].removesuffix(b"\r\n").decode("latin-1") if len(found) == 1 else ""

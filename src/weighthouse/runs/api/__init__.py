@@ -5,7 +5,7 @@ People `submit`, `get`, `page`, `logs` and `stop`; a workload takes its `workloa
 """
 
 from weighthouse.runs.api.submitting import environments, submit
-from weighthouse.runs.api.watching import curve, get, logs, page, report, stop, stop_for, workload_token
+from weighthouse.runs.api.watching import curve, get, logs, page, report, stop, stop_for, tail, workload_token
 from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Point, Run, settings
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "stop",
     "stop_for",
     "submit",
+    "tail",
     "workload_token",
 ]

@@ -55,6 +55,11 @@ def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_
     return store.lines_after(unit.conn, _visible(unit, caller, run).id, after, max(1, min(limit, MAX_LINES)))
 
 
+def tail(unit: Unit, caller: Caller, run: str, limit: int = MAX_LINES) -> list[LogLine]:
+    """Return the last kept lines of a run's output, in order."""
+    return store.last_lines(unit.conn, _visible(unit, caller, run).id, max(1, min(limit, MAX_LINES)))
+
+
 def curve(unit: Unit, caller: Caller, run: str) -> list[Point]:
     """Return what a run has reported of its loss, in order; older reports of a long run are thinned out."""
     return store.points_of(unit.conn, _visible(unit, caller, run).id)

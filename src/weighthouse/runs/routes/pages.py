@@ -1,4 +1,4 @@
-"""Pages of runs: the list, and one run with live status, loss, output, and a way to stop it.
+"""Pages of runs: the list, and one run with live status, loss curve, output, its ways out, and a way to stop it.
 
 Guards the reader from a workload's own words: notes and output are shown as text that cannot act, and the facts of
 the sandbox are what was seen from inside. Without JavaScript a reload shows the same.
@@ -6,6 +6,7 @@ the sandbox are what was seen from inside. Without JavaScript a reload shows the
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query
@@ -13,22 +14,31 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from weighthouse.core.door import door
+from weighthouse.core.work import Unit
+from weighthouse.egress import api as egress
 from weighthouse.runs import api
+from weighthouse.runs.routes import form
+from weighthouse.runs.rules.curves import draw
 
 router = APIRouter(include_in_schema=False)
+router.include_router(form.router)
 
 PAGE = 50
-SHOWN_LINES = 400
-_DONE = {"stopped": "Asked to stop. The sandbox ends in a moment, and the run's identity counts no more."}
+SHOWN_LINES = 200
+PAGE_LINES = 500
+_DONE = {
+    "stopped": "Asked to stop. The sandbox ends in a moment, and the run's identity counts no more.",
+    "submitted": "Submitted. It starts as soon as a place on this server is free; this page keeps itself fresh.",
+}
 
 
 @router.get("/runs")
 def runs(request: Request, before: Annotated[str | None, Query(max_length=64)] = None) -> Response:
     """Runs the reader may see, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        found = api.page(unit, caller, before=before, limit=PAGE)
-        older = found[-1].id if len(found) == PAGE else None
-        return door(request).render(request, "runs/runs.html", runs=found, older=older)
+        found = api.page(unit, caller, before=before, limit=PAGE + 1)
+        older = found[PAGE - 1].id if len(found) > PAGE else None
+        return door(request).render(request, "runs/runs.html", runs=found[:PAGE], older=older, newest=before is None)
 
 
 @router.get("/runs/{run}")
@@ -36,7 +46,7 @@ def run(request: Request, run: str, done: str = "") -> Response:
     """One run: what was asked for, what it is executed in, and how it goes."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.get(unit, caller, run)
-        lines = api.logs(unit, caller, run)[-SHOWN_LINES:]
+        lines = api.tail(unit, caller, run, SHOWN_LINES)
         return door(request).render(
             request,
             "runs/run.html",
@@ -44,7 +54,35 @@ def run(request: Request, run: str, done: str = "") -> Response:
             open=found.state in api.OPEN,
             lines=lines,
             last_line=lines[-1].number if lines else 0,
+            curve=draw(api.curve(unit, caller, run)),
+            way=egress.way_of(unit, found.id),
+            profile=_profile(unit, found.order.egress_profile),
             done=_DONE.get(done, ""),
+        )
+
+
+def _profile(unit: Unit, name: str) -> object:
+    return next((one for one in egress.profiles(unit) if one.id == name), None)
+
+
+@router.get("/runs/{run}/output")
+def output(request: Request, run: str, after: Annotated[int, Query(ge=0, le=2**52)] = 0) -> Response:
+    """The kept output of a run from its beginning, a page at a time."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        found = api.get(unit, caller, run)
+        lines = api.logs(unit, caller, run, after, PAGE_LINES)
+        last = api.tail(unit, caller, run, 1)
+        total = last[0].number if last else 0
+        here = f"/runs/{found.id}/output?after="
+        shown = f"{lines[0].number} to {lines[-1].number} of {total}" if lines else ""
+        return door(request).render(
+            request,
+            "runs/output.html",
+            run=found,
+            lines=lines,
+            earlier=f"{here}{max(0, after - PAGE_LINES)}" if after else None,
+            later=f"{here}{lines[-1].number}" if lines and lines[-1].number < total else None,
+            shown=shown,
         )
 
 
@@ -54,18 +92,28 @@ def live(request: Request, run: str, after: Annotated[int, Query(ge=0, le=2**53)
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.get(unit, caller, run)
         lines = api.logs(unit, caller, run, after=after)
+        curve = draw(api.curve(unit, caller, run))
     last = lines[-1].number if lines else after
     facts: dict[str, Any] = {
         "state": found.state,
         "progress": found.progress,
         "percent": f"{found.progress / 10:.1f}",
         "loss": "–" if found.loss_micro is None else f"{found.loss_micro / 1_000_000:.4f}",
-        "note": found.note,
-        "lines": [line.text for line in lines],
+        "note": _plain(found.note),
+        "lines": [_plain(line.text) for line in lines],
+        "curve": curve.line if curve else None,
+        "lowest": f"{curve.lowest:.4f}" if curve else None,
         "next": f"/runs/{found.id}/live?after={last}",
         "done": found.state not in api.OPEN,
     }
     return JSONResponse(facts)
+
+
+def _plain(text: str) -> str:
+    """Make characters visible that would act on the reader's screen, as the page's own templates do."""
+    return "".join(
+        char if char == "\t" or unicodedata.category(char)[0] != "C" else f"⟦U+{ord(char):04X}⟧" for char in text
+    )
 
 
 @router.post("/runs/{run}/stop")
