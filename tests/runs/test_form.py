@@ -123,6 +123,32 @@ def test_a_form_with_files_needs_the_token_of_the_session_like_any_other(world: 
     assert world.facts("runs.RunSubmitted") == []
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body.replace(b'; name="model"', b'; name="model"; name="dataset"'),
+        lambda body: body.replace(b'name="model"\r\n', b'name="model"\r\nContent-Transfer-Encoding: base64\r\n'),
+        lambda body: body.replace(b'name="model"', b"name=model"),
+        lambda body: body.replace(b"model/wren", b"model/\x00wren"),
+        lambda body: body.replace(b"model/wren", b"model/\xffwren"),
+        lambda body: body[:-30],
+        lambda body: b"preamble\r\n" + body,
+        lambda body: body + b"epilogue",
+    ],
+)
+def test_a_form_with_files_that_has_two_readings_is_not_read(world: World, ada: httpx.Client, spoil: Any) -> None:
+    page = ada.get("/runs/new").text
+    asked = ada.build_request(
+        "POST", "/runs/new", data={"csrf": field(page, "csrf"), "model": WREN}, files=[("files", ("a.py", b"1"))]
+    )
+    sent = {"Content-Type": asked.headers["content-type"], "Origin": world.origin}
+    answer = ada.post("/runs/new", content=spoil(asked.read()), headers=sent)
+    assert (answer.status_code, "web.bad_form" in answer.text) == (400, True), answer.text
+    assert world.facts("runs.RunSubmitted") == []
+    elsewhere = ada.post(f"/runs/{'run_' + '0' * 26}/stop", content=asked.read(), headers=sent)
+    assert elsewhere.status_code == 415, "files belong to one form alone"
+
+
 def test_a_body_beyond_the_limit_is_not_read(world: World, ada: httpx.Client) -> None:
     assert send(world, ada, [("files", ("a.py", b"x" * 3_000_000))]).status_code == 413
 

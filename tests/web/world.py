@@ -67,7 +67,7 @@ class World:
         self.system.bind(Site, Site(self.origin))
         self.system.bind(Places, TablePlaces(None))
         self.system.bind(ObjectStore, FolderStore(home.objects))
-        self.system.bind(Ground, wiring.machine(settings))
+        self.system.bind(Ground, wiring.machine(resolved))
         audit.start(self.system)
         with begin(self.system, SYSTEM) as unit:
             text = EXAMPLE_LAB.read_text("utf-8")

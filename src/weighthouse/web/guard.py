@@ -19,6 +19,7 @@ from weighthouse.core.errors import Denied, Invalid, WeighthouseError
 from weighthouse.core.signing import Signers, equal
 from weighthouse.identity import api as identity
 from weighthouse.web.problems import from_status, refuse
+from weighthouse.web.reading import parts
 
 BROKER = "weighthouse.run"
 """The ASGI scope key by which the broker's own listener names the run; a header of that name means nothing."""
@@ -130,12 +131,6 @@ def _form_token(request: Request) -> str:
 
 
 def _part_token(kind: str, body: bytes) -> str:
-    """Return the token of a form that carries files (RFC 7578), which is the one part of that name."""
-    _, _, boundary = kind.partition("boundary=")
-    boundary = boundary.partition(";")[0].strip().strip('"')
-    if not boundary:
-        return ""
-    opening = f'content-disposition: form-data; name="{FIELD}"\r\n\r\n'.encode()
-    parts = [part.removeprefix(b"\r\n") for part in body.split(b"--" + boundary.encode("latin-1", "replace"))]
-    found = [part for part in parts if part[: len(opening)].lower() == opening]
-    return found[0][len(opening) :].removesuffix(b"\r\n").decode("latin-1") if len(found) == 1 else ""
+    """Return the token of a form that carries files, which is the one field of that name."""
+    found = [content for name, is_file, content in parts(kind, body) if name == FIELD and not is_file]
+    return found[0].decode("latin-1") if len(found) == 1 else ""

@@ -43,6 +43,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")  # the path goes into the server's own 
 _CONTROL_IN_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
+_FORM_WITH_FILES = "multipart/form-data"
+_FILES_AT = frozenset({"/runs/new"})  # the one form that takes files: the code of a run, as text
 
 
 class Unsupported(WeighthouseError):
@@ -79,7 +81,11 @@ def check(scope: Scope, body: bytes) -> None:
     _address(scope)
     if body:
         kind = next((value for name, value in headers if name == b"content-type"), b"")
-        _body(kind.decode("latin-1").split(";")[0].strip().lower(), body)
+        text = kind.decode("latin-1")
+        if text.lower().startswith(_FORM_WITH_FILES) and scope["path"] in _FILES_AT:
+            _check_parts(text, body)
+        else:
+            _body(text.split(";")[0].strip().lower(), body)
 
 
 async def known_parameters(request: Request) -> None:
@@ -163,7 +169,7 @@ def _body(kind: str, body: bytes) -> None:
         raise Unsupported(
             "web.media_type",
             "The body is neither JSON nor a plain form, so it was not read.",
-            f"Send `Content-Type: {_JSON}`; files never pass through the control plane.",
+            f"Send `Content-Type: {_JSON}`; weights never pass through the control plane.",
         )
 
 
@@ -177,6 +183,42 @@ def _form(body: bytes) -> None:
         _bad_form("gives one field twice, or too many fields")
     if any(_CONTROL_IN_TEXT.search(part) for pair in pairs for part in pair):
         _bad_form("has a control character in it")
+
+
+def parts(kind: str, body: bytes) -> list[tuple[str, bool, bytes]]:
+    """Return (name, whether it is a file, content) of each part of a form with files, or raise `web.bad_form`.
+
+    RFC 7578, and of it only what browsers send: one boundary, one disposition and at most one type for each part.
+    """
+    found = re.fullmatch(r'multipart/form-data;\s*boundary="?([A-Za-z0-9\'()+_,./:=?-]{1,70})"?', kind, re.IGNORECASE)
+    if found is None:
+        _bad_form("names no boundary between its parts")
+    mark = b"--" + found[1].encode()
+    pieces = body.split(b"\r\n" + mark)
+    if not pieces[0].startswith(mark) or pieces[-1] not in (b"--", b"--\r\n") or len(pieces) > MAX_FIELDS:
+        _bad_form("does not begin and end with its boundary, or has too many parts")
+    pieces[0] = pieces[0].removeprefix(mark)
+    read = [_PART.fullmatch(piece) for piece in pieces[:-1]]
+    if not all(read):
+        _bad_form("has a part that is not one field or one file")
+    return [(one["name"].decode("latin-1"), one["file"] is not None, one["content"]) for one in read if one]
+
+
+_PART = re.compile(
+    rb'\r\nContent-Disposition: form-data; name="(?P<name>[a-z_]{1,40})"(?P<file>; filename="[^"\r\n]{0,255}")?'
+    rb"(?:\r\nContent-Type: [!-~ ]{1,100})?\r\n\r\n(?P<content>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _check_parts(kind: str, body: bytes) -> None:
+    for _, is_file, content in parts(kind, body):
+        try:
+            text = "" if is_file else content.decode()
+        except ValueError:
+            _bad_form("is not Unicode (UTF-8)")
+        if _CONTROL_IN_TEXT.search(text):
+            _bad_form("has a control character in it")
 
 
 def _bad_form(what: str) -> NoReturn:
