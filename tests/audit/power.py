@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 SECTOR = 512
 _P, _I, _L, _S = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_char_p
-_OPEN = ctypes.CFUNCTYPE(_I, _P, _S, _P, _I, _P)
-_DELETE = ctypes.CFUNCTYPE(_I, _P, _S, _I)
+# Names are addresses: the real VFS keeps the one it is given, so a copy that Python frees would not do.
+_OPEN = ctypes.CFUNCTYPE(_I, _P, _P, _P, _I, _P)
+_DELETE = ctypes.CFUNCTYPE(_I, _P, _P, _I)
 _WRITE = ctypes.CFUNCTYPE(_I, _P, _P, _I, _L)
 _TRUNCATE = ctypes.CFUNCTYPE(_I, _P, _L)
 _SYNC = ctypes.CFUNCTYPE(_I, _P, _I)
@@ -68,8 +69,8 @@ class Disk:
         mine = _Vfs.from_buffer_copy(real.contents)
         real_delete = _DELETE(real.contents.delete)
 
-        def on_delete(vfs: int, name: bytes, sync: int) -> int:
-            self.steps.append(Step("delete", os.fsdecode(name)))
+        def on_delete(vfs: int, name: int, sync: int) -> int:
+            self.steps.append(Step("delete", os.fsdecode(ctypes.string_at(name))))
             return int(real_delete(vfs, name, sync))
 
         hooks = _OPEN(self._open), _DELETE(on_delete)
@@ -83,10 +84,10 @@ class Disk:
             self._library.sqlite3_vfs_unregister(ctypes.byref(mine))
             self._library.sqlite3_vfs_register(real, 1)
 
-    def _open(self, vfs: int, name: bytes | None, file: int, flags: int, out: int) -> int:
+    def _open(self, vfs: int, name: int | None, file: int, flags: int, out: int) -> int:
         code = int(self._real_open(vfs, name, file, flags, out))
         if code == 0 and name is not None:
-            self._files[file] = os.fsdecode(name)
+            self._files[file] = os.fsdecode(ctypes.string_at(name))
             table = ctypes.cast(file, ctypes.POINTER(_P))
             table[0] = ctypes.addressof(self._before(int(table[0])))
         return code

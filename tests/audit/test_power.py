@@ -58,6 +58,7 @@ def live(disk: Disk, make_system: Make, clock: ManualClock, *pragmas: str) -> in
                 api.append(unit, Noted(number=number))
             disk.acknowledge()
             clock.advance(SECOND // 3)
+        assert (disk.folder / "weighthouse.db-shm").exists(), "the real VFS lost the name it was given"
         steps = list(disk.steps)  # closing would tidy up, which a power cut does not
         database.close()
     disk.steps = steps
