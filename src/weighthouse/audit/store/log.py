@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from weighthouse.audit.model import Leaf
 from weighthouse.audit.store.tables import cosigned, entries, tiles
@@ -40,7 +40,8 @@ class EntryRow(NamedTuple):
 _ENTRY = select(entries.c.idx, entries.c.at, entries.c.kind, entries.c.subject, entries.c.leaf)
 _TILE = select(tiles.c.hashes)
 
-# The four statements of every append, as plain text: composing them anew each time costs as much as running them.
+# The four statements of every append, as plain text that SQLite gets past SQLAlchemy: composing them anew each time,
+# and making a result of each, costs several times what running them does.
 _HEAD_COLUMNS = "size, root, note, at, fencing, floor, epoch, seal"
 _READ_HEAD = f"SELECT {_HEAD_COLUMNS} FROM log_head WHERE id = 1"  # noqa: S608 - a constant
 _WRITE_HEAD = (
@@ -54,8 +55,19 @@ _WRITE_TILE = (
 )
 
 
-def _said(conn: Connection, statement: str) -> str:
-    return statement if conn.dialect.name == "sqlite" else statement.replace("?", "%s")
+def _write(conn: Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    """Run a statement for each row."""
+    if conn.dialect.name != "sqlite":
+        conn.exec_driver_sql(statement.replace("?", "%s"), rows)
+        return
+    if not conn.in_transaction():
+        conn.begin()
+    try:
+        conn.connection.cursor().executemany(statement, rows)
+    except sqlite3.IntegrityError as error:
+        raise IntegrityError(statement, None, error) from error
+    except sqlite3.Error as error:
+        raise OperationalError(statement, None, error) from error
 
 
 def read_head(conn: Connection, *, lock: bool = False) -> HeadRow | None:
@@ -68,7 +80,7 @@ def read_head(conn: Connection, *, lock: bool = False) -> HeadRow | None:
 
 
 def _read_directly(conn: Connection, statement: str) -> Any:
-    """Fetch one row past SQLAlchemy's result, whose making costs ten times the read; errors stay its own kind."""
+    """Fetch one row."""
     if not conn.in_transaction():
         conn.begin()
     try:
@@ -79,18 +91,20 @@ def _read_directly(conn: Connection, statement: str) -> Any:
 
 def write_head(conn: Connection, row: HeadRow) -> None:
     """Put the head in place."""
-    conn.exec_driver_sql(_said(conn, _WRITE_HEAD), tuple(row))
+    _write(conn, _WRITE_HEAD, [tuple(row)])
 
 
 def write_entries(conn: Connection, first: int, leaves: Sequence[tuple[Leaf, bytes]]) -> None:
     """Insert entries at consecutive indexes from `first`; the primary key refuses an index that is taken."""
-    rows = [(first + i, leaf.at, leaf.kind, leaf.subject, data) for i, (leaf, data) in enumerate(leaves)]
-    conn.exec_driver_sql(_said(conn, _WRITE_ENTRY), rows)
+    rows: list[tuple[Any, ...]] = [
+        (first + i, leaf.at, leaf.kind, leaf.subject, data) for i, (leaf, data) in enumerate(leaves)
+    ]
+    _write(conn, _WRITE_ENTRY, rows)
 
 
 def write_tiles(conn: Connection, changed: Mapping[tuple[int, int], bytes]) -> None:
     """Insert or widen tiles."""
-    conn.exec_driver_sql(_said(conn, _WRITE_TILE), [(*place, hashes) for place, hashes in changed.items()])
+    _write(conn, _WRITE_TILE, [(*place, hashes) for place, hashes in changed.items()])
 
 
 def read_tile(conn: Connection, level: int, index: int) -> bytes:
