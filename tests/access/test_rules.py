@@ -33,6 +33,7 @@ PEOPLE = {
     "ada": Member(frozenset({"training", "stewards"}), True, frozenset({"d"})),
     "ben": Member(frozenset({"stewards"}), True, frozenset({"d"})),
     "chi": Member(frozenset({"security"}), True, frozenset({"d"})),
+    "fay": Member(frozenset({"audit"}), True, frozenset({"d"})),
 }
 
 
@@ -60,6 +61,7 @@ def test_the_quorum_needs_both_and_any_order_will_do() -> None:
     [
         (cast("ada"), "access.self_approval"),
         (cast("eve"), "access.voter_inactive"),
+        (cast("fay"), "access.not_an_approver"),
         (cast("ben", problem="access.vote_signature"), "access.vote_signature"),
         (cast("ben", request_digest="sha256:x"), "access.vote_for_another_request"),
         (cast("ben", request="req_2"), "access.vote_for_another_request"),
@@ -71,6 +73,21 @@ def test_what_must_not_count_does_not(vote: Counted, code: str) -> None:
     quorum = weigh(REQUEST, [vote, cast("chi")], PEOPLE, TERMS)
     assert quorum.dropped == ((vote.vote.voter, code),) and quorum.missing == (STEWARD,)
     assert stands(REQUEST, [vote, cast("chi")], PEOPLE, TERMS) == code
+
+
+@pytest.mark.parametrize("ada", [None, Member(frozenset({"training"}), False, frozenset())])
+def test_nobody_is_granted_what_they_asked_for_before_they_left(ada: Member | None) -> None:
+    gone = {**PEOPLE, "ada": ada} if ada else {name: one for name, one in PEOPLE.items() if name != "ada"}
+    outcome = decide(REQUEST, BOTH, gone, TERMS, 1)
+    assert (outcome.state, outcome.why) == ("invalidated", "access.person_inactive")
+    assert stands(REQUEST, BOTH, gone, TERMS) == "access.person_inactive"
+
+
+def test_what_stands_is_judged_by_todays_policy_too() -> None:
+    assert stands(REQUEST, BOTH, PEOPLE, TERMS) == ""
+    assert stands(REQUEST, BOTH, PEOPLE, None) == "access.no_such_entitlement"
+    narrowed = msgspec.structs.replace(TERMS, reaches=False)
+    assert stands(REQUEST, BOTH, PEOPLE, narrowed) == "access.policy_narrowed"
 
 
 def test_a_denial_is_final_whoever_else_approves_and_whatever_becomes_of_the_denier() -> None:
@@ -142,6 +159,8 @@ def test_durations_chains_and_ends() -> None:
     now = 100 * HOUR
     assert duration.chain_start([], now) == now
     assert duration.chain_start([(now - HOUR, now)], now) == now - HOUR
+    assert duration.chain_start([(now - HOUR, now - 15 * MINUTE)], now) == now - HOUR
+    assert duration.chain_start([(now - HOUR, now - 15 * MINUTE - 1)], now) == now
     assert duration.chain_start([(now - 2 * HOUR, now - HOUR)], now) == now
     joined = [(now - 3 * HOUR, now - 2 * HOUR), (now - 2 * HOUR + 15 * MINUTE, now - MINUTE)]
     assert duration.chain_start(joined, now) == now - 3 * HOUR

@@ -5,7 +5,7 @@ is refused, what it allows is never refused for its shape; an answer has the sha
 says; a method that is not there is a 405 that names the others; and nobody gets in without a session.
 
 `make test` sends a few cases to each operation, as nobody and as one of four people in turn, the same every time.
-WEIGHTHOUSE_CASES (make soak) sets how many, each as everybody, and adds every boundary of every parameter.
+WEIGHTHOUSE_EXAMPLES (make soak) sets how many, each as everybody, and adds every boundary of every parameter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.house import source
 from tests.house.application import schema
 from tests.house.test_doors import golden
 
-CASES = int(os.environ.get("WEIGHTHOUSE_CASES", "2"))
+CASES = int(os.environ.get("WEIGHTHOUSE_EXAMPLES", "2"))
 PEOPLE = {"nobody": "", "researcher": "ada", "security": "chi", "auditor": "fay", "committee": "gil"}
 API = schemathesis.openapi.from_dict(schema())
 OPERATIONS = {found.ok().label: found.ok() for found in API.get_all_operations()}
