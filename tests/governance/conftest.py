@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from sqlalchemy import text
 
 from tests.weights.world import LAB, TERN, World
+from weighthouse.audit import api as audit
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
@@ -87,6 +88,10 @@ class Committee(World):
     def status(self, model: str = TERN) -> api.ReleaseStatus:
         with begin(self.system) as unit:
             return api.release_status(unit, model)
+
+    def facts(self, kind: str) -> list[dict[str, Any]]:
+        with begin(self.system) as unit:
+            return [entry.data for entry in audit.entries(unit, kind=kind, limit=50)]
 
     def sql(self, statement: str, **values: Any) -> int:
         with self.system.database.engine.begin() as connection:

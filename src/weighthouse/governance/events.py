@@ -99,3 +99,13 @@ class MotionClosed(Event, frozen=True, kw_only=True):
     voted: tuple[str, ...]
     recused: tuple[str, ...]
     closed_by: str
+
+
+class RowsEdited(Event, frozen=True, kw_only=True):
+    """A decision was refused because stored rows and the log tell different stories."""
+
+    KIND: ClassVar[str] = "governance.RowsEdited"
+    SUBJECT: ClassVar[str] = "motion"
+
+    motion: str
+    what: str

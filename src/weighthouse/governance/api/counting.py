@@ -16,6 +16,7 @@ from weighthouse.core import canonical
 from weighthouse.core.errors import Invalid, NotFound, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
+from weighthouse.governance.events import RowsEdited
 from weighthouse.governance.model import Ballot, Count, Motion, Tally, ballot_statement
 from weighthouse.identity import api as identity
 
@@ -28,11 +29,12 @@ def digest_of(motion: Motion) -> str:
     return canonical.digest(motion.statement())
 
 
-def _refuse(what: str) -> NoReturn:
+def _refuse(motion: str, what: str) -> NoReturn:
     raise Unavailable(
         "governance.rows_edited",
         f"The stored motion and the log tell different stories: {what}. Nothing is decided by it.",
         "If it was opened or answered a moment ago, try again; otherwise find out who wrote to the database.",
+        record=[RowsEdited(motion=motion, what=what)],
     )
 
 
@@ -45,7 +47,7 @@ def check_motion(unit: Unit, motion: Motion) -> tuple[str, int]:
         if one.kind == "governance.MotionOpened" and one.data["digest"] == digest
     ]
     if len(opened) != 1:
-        _refuse("the motion is not the one that was opened")
+        _refuse(motion.id, "the motion is not the one that was opened")
     return digest, opened[0].index
 
 
@@ -58,7 +60,7 @@ def verified_ballots(unit: Unit, motion: Motion, *, to_decide: bool = False) -> 
     entries were edited, added or removed, and `identity.bad_signature`.
     """
     digest, opened = check_motion(unit, motion)
-    entries = _since(unit, opened) if to_decide else _found_by_columns(unit, motion.id)
+    entries = _since(unit, motion.id, opened) if to_decide else _found_by_columns(unit, motion.id)
     cast = [
         Ballot(
             motion=motion.id,
@@ -72,7 +74,7 @@ def verified_ballots(unit: Unit, motion: Motion, *, to_decide: bool = False) -> 
         if entry.kind == "governance.BallotCast" and entry.data["motion"] == motion.id
     ]
     if sorted(map(_identity, cast)) != sorted(map(_identity, store.ballots_on(unit.conn, motion.id))):
-        _refuse("the ballots are not those that were cast")
+        _refuse(motion.id, "the ballots are not those that were cast")
     return live(unit, cast, digest)
 
 
@@ -88,7 +90,7 @@ def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
             check_signature(unit, ballot, digest)
         except NotFound:
             if not audit.entries(unit, kind="identity.DeviceEnded", subject=ballot.device, limit=1):
-                _refuse(f"the device of {ballot.member} is gone, and nobody ended it")
+                _refuse(ballot.motion, f"the device of {ballot.member} is gone, and nobody ended it")
             if ballot.choice != "recuse":
                 void.add(ballot.member)
                 continue
@@ -148,12 +150,12 @@ def _found_by_columns(unit: Unit, motion_id: str) -> Iterator[audit.Entry]:
         start = page[-1].index + 1
 
 
-def _since(unit: Unit, start: int) -> Iterator[audit.Entry]:
+def _since(unit: Unit, motion_id: str, start: int) -> Iterator[audit.Entry]:
     size = audit.head(unit).size
     while start < size:
         page = audit.entries(unit, start=start, limit=PAGE)
         if [one.index for one in page] != list(range(start, min(start + PAGE, size))):
-            _refuse("an entry of the log is missing")
+            _refuse(motion_id, "an entry of the log is missing")
         yield from page
         start += len(page)
 
