@@ -11,7 +11,7 @@ CLOCK = start=$$(date +%s)
 DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-oidc lock clean
+.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-groups test-keyring test-oidc lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
 test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
-	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not real_gvisor and not real_tlog and not foreign_oidc and not soak" && $(DONE)
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not control_group and not real_gvisor and not real_keyring and not real_tlog and not foreign_oidc and not soak" && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
 	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
@@ -81,6 +81,9 @@ $(FOREIGN)/node_modules/.package-lock.json: $(FOREIGN)/package-lock.json
 
 test-oidc: $(VENV)/.dev $(FOREIGN)/node_modules/.package-lock.json ## sign-in against a certified provider and relying party (needs Node and npm)
 	@$(CLOCK); $(BIN)/python -m pytest -q -m foreign_oidc $(FOREIGN) && $(DONE)
+
+test-groups: $(VENV)/.dev ## the limits on a whole run, which need a user who may make control groups (root)
+	@$(CLOCK); $(BIN)/python -m pytest -q -m "control_group and not real_gvisor" && $(DONE)
 
 test-keyring: $(VENV)/.dev ## the tests that need a real keyring (apt-get install gnome-keyring dbus)
 	@command -v gnome-keyring-daemon >/dev/null && command -v dbus-daemon >/dev/null || { echo "make test-keyring needs gnome-keyring and dbus: apt-get install gnome-keyring dbus"; exit 1; }

@@ -150,14 +150,28 @@ while True:
 """
 
 
+def found() -> cgroups.Groups:
+    """Where groups may be made here, or a loud failure."""
+    groups = cgroups.find()
+    if groups is None:
+        pytest.fail("this user may make no control group on this machine: run these tests as root (make test-groups)")
+    return groups
+
+
+def test_a_run_without_a_control_group_says_so_in_its_facts(environment: Environment, short: Path) -> None:
+    handle = Bench(driver("bubblewrap"), environment, short).start("print('here')")
+    handle.stop()
+    assert "may make no control group" in handle.facts.confinement
+
+
 @pytest.fixture(params=["bubblewrap", pytest.param("gvisor", marks=pytest.mark.real_gvisor)])
 def grouped(request: pytest.FixtureRequest, environment: Environment, short: Path) -> Bench:
-    if cgroups.find() is None:
-        pytest.skip("this machine lets no control group be made; runs say so in their facts")
+    found()
     name = request.param if os.geteuid() == 0 else f"{request.param} in a user namespace, rootless"
     return Bench(driver(f"{name} with a control group"), environment, short)
 
 
+@pytest.mark.control_group
 @pytest.mark.timeout(120)
 def test_runs_case_58_the_sum_of_a_runs_memory_is_limited_and_the_run_is_told(grouped: Bench) -> None:
     handle = grouped.start(HOG, memory_bytes=192 << 20)
@@ -172,11 +186,13 @@ def test_runs_case_58_the_sum_of_a_runs_memory_is_limited_and_the_run_is_told(gr
     assert not any(folder.exists() for folder in folders)
 
 
+@pytest.mark.control_group
 def test_runs_case_58_a_fork_bomb_meets_the_group_even_where_root_is_exempt(
     environment: Environment, short: Path
 ) -> None:
-    if cgroups.find() is None or os.geteuid() != 0:
-        pytest.skip("only root is exempt from the limit of processes, and only a control group holds it")
+    found()
+    if os.geteuid() != 0:
+        pytest.fail("only root is exempt from the limit of processes: run this test as root (make test-groups)")
     bench = Bench(driver("bubblewrap in a user namespace with a control group"), environment, short)
     done = bench.run(
         "import os, time\ncount = 0\n"
@@ -187,10 +203,9 @@ def test_runs_case_58_a_fork_bomb_meets_the_group_even_where_root_is_exempt(
     assert done.out == ["stopped True"]
 
 
+@pytest.mark.control_group
 def test_groups_of_a_server_that_died_are_swept_and_those_of_a_live_one_kept() -> None:
-    groups = cgroups.find()
-    if groups is None:
-        pytest.skip("this machine lets no control group be made")
+    groups = found()
     base = groups._bases[0]
     left = base / f"{cgroups.PREFIX}{os.getpid()}-1-abcdef"
     kept = base / f"{groups._name}abcdef"
