@@ -91,6 +91,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     prepare: Callable[[Ground], Any] = lambda _ground: None
     cleanup: Callable[[Ground, Any], None] = lambda _ground, _prepared: None
     on: Literal["live", "copy"] = "live"
+    demo: bool = False
+    """Whether `weighthouse demo` shows it; `demo --all` and `redteam run all` play every one."""
 
 
 def not_here(what: str) -> NoReturn:

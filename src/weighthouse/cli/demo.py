@@ -25,15 +25,17 @@ class Interrupt:
 
 @click.command("demo")
 @click.option("--script", is_flag=True, help="End by itself; exit 0 only if every theft failed and every proof held.")
+@click.option("--all", "every", is_flag=True, help="Play every theft of the catalogue, not only the chosen ones.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port of the console on loopback; a free one if not given."
 )
-def command(script: bool, port: int | None) -> None:
+def command(script: bool, every: bool, port: int | None) -> None:
     """Play the main job and the thefts; Ctrl-C leaves nothing behind.
 
     \b
     weighthouse demo             play it, then keep the console open until Ctrl-C
     weighthouse demo --script    play it and exit: 0 only if everything held
+    weighthouse demo --all       play every theft of the catalogue
     """
     from weighthouse.app.demo.play import play
 
@@ -41,7 +43,7 @@ def command(script: bool, port: int | None) -> None:
     for wanted in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT also where a shell had it ignored
         signal.signal(wanted, interrupt)
     try:
-        status = play(script=script, port=port or 0)
+        status = play(script=script, every=every, port=port or 0)
     except KeyboardInterrupt:
         click.echo("\nStopped. Nothing is left behind.", err=True)
         status = INTERRUPTED

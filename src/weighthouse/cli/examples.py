@@ -37,7 +37,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "weighthouse audit verify ./log --key log.pub",
     ),
     "evidence": ("weighthouse evidence --compute -o json",),
-    "redteam": ("weighthouse redteam run", "weighthouse redteam run slow-drip", "weighthouse redteam results"),
+    "redteam": ("weighthouse redteam run all", "weighthouse redteam run slow-drip", "weighthouse redteam results"),
     "committee": (
         'weighthouse committee hold model/tern --reason "Not evaluated"',
         'weighthouse committee lift model/tern --text "Evaluated on 3 May"',

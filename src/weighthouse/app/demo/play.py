@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,39 +22,42 @@ from weighthouse_sdk.client import ProblemError
 log = logging.getLogger("weighthouse.demo")
 
 
-def play(*, script: bool, port: int = 0, overrides: dict[str, object] | None = None) -> int:
-    """Run the demo; with `script` end by itself, else serve until Ctrl-C. 0 only if everything held."""
+def play(*, script: bool, every: bool = False, port: int = 0, overrides: dict[str, object] | None = None) -> int:
+    """Run the demo; with `script` end by itself, else serve until Ctrl-C. 0 only if everything held.
+
+    With `every`, all thefts of the catalogue are played, not only those that the demo shows.
+    """
     tell = Tell()
     tell.banner()
     tell.progress("making throw-away keys, a database and a server ...")
     with Stage(port=port, overrides=overrides) as stage:
         tell.line(f"ready in {tell.seconds:.1f} s: {stage.url}, state in {stage.folder}")
         tell.line(f"open once: {stage.entrance.link(stage.url)}")
-        _steps(stage, tell)
-        _verdict(stage, tell)
+        played = [one for one in assurance.catalogue() if every or one.demo]
+        _steps(stage, tell, played)
+        _verdict(stage, tell, len(played))
         if not script:
             _wait(stage)
     return 1 if tell.failures else 0
 
 
-def _steps(stage: Stage, tell: Tell) -> None:
+def _steps(stage: Stage, tell: Tell, played: Sequence[assurance.Scenario]) -> None:
     ada = acts.sign_in(stage, tell)
     request = acts.ask(stage, tell, ada)
     acts.approve(stage, tell, ada, request)
     version = acts.train(stage, tell, ada)
-    _thefts(stage, tell)
+    _thefts(stage, tell, played)
     _end_session(stage, tell)
     acts.hold(stage, tell, version)
-    _evidence(stage, tell)
+    _evidence(stage, tell, len(played))
     _verify(stage, tell)
 
 
-def _thefts(stage: Stage, tell: Tell) -> None:
+def _thefts(stage: Stage, tell: Tell, played: Sequence[assurance.Scenario]) -> None:
     tell.step(6, "Thieves try; every one is stopped or detected, by the room that should")
-    catalogue = assurance.catalogue()
-    for number, scenario in enumerate(catalogue, 1):
+    for number, scenario in enumerate(played, 1):
         began = tell.seconds
-        tell.progress(f"{number} of {len(catalogue)}: {scenario.title} ...")
+        tell.progress(f"{number} of {len(played)}: {scenario.title} ...")
         outcome = assurance.run(stage.system, [scenario.id], stage.ground)[0]
         log.debug("%s took %.2f s", scenario.id, tell.seconds - began)
         tell.stopped(outcome.status, outcome.title, f"{outcome.room}: {outcome.rule}, {_proof(scenario, outcome)}")
@@ -81,10 +85,17 @@ def _end_session(stage: Stage, tell: Tell) -> None:
     stage.actor("chi").client.post("people/ada/thaw", {"reason": "The laptop was found."})
 
 
-def _evidence(stage: Stage, tell: Tell) -> None:
+def _evidence(stage: Stage, tell: Tell, played: int) -> None:
     with begin(stage.system) as unit:
         checks = assurance.compute(unit)
     for check in checks:
+        if check.id == "E-19" and check.result == "not-tested" and played < len(assurance.catalogue()):
+            # Evidence is honest about a catalogue of which the demo plays a part; a missed one is still a failure.
+            tell.line(
+                f"{check.id} {check.result}, as it must be while {len(assurance.catalogue()) - played} of the "
+                f"{len(assurance.catalogue())} thefts were not played: `weighthouse demo --all` plays them too"
+            )
+            continue
         tell.held(check.result == "satisfied", f"{check.id} {check.result}: {check.detail}")
 
 
@@ -117,7 +128,7 @@ def _edit_one_byte(exported: Path) -> str:
     return str(path.relative_to(exported))
 
 
-def _verdict(stage: Stage, tell: Tell) -> None:
+def _verdict(stage: Stage, tell: Tell, played: int) -> None:
     click.echo()
     if tell.failures:
         click.secho(f"{len(tell.failures)} things did not hold:", fg="red", bold=True)
@@ -126,9 +137,9 @@ def _verdict(stage: Stage, tell: Tell) -> None:
     else:
         click.secho(f"Every theft failed and every proof held ({tell.seconds:.0f} s).", fg="green", bold=True)
     tell.line(
-        f"{len(assurance.catalogue())} thefts, {tell.held_count} proofs. Not shown: attacks that are not in this "
-        f"list, a flaw in the kernel under {stage.sandbox}, people who act together, whoever controls this machine. "
-        "docs/reference/attacks.md says more."
+        f"{played} of {len(assurance.catalogue())} thefts, {tell.held_count} proofs. Not shown: attacks that are not "
+        f"in this list, a flaw in the kernel under {stage.sandbox}, people who act together, whoever controls this "
+        "machine. docs/reference/attacks.md says more."
     )
 
 

@@ -36,4 +36,5 @@ SCENARIO = Scenario(
     expected=Expected(status="BLOCKED", room="keys", code=CODE, traces=()),
     attack=attack,
     on="copy",
+    demo=True,
 )

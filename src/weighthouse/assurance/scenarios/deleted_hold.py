@@ -32,4 +32,5 @@ SCENARIO = Scenario(
     prepare=lifted_hold.prepare,
     attack=attack,
     on="copy",
+    demo=True,
 )

@@ -39,4 +39,5 @@ SCENARIO = Scenario(
     prepare=honest.trainer,
     attack=attack,
     cleanup=honest.give_back,
+    demo=True,
 )

@@ -33,4 +33,5 @@ SCENARIO = Scenario(
     prepare=lambda ground: honest.grant(ground, "eve"),
     attack=attack,
     on="copy",
+    demo=True,
 )

@@ -37,4 +37,5 @@ SCENARIO = Scenario(
     expected=Expected(status="DETECTED", room="audit", code=CODE, traces=()),
     attack=attack,
     on="copy",
+    demo=True,
 )

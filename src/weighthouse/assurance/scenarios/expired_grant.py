@@ -42,4 +42,5 @@ SCENARIO = Scenario(
     prepare=prepare,
     attack=attack,
     on="copy",
+    demo=True,
 )

@@ -44,4 +44,5 @@ SCENARIO = Scenario(
     steps=("Eve submits a run with a file '../../etc/cron.py'.", "Eve submits a run of /bin/sh."),
     expected=Expected(status="BLOCKED", room="runs", code=CODE, traces=(), absent=(Trace("runs.RunSubmitted"),)),
     attack=attack,
+    demo=True,
 )

@@ -40,4 +40,5 @@ SCENARIO = Scenario(
     prepare=lambda ground: honest.grant(ground, "ada"),
     attack=attack,
     on="copy",
+    demo=True,
 )

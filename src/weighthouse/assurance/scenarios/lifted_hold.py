@@ -40,4 +40,5 @@ SCENARIO = Scenario(
     prepare=prepare,
     attack=attack,
     on="copy",
+    demo=True,
 )

@@ -42,4 +42,5 @@ SCENARIO = Scenario(
     prepare=prepare,
     attack=attack,
     cleanup=honest.withdraw,
+    demo=True,
 )

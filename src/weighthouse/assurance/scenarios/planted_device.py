@@ -44,4 +44,5 @@ SCENARIO = Scenario(
     prepare=lambda ground: honest.ask(ground, "eve"),
     attack=attack,
     on="copy",
+    demo=True,
 )

@@ -52,4 +52,5 @@ SCENARIO = Scenario(
     prepare=prepare,
     attack=attack,
     cleanup=lambda ground, loot: honest.withdraw(ground, loot[0]),
+    demo=True,
 )

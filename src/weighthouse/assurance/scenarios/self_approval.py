@@ -43,4 +43,5 @@ SCENARIO = Scenario(
     prepare=lambda ground: honest.ask(ground, "eve"),
     attack=attack,
     cleanup=honest.withdraw,
+    demo=True,
 )

@@ -58,4 +58,5 @@ SCENARIO = Scenario(
     prepare=prepare,
     attack=attack,
     cleanup=cleanup,
+    demo=True,
 )

@@ -25,4 +25,5 @@ SCENARIO = Scenario(
     prepare=honest.trainer,
     attack=attack,
     cleanup=honest.give_back,
+    demo=True,
 )

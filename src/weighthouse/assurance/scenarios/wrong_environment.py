@@ -30,4 +30,5 @@ SCENARIO = Scenario(
     prepare=prepare,
     attack=ask_for_keys,
     on="copy",
+    demo=True,
 )
