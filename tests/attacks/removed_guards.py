@@ -65,6 +65,18 @@ REMOVALS = (
         "context.now < context.grant.not_before",
     ),
     Removal(
+        "banked-requests",
+        "access/api/activation.py",
+        "    check_begins(unit, bundle, request, terms)",
+        "    assert terms.chain",
+    ),
+    Removal(
+        "alternating-roles",
+        "access/api/chains.py",
+        "        and _beside(request, terms, index.terms(one.entitlement, one.resource))",
+        "        and one.entitlement == request.entitlement",
+    ),
+    Removal(
         "stolen-token",
         "identity/api/authentication.py",
         "    if proof.key != session.key:",

@@ -211,13 +211,17 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """That somebody holds what a separation keeps apart from something else, until `end`."""
+    """That somebody was given something, from `start` until `end`; kept outside the database, so that what must stay
+    apart from it, or may last only so long together with it, is judged though its row be hidden.
+
+    `resource` is empty in lines of the first release, which kept only what a separation names."""
 
     grant: GrantId
     person: str
     entitlement: str
     start: Millis
     end: Millis
+    resource: str = ""
 
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True):

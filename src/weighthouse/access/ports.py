@@ -1,8 +1,8 @@
 """What a restored database row must not be able to undo.
 
 Guards against an administrator of the database who puts back yesterday's row: ends of grants, closed requests and
-holds are also kept outside the database, and what stands there stands. So are grants that a separation keeps apart,
-so that nobody hides one row while another is asked for.
+holds are also kept outside the database, and what stands there stands. So is what was given to whom and when, so that
+nobody hides one row while what must stay apart from it, or not follow it for ever, is asked for.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Refusals(Protocol):
         """Every hold placed and not lifted; raises `access.memory_broken` if nobody can tell."""
 
     def keep_apart(self, held: Apart) -> None:
-        """Remember that a grant began which a separation keeps apart from others."""
+        """Remember what a grant gave and until when; said again with another end, the last word counts."""
 
     def held_apart(self, person: str) -> tuple[Apart, ...]:
-        """What a person was given of that kind, ended or not; raises `access.memory_broken` if nobody can tell."""
+        """What a person was given, ended or not; raises `access.memory_broken` if nobody can tell."""
 
     def lifted(self, hold_id: str) -> bool:
         """Whether a hold was placed here and lifted again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from weighthouse.assurance.ports import Scenario
 from weighthouse.assurance.scenarios import (
     address_literal,
+    alternating_roles,
+    banked_requests,
     copied_state,
     deleted_hold,
     domain_fronting,
@@ -32,6 +34,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     replayed_vote.SCENARIO,
     planted_device.SCENARIO,
     expired_grant.SCENARIO,
+    banked_requests.SCENARIO,
+    alternating_roles.SCENARIO,
     stolen_token.SCENARIO,
     stolen_run_token.SCENARIO,
     wrong_environment.SCENARIO,

@@ -32,7 +32,7 @@ class FileRefusals:
         self._holds: dict[str, Hold] = {}
         self._lifted: set[str] = set()
         self._standing: tuple[Hold, ...] = ()
-        self._apart: dict[str, tuple[Apart, ...]] = {}
+        self._apart: dict[str, dict[str, Apart]] = {}
 
     def close(self, ids: Sequence[str]) -> None:
         if not all(self.closed(id_) for id_ in ids):
@@ -61,7 +61,8 @@ class FileRefusals:
 
     def held_apart(self, person: str) -> tuple[Apart, ...]:
         self._catch_up()
-        return self._apart.get(person, ())
+        with self._lock:
+            return tuple(self._apart.get(person, {}).values())
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._lock:
@@ -112,8 +113,7 @@ class FileRefusals:
                     self._lifted.add(hold_id)
                 case {"apart": dict(held)}:
                     kept = msgspec.convert(held, Apart)
-                    others = [one for one in self._apart.get(kept.person, ()) if one.grant != kept.grant]
-                    self._apart[kept.person] = (*others, kept)
+                    self._apart.setdefault(kept.person, {})[kept.grant] = kept
                 case _:
                     self._broken("holds a line of unknown form")
         except msgspec.MsgspecError:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from weighthouse.access.api.apart import remember
+from weighthouse.access.api.chains import check_begins
 from weighthouse.access.api.facts import terms_of
 from weighthouse.access.api.sealing import seal_grant
 from weighthouse.access.events import GrantStarted, RequestApproved
@@ -51,9 +52,10 @@ def approve(unit: Unit, request: Request, quorum: Quorum) -> Request:
 
 
 def activate(unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequence[Vote]) -> Grant:
-    """Seal and store the grant of an approved request."""
+    """Seal and store the grant of an approved request. What limits it is judged now, whenever it was asked for."""
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
     assert terms is not None, "an approved request has terms"
+    check_begins(unit, bundle, request, terms)
     grant = Grant(
         id=grant_of(request.id),
         request=request,
@@ -65,7 +67,7 @@ def activate(unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequenc
     statement, seal = seal_grant(unit, grant)
     if not grant_rows.add(unit.conn, grant, statement, seal):
         raise Conflict("access.request_closed", "This request has its grant already.", "Look at the request again.")
-    remember(unit, bundle, grant)
+    remember(unit, grant, grant.end)
     audit.append(
         unit,
         GrantStarted(

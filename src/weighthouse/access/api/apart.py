@@ -15,6 +15,7 @@ from weighthouse.access.ports import Refusals
 from weighthouse.access.rules.separation import conflict
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
@@ -87,15 +88,15 @@ def _standing(bundle: policy.Bundle, person: str) -> set[str]:
     return {one.id for one in bundle.lab.entitlements.values() if one.standing and one.eligible_teams & teams}
 
 
-def remember(unit: Unit, bundle: policy.Bundle, grant: Grant) -> None:
-    """Keep outside the database that this grant begins, if policy keeps it apart from another."""
-    if index_of(bundle).apart(grant.entitlement):
-        refusals = unit.part(Refusals)
-        held = Apart(
-            grant=grant.id,
-            person=grant.person,
-            entitlement=grant.entitlement,
-            start=grant.not_before,
-            end=grant.end,
-        )
-        unit.before_commit(lambda: refusals.keep_apart(held))
+def remember(unit: Unit, grant: Grant, end: Millis) -> None:
+    """Keep outside the database that this grant begins, or that it is over already at `end`."""
+    refusals = unit.part(Refusals)
+    held = Apart(
+        grant=grant.id,
+        person=grant.person,
+        entitlement=grant.entitlement,
+        start=grant.not_before,
+        end=end,
+        resource=grant.resource,
+    )
+    unit.before_commit(lambda: refusals.keep_apart(held))

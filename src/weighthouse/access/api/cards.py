@@ -179,7 +179,6 @@ def _setting(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms |
     resource = lab.resources.get(request.resource)
     top = max((one.rank for one in lab.classes.values()), default=0)
     cls = lab.classes.get(resource.cls) if resource is not None else None
-    spans = grant_rows.spans(unit.conn, request.person, request.entitlement, request.resource)
     return words.Setting(
         person_name=person.name if person else request.person,
         entitlement_name=entitlement.name if entitlement else request.entitlement,
@@ -187,7 +186,7 @@ def _setting(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms |
         cap=terms.cap if terms else request.duration,
         broad=bool(terms and terms.broad),
         top_rank=bool(cls and cls.rank == top and top > 0),
-        first_time=not spans,
+        first_time=not grant_rows.ever(unit.conn, request.person, request.entitlement, request.resource),
         refused_before=rows.count_refused(unit.conn, request.person, request.entitlement, unit.now - 30 * DAY),
         policy_changed=request.policy_digest != bundle.digest,
     )

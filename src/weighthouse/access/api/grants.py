@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import msgspec
 
+from weighthouse.access.api.apart import remember
 from weighthouse.access.api.decision import authorise, holds_on
 from weighthouse.access.api.facts import person_of
 from weighthouse.access.api.sealing import open_grant
@@ -153,6 +154,7 @@ def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: 
         raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     refusals = unit.part(Refusals)
     unit.before_commit(lambda: refusals.close([grant.id]))
+    remember(unit, grant, unit.now)
     line = GrantEnded(grant=grant.id, principal=grant.person, resource=grant.resource, why=why, by=by, text=text)
     audit.append(unit, line)
     return msgspec.structs.replace(grant, state="ended", ended=unit.now, ended_why=why, ended_by=by)

@@ -10,6 +10,7 @@ import msgspec
 
 from weighthouse.access.api.activation import activate, approve
 from weighthouse.access.api.apart import check_separation
+from weighthouse.access.api.chains import check_asked
 from weighthouse.access.api.decision import holds_on
 from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
 from weighthouse.access.api.sealing import digest_of, open_request, seal_request
@@ -20,9 +21,9 @@ from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import duration as durations
 from weighthouse.access.rules import wording
 from weighthouse.access.rules.advisor import advise
+from weighthouse.access.rules.card import span
 from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
-from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
@@ -83,6 +84,7 @@ def submit(
     _may_ask(unit, bundle, caller, who, entitlement, resource, terms)
     request = _made(unit, bundle, person, who, wish, terms)
     _not_twice(unit, request)
+    check_asked(unit, bundle, request, terms)
     check_separation(unit, bundle, request)
     _possible(unit, bundle, request)
     content = encode(request.content())
@@ -102,7 +104,7 @@ def _made(unit: Unit, bundle: policy.Bundle, person: str, who: Member, wish: Wis
         entitlement=wish.entitlement,
         resource=wish.resource,
         person=person,
-        duration=_duration(unit, person, wish, terms),
+        duration=_duration(wish, terms),
         reason=_reason(bundle, who, wish, terms),
         operation=_operation(wish.operation, terms),
         actions=tuple(sorted(terms.actions)),
@@ -173,21 +175,13 @@ def _may_ask(
         raise no("access.held", "A hold stands against all of this.", "Ask who placed the hold.")
 
 
-def _duration(unit: Unit, person: str, wish: Wish, terms: Terms) -> Millis:
+def _duration(wish: Wish, terms: Terms) -> Millis:
     if not durations.within(wish.duration, terms.cap):
         raise Invalid(
             "access.duration_out_of_range",
-            f"A duration is a whole number of milliseconds from 60000 to {terms.cap} here.",
-            f"Ask for at most {policy.duration_text(terms.cap)}; when it ends, ask again.",
+            f"Access lasts from {span(durations.SHORTEST)} to {span(terms.cap)} here.",
+            f"Ask for at most {span(terms.cap)}; when it ends, ask again.",
             longest=terms.cap,
-        )
-    spans = grant_rows.spans(unit.conn, person, wish.entitlement, wish.resource)
-    began = durations.chain_start(spans, unit.now)
-    if unit.now + wish.duration - began > terms.chain:
-        raise Invalid(
-            "access.renewal_cap",
-            f"With renewals this would last longer than {policy.duration_text(terms.chain)} without a break.",
-            "Ask for less, or let the access end first.",
         )
     return wish.duration
 

@@ -131,12 +131,20 @@ def running(connection: Connection, person: str, now: Millis) -> list[StoredGran
     return [_stored(row) for row in connection.execute(query)]
 
 
-def spans(connection: Connection, person: str, entitlement: str, resource: str) -> list[tuple[Millis, Millis]]:
-    """(start, end that came true) of every grant of this kind, for chains of renewals."""
-    query = select(grants.c.not_before, grants.c.end_at, grants.c.ended).where(
+def ever(connection: Connection, person: str, entitlement: str, resource: str) -> bool:
+    """Whether a person has had a grant of this kind."""
+    query = select(grants.c.id).where(
         grants.c.person == person, grants.c.entitlement == entitlement, grants.c.resource == resource
     )
-    return [(int(row[0]), min(int(row[1]), int(row[2] or row[1]))) for row in connection.execute(query)]
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def ids_since(connection: Connection, person: str, resource: str, since: Millis) -> list[str]:
+    """Ids of a person's grants on a resource whose end is not before `since`, ended early or not."""
+    query = select(grants.c.id).where(
+        grants.c.person == person, grants.c.resource == resource, grants.c.end_at >= since
+    )
+    return list(connection.execute(query).scalars())
 
 
 def on_resource(connection: Connection, resource: str, now: Millis) -> list[StoredGrant]:

@@ -9,14 +9,29 @@ from weighthouse.core.work import begin, read
 
 REASON = "An exercise of the red team: this request is part of an attack scenario."
 
+BROAD = "An exercise of the red team: two models are compared layer by layer, which nothing narrower allows."
+
 
 def ask(
-    ground: Ground, person: str, entitlement: str = "tern-load", resource: str = "model/tern", hold: Millis = HOUR
+    ground: Ground,
+    person: str,
+    entitlement: str = "tern-load",
+    resource: str = "model/tern",
+    hold: Millis = HOUR,
+    **operation: str,
 ) -> access.Request:
-    """Have a person ask for an entitlement."""
+    """Have a person ask for an entitlement; `operation` names the facts that pin it down."""
     caller = ground.act_as(person).caller
     with begin(ground.system, caller) as unit:
-        return access.submit(unit, caller, entitlement=entitlement, resource=resource, duration=hold, reason=REASON)
+        return access.submit(
+            unit,
+            caller,
+            entitlement=entitlement,
+            resource=resource,
+            duration=hold,
+            reason=REASON if entitlement != "weights-admin" else BROAD,
+            operation=dict(operation),
+        )
 
 
 def vote(ground: Ground, person: str, request: access.Request) -> access.Request:
