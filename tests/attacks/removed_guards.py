@@ -115,6 +115,12 @@ REMOVALS = (
         "for hold in refusals.holds() if hold.subject not in subjects}",
     ),
     Removal(
+        "thawed-person",
+        "identity/api/states.py",
+        "epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED",
+        "epoch=known + 1",
+    ),
+    Removal(
         "edited-log",
         "audit/api/checking.py",
         "    yield from _entry_problems(unit.conn, head.size)",

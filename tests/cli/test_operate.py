@@ -22,6 +22,7 @@ from weighthouse.audit.rules import note as notes
 from weighthouse.cli import exits, main
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, begin, read
+from weighthouse.identity import api as identity
 
 PASSPHRASE = "a passphrase for tests only"
 REASON = "disk lost, last backup restored; decided by Dee and Chi"
@@ -132,6 +133,37 @@ def test_a_reason_is_asked_for_and_must_say_something(state: State) -> None:
     signed, there = set_back(state)
     assert "Code: app.bad_reason" in state.ceremony(typed=f"oops\naccept {there} of {signed}")[1]
     assert state.ceremony(typed=f"{REASON}\naccept {there} of {signed}")[0] == exits.OK
+
+
+def test_who_a_restored_backup_has_locked_out_is_mended_by_the_operator_alone(state: State) -> None:
+    system = state.opened()
+    with begin(system) as unit:
+        identity.freeze(unit, "chi", "on leave", SYSTEM)
+        identity.thaw(unit, "chi", "back again", SYSTEM)
+    system.database.close()
+    there = state.grow()
+    shutil.copyfile(state.database, state.backup)
+    system = state.opened()
+    with begin(system) as unit:  # an honest change of hers, which the backup does not hold
+        identity.end_sessions_of(unit, "chi", "signed out everywhere", SYSTEM)
+    system.database.close()
+    signed = state.grow()
+    state.restore()
+    assert state.ceremony("--reason", REASON, typed=f"accept {there} of {signed}")[0] == exits.OK
+    chosen = ["chi", "--state", str(state.root), "--passphrase-file", str(state.passphrase)]
+    assert frozen(state, "chi")
+    assert main.run(["sessions", "mend", *chosen, "--reason", "restored last night"]) == exits.OK
+    assert not frozen(state, "chi")
+    assert main.run(["sessions", "mend", *chosen, "--reason", "once more"]) != exits.OK
+
+
+def frozen(state: State, person: str) -> bool:
+    system = state.opened()
+    try:
+        with read(system) as unit:
+            return identity.person(unit, person).frozen
+    finally:
+        system.database.close()
 
 
 def test_there_is_no_ceremony_where_nothing_has_forked(state: State) -> None:

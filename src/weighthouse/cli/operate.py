@@ -1,6 +1,7 @@
-"""`weighthouse audit accept-fork` and `audit witness`: for whoever runs a log, on its machine or on a witness's.
+"""`weighthouse audit accept-fork`, `audit witness` and `sessions mend`: acts on a state folder, with its passphrase.
 
-Guards against a ceremony by accident: it shows what would be lost and has both sizes typed. No server is asked.
+Guards against a ceremony by accident: it shows what would be lost and has both sizes typed. No server is asked, for
+none is trusted yet, or nobody who may ask it can sign in.
 """
 
 from __future__ import annotations
@@ -40,6 +41,32 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
     finally:
         system.database.close()
     click.echo(f"Accepted. The log has {size} entries; entry {size - 1} records the fork and your reason.")
+
+
+@click.command("mend")
+@click.argument("person")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
+@click.option("--reason", required=True, help="What happened, for the log.")
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
+)
+def mend(person: str, state: Path | None, reason: str, passphrase_file: str | None) -> None:
+    """Thaw PERSON offline, when a restored backup has locked out everybody who may thaw."""
+    from weighthouse.app import initialise
+    from weighthouse.core.caller import SYSTEM
+    from weighthouse.core.memory import keep_private
+    from weighthouse.core.work import begin
+    from weighthouse.identity import api as identity
+
+    keep_private()
+    settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
+    system = initialise.reopen(settings, home)
+    try:
+        with begin(system, SYSTEM) as unit:
+            identity.thaw(unit, identity.person(unit, person).id, reason, SYSTEM)
+    finally:
+        system.database.close()
+    say(f"Thawed {person}; the log says who and why. They sign in again and enrol their devices anew.")
 
 
 @click.command("witness")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from weighthouse.cli import operate
 from weighthouse.cli.connection import connect, fresh
 from weighthouse.cli.show import Column, listing, output, say
 
@@ -87,3 +88,6 @@ def thaw(ctx: click.Context, person: str, reason: str) -> None:
     connection = connect(ctx)
     fresh(connection, lambda: connection.post(f"/people/{person}/thaw", {"reason": reason}))
     say(f"Thawed {person}; they must sign in again.")
+
+
+command.add_command(operate.mend)

@@ -139,6 +139,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended_reason: str = ""
 
 
+RUN = "run:"
+"""What the principal of a run begins with."""
+
+
 class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     """What this room keeps about one principal: version, epoch, freeze, and which sessions and devices live.
 

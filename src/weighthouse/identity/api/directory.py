@@ -10,10 +10,8 @@ from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.states import state_of
-from weighthouse.identity.model import Person
+from weighthouse.identity.model import RUN, Person
 from weighthouse.policy import api as policy
-
-RUN = "run:"
 
 
 def person(unit: Unit, principal: str) -> Person:

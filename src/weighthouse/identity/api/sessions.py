@@ -201,7 +201,7 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
 
     def frozen(state: PrincipalState) -> PrincipalState:
         nonlocal frozen_now
-        frozen_now = state.frozen_at is None
+        frozen_now = state.frozen_at is None or not state.version  # the latter stands for a row that was refused
         if not frozen_now:
             return state
         return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=reason)
@@ -213,11 +213,22 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
 
 
 def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
-    """Let a frozen person sign in again; raises `identity.not_frozen` if they are not frozen."""
-    if state_of(unit, principal).frozen_at is None:
+    """Let a frozen person sign in again; raises `identity.not_frozen` if they are not frozen.
+
+    This is also what mends a record that was edited or put back: whoever may freeze people has looked, and says so.
+    No session and no device of before comes back with it.
+    """
+    if _stands_unfrozen(unit, principal):
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
-    change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""))
+    change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""), mend=True)
     audit.append(unit, PersonThawed(principal=principal, reason=reason, by=_name(by)))
+
+
+def _stands_unfrozen(unit: Unit, principal: str) -> bool:
+    try:
+        return state_of(unit, principal).frozen_at is None
+    except Unauthenticated:
+        return False
 
 
 def sessions_of(unit: Unit, principal: str) -> list[Session]:

@@ -1,7 +1,9 @@
 """The state of one principal: who is frozen, which sessions and devices live. Guards ends from being undone.
 
 Every change raises a version that is remembered outside the database. A row that is missing, edited, or older than
-the memory is refused, so that putting back yesterday's row revives no session and thaws nobody.
+the memory is refused, so that putting back yesterday's row revives no session and thaws nobody. What was refused
+once stays refused: the only state that a refused row is ever replaced by is a frozen one, which a person with the
+right thaws.
 """
 
 from __future__ import annotations
@@ -10,12 +12,17 @@ from collections.abc import Callable
 
 import msgspec
 
+from weighthouse.audit import api as audit
 from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.events import Event
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit, read
 from weighthouse.identity.api.sealing import memory, refused, seal, unseal
-from weighthouse.identity.model import PrincipalState
+from weighthouse.identity.events import PersonFrozen, RecordRefused
+from weighthouse.identity.model import RUN, PrincipalState
 from weighthouse.identity.store import principals as store
+
+UNBELIEVED = "the record of this person in the database is not the one that this server kept"
 
 
 def state_of(unit: Unit, principal: str) -> PrincipalState:
@@ -51,11 +58,12 @@ def change_state(
 ) -> PrincipalState:
     """Apply `change` to the locked state and seal it under a higher version.
 
-    With `mend`, a refused row is replaced by an empty state (no session, no device) instead of stopping the change:
-    an edited row must not keep security from freezing its person.
+    With `mend`, a refused row does not stop the change: it is applied to an empty and frozen state (no session, no
+    device) in its place, so that an edited row keeps security from nothing and no timer repairs it towards yes.
     """
     row = store.lock_state(unit.conn, principal)
     known = memory(unit.system).version(principal)
+    put_back = False
     try:
         state = _judge(unit, principal, row)
         if state.version < known:
@@ -63,10 +71,26 @@ def change_state(
     except Unauthenticated:
         if not mend:
             raise
-        state = PrincipalState(principal=PrincipalId(principal))
+        state, put_back = _unbelieved(unit, principal, known), True
     version = max(state.version, known) + 1
     changed = msgspec.structs.replace(change(state), version=version)
     body, code = seal(unit, "principal", changed)
     store.write_state(unit.conn, principal, version, body, code)
     unit.after_commit(lambda: memory(unit.system).raise_version(principal, version))
+    if put_back and changed.frozen_reason == UNBELIEVED:  # nobody said so: the line must
+        audit.append(unit, _closed(principal))
     return changed
+
+
+def _unbelieved(unit: Unit, principal: str, known: int) -> PrincipalState:
+    """What takes the place of a row that cannot be believed. No session of before fits its epoch."""
+    return PrincipalState(
+        principal=PrincipalId(principal), epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED
+    )
+
+
+def _closed(principal: str) -> Event:
+    """The line of a record that was closed because it could not be believed; a run is nobody who could be frozen."""
+    if principal.startswith(RUN):
+        return RecordRefused(table="principal", row=principal, why="the record was edited or put back, and is closed")
+    return PersonFrozen(principal=principal, reason=UNBELIEVED, by="system")

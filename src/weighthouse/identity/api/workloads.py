@@ -16,12 +16,11 @@ from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit, begin
-from weighthouse.identity.api.directory import RUN
 from weighthouse.identity.api.sealing import mark_of_origin, refused, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.events import CredentialRefused, WorkloadEnded, WorkloadStarted
-from weighthouse.identity.model import Credential, PrincipalState, Workload
+from weighthouse.identity.model import RUN, Credential, PrincipalState, Workload
 from weighthouse.identity.store import devices as store
 
 
@@ -88,17 +87,30 @@ def _over() -> NoReturn:
 
 
 def end_workload(unit: Unit, run: str) -> None:
-    """End a run's identity. Ending it twice changes nothing; raises `identity.workload_unknown` if it had none."""
-    if not state_of(unit, RUN + run).version:
-        raise NotFound("identity.workload_unknown", "This run has no identity.", "Pick a run from the list.")
-    if not store.end_workload(unit.conn, run):
+    """End a run's identity. Ending it twice changes nothing; raises `identity.workload_unknown` if it had none.
+
+    What ends it is the sealed state, whatever the workload's own row says: a row that was ended by hand, or hidden
+    while this was called, opens nothing when it is put back.
+    """
+    if not _lives(unit, run):
         return
+    store.end_workload(unit.conn, run)
 
     def emptied(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1)
 
     change_state(unit, RUN + run, emptied, mend=True)
     audit.append(unit, WorkloadEnded(run=run))
+
+
+def _lives(unit: Unit, run: str) -> bool:
+    try:
+        state = state_of(unit, RUN + run)
+    except Unauthenticated:  # edited or put back: it ends for good
+        return True
+    if not state.version:
+        raise NotFound("identity.workload_unknown", "This run has no identity.", "Pick a run from the list.")
+    return bool(state.sessions)
 
 
 def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
