@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+from weighthouse.app.lock import StateLock
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Settings
 
@@ -23,11 +24,13 @@ class Home:
         self.root = root.resolve()
         self.settings_file = self.root / "weighthouse.toml"
         self.lab_file = self.root / "lab.yaml"
-        self.keys_file = self.root / "keys" / "sealed.json"
+        self.keys = "keys"
+        self.keys_file = self.root / self.keys / "sealed.json"
         self.memory = self.root / "memory"
         self.objects = self.root / "objects"
         self.runs = self.root / "runs"
         self.database_file = self.root / "weighthouse.db"
+        self.lock = StateLock(self.root)
 
     @property
     def sockets(self) -> Path:
@@ -64,8 +67,13 @@ class Home:
             with contextlib.suppress(OSError):
                 self.sockets.rmdir()
 
+    def places(self) -> tuple[Path, ...]:
+        """Everything that a system consists of but its settings, which an operator may write first."""
+        database = (self.database_file, *(Path(f"{self.database_file}{rest}") for rest in ("-wal", "-shm")))
+        return (self.lab_file, self.keys_file.parent, self.memory, self.objects, self.runs, *database)
+
     def exists(self) -> bool:
-        """Whether `weighthouse init` or a demo has been here."""
+        """Whether a system is here, whole: its keys come last (app/draft.py)."""
         return self.keys_file.exists()
 
 

@@ -40,6 +40,7 @@ class House:
     """A server that is started once and stopped once."""
 
     def __init__(self, system: System, home: Home, *, extra: dict[str, Any] | None = None) -> None:
+        home.lock.take("serve")  # held already, unless somebody serves who has not asked first
         self.system = system
         self.home = home
         self.workers = Workers(system)
@@ -77,3 +78,4 @@ class House:
                 log.exception("stopping %s failed", type(part).__name__)
         self.home.forget_sockets()
         self.system.database.close()
+        self.home.lock.release()

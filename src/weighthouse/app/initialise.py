@@ -1,23 +1,25 @@
 """Making a system to keep: own state folder, own keys sealed by a passphrase, an example lab as version 1.
 
-Guards an existing state folder from being made over, and a new one from ever holding demo keys.
+Guards an existing state folder from being made over, a new one from ever holding demo keys or being half-made.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from weighthouse.access import api as access
 from weighthouse.app import declared
+from weighthouse.app.draft import Draft
 from weighthouse.app.home import Home
-from weighthouse.app.wiring import open_system
+from weighthouse.app.wiring import admit, assemble, open_system
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.errors import Conflict, Unavailable
+from weighthouse.core.errors import Conflict, Unavailable, WeighthouseError
 from weighthouse.core.settings import Settings
-from weighthouse.core.work import System, begin
+from weighthouse.core.work import System, begin, read
 from weighthouse.keys.adapters import os_keyring
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.adapters.passphrase import read_passphrase
@@ -52,32 +54,88 @@ def passphrase_of(settings: Settings, home: Home) -> str:
 def initialise(settings: Settings, home: Home, secret: str, *, lab: Path | None = None) -> System:
     """Make the state folder, its keys sealed by `secret`, its database and version 1 of the lab; return the system.
 
-    With `keys.keyring` the operating system's keyring remembers the passphrase. Raises `app.exists` if there is one
-    already and `keys.keyring` before anything is made; a bad lab leaves nothing behind but the folder.
+    It is there whole or not at all (app/draft.py). With `keys.keyring` the operating system's keyring remembers the
+    passphrase. Raises `app.state_in_use`, `app.exists`, `app.not_empty`, `app.database_in_use`, `app.no_room`, and
+    before anything is made `keys.keyring` and what is wrong with the lab.
     """
+    text = _lab_text(lab)
+    made_here = not home.root.exists()
+    try:
+        home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise no_room(home.root, error) from None
+    try:
+        home.lock.take("init")
+        _refuse_existing(home)
+        if settings.flag("keys.keyring"):
+            os_keyring.remember(home.root, secret)
+        _make(settings, Draft(home), secret, text)
+    except BaseException:
+        if made_here and not home.exists():
+            _leave_nothing(home)
+        raise
+    finally:
+        home.lock.release()
+    return open_system(settings, home, SealedKeys.open(home.keys_file, secret))
+
+
+def no_room(folder: Path, error: OSError) -> Unavailable:
+    """The refusal for a folder that cannot be made or filled."""
+    return Unavailable(
+        "app.no_room",
+        f"{folder} cannot be written: {error.strerror or error}.",
+        "Make room on its disk and let the user who runs this write there, or choose another folder with --state.",
+    )
+
+
+def _lab_text(lab: Path | None) -> str:
+    text = (lab or EXAMPLE_LAB).read_text("utf-8")
+    policy.parse(text, str(lab or "lab.yaml"))
+    return text
+
+
+def _refuse_existing(home: Home) -> None:
     if home.exists():
         raise Conflict(
             "app.exists",
             f"{home.root} already holds a system with keys of its own.",
             "Start it with `weighthouse serve --state …`, or choose another folder.",
         )
-    text = (lab or EXAMPLE_LAB).read_text("utf-8")
-    policy.parse(text, str(lab or "lab.yaml"))
-    keyring = settings.flag("keys.keyring")
-    if keyring:
-        os_keyring.remember(home.root, secret)
-    home.make()
-    if not home.settings_file.exists():
-        table = "\n[keys]\nkeyring = true\n" if keyring else ""
-        home.settings_file.write_text(
-            f'# Settings of this server; `weighthouse config explain`.\nmode = "{mode(settings)}"\n{table}'
-        )
-    home.lab_file.write_text(text)
-    cost = settings.integer("keys.scrypt_cost")
-    system = open_system(settings, home, SealedKeys.create(home.keys_file, secret, cost=cost))
-    with begin(system, SYSTEM) as unit:
-        access.publish_policy(unit, None, text, "lab.yaml")
-    return system
+
+
+def _leave_nothing(home: Home) -> None:
+    """Remove a folder that this very process made, if nothing but its lock is in it."""
+    with contextlib.suppress(OSError):
+        home.lock.remove()
+        home.root.rmdir()
+
+
+def _make(settings: Settings, draft: Draft, secret: str, text: str) -> None:
+    try:
+        draft.begin(settings, text)
+        if not draft.home.settings_file.exists():
+            draft.inside.settings_file.write_text(_settings_text(settings), "utf-8")
+        keys = SealedKeys.create(draft.inside.keys_file, secret, cost=settings.integer("keys.scrypt_cost"))
+        system = assemble(settings, draft.inside, keys)
+        try:
+            draft.claim(system)
+            admit(system)
+            with begin(system, SYSTEM) as unit:
+                access.publish_policy(unit, None, text, "lab.yaml")
+        finally:
+            system.database.close()
+        draft.finish()
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # what cannot be removed now, the next init removes
+            draft.clear(settings)
+        if isinstance(error, OSError):
+            raise no_room(draft.home.root, error) from None
+        raise
+
+
+def _settings_text(settings: Settings) -> str:
+    table = "\n[keys]\nkeyring = true\n" if settings.flag("keys.keyring") else ""
+    return f'# Settings of this server; `weighthouse config explain`.\nmode = "{mode(settings)}"\n{table}'
 
 
 def mode(settings: Settings) -> str:
@@ -94,6 +152,30 @@ def reopen(settings: Settings, home: Home, secret: str | None = None) -> System:
     check_exists(home)
     secret = passphrase_of(settings, home) if secret is None else secret
     return open_system(settings, home, SealedKeys.open(home.keys_file, secret))
+
+
+def serveable(settings: Settings, home: Home) -> System:
+    """Open a kept system to serve it. Raises `app.half_state` if no lab was ever published in it, as well."""
+    system = reopen(settings, home)
+    try:
+        with read(system) as unit:
+            policy.current(unit)
+    except WeighthouseError as error:
+        if error.code == "policy.none":
+            system.database.close()
+            raise Unavailable(
+                "app.half_state",
+                f"{home.root} has keys, but no lab was ever published: an older `init` was interrupted here.",
+                "Nothing is lost with it: remove the folder and run `weighthouse init` again.",
+            ) from None
+    return system
+
+
+def hold(home: Home, what: str) -> None:
+    """Take the lock of a kept system for the command `what`, before anything of it is opened."""
+    check_exists(home)
+    home.lock.take(what)
+    Draft(home).sweep()
 
 
 def log_keys(system: System) -> tuple[str, ...]:

@@ -38,8 +38,9 @@ class Served:
         self._where = unix
         self._address, self._port = address, port
         self._loop: asyncio.AbstractEventLoop | None = None  # made by `start`: what never ran needs no closing
-        if unix is not None:
-            _private(unix)
+        self._bound: tuple[int, int] | None = (
+            None  # our own socket file: another one at its path is not ours to remove
+        )
         self._granian = Granian(
             application,
             address=address,
@@ -65,8 +66,10 @@ class Served:
 
     def start(self) -> Served:
         """Start serving; return once a connection is accepted, or raise `app.cannot_listen`."""
-        if self._where is None and self._port and self._answers():
+        if (self._where or self._port) and self._answers():
             raise self._refusal("something else listens there")  # its answers must never be taken for our own
+        if self._where is not None:
+            _private(self._where)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(self._loop,), name="serve", daemon=True)
         self._thread.start()
@@ -75,6 +78,7 @@ class Served:
             if self._answers():
                 if self._where is not None:
                     self._where.chmod(0o600)
+                    self._bound = _identity(self._where)
                 return self
             time.sleep(0.02)
         raise self._refusal(str(self._failure or "no answer in time"))
@@ -102,15 +106,23 @@ class Served:
             self._thread.join(timeout=10)
             if not self._thread.is_alive():
                 self._loop.close()
-        if self._where is not None:
+        if self._where is not None and self._bound is not None and _identity(self._where) == self._bound:
             self._where.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _private(unix: Path) -> None:
     unix.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unix.parent.chmod(0o700)
     if unix.exists() and stat.S_ISSOCK(unix.stat().st_mode):
-        unix.unlink()
+        unix.unlink()  # left by a server that was killed: nobody answers on it
 
 
 def free_port(address: str) -> int:

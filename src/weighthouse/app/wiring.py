@@ -47,7 +47,11 @@ def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock |
     Raises `app.unknown_schema`, `app.demo_off_loopback`, `core.other_machine`, `audit.log_forked` and
     their kin; nothing is served yet.
     """
-    system = assemble(settings, home, keys, clock)
+    return admit(assemble(settings, home, keys, clock))
+
+
+def admit(system: System) -> System:
+    """Judge what `assemble` opened, and close it again if it is refused."""
     with _closed_on_refusal(system.database):
         machines.hold(system)
         audit.start(system)

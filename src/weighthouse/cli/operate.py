@@ -28,7 +28,7 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
 
     keep_private()
     settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
-    initialise.check_exists(home)
+    initialise.hold(home, "audit accept-fork")
     system = ceremony.open_forked(settings, home, initialise.passphrase_of(settings, home))
     try:
         fork = ceremony.examine(system)
@@ -40,6 +40,7 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
         size = ceremony.accept(system, fork, str(reason), str(typed))
     finally:
         system.database.close()
+        home.lock.release()
     click.echo(f"Accepted. The log has {size} entries; entry {size - 1} records the fork and your reason.")
 
 

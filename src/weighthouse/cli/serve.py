@@ -25,7 +25,8 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     keep_private()
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
-    system = initialise.reopen(settings, home)
+    initialise.hold(home, "serve")
+    system = initialise.serveable(settings, home)
     house = House(system, home).start()
     redteam.offer(house)
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")

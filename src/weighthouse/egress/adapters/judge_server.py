@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped,unused-ignore]
 
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.egress.ports import Judge, Question
 
 log = logging.getLogger("weighthouse.egress")
@@ -60,11 +61,12 @@ _MESSAGES = _messages()
 
 
 class JudgeServer:
-    """Serves `judge` on `socket` (0600) until `stop`."""
+    """Serves `judge` on the socket `path` (0600) until `stop`."""
 
-    def __init__(self, socket: Path, judge: Judge) -> None:
+    def __init__(self, path: Path, judge: Judge) -> None:
         self._judge = judge
-        self._socket = socket
+        self._socket = path
+        self._bound = 0  # the number of our own socket file, once it is there
         self._server = grpc.server(
             ThreadPoolExecutor(_WORKERS, thread_name_prefix="judge"),
             options=[("grpc.max_receive_message_length", 65536), ("grpc.so_reuseport", 0)],
@@ -78,15 +80,23 @@ class JudgeServer:
         self._server.add_generic_rpc_handlers((handler,))
 
     def start(self) -> None:
+        if _answers(self._socket):  # what answers there is another server's, and not ours to remove
+            raise Unavailable(
+                "egress.judge_socket",
+                f"Another server answers verdicts on {self._socket}, so this one does not start.",
+                "End that server first, or choose another state folder.",
+            )
         self._socket.unlink(missing_ok=True)
         self._server.add_insecure_port(f"unix:{self._socket}")
         self._server.start()
         self._socket.chmod(0o600)  # and its folder is 0700, so that nobody came in between
+        self._bound = self._socket.stat().st_ino
 
     def stop(self) -> None:
         self._server.stop(grace=None).wait(10)
         with contextlib.suppress(OSError):
-            self._socket.unlink()
+            if self._socket.stat().st_ino == self._bound:
+                self._socket.unlink()
 
     def _check(self, request: Any, context: Any) -> Any:
         allowed = False
@@ -98,6 +108,11 @@ class JudgeServer:
             log.exception("verdict failed; the connection is refused")
         code = OK if allowed is True else PERMISSION_DENIED
         return _MESSAGES["CheckResponse"](status=_MESSAGES["Status"](code=code))
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _question(request: Any, metadata: dict[str, Any]) -> Question:
