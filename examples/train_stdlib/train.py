@@ -109,7 +109,7 @@ def main() -> int:
         print("the loss did not fall; nothing is saved", file=sys.stderr)
         return 3
     facts = {"loss_before": f"{before:.4f}", "loss_after": f"{after:.4f}", "steps": str(options.steps)}
-    saved = workload.save(os.environ["WEIGHTHOUSE_MODEL"], tensors, parent=parent, provenance=facts)
+    saved = workload.save(os.environ["WEIGHTHOUSE_MODEL"], tensors, parent=parent, metadata=facts)
     back = workload.load(saved["id"])
     same = back.keys() == tensors.keys() and all(
         back[name].tobytes() == np.asarray(value).tobytes() for name, value in tensors.items()

@@ -31,7 +31,7 @@ from weighthouse.identity.rules import arrival, compact, jwks, return_path
 from weighthouse.identity.rules import proof as dpop
 from weighthouse.policy.rules.read import read_lab
 from weighthouse.web import reading
-from weighthouse_sdk import checkpoint_index, checkpoint_tickets, floe, formats, manifest
+from weighthouse_sdk import checkpoint_index, checkpoint_tickets, floe, formats, limits, manifest
 from weighthouse_sdk.client import http as client
 from weighthouse_sdk.client.key import DeviceKey
 from weighthouse_sdk.errors import SdkError
@@ -118,7 +118,7 @@ def _headers(data: bytes) -> object:
 
 
 def _ticket(read: Callable[[Mapping[str, Any]], object]) -> Callable[[bytes], object]:
-    return lambda data: read(formats.strict_json(data, 1 << 20, "The ticket"))
+    return lambda data: read(formats.strict_json(data, limits.ENVELOPE, "The ticket"))
 
 
 def _host(text: str) -> object:
@@ -129,7 +129,7 @@ def _host(text: str) -> object:
 
 
 _TENSORS = formats.build_header([("layer.0.weight", "F32", (2, 2), 16), ("layer.0.bias", "BF16", (2,), 4)])
-_INDEX = checkpoint_index.build([(len(_TENSORS[0]), _TENSORS[1])])
+_INDEX = checkpoint_index.build([(len(_TENSORS[0]), _TENSORS[1])], {"made": "é"})
 _SHARDS = (
     manifest.Shard("0" * 32, 0, manifest.SHARD_MEDIA, 4096, 4000, "a" * 64, "b" * 64),
     manifest.Shard("1" * 32, 1, manifest.INDEX_MEDIA, 4096, 4000, "a" * 64, "b" * 64),

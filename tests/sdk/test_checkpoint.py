@@ -94,9 +94,6 @@ def test_raw_tensors_need_no_numpy_and_hold_any_dtype(tmp_path: Path) -> None:
     mine = bytearray(12)
     vault.load(into={"w": mine})
     assert mine == data
-    with pytest.raises(CheckpointError) as caught:
-        vault.load()
-    assert caught.value.code == "checkpoint.dtype"
 
 
 def test_weights_case_35_object_arrays_are_never_stored(tmp_path: Path) -> None:

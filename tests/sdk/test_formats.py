@@ -13,7 +13,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighthouse_sdk import checkpoint_index, formats, manifest_merkle
+from weighthouse_sdk import checkpoint_index, formats, limits, manifest_merkle
 from weighthouse_sdk.errors import FormatError, ManifestError
 
 
@@ -21,7 +21,7 @@ def entry(begin: int, end: int, **other: object) -> dict[str, object]:
     return {"dtype": "U8", "shape": [end - begin], "data_offsets": [begin, end], **other}
 
 
-def parse(table: object, data: int) -> list[formats.Entry]:
+def parse(table: object, data: int) -> object:
     return formats.parse_header(json.dumps(table).encode(), data)
 
 
@@ -29,7 +29,8 @@ def test_the_reference_writers_files_are_read() -> None:
     arrays = {"a": numpy.zeros((3, 4), "float32"), "b": numpy.zeros((), "int64"), "c": numpy.zeros((0, 2), "float16")}
     data = safetensors.numpy.save(arrays, metadata={"made": "by a test"})
     length = formats.header_length(data)
-    entries = formats.parse_header(data[8 : 8 + length], len(data) - 8 - length)
+    entries, metadata = formats.parse_header(data[8 : 8 + length], len(data) - 8 - length)
+    assert metadata == {"made": "by a test"}
     assert {e.name: (e.dtype, e.shape) for e in entries} == {
         "a": ("F32", (3, 4)),
         "b": ("I64", ()),
@@ -40,7 +41,7 @@ def test_the_reference_writers_files_are_read() -> None:
 def test_our_headers_are_read_by_the_reference_reader() -> None:
     header, entries = formats.build_header([("x", "F32", (2,), 8), ("é", "U8", (3,), 3)])
     assert len(header) % 8 == 0
-    assert formats.parse_header(header[8:], 11) == entries
+    assert formats.parse_header(header[8:], 11) == (entries, {})
     loaded = safetensors.numpy.load(header + bytes(11))
     assert {name: array.shape for name, array in loaded.items()} == {"x": (2,), "é": (3,)}
 
@@ -90,6 +91,9 @@ def test_weights_case_34_lying_headers(name: str) -> None:
         b"\xff\xfe",
         b"",
         b"{}" + b"\0",
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+        "{}".encode("utf-32-le"),
     ],
 )
 def test_weights_case_34_hostile_json(raw: bytes) -> None:
@@ -98,22 +102,26 @@ def test_weights_case_34_hostile_json(raw: bytes) -> None:
 
 
 def test_weights_case_34_header_bombs_are_refused_by_their_length_alone() -> None:
-    for length in (0, 1, formats.MAX_HEADER + 1, (1 << 64) - 1):
+    for length in (0, 1, limits.HEADER.most + 1, (1 << 64) - 1):
         with pytest.raises(FormatError):
             formats.header_length(length.to_bytes(8, "little"))
     with pytest.raises(FormatError):
         formats.header_length(b"\x10\0\0")
-    many = {str(at): {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for at in range(formats.MAX_TENSORS + 2)}
+    many = {str(at): {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for at in range(limits.TENSORS.most + 1)}
     with pytest.raises(FormatError) as caught:
         parse(many, 0)
-    assert caught.value.code == "formats.header"
+    assert caught.value.code == "formats.too_large"
+    assert "TENSORS" in caught.value.message
 
 
 def test_weights_case_35_pickles_in_any_wrapping_are_refused() -> None:
     for protocol in (2, 3, 4, 5):
-        with pytest.raises(FormatError) as caught:
-            formats.header_length(pickle.dumps({"w": 1}, protocol)[:8])
-        assert caught.value.code == "formats.pickle"
+        for value in ({"w": 1}, [], {"{": "{"}, "{" * 99):
+            with pytest.raises(FormatError) as caught:
+                formats.refuse_code(pickle.dumps(value, protocol))
+            assert caught.value.code == "formats.pickle"
+            with pytest.raises(FormatError):
+                formats.parse_header(pickle.dumps(value, protocol), 0)
     for head, name in (
         (b"PK\x03\x04", ""),
         (b"\x93NUMPY\x01", ""),
@@ -125,6 +133,7 @@ def test_weights_case_35_pickles_in_any_wrapping_are_refused() -> None:
             formats.refuse_code(head, name)
         assert caught.value.code == "formats.pickle"
     formats.refuse_code(b"\x40\0\0\0\0\0\0\0", "model.safetensors")
+    formats.refuse_code((640).to_bytes(8, "little") + b'{"a":{', "model.safetensors")
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -181,6 +190,8 @@ def test_an_index_must_cover_its_shards_exactly() -> None:
     index = checkpoint_index.parse(good, [76])
     assert index.entries(0) == entries
     document = json.loads(good)
+    old = {"format": "weighthouse-index/1", "headers": document["headers"], "tensors": document["tensors"]}
+    assert checkpoint_index.parse(json.dumps(old).encode(), [76]) == index
     rows = document["tensors"]
     bad_rows = [
         [rows[0], rows[0], rows[1]],
@@ -198,6 +209,9 @@ def test_an_index_must_cover_its_shards_exactly() -> None:
         {**document, "headers": []},
         {**document, "headers": [80]},
         {**document, "format": "other"},
+        {**document, "metadata": [["a", "b"], ["a", "c"]]},
+        {**document, "metadata": [["a", 1]]},
+        {**document, "format": checkpoint_index.OLD_FORMAT},
         {"format": checkpoint_index.FORMAT},
         [],
     ]:

@@ -92,5 +92,8 @@ class Vault:
     def load(self, **options: Any) -> Any:
         return checkpoint.load(checkpoint.parse_load(self.document()), self.recipient, self.folder, **options)
 
+    def describe(self) -> checkpoint.Described:
+        return checkpoint.describe(checkpoint.parse_load(self.document()), self.recipient, self.folder)
+
     def shard(self, number: int, ending: str = ".floe") -> Path:
         return self.folder / "shards" / (self.names[number] + ending)

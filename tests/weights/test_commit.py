@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -15,17 +16,11 @@ import msgspec
 import pytest
 from tests.weights.world import TERN, World, arrays
 
-from weighthouse.core.errors import Conflict, WeighthouseError
+from weighthouse.core.errors import Conflict, Invalid, WeighthouseError
 from weighthouse.weights import api as weights
 from weighthouse_sdk import checkpoint, manifest
 
 ROOT = Path(__file__).parents[2]
-
-
-def resigned(draft: Any, envelope: bytes, note: str) -> bytes:
-    """The same save with other provenance: a second manifest that is as valid as the first."""
-    listed = manifest.open_envelope(envelope, draft.signer.public_key().public_bytes_raw())
-    return manifest.sign(replace(listed, provenance=(("note", note),)), draft.signer)
 
 
 def test_weights_case_24_of_many_writers_of_one_save_exactly_one_wins(any_world: World) -> None:
@@ -35,7 +30,7 @@ def test_weights_case_24_of_many_writers_of_one_save_exactly_one_wins(any_world:
     for _ in range(5):
         draft = world.begin_save(run)
         envelope = draft.write(arrays())
-        bodies = [resigned(draft, envelope, str(at)) for at in range(6)]
+        bodies = [envelope + b" " * at for at in range(6)]  # each as valid as the first
         won: list[weights.Version] = []
         lost: list[str] = []
         gate = threading.Barrier(len(bodies))
@@ -87,6 +82,22 @@ def test_the_same_commit_again_returns_the_same_version_and_writes_nothing(world
     assert len(world.facts("weights.CheckpointSealed")) == 1
     copy = world.state / "objects" / "manifests" / f"{version.id}.json"
     assert copy.read_bytes() == envelope
+
+
+def test_texts_of_a_runs_own_choosing_are_never_committed_in_the_clear(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    listed = manifest.open_envelope(envelope, draft.signer.public_key().public_bytes_raw())
+    weights_as_text = base64.b85encode(arrays()["embed"].tobytes()[:3000]).decode()
+    loud = manifest.sign(replace(listed, provenance=(("note", weights_as_text),)), draft.signer)
+    before = world.size()
+    with pytest.raises(Invalid) as caught:
+        world.commit(run, draft, loud)
+    assert caught.value.code == "weights.bad_manifest"
+    assert world.since(before) == ["weights.ManifestRefused"]
+    world.commit(run, draft, envelope)
 
 
 def test_weights_case_22_a_repeated_save_never_meets_the_same_data_key(world: World) -> None:

@@ -85,7 +85,8 @@ def test_a_second_manifest_by_the_right_producer_put_in_the_place_of_the_committ
     envelope = draft.write(arrays())
     version = world.commit(run, draft, envelope)
     listed = manifest.open_envelope(envelope, draft.signer.public_key().public_bytes_raw())
-    second = manifest.sign(replace(listed, provenance=(("loss_after", "0.1"),)), draft.signer)
+    first = replace(listed.shards[0], plaintext=listed.shards[0].plaintext - 1)
+    second = manifest.sign(replace(listed, shards=(first, *listed.shards[1:])), draft.signer)
     sql(world, "UPDATE weights_version SET envelope = :e", e=second)
     refused(world, lambda: world.begin_load(run, version.id), "weights.envelope", "weights.TamperFound")
 

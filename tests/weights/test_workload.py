@@ -105,7 +105,7 @@ def inside(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
 
 
 def test_a_run_saves_and_loads_back_through_its_socket(inside: Inside) -> None:
-    parent = inside.workload.save(TERN, arrays(), provenance={"steps": "10"})
+    parent = inside.workload.save(TERN, arrays(), metadata={"steps": "10"})
     assert parent["counter"] == 1
     mine = {name: numpy.zeros_like(array) for name, array in arrays().items()}
     loaded = inside.workload.load(parent["id"], into=mine)

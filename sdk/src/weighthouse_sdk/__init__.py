@@ -10,7 +10,8 @@ plane hands out for one save or one load, data keys sealed to the caller's own e
     floe, floe_files    the encryption (C2SP FLOE, GCM256_IV256_1M), alone and over files with threads
     formats             strict safetensors headers; pickle is refused
     manifest            DSSE envelope, in-toto statement, BLAKE3 Merkle roots
-    checkpoint          save and load, into buffers the caller owns
+    checkpoint          save, load and describe, into buffers the caller owns
+    limits, dtypes      one table for writer and reader: how much, and of which types
     workload            the same from inside a run, over its one socket
     client              a person's HTTP client
 

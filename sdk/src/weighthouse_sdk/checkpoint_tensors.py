@@ -1,24 +1,27 @@
 """Tensors as this package sees them: a dtype name, a shape and bytes the caller owns. NumPy is optional.
 
-Guards callers from surprises: object arrays (which are pickles) are refused, non-contiguous arrays are copied on save
-and refused as destinations, and a destination must match dtype and length exactly.
+Guards callers from surprises: what NumPy can hold is stored bit for bit, whatever its strides or byte order, or
+refused by its own name. A destination must be of the tensor's very dtype, shape and layout: bytes of one 8-bit float
+read as another would halve values in silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ctypes
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
+from . import limits
+from .dtypes import DTYPES, ML_DTYPES, NUMPY, check_dtype, name_of, why_not
 from .errors import CheckpointError
 
-_NUMPY = {
-    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "U16": "uint16", "F16": "float16", "I32": "int32",
-    "U32": "uint32", "F32": "float32", "I64": "int64", "U64": "uint64", "F64": "float64", "C64": "complex64",
-}  # fmt: skip
-_NAMES = {numpy: name for name, numpy in _NUMPY.items()} | {
-    "bfloat16": "BF16", "float8_e5m2": "F8_E5M2", "float8_e4m3fn": "F8_E4M3",
-}  # fmt: skip
+# Letters of the buffer protocol (PEP 3118) by what they hold; "B" is plain bytes and fits every dtype.
+_LETTERS = {"?": "BOOL", "e": "F16", "f": "F32", "d": "F64", "Zf": "C64"}
+_HEADER_ROOM = limits.HEADER.most - 7 * limits.METADATA.most  # metadata may be all escapes
+_SIGNED, _UNSIGNED = "bhilqn", "HILQN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,68 +33,176 @@ class Tensor:
     data: memoryview
 
 
-def as_tensor(name: str, value: Any) -> Tensor:
-    """See a NumPy array, or what has `dtype`, `shape` and `reshape` like one, as a `Tensor`."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a tensor will be in the file, before any of its bytes are copied."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    length: int
+
+
+def measure(name: str, value: Any) -> Measured:
+    """Dtype, shape and length of what `as_tensor` will give; copies nothing."""
     if isinstance(value, Tensor):
-        return Tensor(
-            value.dtype, value.shape, memoryview(value.data).cast("B") if len(value.data) else memoryview(b"")
-        )
-    kind = _NAMES.get(str(getattr(value, "dtype", "")))
-    if kind is None:
-        why = f"Tensor {name!r} has a type that is not stored; object arrays are pickles and never are."
-        raise CheckpointError("checkpoint.dtype", why, "Convert it to a numeric array.")
-    return Tensor(kind, tuple(int(side) for side in value.shape), _bytes(name, value, copy=True))
+        kind = check_dtype(value.dtype, f"Tensor {name!r}")
+        return Measured(kind, tuple(value.shape), memoryview(value.data).nbytes)
+    array, kind = _array(name, value)
+    return Measured(kind, tuple(int(side) for side in array.shape), int(array.nbytes))
 
 
-def _bytes(name: str, array: Any, *, copy: bool) -> memoryview:
+def as_tensor(name: str, value: Any) -> Tensor:
+    """See a NumPy array, or what gives one, as a `Tensor`; what is strided or big-endian is copied."""
+    if isinstance(value, Tensor):
+        view = memoryview(value.data)
+        flat = view if view.c_contiguous else memoryview(view.tobytes())
+        return Tensor(value.dtype, tuple(value.shape), flat.cast("B") if flat.nbytes else memoryview(b""))
+    array, kind = _array(name, value)
+    shape = tuple(int(side) for side in array.shape)
     if array.size == 0:
-        return memoryview(b"")
-    if array.dtype.byteorder == ">" or not (array.flags.c_contiguous or copy):
-        why = f"Array {name!r} is not contiguous and little-endian."
-        raise CheckpointError("checkpoint.layout", why, "Give a contiguous little-endian array.")
+        return Tensor(kind, shape, memoryview(b""))
+    import numpy
+
+    plain = array.dtype.newbyteorder("<") if array.dtype.byteorder == ">" else array.dtype
+    try:
+        return Tensor(kind, shape, _flat(numpy.ascontiguousarray(array, dtype=plain)))
+    except MemoryError:
+        why = f"Tensor {name!r} of {array.nbytes} bytes is strided, and there is no memory for a copy."
+        raise CheckpointError("checkpoint.memory", why, "Give a contiguous little-endian array.") from None
+
+
+def _array(name: str, value: Any) -> tuple[Any, str]:
+    """The value as a plain `ndarray` and the format's name of its dtype; raise `checkpoint.dtype` by name."""
+    if not hasattr(value, "dtype"):
+        raise _refused(name, f"is of type {type(value).__name__}, which has no dtype", "Give a NumPy array.")
+    import numpy
+
+    if not isinstance(value.dtype, numpy.dtype):
+        why = f"is a {type(value).__module__}.{type(value).__name__}, which is no NumPy array"
+        raise _refused(name, why, "Convert it with its `numpy()`, or give a `Tensor` over its bytes.")
+    if isinstance(value, numpy.ma.MaskedArray):
+        raise _refused(name, "is a masked array, whose mask the format cannot hold", "Fill it: `array.filled(...)`.")
+    dtype, kind = value.dtype, _kind(value.dtype)
+    if kind is None:
+        raise _refused(name, *why_not("a structured type" if dtype.names else dtype.name, dtype.kind))
+    if dtype.byteorder == ">" and dtype.itemsize > 1 and kind in ML_DTYPES:
+        raise _refused(name, f"is big-endian {dtype.name}, which cannot be converted", "Give it little-endian.")
+    return numpy.asarray(value), kind
+
+
+@lru_cache(maxsize=256)
+def _kind(dtype: Any) -> str | None:
+    """The format's name of a NumPy dtype. Remembered: NumPy works its own name out anew each time, in Python."""
+    return name_of(dtype.name) if dtype.names is None else None
+
+
+def _refused(name: str, why: str, remedy: str) -> CheckpointError:
+    return CheckpointError("checkpoint.dtype", f"Tensor {name!r} {why}.", remedy)
+
+
+def _flat(array: Any) -> memoryview:
     return memoryview(array.reshape(-1).view("uint8"))
 
 
 def destination(name: str, value: Any, dtype: str, shape: tuple[int, ...], length: int) -> memoryview:
     """The writable bytes of a caller's buffer for a tensor; a mismatch is refused before anything is read."""
-    if hasattr(value, "dtype"):
-        if _NAMES.get(str(value.dtype)) not in (dtype, None) or tuple(value.shape) != shape:
-            raise _mismatch(name)
-        view = _bytes(name, value, copy=False)
-    else:
-        view = memoryview(value).cast("B") if length else memoryview(bytearray())
-    if len(view) != length or (length and view.readonly):
-        raise _mismatch(name)
+    if isinstance(value, Tensor):
+        if value.dtype != dtype or tuple(value.shape) != shape:
+            raise _mismatch(name, dtype, shape)
+        value = value.data
+    view = _bytes_of_array(name, value, dtype, shape) if hasattr(value, "dtype") else _bytes_of(name, value, dtype)
+    if view is None or view.nbytes != length or (length and view.readonly):
+        raise _mismatch(name, dtype, shape)
     return view
 
 
-def _mismatch(name: str) -> CheckpointError:
-    why = f"The buffer given for {name!r} has another dtype, shape or length, or cannot be written."
-    return CheckpointError("checkpoint.destination", why, "Give a writable buffer of exactly the tensor's size.")
+def _bytes_of_array(name: str, value: Any, dtype: str, shape: tuple[int, ...]) -> memoryview | None:
+    import numpy
+
+    if not isinstance(value, numpy.ndarray) or isinstance(value, numpy.ma.MaskedArray):
+        return None
+    if _kind(value.dtype) != dtype or value.shape != shape:
+        return None
+    if (value.dtype.byteorder == ">" and value.dtype.itemsize > 1) or not value.flags.c_contiguous:
+        why = f"The array given for {name!r} is not contiguous and little-endian."
+        raise CheckpointError("checkpoint.layout", why, "Give a contiguous little-endian array.")
+    return _flat(numpy.asarray(value)) if value.size else memoryview(b"")
+
+
+def _bytes_of(name: str, value: Any, dtype: str) -> memoryview | None:
+    """A buffer that is no array: plain bytes, or elements of exactly the dtype."""
+    try:
+        view = memoryview(value)
+    except TypeError:
+        return None
+    if view.format != "B" and _held(view.format, view.itemsize) != dtype:
+        return None
+    if not view.c_contiguous:
+        why = f"The buffer given for {name!r} is not contiguous."
+        raise CheckpointError("checkpoint.layout", why, "Give a contiguous buffer.")
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _held(letter: str, size: int) -> str | None:
+    """The dtype that a buffer's format letter means, or None; big-endian means none."""
+    letter = letter[1:] if letter[:1] in ("@", "=", "<") else letter
+    if letter in _LETTERS:
+        return _LETTERS[letter]
+    if letter and letter in _SIGNED + _UNSIGNED:
+        return f"{'I' if letter in _SIGNED else 'U'}{size * 8}"
+    return None
+
+
+def _mismatch(name: str, dtype: str, shape: tuple[int, ...]) -> CheckpointError:
+    why = f"The buffer given for {name!r} is not a writable one of {dtype} with shape {list(shape)}."
+    return CheckpointError(
+        "checkpoint.destination", why, "Give a writable buffer of exactly the tensor's type and size."
+    )
+
+
+def apart(views: Iterable[memoryview]) -> bool:
+    """Whether no two writable buffers share a byte: of two tensors read into one place, one would be lost."""
+    ranges = sorted((ctypes.addressof(ctypes.c_char.from_buffer(view)), view.nbytes) for view in views if view.nbytes)
+    return all(start + length <= after for (start, length), (after, _) in pairwise(ranges))
 
 
 def fresh(name: str, dtype: str, shape: tuple[int, ...]) -> Any:
-    """A new NumPy array for a tensor; dtypes that NumPy lacks need a buffer from the caller."""
-    if dtype not in _NUMPY:
-        why = f"Tensor {name!r} is {dtype}, which NumPy does not have."
-        raise CheckpointError("checkpoint.dtype", why, "Pass a buffer of your own for it with `into=`.")
-    import numpy
+    """A new NumPy array for a tensor; BF16 and the 8-bit floats are those of ml_dtypes."""
+    try:
+        import numpy
 
-    return numpy.empty(shape, _NUMPY[dtype])
+        if dtype in NUMPY:
+            return numpy.empty(shape, NUMPY[dtype])
+        import ml_dtypes
+
+        return numpy.empty(shape, getattr(ml_dtypes, ML_DTYPES[dtype]))
+    except ImportError as error:
+        why = f"Tensor {name!r} is {dtype}, and {error.name} is not installed."
+        raise CheckpointError("checkpoint.dtype", why, "Install it, or pass a buffer with `into=`.") from None
+    except MemoryError:
+        why = f"There is no memory for tensor {name!r}, {dtype} with shape {list(shape)}."
+        raise CheckpointError("checkpoint.memory", why, "Load fewer tensors at once with `names=`.") from None
 
 
 def plan_shards(tensors: Mapping[str, Any], limit: int = 2 << 30) -> list[list[str]]:
-    """Divide tensors over shards of about `limit` bytes, largest alignment first inside each, in a stable order.
+    """Divide tensors, in their order, over shards of about `limit` bytes; one larger than that has its own.
 
-    Sorting by dtype size keeps every tensor on its own alignment, as the reference safetensors writer does.
+    A shard's header stays below its limit too, however many and long the names are.
     """
     plan: list[list[str]] = [[]]
-    filled = 0
+    filled = described = 0
     for name, value in tensors.items():
-        size = len(as_tensor(name, value).data)
-        if plan[-1] and filled + size > limit:
+        found = measure(name, value)
+        # At most 4 bytes of JSON a character, 16 digits a number, and the words between them.
+        row = 4 * len(name) + 17 * len(found.shape) + 128
+        if plan[-1] and (filled + found.length > limit or described + row > _HEADER_ROOM):
             plan.append([])
-            filled = 0
+            filled = described = 0
         plan[-1].append(name)
-        filled += size
+        filled, described = filled + found.length, described + row
     return plan
+
+
+__all__ = [
+    "DTYPES", "Measured", "Tensor", "apart", "as_tensor", "destination", "fresh", "measure", "plan_shards",
+]  # fmt: skip

@@ -1,7 +1,7 @@
 """The strict forms: canonical JSON, safetensors headers, names. Guards parsers from hostile lengths and depths.
 
-Every limit is checked before memory is taken for what it bounds. Pickle in any wrapping is refused, because loading
-it runs the author's code. A header must describe its data exactly: no gap, no overlap, no product that overflows.
+Every limit (`limits`) is checked before memory is taken for what it bounds, by reader and writer alike. A header
+must describe its data exactly: no gap, no overlap, no product that overflows.
 """
 
 from __future__ import annotations
@@ -12,19 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import limits
+from .dtypes import DTYPES, check_dtype
 from .errors import FormatError
+from .names import RESERVED, check_name
 
-DTYPES: Mapping[str, int] = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E5M2": 1, "F8_E4M3": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
-    "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8, "C64": 8,
-}  # fmt: skip
-MAX_HEADER = 16 << 20
-MAX_TENSORS = 100_000
-MAX_BRACKETS = 10 * MAX_TENSORS
-MAX_NAME = 1024
-MAX_DIMENSIONS = 16
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
-_DEEP = 8
 _AGAIN = "Make the file again with a writer that follows the safetensors format."
 
 
@@ -46,8 +39,9 @@ def canonical(value: object) -> bytes:
 
 
 def _check_canonical(value: object, depth: int) -> None:
-    if depth > _DEEP:
-        raise FormatError("formats.not_canonical", "A document is nested too deep.", "Flatten it.")
+    if depth > limits.DEPTH.most:
+        why = f"A document has more levels of nesting than the limit DEPTH, {limits.DEPTH.most}."
+        raise FormatError("formats.not_canonical", why, limits.DEPTH.remedy)
     if isinstance(value, dict):
         # Order by code point equals RFC 8785's order by UTF-16 unit only below the surrogates; ASCII is enough.
         if not all(isinstance(key, str) and key.isascii() for key in value):
@@ -58,7 +52,7 @@ def _check_canonical(value: object, depth: int) -> None:
         for item in value:
             _check_canonical(item, depth + 1)
     elif isinstance(value, str):
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not _is_unicode(value):
             raise FormatError("formats.not_canonical", "A text is not valid Unicode.", "Use valid Unicode.")
     elif isinstance(value, int) and not isinstance(value, bool):
         if not -(2**53) < value < 2**53:
@@ -68,15 +62,23 @@ def _check_canonical(value: object, depth: int) -> None:
         raise FormatError("formats.not_canonical", why, "Use text, whole numbers, booleans, null, lists and objects.")
 
 
-def strict_json(data: bytes, limit: int, what: str) -> Any:
-    """Parse JSON of at most `limit` bytes: no key twice, no fraction, no NaN, no deep nesting."""
-    if len(data) > limit:
-        raise FormatError("formats.too_large", f"{what} has {len(data)} bytes; the limit is {limit}.", _AGAIN)
-    # Each bracket becomes an object of some sixty bytes: two bytes of text must not cost that without end.
-    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS:
-        raise FormatError("formats.too_large", f"{what} holds more lists and objects than any good one.", _AGAIN)
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogate."""
     try:
-        return json.loads(data, object_pairs_hook=_once, parse_float=_whole, parse_constant=_whole)
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def strict_json(data: bytes, limit: limits.Limit, what: str) -> Any:
+    """Parse JSON of at most `limit` bytes of UTF-8: no key twice, no fraction, no NaN, no deep nesting."""
+    limit.check(len(data), what)
+    # Each bracket becomes an object of some sixty bytes: two bytes of text must not cost that without end.
+    limits.BRACKETS.check(data.count(b"[") + data.count(b"{"), what)
+    try:
+        # As text: the standard parser guesses UTF-16, UTF-32 and a byte order mark when it is given bytes.
+        return json.loads(data.decode(), object_pairs_hook=_once, parse_float=_whole, parse_constant=_whole)
     except (ValueError, RecursionError):
         raise FormatError("formats.not_json", f"{what} is not strict JSON.", _AGAIN) from None
 
@@ -99,48 +101,62 @@ def check_shard_id(value: object) -> str:
     return value
 
 
-def check_name(name: object) -> str:
-    """Return a tensor name of at most 1024 printable characters."""
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable() or name == "__metadata__":
-        raise FormatError("formats.name", "A tensor name is empty, too long or not printable.", "Rename the tensor.")
-    return name
-
-
 def check_tensor(name: str, dtype: object, shape: object, length: int) -> tuple[str, tuple[int, ...]]:
     """Return (dtype, shape) if both are known and their product is exactly `length` bytes."""
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise FormatError("formats.dtype", f"Tensor {name!r} has a dtype this format does not know.", _AGAIN)
-    if not isinstance(shape, list | tuple) or len(shape) > MAX_DIMENSIONS:
+    kind = check_dtype(dtype, f"Tensor {name!r}")
+    if not isinstance(shape, list | tuple):
         raise FormatError("formats.shape", f"Tensor {name!r} has no usable shape.", _AGAIN)
-    total = DTYPES[dtype]
+    limits.DIMENSIONS.check(len(shape), f"Tensor {name!r}")
+    total = DTYPES[kind]
     for side in shape:
-        if not isinstance(side, int) or isinstance(side, bool) or side < 0 or side >= 1 << 48:
+        if type(side) is not int or side < 0:
             raise FormatError("formats.shape", f"Tensor {name!r} has a side that is no length.", _AGAIN)
+        if side > limits.SIDE.most:
+            limits.SIDE.check(side, f"Tensor {name!r}")
         total *= side
     if total != length:
-        raise FormatError(
-            "formats.shape", f"Tensor {name!r}: shape and dtype give {total} bytes, not {length}.", _AGAIN
-        )
-    return dtype, tuple(shape)
+        why = f"Tensor {name!r}: shape and dtype give {total} bytes, not {length}."
+        raise FormatError("formats.shape", why, _AGAIN)
+    return kind, tuple(shape)
+
+
+def check_metadata(metadata: object) -> dict[str, str]:
+    """Return text to text of at most METADATA bytes; it is the writer's own and means nothing to this package."""
+    if not isinstance(metadata, Mapping):
+        raise FormatError("formats.metadata", "The metadata is not text to text.", "Give a dict of str to str.")
+    total = 0
+    for text in (*metadata.keys(), *metadata.values()):
+        if type(text) is not str or not _is_unicode(text):
+            raise FormatError("formats.metadata", "The metadata is not text to text.", "Give a dict of str to str.")
+        total += len(text.encode())
+    limits.METADATA.check(total, "The metadata")
+    return dict(metadata)
 
 
 def header_length(prefix: bytes | memoryview) -> int:
-    """The length of a safetensors header from the file's first 8 bytes, refused above 16 MiB."""
-    refuse_code(bytes(prefix[:8]))
-    length = int.from_bytes(prefix[:8], "little")
-    if len(prefix) < 8 or not 2 <= length <= MAX_HEADER:
+    """The length of a safetensors header from the file's first 8 bytes, refused above the limit HEADER.
+
+    These bytes are a number and are read as one: a length of 640, 896, 1152 or 1408 (and 65,536 more, again and
+    again) is spelled as some pickles begin. What a foreign file is, `refuse_code` says.
+    """
+    if len(prefix) < 8:
+        raise FormatError("formats.header", "The file ends before its safetensors header.", _AGAIN)
+    length = limits.HEADER.check(int.from_bytes(prefix[:8], "little"), "The file")
+    if length < 2:
         raise FormatError("formats.header", f"A safetensors header of {length} bytes is not accepted.", _AGAIN)
     return length
 
 
-def parse_header(header: bytes, data: int) -> list[Entry]:
-    """Parse a safetensors header that must describe exactly `data` bytes; entries come in order of their place."""
-    table = strict_json(header, MAX_HEADER, "The safetensors header")
-    if not isinstance(table, dict) or len(table) > MAX_TENSORS + 1:
-        raise FormatError("formats.header", "The safetensors header is no table of a sane size.", _AGAIN)
-    metadata = table.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise FormatError("formats.header", "The safetensors metadata is not text to text.", _AGAIN)
+def parse_header(header: bytes, data: int) -> tuple[list[Entry], dict[str, str]]:
+    """Parse a safetensors header that must describe exactly `data` bytes.
+
+    Entries come in order of their place; the second value is the file's metadata.
+    """
+    table = strict_json(header, limits.HEADER, "The safetensors header")
+    if not isinstance(table, dict):
+        raise FormatError("formats.header", "The safetensors header is no table.", _AGAIN)
+    metadata = check_metadata(table.pop(RESERVED, {}))
+    limits.TENSORS.check(len(table), "The safetensors header")
     entries = sorted(
         (_entry(name, value) for name, value in table.items()), key=lambda entry: (entry.begin, entry.end, entry.name)
     )
@@ -151,12 +167,12 @@ def parse_header(header: bytes, data: int) -> list[Entry]:
         at = entry.end
     if at != data:
         raise FormatError("formats.offsets", f"The header describes {at} bytes, the file has {data}.", _AGAIN)
-    return entries
+    return entries, metadata
 
 
 def _entry(name: str, value: object) -> Entry:
     check_name(name)
-    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise FormatError("formats.header", f"Tensor {name!r} has missing or unknown fields.", _AGAIN)
     offsets = value["data_offsets"]
     whole = isinstance(offsets, list) and len(offsets) == 2 and all(type(at) is int for at in offsets)
@@ -166,32 +182,44 @@ def _entry(name: str, value: object) -> Entry:
     return Entry(name, dtype, shape, offsets[0], offsets[1])
 
 
-def build_header(tensors: Iterable[tuple[str, str, tuple[int, ...], int]]) -> tuple[bytes, list[Entry]]:
-    """Make the header (with its 8-byte length) for (name, dtype, shape, bytes) in the given order.
-
-    The header is padded with spaces so that the data begins on an 8-byte border, as the reference writer does.
-    """
-    table: dict[str, Any] = {}
+def build_header(
+    tensors: Iterable[tuple[str, str, tuple[int, ...], int]], metadata: Mapping[str, str] | None = None
+) -> tuple[bytes, list[Entry]]:
+    """Make the header (with its 8-byte length) for (name, dtype, shape, bytes) in the given order."""
     entries: list[Entry] = []
     at = 0
     for name, dtype, shape, length in tensors:
         check_tensor(check_name(name), dtype, shape, length)
-        if name in table:
-            raise FormatError("formats.duplicate", f"Two tensors are named {name!r}.", "Rename one.")
-        table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + length]}
         entries.append(Entry(name, dtype, tuple(shape), at, at + length))
         at += length
+    limits.TENSORS.check(len(entries), "The shard")
+    header = encode_header(entries, check_metadata(metadata or {}))
+    limits.HEADER.check(len(header) - 8, "The shard")
+    return header, entries
+
+
+def encode_header(entries: Iterable[Entry], metadata: Mapping[str, str]) -> bytes:
+    """A header's bytes, padded with spaces to an 8-byte border as the reference writer does; asks no limit."""
+    table: dict[str, Any] = {RESERVED: dict(sorted(metadata.items()))} if metadata else {}
+    for entry in entries:
+        if entry.name in table:
+            raise FormatError("formats.duplicate", f"Two tensors are named {entry.name!r}.", "Rename one.")
+        offsets = [entry.begin, entry.end]
+        table[entry.name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": offsets}
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    if len(text) > MAX_HEADER or len(entries) > MAX_TENSORS:
-        raise FormatError("formats.header", "Too many tensors for one shard.", "Use more shards.")
-    return len(text).to_bytes(8, "little") + text, entries
+    return len(text).to_bytes(8, "little") + text
 
 
 def refuse_code(head: bytes, name: str = "") -> None:
-    """Refuse bytes or names that mean pickle: torch archives, raw pickles, NumPy objects, DCP `.metadata`."""
+    """Refuse a foreign file whose first bytes or name mean pickle: torch archives, NumPy objects, DCP `.metadata`.
+
+    For files of unknown making only, and never for a shard of ours, which the manifest's signature speaks for. A
+    table that begins after the length is no pickle, whatever the length is spelled like.
+    """
     endings = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".metadata", ".npz", ".joblib")
-    pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    table = head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= limits.HEADER.most
+    pickled = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and not table
     if pickled or head[:4] == b"PK\x03\x04" or head[:6] == b"\x93NUMPY" or name.lower().endswith(endings):
         why = f"{name or 'This file'} is or may be a pickle; loading one runs its author's code."
         raise FormatError("formats.pickle", why, "Convert it to safetensors in a sandbox first.")

@@ -17,6 +17,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from . import limits
 from .checkpoint_binding import ALGORITHM, FORMAT, INDEX_MEDIA, SHARD_MEDIA, Binding
 from .errors import FormatError, ManifestError
 from .formats import canonical, check_shard_id, strict_json
@@ -25,7 +26,6 @@ from .manifest_merkle import root_of
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:weighthouse:checkpoint:v1"
-MAX_ENVELOPE = 8 << 20
 _HEX = re.compile(r"[0-9a-f]{64}")
 _REMEDY = "Take the manifest from the control plane again; do not use this one."
 
@@ -115,13 +115,25 @@ def sign(manifest: Manifest, private: Ed25519PrivateKey) -> bytes:
     public = private.public_key().public_bytes_raw()
     signature = {"keyid": key_id(public), "sig": base64.b64encode(private.sign(_encoded(payload))).decode()}
     envelope = {"payload": base64.b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": [signature]}
-    return canonical(envelope)
+    data = canonical(envelope)
+    limits.ENVELOPE.check(len(data), "The manifest")
+    return data
+
+
+def check(manifest: Manifest) -> None:
+    """Refuse a manifest that no reader takes, before anything is written for it; it is not signed yet."""
+    limits.SHARDS.check(len(manifest.shards) - 1, "The manifest")
+    payload = manifest.payload()
+    wrapped = len(payload) * 4 // 3 + 512  # base64, and the envelope around it
+    limits.ENVELOPE.check(wrapped, "The manifest")
+    if parse(payload) != manifest:
+        raise _bad("payload", "The manifest would not be read back as it was meant.")
 
 
 def open_envelope(envelope: bytes, public: bytes) -> Manifest:
     """Check the one signature under the raw Ed25519 key `public`, then parse. Raises `manifest.*`."""
     try:
-        document = strict_json(envelope, MAX_ENVELOPE, "The manifest's envelope")
+        document = strict_json(envelope, limits.ENVELOPE, "The manifest's envelope")
         payload, signature = _envelope_parts(document, public)
     except (FormatError, KeyError, TypeError, ValueError, binascii.Error):
         raise _bad(
@@ -146,7 +158,7 @@ def _envelope_parts(document: dict[str, Any], public: bytes) -> tuple[bytes, byt
 def parse(payload: bytes) -> Manifest:
     """Parse a payload into the one manifest that encodes to exactly these bytes."""
     try:
-        predicate = strict_json(payload, MAX_ENVELOPE, "The manifest")["predicate"]
+        predicate = strict_json(payload, limits.ENVELOPE, "The manifest")["predicate"]
         parent = predicate["parent"]
         manifest = Manifest(
             _text(predicate["tenant"]),
@@ -169,6 +181,7 @@ def parse(payload: bytes) -> Manifest:
 def _check_order(manifest: Manifest) -> None:
     """Shards are numbered from 0, named once, and the last one is the index."""
     last = len(manifest.shards) - 1
+    limits.SHARDS.check(last, "The manifest")
     if last < 1 or len({shard.id for shard in manifest.shards}) != last + 1:
         raise ValueError
     for at, shard in enumerate(manifest.shards):
@@ -177,7 +190,7 @@ def _check_order(manifest: Manifest) -> None:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > 4096:
+    if not isinstance(value, str) or len(value) > limits.TEXT.most:
         raise ValueError
     return value
 

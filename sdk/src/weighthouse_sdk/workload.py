@@ -122,17 +122,25 @@ class Workload:
 
         Its ciphertext lies in `data_in`, or in `data_out` if this run saved it.
         """
+        ticket, recipient, folder = self._open(version)
+        lease = Lease(self, ticket.lease, ticket.lasts)
+        options = {"names": names, "verify": verify, "threads": threads, "between": lease.check}
+        return checkpoint.load(ticket, recipient, folder, into=into, **options)  # type: ignore[arg-type]
+
+    def describe(self, version: str) -> checkpoint.Described:
+        """Names, shapes, dtypes and metadata of a version. It is released, charged and logged as a load is."""
+        return checkpoint.describe(*self._open(version))
+
+    def _open(self, version: str) -> tuple[checkpoint.LoadTicket, Recipient, Path]:
+        """A ticket for `version`, the key pair it is sealed to, and the folder of its ciphertext."""
         recipient = Recipient()
         body = {"version": version, "recipient": base64.b64encode(recipient.public).decode()}
         ticket = checkpoint.parse_load(self.call("POST", "/workload/v1/loads", body))
         if ticket.version != version:
             why = "The control plane answered for another version."
             raise CheckpointError("checkpoint.ticket", why, "Ask again; tell security if it happens again.")
-        lease = Lease(self, ticket.lease, ticket.lasts)
-        options = {"names": names, "verify": verify, "threads": threads, "between": lease.check}
         saved = self._out / ticket.save
-        folder = saved if (saved / "shards").is_dir() else self._in
-        return checkpoint.load(ticket, recipient, folder, into=into, **options)  # type: ignore[arg-type]
+        return ticket, recipient, saved if (saved / "shards").is_dir() else self._in
 
     def save(
         self,
@@ -140,11 +148,12 @@ class Workload:
         tensors: Mapping[str, Any],
         *,
         parent: str | None = None,
-        provenance: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
         threads: int | None = None,
     ) -> dict[str, Any]:
         """Encrypt `tensors` into `data_out`, commit the signed manifest, and return the new version's record.
 
+        `metadata` (text to text, at most 64 KiB) is kept inside the encrypted part and is read with `describe`.
         Nothing is visible to anyone before the commit is acknowledged.
         """
         recipient, signer = Recipient(), Ed25519PrivateKey.generate()
@@ -164,7 +173,7 @@ class Workload:
             signer,
             self._out / ticket.save,
             plan=plan,
-            provenance=provenance,
+            metadata=metadata,
             threads=threads,
         )
         return self.call("POST", f"/workload/v1/saves/{ticket.save}/commit", {"manifest": envelope.decode()})

@@ -7,6 +7,7 @@ import msgspec
 from weighthouse.core.clock import DAY, MINUTE, Millis
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Setting, Settings, Value
+from weighthouse_sdk import limits
 
 settings = (
     Setting(
@@ -21,7 +22,7 @@ settings = (
 _DEFAULTS = {setting.name: setting.default for setting in settings}
 SAVE_LIFE: Millis = DAY
 STRICT_LEASE: Millis = MINUTE
-MAX_SHARDS = 1_000
+MAX_SHARDS = limits.SHARDS.most
 OPEN, COMMITTED, DESTROYED = "open", "committed", "destroyed"
 
 

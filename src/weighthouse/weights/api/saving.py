@@ -36,7 +36,7 @@ from weighthouse.weights.model import (
     Version,
 )
 from weighthouse.weights.ports import ObjectStore
-from weighthouse.weights.rules.manifests import open_manifest, places
+from weighthouse.weights.rules.manifests import check_texts, open_manifest, places
 from weighthouse.weights.rules.paths import manifest_path, save_prefix, shard_path
 from weighthouse_sdk import floe, manifest
 from weighthouse_sdk.checkpoint_binding import INDEX_MEDIA, SHARD_MEDIA
@@ -141,6 +141,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
     listed_keys = store.find_keys(unit.conn, save.id)
     try:
         listed = open_manifest(envelope, save, listed_keys)
+        check_texts(listed)
         _check_objects(unit, save, listed)
     except (Invalid, NotFound) as error:
         line = ManifestRefused(save=save.id, version=save.version, model=save.model, code=error.code)

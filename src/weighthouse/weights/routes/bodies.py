@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from weighthouse.core.errors import Invalid
 from weighthouse.weights.model import MAX_SHARDS
+from weighthouse_sdk import limits
 
 Id = Annotated[str, StringConstraints(max_length=64)]
 Slug = Annotated[str, StringConstraints(max_length=260)]
 Key = Annotated[str, StringConstraints(min_length=44, max_length=44)]
-MAX_ENVELOPE = 1 << 20  # a manifest of MAX_SHARDS shards has half of it
+MAX_ENVELOPE = limits.ENVELOPE.most  # what the SDK writes at most; MAX_SHARDS shards have half of it
 
 
 class Body(BaseModel):

@@ -10,6 +10,7 @@ from weighthouse_sdk import manifest
 from weighthouse_sdk.checkpoint_binding import Binding
 from weighthouse_sdk.errors import SdkError
 
+_TEXTS = "Pass them as `metadata` to `save`, which keeps them inside the encrypted part."
 _REMEDY = "Save again with a new ticket and the SDK of this version."
 
 
@@ -39,3 +40,12 @@ def open_manifest(envelope: bytes, save: Save, keys: Sequence[ShardKey]) -> mani
     if objects != [(key.shard, key.index, key.media) for key in keys]:
         raise Invalid("weights.bad_manifest", "The manifest lists other shards than were agreed.", _REMEDY)
     return listed
+
+
+def check_texts(listed: manifest.Manifest) -> None:
+    """Refuse a new manifest that carries texts of the run's choosing: it lies in the clear, in every copy, for ever.
+
+    Weights written as text would leave past every budget and outlive their destroyed keys. Older ones keep theirs.
+    """
+    if listed.provenance:
+        raise Invalid("weights.bad_manifest", "The manifest carries texts of the run's own.", _TEXTS)
