@@ -129,7 +129,7 @@ def test_a_filter_that_was_left_out_starts_no_submitted_code(
 ) -> None:
     def without(command: list[str], folder: Path, group: object, pass_fds: tuple[int, ...]) -> contained.Pipes:
         at = command.index("--seccomp")
-        return contained.launch([*command[:at], *command[at + 2 :]], folder, None)
+        return contained.launch([*command[:at], *command[at + 2 :]], folder, None, pass_fds)
 
     monkeypatch.setattr(bubblewrap, "launch", without)
     with pytest.raises(Unavailable) as refused:

@@ -22,12 +22,14 @@ ORPHAN = 96
 NO_CORE = 1
 
 
-def leashed(command: Sequence[str], join: Sequence[str] = ()) -> list[str]:
+def leashed(command: Sequence[str], join: Sequence[str] = (), *, file_bytes: int = 0) -> list[str]:
     """Return `command`, an absolute path and its arguments, so prefixed that it dies with the calling thread.
 
-    `join` are files of control groups (`cgroup.procs`) to enter first.
+    `join` are files of control groups (`cgroup.procs`) to enter first; `file_bytes` is the largest file that the
+    command may make, 0 for no limit.
     """
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(len(join)), *join, *command]
+    first = [str(os.getpid()), str(file_bytes), str(len(join)), *join]
+    return [sys.executable, "-I", "-S", __file__, *first, *command]
 
 
 def main() -> None:
@@ -36,8 +38,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (NO_CORE, NO_CORE))
     if os.getppid() != parent:  # the parent died between fork and prctl, and no signal will come
         sys.exit(ORPHAN)
-    first = 3 + int(sys.argv[2])
-    for group in sys.argv[3:first]:
+    largest, first = int(sys.argv[2]), 4 + int(sys.argv[3])
+    if largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    for group in sys.argv[4:first]:
         with open(group, "w") as file:  # noqa: PTH123  no import that is not needed
             file.write("0")
     os.execv(sys.argv[first], sys.argv[first:])  # noqa: S606  the caller's own command, never a run's

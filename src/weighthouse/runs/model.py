@@ -18,6 +18,9 @@ from weighthouse.core.settings import Setting
 State = Literal["queued", "preparing", "running", "succeeded", "failed", "stopped"]
 OPEN: frozenset[str] = frozenset({"queued", "preparing", "running"})
 
+# Why a run is asked to stop that leave it a while to save: they accuse nobody.
+GENTLE: frozenset[str] = frozenset({"runs.stopped_by_person"})
+
 Stream = Literal["out", "err", "lab"]
 Risk = Literal["low", "high"]
 
@@ -36,9 +39,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     memory_bytes: int = 2048 * MIB
     processes: int = 64
-    files: int = 256
-    file_bytes: int = 1024 * MIB
-    tmp_bytes: int = 256 * MIB
+    files: int = 4096
+    file_bytes: int = 16384 * MIB
+    tmp_bytes: int = 512 * MIB
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +168,16 @@ settings: tuple[Setting, ...] = (
         minimum=64,
     ),
     Setting("runs.processes", "int", 64, "Processes and threads of one run.", minimum=1),
+    Setting("runs.open_files", "int", 4096, "Files that one process of a run may have open.", minimum=64),
+    Setting("runs.file_mib", "int", 16384, "Largest file that a run may write; a shard is one file.", minimum=1),
+    Setting("runs.tmp_mib", "int", 512, "Size of /tmp, and of /dev/shm; both count as memory of the run.", minimum=1),
+    Setting(
+        "runs.grace_s",
+        "int",
+        10,
+        "From SIGTERM to SIGKILL, when a person stops a run or its time ends; 0 kills at once.",
+        minimum=0,
+    ),
     Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
     Setting("runs.out_mib", "int", 65536, "What one run may write to /out before it is ended.", minimum=1),
     Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),

@@ -52,6 +52,9 @@ class Handle(Protocol):
     def wait(self, timeout_ms: int) -> int | None:
         """Return the exit status (128 + signal when killed), or None while it runs."""
 
+    def terminate(self) -> None:
+        """Ask the workload to end (SIGTERM), and return at once; it may go on until `stop`."""
+
     def stop(self) -> None:
         """End every process of the sandbox now, and wait until they are gone."""
 

@@ -28,13 +28,15 @@ from weighthouse.runs.adapters.contained import (
 )
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
-from weighthouse.runs.rules import syscalls
+from weighthouse.runs.rules import furniture, syscalls
 from weighthouse.runs.rules.inside import Expected
 
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
 FIRST_UID = 1_600_000_000  # outside every range that distributions hand out
-OWN_PROCESSES = 4  # bubblewrap's two, and what starts it
+NOBODY = 65534  # the user inside a user namespace
+OWN_PROCESSES = 6  # bubblewrap's two, what starts it, and the guard's two
+GUARDS_OWN = 2  # of these, what runs as the run's own user
 # What a fresh procfs shows of the whole machine, not of the sandbox; an empty file lies over each.
 MASKED = ("kcore", "keys", "key-users", "kallsyms", "config.gz", "timer_list", "sched_debug", "iomem", "interrupts")
 
@@ -53,18 +55,20 @@ class Bubblewrap:
 
     def start(self, spec: SandboxSpec) -> Contained:
         program = _program()
-        arguments = self._arguments(spec)
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
+        arguments = self._arguments(spec)
         order = guard_order(process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables))
         group = make_group(
             self._groups, spec.limits, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
         )
         filtered = _passed(program)
+        data, held = _furnished(spec, identity or NOBODY)
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
         try:
-            process = launch([str(self._binary), *arguments, *inside], spec.folder, group, (filtered,))
+            process = launch([str(self._binary), *data, *arguments, *inside], spec.folder, group, (filtered, *held))
         finally:
-            os.close(filtered)
+            for descriptor in (filtered, *held):
+                os.close(descriptor)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
@@ -83,9 +87,9 @@ class Bubblewrap:
         if self._rooted:
             arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         else:
-            arguments += ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"]
+            arguments += ["--unshare-user", "--disable-userns", "--uid", str(NOBODY), "--gid", str(NOBODY)]
             arguments += ["--cap-drop", "ALL"]
-        arguments += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "run"]
+        arguments += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", furniture.hostname(spec.name)]
         # Before the folders: an environment that itself lies below /tmp must not be hidden by it.
         arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
         for above in _parents(spec):
@@ -123,10 +127,19 @@ def _program() -> bytes:
     return syscalls.program(machine)
 
 
-def _passed(program: bytes) -> int:
-    """Return a descriptor that the sandbox's own program reads the filter from."""
-    descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
-    os.write(descriptor, program)
+def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[int]]:
+    """Return the arguments that put our own files into /etc, and the descriptors that they are read from."""
+    arguments, descriptors = ["--perms", "0755", "--dir", "/etc"], []
+    for path, text in furniture.files(spec.name, uid).items():
+        descriptors.append(_passed(text.encode()))
+        arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), path]
+    return arguments, descriptors
+
+
+def _passed(data: bytes) -> int:
+    """Return a descriptor that the sandbox's own program reads `data` from."""
+    descriptor = os.memfd_create("data", os.MFD_CLOEXEC)
+    os.write(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
@@ -157,7 +170,7 @@ def process_limits(limits: Limits) -> dict[str, int]:
     return {
         "CORE": NO_CORE,
         "DATA": limits.memory_bytes,
-        "NPROC": limits.processes,
+        "NPROC": limits.processes + GUARDS_OWN,
         "NOFILE": limits.files,
         "FSIZE": limits.file_bytes,
     }

@@ -1,15 +1,18 @@
 """A started sandbox process, the same for every driver: judge the guard's report, pump lines, end without remains.
 
 Guards against a sandbox that is not one (nothing runs before `rules.judge` has passed) and against output that fills
-the server's memory: pipes are read line by line into a bounded queue, and a full queue holds the workload back.
+the server's memory: pipes are read as they come into a bounded queue, and a full queue holds the workload back.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
+import select
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
@@ -20,11 +23,13 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import leashed
 from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.model import Facts, Limits, Line, Seen, Stream
-from weighthouse.runs.rules.inside import LONGEST_LINE, Expected, judge
+from weighthouse.runs.rules.inside import Expected, judge
+from weighthouse.runs.rules.output import Lines
 
 GUARD = Path(__file__).with_name("guard.py")
 GUARD_INSIDE = "/weighthouse/guard.py"
 QUEUED_LINES = 512
+READ_BYTES = 16384
 START_LIMIT_S = 60
 
 Pipes = subprocess.Popen[bytes]
@@ -38,11 +43,13 @@ def guard_order(
     return msgspec.json.encode(order).decode()
 
 
-def launch(command: Sequence[str], folder: Path, group: Group | None, pass_fds: Sequence[int] = ()) -> Pipes:
+def launch(
+    command: Sequence[str], folder: Path, group: Group | None, pass_fds: Sequence[int] = (), file_bytes: int = 0
+) -> Pipes:
     """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment."""
     try:
         return subprocess.Popen(
-            leashed(command, group.join if group else ()),
+            leashed(command, group.join if group else (), file_bytes=file_bytes),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -121,8 +128,7 @@ class Contained:
                     "Run `weighthouse doctor`, which tries each sandbox and says what it lacks.",
                 ) from None
             self._facts = judge(seen, expected)
-            self._process.stdin.write(b"go\n")
-            self._process.stdin.close()
+            self._say(b"go\n")
         finally:
             alarm.cancel()
 
@@ -132,15 +138,34 @@ class Contained:
         self._readers[0].join(timeout=5)
         return " / ".join(line.text for line in self.lines(0))[-400:]
 
+    def _say(self, word: bytes) -> None:
+        """Say one word to the guard inside."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(word)
+        self._process.stdin.flush()
+
     def _read(self, stream: Stream, pipe: IO[bytes] | None) -> None:
         assert pipe is not None
+        lines, poll = Lines(), select.poll()
+        poll.register(pipe, select.POLLIN)
         with pipe:
-            while raw := pipe.readline(LONGEST_LINE):
-                line = Line(stream, raw.decode("utf-8", "replace").rstrip("\r\n").replace("\x00", "�"))
-                while not self._stopped.is_set():
-                    with contextlib.suppress(queue.Full):
-                        self._lines.put(line, timeout=0.2)
-                        break
+            while True:
+                wait = lines.wait(time.monotonic())
+                if not poll.poll(None if wait is None else wait * 1000 + 1):
+                    self._put(stream, lines.due(time.monotonic()))
+                    continue
+                data = os.read(pipe.fileno(), READ_BYTES)
+                if not data:
+                    break
+                self._put(stream, lines.feed(data, time.monotonic()))
+            self._put(stream, lines.end())
+
+    def _put(self, stream: Stream, texts: list[str]) -> None:
+        for text in texts:
+            while not self._stopped.is_set():
+                with contextlib.suppress(queue.Full):
+                    self._lines.put(Line(stream, text), timeout=0.2)
+                    break
 
     @property
     def facts(self) -> Facts:
@@ -174,6 +199,10 @@ class Contained:
             with contextlib.suppress(queue.Full):
                 self._lines.put(said, timeout=5)
         return status if status >= 0 else 128 - status
+
+    def terminate(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it has ended, and nobody listens
+            self._say(b"term\n")
 
     def stop(self) -> None:
         self._stopped.set()

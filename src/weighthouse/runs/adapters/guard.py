@@ -1,18 +1,22 @@
-"""The first program inside every sandbox: it looks around, reports, waits, gives up its last rights, then execs.
+"""The first program inside every sandbox: it looks around, reports, waits, gives up its last rights, then starts.
 
 Guards against a sandbox that is really the host (a runtime that fell back, a flag that was dropped): submitted code
-starts only after the driver outside has judged this report and answered `go`. Runs with `python -I -S` and the
-standard library alone; it is mounted read-only and is never imported by the control plane.
+starts only after the driver outside has judged this report and answered `go`. It then stays as the parent, to hand on
+the request to end (`term`) and the status, the same in every runtime. Runs with `python -I -S` and the standard
+library alone; it is mounted read-only and is never imported by the control plane.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
+from typing import Any
 
 
 def _read(path: str) -> str:
@@ -61,6 +65,30 @@ def drop(identity: int) -> None:
         os.setresuid(identity, identity, identity)
 
 
+def begin(order: dict[str, Any]) -> None:
+    """Become the workload."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    variables = order["variables"]
+    with contextlib.suppress(OSError):
+        os.mkdir(variables.get("HOME", "/tmp/home"), 0o700)  # noqa: PTH102, S108  no import that is not needed
+    try:
+        os.chdir(order["workdir"])
+        os.execve(order["command"][0], order["command"], variables)  # noqa: S606  this is what a guard is for
+    except OSError as error:
+        os.write(2, f"{error}\n".encode())
+    os._exit(127)
+
+
+def hand_on(child: int) -> None:
+    """Ask the workload to end whenever the driver outside says so."""
+    while said := os.read(0, 5):
+        if said == b"term\n":
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGTERM)
+
+
 def main() -> None:
     order = json.loads(sys.argv[1])
     limit(order["limits"])
@@ -69,11 +97,17 @@ def main() -> None:
     sys.stdout.flush()
     if os.read(0, 3) != b"go\n":
         sys.exit(97)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    os.chdir(order["workdir"])
-    os.execve(order["command"][0], order["command"], order["variables"])  # noqa: S606  this is what a guard is for
+    child = os.fork()
+    if child == 0:
+        begin(order)
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # the workload alone holds the pipes
+    threading.Thread(target=hand_on, args=(child,), daemon=True).start()
+    ended = status = 0
+    while ended != child:
+        ended, status = os.wait()  # also of what the workload left behind, where nobody else collects it
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
 
 
 main()

@@ -18,7 +18,7 @@ import msgspec
 
 from weighthouse.core import canonical
 from weighthouse.core.ids import new_id
-from weighthouse.runs.adapters.cgroups import Groups
+from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.adapters.contained import (
     GUARD,
     GUARD_INSIDE,
@@ -30,13 +30,15 @@ from weighthouse.runs.adapters.contained import (
 )
 from weighthouse.runs.model import MIB, Limits
 from weighthouse.runs.ports import SandboxSpec
+from weighthouse.runs.rules import furniture
 from weighthouse.runs.rules.inside import Expected
 
 NOBODY = 65534
 OWN_BYTES = 256 * MIB  # gVisor's own kernel and file server, beside the run
 OWN_PROCESSES = 256  # their threads; inside, each of a run's threads has a few on the host
+GIB = 1024 * MIB
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
-SYSTEM_FILES = ("/etc/ld.so.cache",)
+SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 SHOWN = frozenset({"proc", "dev", "sys", "tmp", "etc", "usr", "lib", "lib64", "lib32", "bin", "sbin"})
 
@@ -72,13 +74,13 @@ class Runsc:
         threads = spec.limits.processes * 4 + OWN_PROCESSES
         group = make_group(self._groups, spec.limits, overhead_bytes=OWN_BYTES, processes=threads)
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
-        process = launch(command, spec.folder, group)
+        process = launch(command, spec.folder, group, file_bytes=0 if group else memory_file(spec.limits))
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
             digest=self.digest,
             specification=canonical.digest(document),
-            confinement=f"{self._platform}, {'started by root' if self._rooted else 'rootless'}, {limited(group)}",
+            confinement=f"{self._platform}, {'started by root' if self._rooted else 'rootless'}, {said(group)}",
             host_release=os.uname().release,
             host_version=os.uname().version,
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
@@ -113,18 +115,19 @@ class Runsc:
                 "rlimits": _limits(spec.limits),
             },
             "root": {"path": str(rootfs), "readonly": True},
-            "hostname": "run",
+            "hostname": furniture.hostname(spec.name),
             "mounts": self._mounts(spec, rootfs),
             "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]},
         }
 
     def _mounts(self, spec: SandboxSpec, rootfs: Path) -> list[dict[str, Any]]:
         """Return the mounts, having made in the empty root each point that they cover."""
-        shown = [(Path(path), path, False) for path in (*SYSTEM, *SYSTEM_FILES) if Path(path).exists()]
+        shown = [(Path(path), path, False) for path in SYSTEM if Path(path).exists()]
         for source, target, _ in shown:
             if source.is_symlink():
                 (rootfs / target[1:]).symlink_to(source.readlink())
         shown = [item for item in shown if not item[0].is_symlink()]
+        shown += [(Path(path).resolve(), path, False) for path in SYSTEM_FILES if Path(path).exists()]
         outside = [folder for folder in spec.environment.folders if not folder.is_relative_to("/usr")]
         shown += [(folder, str(folder), False) for folder in outside]
         shown += [(GUARD, GUARD_INSIDE, False)]
@@ -137,12 +140,29 @@ class Runsc:
             _point(rootfs / target[1:], source.is_dir())
             options = ["rbind" if source.is_dir() else "bind", "rw" if writable else "ro", "nosuid", "nodev"]
             mounts.append({"destination": target, "type": "bind", "source": str(source), "options": options})
+        for path, text in furniture.files(spec.name, NOBODY).items():
+            _point(rootfs / path[1:], folder=False)
+            (rootfs / path[1:]).write_text(text)
+            (rootfs / path[1:]).chmod(0o444)
         for name in ("proc", "tmp", "dev", "sys"):
             (rootfs / name).mkdir(exist_ok=True)
         for folder in (rootfs, *rootfs.rglob("*")):
             if folder.is_dir() and not folder.is_symlink():
                 folder.chmod(0o755)
         return mounts
+
+
+def memory_file(limits: Limits) -> int:
+    """Return how large the one file may grow in which gVisor keeps all memory of a run, /tmp and /dev/shm included.
+
+    Where no control group is, this is the limit: the process that asks for more ends. gVisor grows the file by GiB.
+    """
+    return -(-(limits.memory_bytes + OWN_BYTES) // GIB) * GIB
+
+
+def said(group: Group | None) -> str:
+    """Say what memory is limited by, for the facts of a run."""
+    return limited(group) if group else "memory of the whole run limited, to the GiB, by gVisor's memory file"
 
 
 def _point(path: Path, folder: bool) -> None:
@@ -156,7 +176,8 @@ def _point(path: Path, folder: bool) -> None:
 def _limits(limits: Limits) -> list[dict[str, Any]]:
     wanted = {
         "RLIMIT_CORE": 0,  # gVisor writes none, whatever the host does with its own
-        "RLIMIT_AS": limits.memory_bytes,
+        # Never RLIMIT_AS: libraries map more than they touch. gVisor itself counts little of what this limits.
+        "RLIMIT_DATA": limits.memory_bytes,
         "RLIMIT_NPROC": limits.processes,
         "RLIMIT_NOFILE": limits.files,
         "RLIMIT_FSIZE": limits.file_bytes,

@@ -11,7 +11,7 @@ from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.runs import store
 from weighthouse.runs.events import RunStopped
-from weighthouse.runs.model import OPEN, LogLine, Point, Run
+from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
 
 MAX_PAGE = 200
@@ -82,8 +82,8 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
 
 
 def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
-    if run.stop_asked:
-        return
+    if run.stop_asked and (run.stop_asked not in GENTLE or code in GENTLE):
+        return  # a stop that leaves a while to save never delays one that does not
     asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
     ended = {"state": "stopped", "ended": unit.now, "reason": code, **asked}
     if store.change(unit.conn, run.id, expect=("queued",), **ended):
@@ -104,7 +104,8 @@ def workload_token(unit: Unit, run: str) -> tuple[str, Run]:
     """Return the token of a running workload. `run` must be what the broker's own listener vouched for."""
     found = store.find(unit.conn, run) if run else None
     token = unit.part(Tokens).of(run)
-    if found is None or token is None or found.state not in ("preparing", "running") or found.stop_asked:
+    going = found is not None and found.state in ("preparing", "running")
+    if found is None or token is None or not going or found.stop_asked not in {"", *GENTLE}:
         raise Unavailable("runs.not_running", "No such run is being executed here.", "Submit a new run.")
     return token, found
 

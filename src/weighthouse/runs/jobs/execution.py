@@ -2,7 +2,7 @@
 
 The order is the guard: the record is verified and access asked again, the way out is opened, the sandbox is judged
 from inside, and only then does submitted code start. In the loop, bytes are settled at every poll; a way that was
-cut, a stop, the end of time or of the server end the run at once.
+cut ends the run at once, a person's stop, the end of time or of the server after a while to save (`ending`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ import msgspec
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Unavailable, WeighthouseError
+from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs.api import executing
 from weighthouse.runs.jobs import outbox
+from weighthouse.runs.jobs.ending import Ending
 from weighthouse.runs.jobs.processes import mark
-from weighthouse.runs.model import MIB, Limits, Line, Ticket
+from weighthouse.runs.model import GENTLE, MIB, Limits, Line, Ticket
 from weighthouse.runs.ports import Ground, Handle, Mount, SandboxSpec
+from weighthouse.runs.rules import furniture
 from weighthouse.weights import api as weights
 
 log = logging.getLogger("weighthouse.runs")
@@ -105,26 +108,36 @@ class Execution(threading.Thread):
         self._say(f"started in {facts.runtime} ({facts.tier}), kernel {facts.kernel}, {facts.confinement}")
         return self._watch(ticket, self._sandbox, self._way)
 
-    def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int | None:
-        poll = self._system.settings.integer("egress.poll_ms")
+    def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int:
+        settings = self._system.settings
+        poll = settings.integer("egress.poll_ms")
+        ending = Ending(handle, settings.integer("runs.grace_s"), ticket.must_end - self._system.clock.now())
         while True:
             self._keep(handle.lines(poll))
             if not egress.settle(self._system, way):
                 self._failure = way.cut_for
             status = handle.wait(0)
+            if status is None and self._must_die(ticket, ending):
+                handle.stop()
+                status = handle.wait(0)
+                assert status is not None
             if status is not None:
                 while rest := handle.lines(0):
                     self._keep(rest)
+                self._say(ending.told(status))
                 return status
-            if self._abandoned.is_set():
-                self._failure = self._failure or "runs.server_stopped"
-            with read(self._system) as unit:
-                asked = executing.stop_asked(unit, self._run)
-                self._out_of_time = unit.now >= ticket.must_end
-            self._measure()
-            if self._failure or asked or self._out_of_time:
-                return None
             self._renew()
+
+    def _must_die(self, ticket: Ticket, ending: Ending) -> bool:
+        """Return whether the run ends now; ask it to end by itself where it has a while for that."""
+        with read(self._system) as unit:
+            asked = executing.stop_asked(unit, self._run)
+            left = ticket.must_end - unit.now
+        self._measure()
+        self._out_of_time = self._out_of_time or left <= ending.before
+        if self._abandoned.is_set() or self._out_of_time or asked in GENTLE:
+            ending.ask()
+        return bool(self._failure) or left <= 0 or ending.over() or bool(asked and asked not in GENTLE)
 
     def _measure(self) -> None:
         """End a run that writes more than it may, or that leaves the disk too little for everybody else."""
@@ -161,6 +174,8 @@ class Execution(threading.Thread):
             self._kept_bytes = limit + 1
 
     def _say(self, text: str) -> None:
+        if not text:
+            return
         with contextlib.suppress(WeighthouseError):
             self._unit(lambda unit: executing.keep_lines(unit, self._run, [Line("lab", text)]))
 
@@ -199,13 +214,13 @@ class Execution(threading.Thread):
             variables=_variables(ticket, environment.paths),
             mounts=tuple(mounts),
             workdir="/code",
-            limits=Limits(
-                memory_bytes=settings.integer("runs.memory_mib") * MIB, processes=settings.integer("runs.processes")
-            ),
+            limits=limits_of(settings),
         )
 
     def _undo(self, status: int | None) -> None:
         """End every process, close the way, tell the record, remove the folders; each step though another fails."""
+        if self._abandoned.is_set():
+            self._failure = self._failure or "runs.server_stopped"
         sent = 0
         steps: list[Callable[[], object]] = []
         if self._sandbox is not None:
@@ -240,12 +255,23 @@ class Execution(threading.Thread):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Return what the operator's settings allow a run."""
+    return Limits(
+        memory_bytes=settings.integer("runs.memory_mib") * MIB,
+        processes=settings.integer("runs.processes"),
+        files=settings.integer("runs.open_files"),
+        file_bytes=settings.integer("runs.file_mib") * MIB,
+        tmp_bytes=settings.integer("runs.tmp_mib") * MIB,
+    )
+
+
 def _variables(ticket: Ticket, paths: tuple[str, ...]) -> dict[str, str]:
     """Return the whole environment of the workload; it holds no secret."""
     order = ticket.order
     return {
         "PATH": "/usr/bin:/bin",
-        "HOME": "/tmp",  # noqa: S108  inside the sandbox
+        **furniture.VARIABLES,
         "LANG": "C.UTF-8",
         "PYTHONPATH": ":".join(("/code", *paths)),
         "PYTHONUNBUFFERED": "1",

@@ -95,7 +95,8 @@ class Runner:
         self._thread.join(timeout=30)
         for execution in list(self._threads.values()):
             execution.abandon()
+        wait = 60 + self._system.settings.integer("runs.grace_s")
         for execution in list(self._threads.values()):
-            execution.join(timeout=60)
+            execution.join(timeout=wait)
         os.close(self._lock)
         self._lock = None

@@ -11,7 +11,6 @@ import msgspec
 from weighthouse.core.errors import Unavailable
 from weighthouse.runs.model import Facts, Seen
 
-LONGEST_LINE = 4096
 GVISOR_RELEASE = "4.19.0-gvisor"
 
 
