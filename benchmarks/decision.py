@@ -107,7 +107,8 @@ def make_grant(signers: MemorySigners, digest: str, now: int, person: int, resou
     """One grant as the API would have stored it: sealed, with two attested votes."""
     request = Request(
         id=RequestId(new_id("req")), entitlement=f"load-{person % TEAMS}", resource=f"model/m{resource}",
-        person=f"p{person}", duration=30 * DAY, reason="A reason of ordinary length for a benchmark.", operation={},
+        person=f"p{person}", account=policy.account_ref("dev", f"p{person}"),
+        duration=30 * DAY, reason="A reason of ordinary length for a benchmark.", operation={},
         actions=("run.submit", "weights.load"),
         slots=(access.Slot("steward", "stewards", 1), access.Slot("security", "security", 1)),
         vote_signature="attested", cls="frontier", environment="frontier", policy_digest=digest, created=now,
@@ -118,7 +119,7 @@ def make_grant(signers: MemorySigners, digest: str, now: int, person: int, resou
     for voter in (f"p{person % 20}", f"p{20 + person % 20}"):
         vote = Vote(
             request=request.id, request_digest=request_digest, policy_digest=digest, verdict="approve", voter=voter,
-            kind="attested", device="", at=now, signature="",
+            kind="attested", device="", at=now, signature="", account=policy.account_ref("dev", voter),
         )  # fmt: skip
         signature = sealing.b64(signers.signer("vote").sign(encode(vote.statement())))
         votes.append(
@@ -149,6 +150,7 @@ def fill(system: System, pairs: list[tuple[int, int]], digest: str, now: int) ->
 def caller(system: System, person: int) -> Caller:
     return Caller(
         principal=PrincipalId(f"p{person}"), kind="person", binding="dpop",
+        account=policy.account_ref("dev", f"p{person}"),
         assurance=Assurance(2, system.clock.now(), "totp"),
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.model import settings as identity_settings
 from weighthouse.identity.ports import Memory
+from weighthouse.policy import api as policy
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
 
@@ -95,13 +96,15 @@ class Lab:
             principal=PrincipalId(person),
             kind="person",
             session=SessionId(f"ses_{person}"),
+            account=policy.account_ref("dev", person),
             assurance=Assurance(level, self.clock.now() - age, "totp"),
             binding="dpop",
         )
 
     def workload(self, run: str, person: str, grant: str = "", **facts: str) -> Caller:
         """A running workload of a person."""
-        attributes = {"person": person, "sandbox": "gvisor", "environment": "frontier", **facts}
+        account = policy.account_ref("dev", person)
+        attributes = {"person": person, "account": account, "sandbox": "gvisor", "environment": "frontier", **facts}
         if grant:
             attributes["grant"] = grant
         with begin(self.system) as unit:
@@ -201,8 +204,6 @@ class Lab:
 
     def publish(self, new: str) -> None:
         """Put a policy in force the long way: dee asks; chi, gil and hana approve exactly this text."""
-        from weighthouse.policy import api as policy
-
         request = self.ask(
             "dee", "policy-change", "lab", duration=HOUR, operation={"policy": policy.digest_of(new)},
             reason="Publish the policy text that was reviewed.",

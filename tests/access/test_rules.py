@@ -22,7 +22,7 @@ STEWARD, SECURITY = Slot("steward", "stewards", 1), Slot("security", "security",
 REQUEST = Request(
     id=RequestId("req_1"), entitlement="tern-train", resource="model/tern", person="ada", duration=HOUR, reason="why",
     operation={}, actions=("weights.load",), slots=(STEWARD, SECURITY), vote_signature="device", cls="frontier",
-    environment="frontier", policy_digest="sha256:p", created=0, lapses=DAY, digest="sha256:r",
+    environment="frontier", policy_digest="sha256:p", created=0, lapses=DAY, digest="sha256:r", account="acc_ada",
 )  # fmt: skip
 TERMS = Terms(
     slots=(STEWARD, SECURITY), actions=frozenset({"weights.load"}), cap=8 * HOUR, chain=DAY, pending=DAY,
@@ -30,17 +30,17 @@ TERMS = Terms(
     eligible_teams=frozenset({"training"}), operation=(), standing=False, broad=False,
 )  # fmt: skip
 PEOPLE = {
-    "ada": Member(frozenset({"training", "stewards"}), True, frozenset({"d"})),
-    "ben": Member(frozenset({"stewards"}), True, frozenset({"d"})),
-    "chi": Member(frozenset({"security"}), True, frozenset({"d"})),
-    "fay": Member(frozenset({"audit"}), True, frozenset({"d"})),
+    "ada": Member(frozenset({"training", "stewards"}), True, frozenset({"d"}), frozenset({"acc_ada"})),
+    "ben": Member(frozenset({"stewards"}), True, frozenset({"d"}), frozenset({"acc_ben"})),
+    "chi": Member(frozenset({"security"}), True, frozenset({"d"}), frozenset({"acc_chi"})),
+    "fay": Member(frozenset({"audit"}), True, frozenset({"d"}), frozenset({"acc_fay"})),
 }
 
 
 def cast(voter: str, verdict: str = "approve", problem: str = "", **changed: object) -> Counted:
     vote = Vote(
         request=REQUEST.id, request_digest=REQUEST.digest, policy_digest="sha256:p", verdict=verdict,  # type: ignore[arg-type]
-        voter=voter, kind="device", device="d", at=1, signature="s",
+        voter=voter, kind="device", device="d", at=1, signature="s", account=f"acc_{voter}",
     )  # fmt: skip
     return Counted(msgspec.structs.replace(vote, **changed), problem)
 
@@ -67,12 +67,30 @@ def test_the_quorum_needs_both_and_any_order_will_do() -> None:
         (cast("ben", request="req_2"), "access.vote_for_another_request"),
         (cast("ben", device="other"), "access.voter_device_ended"),
         (cast("ben", kind="attested"), "access.attested_not_enough"),
+        (cast("ben", account="acc_chi"), "access.voter_account_moved"),
+        (cast("ben", account=""), "access.voter_account_moved"),
     ],
 )
 def test_what_must_not_count_does_not(vote: Counted, code: str) -> None:
     quorum = weigh(REQUEST, [vote, cast("chi")], PEOPLE, TERMS)
     assert quorum.dropped == ((vote.vote.voter, code),) and quorum.missing == (STEWARD,)
     assert stands(REQUEST, [vote, cast("chi")], PEOPLE, TERMS) == code
+
+
+def test_one_account_under_two_names_fills_one_seat() -> None:
+    both = {name: msgspec.structs.replace(one, accounts=frozenset({"acc_x"})) for name, one in PEOPLE.items()}
+    votes = [cast("ben", account="acc_x"), cast("chi", account="acc_x")]
+    quorum = weigh(msgspec.structs.replace(REQUEST, account="acc_x"), votes, both, TERMS)
+    assert quorum.dropped == (("chi", "access.account_voted"),) and quorum.missing == (SECURITY,)
+
+
+def test_what_is_older_than_accounts_counts_as_the_adopted_one() -> None:
+    people = {name: msgspec.structs.replace(one, adopted=f"acc_{name}") for name, one in PEOPLE.items()}
+    old = [cast("ben", account=""), cast("chi", account="")]
+    asked = msgspec.structs.replace(REQUEST, account="")
+    assert stands(asked, old, people, TERMS) == "" and stands(asked, old, PEOPLE, TERMS) == "access.account_moved"
+    moved = {**people, "ben": msgspec.structs.replace(people["ben"], accounts=frozenset({"acc_new"}))}
+    assert stands(asked, old, moved, TERMS) == "access.voter_account_moved"
 
 
 @pytest.mark.parametrize("ada", [None, Member(frozenset({"training"}), False, frozenset())])

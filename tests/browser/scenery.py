@@ -26,6 +26,7 @@ from weighthouse.core.work import begin, read
 from weighthouse.detect import api as detect
 from weighthouse.detect.model import BULK, ELSEWHERE, Incident
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 from weighthouse.runs import store as run_rows
 from weighthouse.runs.model import Facts, Line, Order, Point, Ticket
 from weighthouse.weights import api as weights
@@ -104,13 +105,20 @@ def hold(chair: Page, member: Page) -> None:
 
 def person(world: World, name: str) -> Caller:
     assured = Assurance(2, world.clock.now(), "otp")
-    return Caller(principal=PrincipalId(name), kind="person", assurance=assured)
+    return Caller(
+        principal=PrincipalId(name), kind="person", account=policy.account_ref("dev", name), assurance=assured
+    )
 
 
 def save(world: World, parent: str | None) -> str:
     """A run of Ada's saves a checkpoint of Wren with the SDK."""
     name, recipient, signer = new_id("run"), Recipient(), Ed25519PrivateKey.generate()
-    facts = {"person": "ada", "environment": "research", "sandbox": "gvisor"}
+    facts = {
+        "person": "ada",
+        "account": policy.account_ref("dev", "ada"),
+        "environment": "research",
+        "sandbox": "gvisor",
+    }
     with begin(world.system) as unit:
         token = identity.issue_workload(unit, run=name, attributes=facts, expires=unit.now + HOUR)
     with read(world.system) as unit:

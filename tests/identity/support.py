@@ -142,6 +142,7 @@ class Lab:
         return Caller(
             principal=PrincipalId(who),
             kind="person",
+            account=policy.account_ref("dev", who),
             assurance=Assurance(level, self.clock.now(), "test"),
             binding="dpop",
         )

@@ -95,7 +95,7 @@ def test_noting_the_last_use_does_not_undo_a_step_up_of_the_same_moment(lab: Lab
 def make(unit: Unit) -> None:
     open_session(
         unit, person="ada", binding="browser", key="", address="127.0.0.1", network="local", user_agent="x",
-        device_mark="", assurance=Assurance(1, unit.now, "test"), reasons=(),
+        device_mark="", assurance=Assurance(1, unit.now, "test"), account="", reasons=(),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from weighthouse.core.work import begin, read
 from weighthouse.detect import api as detect
 from weighthouse.detect.model import ELSEWHERE, Incident
 from weighthouse.identity.adapters.in_process import InProcess
+from weighthouse.policy import api as policy
 from weighthouse.web import words
 from weighthouse.web.headers import SecurityHeaders
 
@@ -115,11 +116,21 @@ def test_the_count_in_the_navigation_is_the_length_of_the_inbox(world: World) ->
     ask(world, ada)
     ask(world, ada, entitlement="tern-load")
     for name in ("ada", "ben", "gil"):
-        caller = Caller(principal=PrincipalId(name), kind="person", assurance=Assurance(2, world.clock.now(), "otp"))
+        caller = Caller(
+            principal=PrincipalId(name),
+            kind="person",
+            account=policy.account_ref("dev", name),
+            assurance=Assurance(2, world.clock.now(), "otp"),
+        )
         with read(world.system) as unit:
             assert access.waiting(unit, caller) == len(access.inbox(unit, caller))
     with read(world.system) as unit:
-        ben = Caller(principal=PrincipalId("ben"), kind="person", assurance=Assurance(2, unit.now, "otp"))
+        ben = Caller(
+            principal=PrincipalId("ben"),
+            kind="person",
+            account=policy.account_ref("dev", "ben"),
+            assurance=Assurance(2, unit.now, "otp"),
+        )
         assert access.waiting(unit, ben) == 2 and access.waiting(unit, ben, limit=1) == 1
 
 

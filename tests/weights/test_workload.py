@@ -26,6 +26,7 @@ from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.in_process import InProcess
+from weighthouse.policy import api as policy
 from weighthouse.runs.routes.broker import Broker
 from weighthouse.web.door import ConsoleDoor
 from weighthouse.web.problems import to_problem
@@ -81,7 +82,12 @@ class Inside:
 
     def __init__(self, world: World, short: Path, person: str = "ada") -> None:
         self.world, self.run = world, new_id("run")
-        attributes = {"person": person, "environment": "frontier", "sandbox": "gvisor"}
+        attributes = {
+            "person": person,
+            "account": policy.account_ref("dev", person),
+            "environment": "frontier",
+            "sandbox": "gvisor",
+        }
         with begin(world.system) as unit:
             token = identity.issue_workload(unit, run=self.run, attributes=attributes, expires=unit.now + 8 * HOUR)
         self.path = short / f"{self.run[-6:]}.sock"

@@ -37,6 +37,7 @@ from weighthouse.identity.ports import Memory
 from weighthouse.keys import api as keys
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.ports import KeyService
+from weighthouse.policy import api as policy
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
 from weighthouse.weights import api as weights
@@ -97,12 +98,23 @@ class World:
 
     def person(self, name: str) -> Caller:
         """A signed-in person with a second factor given just now."""
-        return Caller(principal=PrincipalId(name), kind="person", assurance=Assurance(2, self.clock.now(), "otp"))
+        return Caller(
+            principal=PrincipalId(name),
+            kind="person",
+            account=policy.account_ref("dev", name),
+            assurance=Assurance(2, self.clock.now(), "otp"),
+        )
 
     def run(self, person: str = "ada", environment: str = "frontier", **attributes: str) -> Caller:
         """A run of a person, with an identity of its own."""
         run = new_id("run")
-        facts = {"person": person, "environment": environment, "sandbox": "gvisor", **attributes}
+        facts = {
+            "person": person,
+            "account": policy.account_ref("dev", person),
+            "environment": environment,
+            "sandbox": "gvisor",
+            **attributes,
+        }
         with begin(self.system) as unit:
             token = identity.issue_workload(unit, run=run, attributes=facts, expires=unit.now + 8 * HOUR)
         with read(self.system) as unit:

@@ -15,13 +15,14 @@ from weighthouse.core.ids import GrantId, HoldId, RequestId
 
 RequestState = Literal["pending", "approved", "denied", "withdrawn", "lapsed", "invalidated"]
 GrantState = Literal["active", "ended"]
-EndReason = Literal["expired", "revoked", "surrendered", "used", "superseded"]
+EndReason = Literal["expired", "revoked", "surrendered", "used", "superseded", "account_moved"]
 Ballot = Literal["approve", "deny"]
 VoteKind = Literal["device", "attested"]
 HoldKind = Literal["security", "governance"]
 
 WORKLOAD_PERSON = "person"  # the attribute of a workload that names the person whose grant it works under
 WORKLOAD_GRANT = "grant"  # the attribute that pins it to one grant; without it any grant of that person may serve
+WORKLOAD_ACCOUNT = "account"  # the attribute that names the account which proved that person
 WORKLOAD_SANDBOX = "sandbox"
 WORKLOAD_IMAGE = "image_digest"
 WORKLOAD_ENVIRONMENT = "environment"
@@ -70,7 +71,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `actions`, `slots`, `vote_signature`, `fresh`, `cls` and `environment` are what policy said when it
-    was made; `operation` pins one operation; `lapses` is until when it may be voted on."""
+    was made; `operation` pins one operation; `lapses` is until when it may be voted on. `account` is the one that
+    proved who asked; a request without one is from before accounts were kept."""
 
     id: RequestId
     entitlement: str
@@ -87,6 +89,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     policy_digest: str
     created: Millis
     lapses: Millis
+    account: str = ""
     state: RequestState = "pending"
     digest: str = ""
     settled: Millis | None = None
@@ -96,7 +99,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def content(self) -> dict[str, Any]:
         """Everything that the digest covers, as JSON-ready values."""
         built = msgspec.to_builtins(self)
-        return {key: value for key, value in built.items() if key not in _STATE}
+        left_out = _STATE if self.account else _STATE | {"account"}
+        return {key: value for key, value in built.items() if key not in left_out}
 
 
 _STATE = frozenset({"state", "digest", "settled", "settled_why", "row"})
@@ -125,11 +129,17 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     at: Millis
     signature: str
     comment: str = ""
+    account: str = ""
 
     def statement(self) -> dict[str, Any]:
-        """What was signed."""
+        """What was signed. Form 1, from before accounts were kept, is still verified and never made."""
+        form = (
+            {"type": "weighthouse/vote/2", "account": self.account}
+            if self.account
+            else {"type": "weighthouse/vote/1"}
+        )
         return {
-            "type": "weighthouse/vote/1",
+            **form,
             "request": self.request,
             "request_digest": self.request_digest,
             "policy_digest": self.policy_digest,
@@ -169,7 +179,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     def statement(self) -> dict[str, Any]:
         """What the grant key seals."""
         return {
-            "type": "weighthouse/grant/1",
+            "type": "weighthouse/grant/2" if self.request.account else "weighthouse/grant/1",
             "grant": self.id,
             "request": self.request.content(),
             "votes": [{**vote.statement(), "kind": vote.kind, "signature": vote.signature} for vote in self.votes],

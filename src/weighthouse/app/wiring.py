@@ -55,6 +55,7 @@ def admit(system: System) -> System:
     with _closed_on_refusal(system.database):
         machines.hold(system)
         audit.start(system)
+        identity.adopt_accounts(system)
     return system
 
 

@@ -125,8 +125,10 @@ def check_card(card: dict[str, Any], digest: str) -> None:
             f"Read it again with `weighthouse review show {card['request']['id']}`.",
         )
     content = {name: value for name, value in card["request"].items() if name not in _NOT_SIGNED}
+    if not content.get("account"):  # one from before accounts were kept
+        content.pop("account", None)
     signed = {
-        "type": "weighthouse/vote/1",
+        "type": "weighthouse/vote/2",
         "request": card["request"]["id"],
         "request_digest": "sha256:" + hashlib.sha256(canonical(content)).hexdigest(),
         "policy_digest": card["policy_digest"],

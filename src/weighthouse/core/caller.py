@@ -24,13 +24,15 @@ class Assurance(msgspec.Struct, frozen=True):
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated caller of one request: a person, a workload, or the system itself.
 
-    `binding` says what the session is tied to; `attributes` are facts the control plane itself established about a
-    workload (run, image digest, sandbox), never claims the caller made.
+    `account` names the account at the provider that proved a person: what they do is theirs only while policy gives
+    them that account. `binding` says what the session is tied to; `attributes` are facts the control plane itself
+    established about a workload (run, image digest, sandbox), never claims the caller made.
     """
 
     principal: PrincipalId
     kind: Literal["person", "workload", "system"]
     session: SessionId | None = None
+    account: str = ""
     assurance: Assurance = Assurance(0, 0, "none")
     binding: Literal["dpop", "browser", "workload", "none"] = "none"
     device: DeviceId | None = None

@@ -127,6 +127,17 @@ class PersonThawed(Event, frozen=True, kw_only=True):
     by: str
 
 
+class AccountAdopted(Event, frozen=True, kw_only=True):
+    """At the upgrade: as which account a person's older statements count; empty if policy names none or several."""
+
+    KIND: ClassVar[str] = "identity.AccountAdopted"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    account: str
+    candidates: int
+    ended: int
+
+
 class DeviceEnrolled(Event, frozen=True, kw_only=True):
     """A person enrolled a key that may sign their votes."""
 

@@ -134,6 +134,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ends: Millis
     seen: Millis
     assurance: Assurance
+    account: str = ""
+    """The account that proved it, as `policy.account_ref` names it; empty in rows from before accounts were kept."""
     reasons: tuple[str, ...] = ()
     ended: Millis | None = None
     ended_reason: str = ""
@@ -147,9 +149,13 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     """What this room keeps about one principal: version, epoch, freeze, and which sessions and devices live.
 
     The version only grows and is remembered outside the database, so a row restored from yesterday is recognised.
+    `adopted` is the account that statements from before accounts were kept count as; `v` 1 is a state on which that
+    has not been decided.
     """
 
     principal: PrincipalId
+    v: int = 1
+    adopted: str = ""
     version: int = 0
     epoch: int = 0
     frozen_at: Millis | None = None
@@ -159,7 +165,10 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """A P-256 key that a person has enrolled; votes are signed with it. `jwk` holds kty, crv, x and y only."""
+    """A P-256 key that a person has enrolled; votes are signed with it. `jwk` holds kty, crv, x and y only.
+
+    `account` is the one that enrolled it; without one the device is from before accounts were kept.
+    """
 
     id: DeviceId
     person: PrincipalId
@@ -167,6 +176,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     jwk: dict[str, str]
     thumbprint: str
     at: Millis
+    account: str = ""
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +208,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     session: str
     created: Millis
     expires: Millis
+    account: str = ""
+    """The account that must answer, if one has answered before: a second factor of another one settles nothing."""
 
 
 class SignInStart(msgspec.Struct, frozen=True, kw_only=True):

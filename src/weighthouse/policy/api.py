@@ -44,6 +44,7 @@ from weighthouse.policy.model import (
     Verdict,
 )
 from weighthouse.policy.ports import PolicyMemory
+from weighthouse.policy.rules.accounts import account_ref, accounts_of, check_succession
 from weighthouse.policy.rules.difference import difference
 from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
 from weighthouse.policy.rules.read import read_lab
@@ -53,8 +54,10 @@ __all__ = [
     "ACTIONS", "EVALUATION_ERROR", "LAB_RESOURCE", "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH", "Bundle",
     "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab", "PersonEntry",
     "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "SensitivityClass",
-    "Separation", "Slot", "Team", "Verdict", "current", "current_text", "decide", "difference", "digest_of",
-    "duration_text", "of_digest", "parse", "parse_duration", "size_text", "store",
+    "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of",
+    "check_succession", "current", "current_text", "decide", "difference", "digest_of",
+    "duration_text", "of_digest", "parse", "parse_duration", "published",
+    "size_text", "store",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -115,6 +118,17 @@ def current(unit: Unit) -> Bundle:
         memory.remember(row.version, row.digest)
     unit.memo["policy.current"] = bundle
     return bundle
+
+
+def published(unit: Unit) -> bool:
+    """Whether a policy was ever published here; raises as `current` does for one that cannot be believed."""
+    try:
+        current(unit)
+    except Unavailable as error:
+        if error.code != "policy.none":
+            raise
+        return False
+    return True
 
 
 def _rolled_back(found: int, newest: int) -> Unavailable:

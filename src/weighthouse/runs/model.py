@@ -117,6 +117,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts | None
     sent_bytes: int
     stop_asked: str = ""
+    account: str = ""
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +131,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     submitted: Millis
     must_end: Millis
     tier: str
+    account: str = ""
+    """The account that proved its owner; empty in orders from before accounts were kept."""
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -54,6 +54,7 @@ runs = Table(
     Column("facts", Text),
     Column("sent_bytes", BigInteger, nullable=False),
     Column("process", Text, nullable=False),
+    Column("account", Text, nullable=False, server_default=""),
     Index("ix_runs_run_state", "state"),
     Index("ix_runs_run_owner", "owner"),
 )
@@ -87,6 +88,7 @@ def add(conn: Connection, ticket: Ticket, order_digest: str, seal: bytes) -> Non
             id=ticket.run,
             model=ticket.order.model,
             owner=ticket.owner,
+            account=ticket.account,
             session=ticket.session,
             grant_id=ticket.grant,
             state="queued",
@@ -113,6 +115,7 @@ def _run(row: Row[Any]) -> Run:
         id=row.id,
         model=row.model,
         owner=row.owner,
+        account=row.account,
         grant=row.grant_id,
         state=row.state,
         order=msgspec.json.decode(row.order_text, type=Order),
@@ -147,6 +150,7 @@ def ticket(conn: Connection, run: str) -> tuple[Ticket, bytes] | None:
     found = Ticket(
         run=row.id,
         owner=row.owner,
+        account=row.account,
         session=row.session,
         grant=row.grant_id,
         order=msgspec.json.decode(row.order_text, type=Order),

@@ -59,7 +59,7 @@ def card(unit: Unit, caller: Caller, request_id: str) -> Card:
     request = open_request(unit, row) if row is not None else None
     if request is None or not may_see(unit, bundle, request, person):
         raise no_such_request()
-    return _card(unit, bundle, request, person)
+    return _card(unit, bundle, request, caller)
 
 
 def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
@@ -68,7 +68,7 @@ def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
     person = person_of(unit, bundle, caller)
     found: list[Card] = []
     for request in _for(unit, bundle, person):
-        made = _card(unit, bundle, request, person)
+        made = _card(unit, bundle, request, caller)
         if made.can_vote:
             found.append(made)
         if len(found) == limit:
@@ -102,14 +102,15 @@ def _for(unit: Unit, bundle: policy.Bundle, person: str) -> Iterator[Request]:
                 yield request
 
 
-def statement_of(bundle: policy.Bundle, request: Request, voter: str, now: Millis) -> dict[str, Any]:
+def statement_of(bundle: policy.Bundle, request: Request, voter: Caller, now: Millis) -> dict[str, Any]:
     """What a vote signs, but for the verdict and the device."""
     vote = Vote(
         request=request.id,
         request_digest=request.digest,
         policy_digest=bundle.digest,
         verdict="approve",
-        voter=voter,
+        voter=voter.principal,
+        account=voter.account,
         kind="device",
         device="",
         at=now,
@@ -118,7 +119,8 @@ def statement_of(bundle: policy.Bundle, request: Request, voter: str, now: Milli
     return vote.statement()
 
 
-def _card(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> Card:
+def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -> Card:
+    person = caller.principal
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
     votes = open_votes(unit, rows.votes_of(unit.conn, request.id))
     setting = _setting(unit, bundle, request, terms)
@@ -136,7 +138,7 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> C
         alternatives=narrower,
         votes=tuple(counted.vote for counted in votes),
         missing=missing,
-        statement=statement_of(bundle, request, person, unit.now),
+        statement=statement_of(bundle, request, caller, unit.now),
         expires=min(unit.now + CARD_LIFE, request.lapses),
         can_vote=is_open and person not in voted and may_vote(unit, bundle, request, person),
     )

@@ -11,6 +11,7 @@ from weighthouse.access.api.verifying import Standing, standing_of
 from weighthouse.access.events import Allowed
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.model import (
+    WORKLOAD_ACCOUNT,
     WORKLOAD_ENVIRONMENT,
     WORKLOAD_GRANT,
     WORKLOAD_IMAGE,
@@ -70,9 +71,11 @@ def explain(unit: Unit, caller: Caller, action: str, resource: str, **context: s
 def explain_for(unit: Unit, caller: Caller, principal: str, action: str, resource: str) -> Decision:
     """Say what another person could do now, were they here with a fresh second factor. Needs `audit.read`."""
     authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
+    theirs = sorted(policy.accounts_of(policy.current(unit).lab, principal))
     asked = Caller(
         principal=PrincipalId(principal),
         kind="person",
+        account=theirs[0] if theirs else "",
         assurance=Assurance(2, unit.now, "assumed"),
         binding="none",
     )
@@ -157,7 +160,9 @@ def _asker(unit: Unit, bundle: policy.Bundle, caller: Caller) -> policy.Principa
     one = member(unit, bundle, person) if caller.kind != "system" else None
     if one is None:
         return None
-    active = one.active and (caller.kind == "person" or identity.is_active(unit, caller.principal))
+    account = caller.account if caller.kind == "person" else caller.attributes.get(WORKLOAD_ACCOUNT) or one.adopted
+    known = account in one.accounts  # fails for nobody's session, and for a run of an account that has moved
+    active = one.active and known and (caller.kind == "person" or identity.is_active(unit, caller.principal))
     return policy.PrincipalFacts(
         kind="person" if caller.kind == "person" else "workload",
         id=caller.principal,

@@ -186,6 +186,8 @@ def member(unit: Unit, bundle: policy.Bundle, person: str) -> Member | None:
                 entry.teams if entry.active else frozenset(),
                 entry.active and state.frozen_at is None,
                 frozenset(state.devices),
+                policy.accounts_of(bundle.lab, person),
+                state.adopted,
             )
         except Unauthenticated:
             found = Member(frozenset(), False)
@@ -242,5 +244,11 @@ def person_of(unit: Unit, bundle: policy.Bundle, caller: Caller) -> str:
             "access.person_inactive",
             "You are not an active member of this lab now.",
             "Ask security why.",
+        )
+    if not caller.account or caller.account not in one.accounts:
+        raise Denied(
+            "access.account_moved",
+            "The account that you signed in with is no longer yours in this lab.",
+            "Sign in again with an account that the lab names as yours.",
         )
     return caller.principal

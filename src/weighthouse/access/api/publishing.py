@@ -6,6 +6,7 @@ others, names the digest of exactly this text. The grant is used up by it.
 
 from __future__ import annotations
 
+from weighthouse.access.api.accounts import settle_accounts
 from weighthouse.access.api.decision import authorise
 from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.grants import end_grant
@@ -27,10 +28,11 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     `caller` None is the start of a lab, possible only while there is no policy. Raises Invalid(`policy.*`), Denied
     (`access.no_grant`, `access.operation_differs`, `access.policy_exists`), Conflict `policy.unchanged`.
     """
-    policy.parse(text, name)  # a faulty text is refused before anybody's grant is looked at
+    lab = policy.parse(text, name)  # a faulty text is refused before anybody's grant is looked at
     if caller is None:
         return _first(unit, text, name)
     before = policy.current(unit)
+    policy.check_succession(before.lab, lab)
     person_of(unit, before, caller)
     digest = policy.digest_of(text)
     decision = authorise(unit, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
@@ -40,6 +42,7 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
         row = grant_rows.find(unit.conn, decision.grant, lock=True)
         if row is not None:
             end_grant(unit, row, "used", caller.principal, "")
+    settle_accounts(unit, before.lab, after.lab)
     return after
 
 
@@ -64,6 +67,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
             "Ask one of them to compare it for you.",
         )  # fmt: skip
     after = policy.parse(text, name)
+    policy.check_succession(bundle.lab, after)
     return bundle, after, policy.difference(bundle.lab, after)
 
 

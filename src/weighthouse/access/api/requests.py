@@ -82,7 +82,7 @@ def submit(
         entitlement=entitlement, resource=resource, duration=duration, reason=reason, operation=operation or {}
     )
     _may_ask(unit, bundle, caller, who, entitlement, resource, terms)
-    request = _made(unit, bundle, person, who, wish, terms)
+    request = _made(unit, bundle, caller, who, wish, terms)
     _not_twice(unit, request)
     check_asked(unit, bundle, request, terms)
     check_separation(unit, bundle, request)
@@ -97,13 +97,14 @@ def submit(
     return request
 
 
-def _made(unit: Unit, bundle: policy.Bundle, person: str, who: Member, wish: Wish, terms: Terms) -> Request:
+def _made(unit: Unit, bundle: policy.Bundle, caller: Caller, who: Member, wish: Wish, terms: Terms) -> Request:
     """The request, with the terms of today's policy in it and its digest over everything."""
     request = Request(
         id=RequestId(new_id("req")),
         entitlement=wish.entitlement,
         resource=wish.resource,
-        person=person,
+        person=caller.principal,
+        account=caller.account,
         duration=_duration(wish, terms),
         reason=_reason(bundle, who, wish, terms),
         operation=_operation(wish.operation, terms),

@@ -24,7 +24,7 @@ from weighthouse.core.signing import Signers, equal, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
-GRANT = "weighthouse/grant/1"
+GRANTS = {"weighthouse/grant/1": False, "weighthouse/grant/2": True}  # whether requests of that form name an account
 _KEPT = 20_000
 
 
@@ -165,9 +165,11 @@ def agrees(row: StoredGrant, grant: Grant) -> bool:
 
 def _decode(unit: Unit, statement: str) -> Sealed | None:
     body = msgspec.json.decode(statement)
-    if body.get("type") != GRANT:  # whatever else the grant key may sign one day is not a grant
+    if body.get("type") not in GRANTS:  # whatever else the grant key may sign one day is not a grant
         return None
     request = msgspec.convert(body["request"], Request)
+    if bool(request.account) != GRANTS[body["type"]]:
+        return None
     request = msgspec.structs.replace(
         request, state="approved", digest="sha256:" + sha256_hex(encode(body["request"]))
     )

@@ -65,6 +65,7 @@ def vote(
             "What you saw is not what this request says.",
             "Open the card again and decide on what it shows now.",
         )
+    _one_account(unit, bundle, caller, request)
     cast = _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms)
     if not rows.add_vote(unit.conn, cast, unit.now):
         raise Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
@@ -80,6 +81,23 @@ def _voter(unit: Unit, bundle: policy.Bundle, caller: Caller, request_id: str) -
             "Only a person votes; a workload, a bot or the system never does.", "A person decides this.",
         )  # fmt: skip
     return person_of(unit, bundle, caller)
+
+
+def _one_account(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request) -> None:
+    """Whoever holds one account has one vote, under whichever name policy has given it since, and none on what it
+    asked for itself."""
+    proved = [(request.person, request.account)]
+    proved += [(one.vote.voter, one.vote.account) for one in open_votes(unit, rows.votes_of(unit.conn, request.id))]
+    people = directory(unit, bundle, {person for person, _ in proved})
+    others = {account or people[person].adopted for person, account in proved if person in people}
+    others |= {account for _, account in proved}
+    others -= {account for person, account in proved if person == caller.principal}
+    if caller.account in others:
+        raise refuse(
+            bundle, caller, "request.vote", request.id, "access.account_voted",
+            "Your account has asked for this or voted on it already, under another person's name.",
+            "Leave it to the others that the request names.",
+        )  # fmt: skip
 
 
 def _cast(vote: Vote) -> VoteCast:
@@ -174,6 +192,7 @@ def _signed(
         at=at,
         signature=signature.value,
         comment=wording.cleaned(comment),
+        account=caller.account,
     )
     if attested:
         return msgspec.structs.replace(made, signature=b64(attest(unit, encode(made.statement()))))

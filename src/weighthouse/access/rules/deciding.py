@@ -17,11 +17,18 @@ from weighthouse.core.clock import Millis
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A person as the directory knows them now. `devices` are those whose signatures count."""
+    """A person as the directory knows them now. `devices` are those whose signatures count, `accounts` those that
+    policy gives them, `adopted` the one that statements from before accounts were kept count as."""
 
     teams: frozenset[str]
     active: bool
     devices: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    adopted: str = ""
+
+    def has(self, account: str) -> bool:
+        """Whether what `account` proved is this person's today."""
+        return (account or self.adopted) in self.accounts
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,14 +81,19 @@ def weigh(request: Request, votes: Sequence[Counted], directory: Mapping[str, Me
     """Count the approvals of `request` against its own slots and today's."""
     able: dict[str, frozenset[str]] = {}
     dropped: list[tuple[str, str]] = []
+    accounts: set[str] = set()
     for counted in votes:
         vote = counted.vote
         if vote.verdict != "approve":
             continue
         problem = counted.problem or _problem(request, vote, directory.get(vote.voter), terms)
+        account = vote.account or getattr(directory.get(vote.voter), "adopted", "")
+        if not problem and account in accounts:
+            problem = "access.account_voted"
         if problem:
             dropped.append((vote.voter, problem))
         else:
+            accounts.add(account)
             able[vote.voter] = directory[vote.voter].teams
     own = fill(request.slots, able)
     today = own if terms.slots == request.slots else fill(terms.slots, able)
@@ -97,6 +109,8 @@ def _problem(request: Request, vote: Vote, member: Member | None, terms: Terms) 
         return "access.self_approval"
     if member is None or not member.active:
         return "access.voter_inactive"
+    if not member.has(vote.account):
+        return "access.voter_account_moved"
     if vote.kind == "device" and vote.device not in member.devices:
         return "access.voter_device_ended"
     if vote.kind == "attested" and "device" in (request.vote_signature, terms.vote_signature):
@@ -135,6 +149,8 @@ def outgrown(request: Request, requester: Member | None, terms: Terms) -> str:
     """The code of what policy no longer allows about this request, or an empty text."""
     if requester is None or not requester.active:
         return "access.person_inactive"
+    if not requester.has(request.account):
+        return "access.account_moved"
     if not requester.teams & terms.eligible_teams:
         return "access.not_eligible"
     if terms.standing or not terms.reaches or not frozenset(request.actions) & terms.actions:

@@ -10,12 +10,14 @@ from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.core.work import read
 
 CODE = "identity.device_not_certified"
-RENAME = """UPDATE identity_device SET person = 'ben', body = replace(body, '"eve"', '"ben"') WHERE id = :device"""
+RENAME = """UPDATE identity_device SET person = 'ben',
+  body = replace(replace(body, '"eve"', '"ben"'), :hers, :his) WHERE id = :device"""
 
 
 def attack(ground: Ground, request: access.Request) -> Observed:
     thief, session = ground.act_as("eve"), ground.act_as("ben").caller
-    assert ground.raw_sql(RENAME, device=thief.device) == 1
+    names = {"hers": thief.caller.account, "his": session.account}
+    assert ground.raw_sql(RENAME, device=thief.device, **names) == 1
     with read(ground.system, session) as unit:
         card = access.card(unit, session, request.id)
     statement = {**card.statement, "verdict": "approve", "device": thief.device}

@@ -15,7 +15,8 @@ def attack(ground: Ground, request: access.Request) -> Observed:
     thief, at = ground.act_as("eve"), ground.system.clock.now()
     caller = thief.caller  # asked for outside the unit below: it can be a request of its own
     statement = {
-        "type": "weighthouse/vote/1",
+        "type": "weighthouse/vote/2",
+        "account": caller.account,
         "request": request.id,
         "request_digest": request.digest,
         "policy_digest": request.policy_digest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
-from weighthouse.assurance.scenarios.thief import tried
+from weighthouse.assurance.scenarios.thief import account_of, tried
 from weighthouse.core.clock import MINUTE
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
@@ -21,6 +21,7 @@ def prepare(ground: Ground) -> Runs:
         for run, image in ((approved, "a"), (other, "b")):
             attributes = {
                 "person": "eve",
+                "account": account_of(unit, "eve"),
                 "model": "model/tern",
                 "sandbox": "bubblewrap",
                 "environment": "frontier",

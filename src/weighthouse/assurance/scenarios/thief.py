@@ -16,6 +16,7 @@ from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.keys import api as keys
+from weighthouse.policy import api as policy
 
 
 def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit], object]) -> Observed:
@@ -28,11 +29,17 @@ def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit]
     return Observed(loot=what)
 
 
+def account_of(unit: Unit, person: str) -> str:
+    """Return the account that policy gives a person, as what they prove carries it."""
+    return min(policy.accounts_of(policy.current(unit).lab, person), default="")
+
+
 def run_of(ground: Ground, person: str, grant: str, **attributes: str) -> identity.Credential:
     """Return what a run of `person` presents at the broker, with the facts the control plane wrote down about it."""
     run = new_id("run")
-    facts = {"person": person, "grant": grant, "sandbox": "bubblewrap", **attributes}
     with begin(ground.system) as unit:
+        facts = {"person": person, "account": account_of(unit, person), "grant": grant, "sandbox": "bubblewrap"}
+        facts.update(attributes)
         token = identity.issue_workload(unit, run=run, attributes=facts, expires=unit.now + 5 * MINUTE)
     return identity.Credential(kind="workload", value=token, proof=run, url="/workload/v1/loads")
 

@@ -6,6 +6,7 @@ instead of a unit, because no lock may be held while a provider answers.
 
 from __future__ import annotations
 
+from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.devices import (
     device,
@@ -24,6 +25,7 @@ from weighthouse.identity.api.sessions import (
     sessions_of,
     thaw,
 )
+from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
 from weighthouse.identity.api.sign_in import finish_sign_in
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of
 from weighthouse.identity.api.tidying import tidy
@@ -60,6 +62,8 @@ __all__ = [
     "SignInResult",
     "SignInStart",
     "SignedIn",
+    "account_holds",
+    "adopt_accounts",
     "authenticate",
     "begin_sign_in",
     "begin_step_up",
@@ -86,6 +90,7 @@ __all__ = [
     "record_sign_in",
     "renew_workload",
     "sessions_of",
+    "settle_accounts",
     "teams_of",
     "thaw",
     "tidy",

@@ -17,6 +17,7 @@ from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
+from weighthouse.identity.api.accounts import vouched
 from weighthouse.identity.api.sealing import mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
 from weighthouse.identity.api.states import change_state, state_of
@@ -60,12 +61,25 @@ def _judge(unit: Unit, credential: Credential) -> Caller:
     entry = policy.current(unit).lab.people.get(session.person)
     if entry is None or not entry.active:
         raise Unauthenticated("identity.not_admitted", "This account is not admitted here.", "Ask your manager.")
+    if not vouched(unit, session.person, session.account, state):
+        raise _account_gone(unit, session, credential)
     if credential.kind == "dpop":
         _check_token(unit, session, credential)
     else:
         _check_browser(unit, session, credential)
     _touch(unit, session)
     return caller_of(unit, session, state, address=credential.address, user_agent=credential.user_agent)
+
+
+def _account_gone(unit: Unit, session: Session, credential: Credential) -> Unauthenticated:
+    """Policy took the account that proved this session from its person: the session is nobody, and is ended."""
+    memory(unit.system).condemn(session.id, session.ends)
+    refusal = Unauthenticated(
+        "identity.account_moved",
+        "The account that this session was opened with is no longer this person's.",
+        "Sign in with an account that the lab names as yours.",
+    )
+    return _refusal(unit, session, credential, refusal)
 
 
 def _ended() -> NoReturn:
@@ -192,6 +206,7 @@ def caller_of(unit: Unit, session: Session, state: PrincipalState, *, address: s
         principal=PrincipalId(session.person),
         kind="person",
         session=session.id,
+        account=session.account or state.adopted,
         assurance=Assurance(session.assurance.level, session.assurance.at, session.assurance.method),
         binding=session.binding,
         device=device,

@@ -17,6 +17,7 @@ from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthe
 from weighthouse.core.ids import DeviceId, new_id
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
 from weighthouse.identity.model import FRESH, Device, PrincipalState
@@ -28,14 +29,25 @@ MAX_DEVICES = 20
 
 
 def _statement(device: Device) -> bytes:
-    return encode(
-        {"v": 1, "device": device.id, "person": device.person, "thumbprint": device.thumbprint, "at": device.at}
-    )
+    """What the certificate is over. Form 1, from before accounts were kept, is still verified and never made."""
+    said: dict[str, str | int] = {
+        "v": 2 if device.account else 1,
+        "device": device.id,
+        "person": device.person,
+        "thumbprint": device.thumbprint,
+        "at": device.at,
+    }
+    return encode({**said, "account": device.account} if device.account else said)
 
 
 def possession(person: str, jwk: dict[str, str]) -> bytes:
     """Return what a new device signs to show that it holds its key: person and thumbprint, in canonical form."""
     return encode({"enrol": person, "thumbprint": thumbprint(device_key(jwk).jwk)})
+
+
+def _check_account(unit: Unit, caller: Caller) -> None:
+    if not caller.account or not account_holds(unit, caller.principal, caller.account):
+        raise Unauthenticated("identity.account_moved", "Your account is not yours any more.", "Sign in again.")
 
 
 def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, proof: bytes | None = None) -> Device:
@@ -44,6 +56,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     `proof` is the key's signature over `possession`; the HTTP door always demands it. Raises `identity.bad_key`,
     `identity.device_taken`, `identity.step_up_required`.
     """
+    _check_account(unit, caller)
     if caller.kind != "person" or caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH:
         raise Unauthenticated(
             "identity.step_up_required",
@@ -64,6 +77,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         jwk=key.jwk,
         thumbprint=thumbprint(key.jwk),
         at=unit.now,
+        account=caller.account,
     )
 
     def listed(state: PrincipalState) -> PrincipalState:
@@ -98,7 +112,25 @@ def _refuse(device: str, why: str) -> NoReturn:
 
 
 def device(unit: Unit, device_id: str) -> Device:
-    """Return a live, certified device. Raises `identity.device_unknown` or `identity.device_not_certified`."""
+    """Return a live, certified device of an account that still is its person's.
+
+    Raises `identity.device_unknown` or `identity.device_not_certified`.
+    """
+    found = read_back(unit, device_id)
+    state = state_of(unit, found.person)
+    if device_id not in state.devices:
+        raise NotFound("identity.device_unknown", "This device has been ended.", "Pick one from your devices.")
+    if not vouched(unit, found.person, found.account, state):
+        raise NotFound(
+            "identity.device_unknown",
+            "The account that enrolled this device is no longer this person's, so nothing it signs counts.",
+            "Enrol a device with the account that you have now.",
+        )
+    return found
+
+
+def read_back(unit: Unit, device_id: str) -> Device:
+    """Return a device, ended or not, if its row is what was certified."""
     row = store.read_device(unit.conn, device_id)
     if row is None:
         raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
@@ -110,15 +142,14 @@ def device(unit: Unit, device_id: str) -> Device:
     public = unit.part(Signers).signer("device").public
     if not genuine or not verify_ed25519(public, row[1], _statement(found)):
         _refuse(device_id, "the certificate does not hold")
-    if device_id not in state_of(unit, found.person).devices:
-        raise NotFound("identity.device_unknown", "This device has been ended.", "Pick one from your devices.")
     return found
 
 
 def devices_of(unit: Unit, person: str) -> list[Device]:
     """Return a person's live devices."""
-    live = state_of(unit, person).devices
-    return [device(unit, one) for one in store.devices_of(unit.conn, person) if one in live]
+    state = state_of(unit, person)
+    found = (read_back(unit, one) for one in store.devices_of(unit.conn, person) if one in state.devices)
+    return [one for one in found if vouched(unit, person, one.account, state)]
 
 
 def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
@@ -126,13 +157,18 @@ def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
     found = device(unit, device_id)
     if found.person != caller.principal:
         raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
+    drop_device(unit, found.person, device_id, reason, by=caller.principal)
+
+
+def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:
+    """End a device of `person` for good, with its line; who may is the caller's to judge."""
 
     def without(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, devices=tuple(one for one in state.devices if one != device_id))
 
-    change_state(unit, found.person, without)
+    change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
-    audit.append(unit, DeviceEnded(device=device_id, principal=found.person, reason=reason, by=caller.principal))
+    audit.append(unit, DeviceEnded(device=device_id, principal=person, reason=reason, by=by))
 
 
 def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:

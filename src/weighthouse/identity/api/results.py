@@ -16,6 +16,7 @@ from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.sealing import mark, mark_of_origin, seal, unseal
+from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInFailed
 from weighthouse.identity.model import HISTORY, SPRAY_WINDOW, Place, SignInResult
 from weighthouse.identity.ports import Places
@@ -27,10 +28,12 @@ log = logging.getLogger("weighthouse.identity")
 
 
 class Learnt(msgspec.Struct, frozen=True):
-    """A success as its sealed row keeps it; the person is inside the seal, so that no history changes its owner."""
+    """A success as its sealed row keeps it; person and account are inside the seal, so that no history changes its
+    owner. One without an account is from before accounts were kept."""
 
     person: str
     success: Success
+    account: str = ""
 
 
 def record_sign_in(unit: Unit, result: SignInResult) -> bool:
@@ -83,7 +86,7 @@ def clean(text: str, longest: int) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:longest])
 
 
-def learn(unit: Unit, *, person: str, account: str, address: str, place: Place | None, device: str) -> None:
+def learn(unit: Unit, *, person: str, account: str, ref: str, address: str, place: Place | None, device: str) -> None:
     """Keep a sign-in that led to a session, under a seal."""
     success = Success(
         at=unit.now,
@@ -92,7 +95,7 @@ def learn(unit: Unit, *, person: str, account: str, address: str, place: Place |
         country=place.country if place else "",
         spot=place.spot if place else None,
     )
-    body, code = seal(unit, "result", Learnt(person, success))
+    body, code = seal(unit, "result", Learnt(person, success, ref))
     store.insert_result(
         unit.conn,
         result=new_id("sgn"),
@@ -116,13 +119,19 @@ def place_of(unit: Unit, address: str) -> Place | None:
         return None
 
 
-def assess(unit: Unit, *, person: str, address: str, place: Place | None, device: str, level: int) -> Verdict:
-    """Judge a sign-in by the risk rules over this person's history and what happens around it."""
+def assess(
+    unit: Unit, *, person: str, account: str, address: str, place: Place | None, device: str, level: int
+) -> Verdict:
+    """Judge a sign-in by the risk rules over this account's history and what happens around it.
+
+    What another account of the same id has made familiar says nothing: it may have been another human being's.
+    """
     since = unit.now - HISTORY
+    adopted = state_of(unit, person).adopted
     history = []
     for body, code in store.successes(unit.conn, person, since=since):
         learnt = unseal(unit, "result", body, code, Learnt)
-        if learnt is not None and learnt.person == person:
+        if learnt is not None and learnt.person == person and (learnt.account or adopted) == account:
             history.append(learnt.success)
     country = place.country if place else ""
     total, seen = store.lab_has_seen(unit.conn, country, since=since, enough=LAB_IS_KNOWN)

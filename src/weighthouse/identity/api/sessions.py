@@ -45,6 +45,7 @@ def open_session(
     user_agent: str,
     device_mark: str,
     assurance: Assurance,
+    account: str,
     reasons: tuple[str, ...],
 ) -> tuple[Session, str]:
     """Make a session and its log entry; return it with its secret. The oldest session beyond the limit ends."""
@@ -72,6 +73,7 @@ def open_session(
         ends=unit.now + settings.integer("identity.absolute_s") * SECOND,
         seen=unit.now,
         assurance=assurance,
+        account=account,
         reasons=reasons,
     )
     body, code = seal(unit, "session", session)

@@ -43,6 +43,7 @@ from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
 from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.rules.risk import Verdict
 from weighthouse.identity.store import sign_ins as store
+from weighthouse.policy import api as policy
 
 
 def finish_sign_in(
@@ -141,16 +142,21 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
         _deny(unit, person.id if person else "", (why,), claimed, arrival)
     if start.person and start.person != person.id:
         _deny(unit, person.id, ("second factor by another person",), claimed, arrival)
+    account = policy.account_ref(claimed.issuer, claimed.subject)
+    if start.account and start.account != account:
+        _deny(unit, person.id, ("second factor by another account",), claimed, arrival)
     if start.purpose == "step_up":
         return _raise_session(unit, start, claimed, arrival)
     place = place_of(unit, arrival.address)
     device = start.key or (f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else "")
     level = _shown_now(unit, start, claimed)
-    verdict = assess(unit, person=person.id, address=arrival.address, place=place, device=device, level=level)
+    verdict = assess(
+        unit, person=person.id, account=account, address=arrival.address, place=place, device=device, level=level
+    )
     if verdict.outcome == "deny":
         _deny(unit, person.id, verdict.codes(), claimed, arrival)
     if verdict.outcome == "step_up":
-        return _demand(unit, start, person.id, verdict, arrival)
+        return _demand(unit, msgspec.structs.replace(start, person=person.id, account=account), verdict, arrival)
     return _open(unit, start, claimed, arrival, person.id, place, device, verdict)
 
 
@@ -181,10 +187,10 @@ def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, a
     )
 
 
-def _demand(unit: Unit, start: Start, person: str, verdict: Verdict, arrival: Arrival) -> SignInStart:
+def _demand(unit: Unit, start: Start, verdict: Verdict, arrival: Arrival) -> SignInStart:
     audit.append(
         unit,
-        StepUpDemanded(principal=person, reasons=verdict.codes(), origin=mark_of_origin(unit, arrival.address)),
+        StepUpDemanded(principal=start.person, reasons=verdict.codes(), origin=mark_of_origin(unit, arrival.address)),
     )
     draft = draft_of(
         purpose="sign_in",
@@ -194,7 +200,7 @@ def _demand(unit: Unit, start: Start, person: str, verdict: Verdict, arrival: Ar
         key=start.key,
     )
     reasons = tuple(reason.text for reason in verdict.reasons)
-    return keep_in(unit, msgspec.structs.replace(draft, level=2, person=person), reasons)
+    return keep_in(unit, msgspec.structs.replace(draft, level=2, person=start.person, account=start.account), reasons)
 
 
 def _open(
@@ -215,6 +221,7 @@ def _open(
         unit,
         person=person,
         account=f"{claimed.issuer} {claimed.subject}",
+        ref=policy.account_ref(claimed.issuer, claimed.subject),
         address=arrival.address,
         place=place,
         device=device,
@@ -229,6 +236,7 @@ def _open(
         user_agent=arrival.user_agent,
         device_mark=device,
         assurance=_assurance(unit, claimed),
+        account=policy.account_ref(claimed.issuer, claimed.subject),
         reasons=verdict.codes(),
     )
     return _signed_in(unit, session, secret, start, arrival, device_mark)

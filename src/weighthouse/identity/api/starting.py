@@ -76,7 +76,10 @@ def begin_step_up(system: System, caller: Caller, return_to: str = "/", *, redir
         purpose="step_up", issuer=profile.issuer, redirect_uri=redirect_uri, return_to=return_to, key=session.key
     )
     return _keep(
-        system, msgspec.structs.replace(draft, level=2, person=str(caller.principal), session=str(session.id))
+        system,
+        msgspec.structs.replace(
+            draft, level=2, person=str(caller.principal), session=str(session.id), account=caller.account
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from weighthouse.identity.model import RUN, PrincipalState
 from weighthouse.identity.store import principals as store
 
 UNBELIEVED = "the record of this person in the database is not the one that this server kept"
+STATE_FORM = 2  # 1 came without accounts
 
 
 def state_of(unit: Unit, principal: str) -> PrincipalState:
@@ -39,9 +40,14 @@ def state_of(unit: Unit, principal: str) -> PrincipalState:
     return state
 
 
+def fresh_state(principal: str) -> PrincipalState:
+    """The state of a principal of whom nothing is kept: nothing of theirs is older than the keeping of accounts."""
+    return PrincipalState(principal=PrincipalId(principal), v=STATE_FORM)
+
+
 def _judge(unit: Unit, principal: str, row: tuple[str, bytes] | None) -> PrincipalState:
     if row is None:
-        return PrincipalState(principal=PrincipalId(principal))
+        return fresh_state(principal)
     state = unseal(unit, "principal", row[0], row[1], PrincipalState)
     if state is None or state.principal != principal:
         raise refused("principal", principal, "the seal does not hold")
@@ -85,7 +91,7 @@ def change_state(
 def _unbelieved(unit: Unit, principal: str, known: int) -> PrincipalState:
     """What takes the place of a row that cannot be believed. No session of before fits its epoch."""
     return PrincipalState(
-        principal=PrincipalId(principal), epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED
+        principal=PrincipalId(principal), v=STATE_FORM, epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED
     )
 
 

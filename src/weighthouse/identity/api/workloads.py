@@ -16,6 +16,7 @@ from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit, begin
+from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.sealing import mark_of_origin, refused, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret
 from weighthouse.identity.api.states import change_state, state_of
@@ -137,6 +138,7 @@ def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
             "A run's token works only inside its sandbox; sign in with a session of your own.",
             record=[line],
         )
+    _check_account(unit, workload, credential)
     _keep_alive(unit, workload)
     return Caller(
         principal=PrincipalId(RUN + workload.run),
@@ -146,6 +148,26 @@ def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
         address=credential.address,
         user_agent=credential.user_agent,
         attributes=workload.attributes,
+    )
+
+
+def _check_account(unit: Unit, workload: Workload, credential: Credential) -> None:
+    """Refuse a run whose person no longer has the account that it was submitted with."""
+    person = workload.attributes.get("person", "")
+    if not person or account_holds(unit, person, workload.attributes.get("account", "")):
+        return
+    line = CredentialRefused(
+        subject_id=workload.run,
+        principal=RUN + workload.run,
+        code="identity.account_moved",
+        origin=mark_of_origin(unit, credential.address),
+        address=credential.address,
+    )
+    raise Unauthenticated(
+        "identity.account_moved",
+        "The account that this run was submitted with is no longer its person's.",
+        "Submit a new run with an account that the lab names as yours.",
+        record=[line],
     )
 
 

@@ -27,6 +27,12 @@ def read_state(connection: Connection, principal: str) -> tuple[str, bytes] | No
     return (str(rows[0][0]), bytes(rows[0][1])) if rows and rows[0][0] else None
 
 
+def all_principals(connection: Connection) -> list[str]:
+    """Every principal of whom a state is kept."""
+    query = select(principals.c.principal).where(principals.c.body != "").order_by(principals.c.principal)
+    return list(connection.execute(query).scalars())
+
+
 def lock_state(connection: Connection, principal: str) -> tuple[str, bytes] | None:
     """Return (body, seal) of a principal's state with its row locked until commit; makes the row if there is none."""
     place = text(

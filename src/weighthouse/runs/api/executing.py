@@ -49,13 +49,15 @@ def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
     ticket = found[0]
     if ticket.grant is not None:
         access.valid_grant(unit, ticket.grant)
-    if not identity.is_active(unit, ticket.owner) or unit.now >= ticket.must_end:
+    theirs = identity.account_holds(unit, ticket.owner, ticket.account)
+    if not theirs or not identity.is_active(unit, ticket.owner) or unit.now >= ticket.must_end:
         raise Denied("runs.lost_access", "What the run was submitted under has ended.", "Ask for access again.")
     if not enough(sandbox.tier, ticket.tier) and sandbox.tier != "none":
         raise Denied("runs.sandbox_too_weak", f"This machine has only {sandbox.tier}.", "Build runsc.")
     lab = policy.current(unit).lab
     attributes = {
         "person": ticket.owner,
+        "account": ticket.account,
         "model": ticket.order.model,
         "sandbox": sandbox.tier,
         "environment": lab.resources[ticket.order.model].environment,

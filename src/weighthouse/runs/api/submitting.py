@@ -74,6 +74,7 @@ def submit(
     ticket = Ticket(
         run=new_id("run"),
         owner=caller.principal,
+        account=caller.account,
         session=caller.session or "",
         grant=decision.grant,
         order=order,
@@ -108,8 +109,11 @@ def _queue(unit: Unit, ticket: Ticket, digest: str) -> Run:
 
 
 def seal(unit: Unit, ticket: Ticket) -> bytes:
-    """Return the code that binds every field the runner acts on."""
-    body = canonical.encode({"type": "weighthouse/run/1", **msgspec.to_builtins(ticket)})
+    """Return the code that binds every field the runner acts on. Form 1 came without accounts and is never made."""
+    fields = msgspec.to_builtins(ticket)
+    if not ticket.account:
+        del fields["account"]
+    body = canonical.encode({"type": f"weighthouse/run/{2 if ticket.account else 1}", **fields})
     return unit.part(Signers).mac("workload", body)
 
 

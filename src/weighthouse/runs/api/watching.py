@@ -9,6 +9,7 @@ from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavail
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
+from weighthouse.identity import api as identity
 from weighthouse.runs import store
 from weighthouse.runs.events import RunStopped
 from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
@@ -29,12 +30,21 @@ def _sees_all(unit: Unit, caller: Caller) -> bool:
     return access.explain(unit, caller, "audit.read", "lab").allowed
 
 
+def _own(unit: Unit, caller: Caller, found: Run) -> bool:
+    """Whether a run is the caller's: of their id, and not by an account that has been somebody else's under it."""
+    same = caller.kind == "person" and caller.principal == found.owner
+    return same and identity.account_holds(unit, found.owner, found.account)
+
+
 def _visible(unit: Unit, caller: Caller, run: str) -> Run:
     found = store.find(unit.conn, check_id(run, "run"))
     if found is None:
         raise _not_there()
-    own = caller.kind == "person" and caller.principal == found.owner
-    if not own and not _sees_all(unit, caller) and not access.explain(unit, caller, "run.stop", found.model).allowed:
+    if (
+        not _own(unit, caller, found)
+        and not _sees_all(unit, caller)
+        and not access.explain(unit, caller, "run.stop", found.model).allowed
+    ):
         raise _not_there()
     return found
 
@@ -46,8 +56,10 @@ def get(unit: Unit, caller: Caller, run: str) -> Run:
 
 def page(unit: Unit, caller: Caller, *, before: str | None = None, limit: int = 50) -> list[Run]:
     """Return runs the caller may see, newest first, older than `before`."""
-    owner = None if _sees_all(unit, caller) else caller.principal
-    return store.page(unit.conn, owner=owner, before=before, limit=max(1, min(limit, MAX_PAGE)))
+    if _sees_all(unit, caller):
+        return store.page(unit.conn, owner=None, before=before, limit=max(1, min(limit, MAX_PAGE)))
+    found = store.page(unit.conn, owner=caller.principal, before=before, limit=max(1, min(limit, MAX_PAGE)))
+    return [run for run in found if _own(unit, caller, run)]
 
 
 def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_LINES) -> list[LogLine]:
@@ -71,7 +83,7 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
     Raises `runs.no_run`, `runs.ended`, or access's refusal.
     """
     found = _visible(unit, caller, run)
-    if caller.principal != found.owner:
+    if not _own(unit, caller, found):
         access.require(unit, caller, "run.stop", found.model, run=run)
     if found.state not in OPEN:
         raise Conflict("runs.ended", f"The run has ended already ({found.state}).", "None is needed.")
