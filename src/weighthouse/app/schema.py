@@ -1,18 +1,22 @@
 """The database's schema and its history. Guards data from a server that does not understand it.
 
 Migrations only expand, or contract what no running version reads; each is one transaction. A database at a revision
-this software does not know is refused, unchanged.
+this software does not know is refused, unchanged. So is one that holds more than ours, or ours changed: what our own
+migrations make is made once more, aside, and compared.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
 
+from weighthouse.core import shape
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
 
@@ -35,8 +39,7 @@ def current(database: Database) -> str | None:
 
 def prepare(database: Database) -> str:
     """Bring a database to the newest revision and return it; refuse one it does not know (`app.unknown_schema`)."""
-    config = configuration()
-    scripts = ScriptDirectory.from_config(config)
+    scripts = ScriptDirectory.from_config(configuration())
     known = {script.revision for script in scripts.walk_revisions()}
     head = scripts.get_current_head()
     assert head is not None
@@ -47,8 +50,55 @@ def prepare(database: Database) -> str:
             f"The database is at schema revision {at}, which this version of Weighthouse does not know.",
             "Start the version that wrote it, or a newer one; nothing was changed.",
         )
+    if at is not None:
+        _refuse_foreign(database, at)
     if at != head:
         with database.engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection)
+        _refuse_foreign(database, head)
     return head
+
+
+def _refuse_foreign(database: Database, revision: str) -> None:
+    """Raise `app.foreign_schema` unless the database is what our migrations to `revision` make."""
+    database.ours = expected(database, revision)
+    with database.engine.connect() as connection:
+        foreign = database.foreign(connection)
+    if foreign:
+        raise Unavailable(
+            "app.foreign_schema",
+            "The database is not as this software made it, so nothing that it answers can be believed: "
+            f"{'; '.join(foreign)}.",
+            "Find out who changed it. Remove what is foreign, or restore a good backup, then start again; "
+            "nothing was changed and nothing is served.",
+        )
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run our migrations up to `revision` in the transaction of `connection`."""
+    config = configuration()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def expected(database: Database, revision: str) -> shape.Shape:
+    """Return the shape that our migrations make on this kind of database; what they made for it is gone again."""
+    if database.dialect == "sqlite":
+        return _expected_sqlite(revision)
+    with database.engine.connect() as connection, connection.begin() as transaction:
+        # Temporary tables need no right that the role lacks, are seen by nobody else and end with the transaction.
+        connection.execute(text("SET LOCAL search_path = pg_temp"))
+        upgrade(connection, revision)
+        found = shape.read(connection, temporary=True)
+        transaction.rollback()
+    return found
+
+
+@lru_cache(maxsize=8)
+def _expected_sqlite(revision: str) -> shape.Shape:
+    scratch = create_engine("sqlite://")
+    with scratch.begin() as connection:
+        upgrade(connection, revision)
+        found = shape.read(connection)
+    scratch.dispose()
+    return found

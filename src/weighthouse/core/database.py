@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from weighthouse.core import volume
+from weighthouse.core import shape, volume
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Invalid
 
@@ -57,6 +57,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         parsed = make_url(url)
+        self.ours: shape.Shape | None = None
         self.dialect = parsed.get_backend_name()
         if self.dialect == "sqlite":
             self.engine = _sqlite(url, parsed.database, pool_size)
@@ -68,6 +69,10 @@ class Database:
                 f"'{self.dialect}' is not a database this software keeps its promises on.",
                 "Use a sqlite:/// or a postgresql+psycopg:// address in the setting database.url.",
             )
+
+    def foreign(self, connection: Connection) -> list[str]:
+        """Say what in the database is not as our migrations made it; nothing where none did (`create_all`)."""
+        return shape.differences(self.ours, shape.read(connection)) if self.ours is not None else []
 
     def create_all(self) -> None:
         """Make every declared table at once; for tests and benchmarks, which need no migration history."""

@@ -44,8 +44,9 @@ def verify(system: System) -> Report:
     problems: list[Problem] = []
     remembered = _recalled(system, problems)
     with read(system) as unit:
+        problems.extend(Problem(-1, f"database: {one}") for one in system.database.foreign(unit.conn))
         head = store.read_head(unit.conn) or growing.EMPTY_HEAD
-        if not problems:
+        if not any(one.what.startswith("signer memory") for one in problems):
             problems.extend(_memory_problems(unit, head, remembered))
         for found in _problems(unit, head):
             problems.append(found)
