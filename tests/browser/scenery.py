@@ -134,6 +134,7 @@ def save(world: World, parent: str | None) -> str:
     folder = world.state / "objects" / ticket.prefix
     plan = checkpoint.plan_shards(tensors, 1 << 30)
     envelope = checkpoint.save(tensors, parsed, recipient, signer, folder, plan=plan)
+    weights.take(world.system, caller, ticket.save, envelope)
     with begin(world.system, caller) as unit:
         return weights.commit(unit, caller, ticket.save, envelope).id
 

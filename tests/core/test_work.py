@@ -75,6 +75,19 @@ def test_a_refusal_without_a_recorder_still_refuses(any_system: System) -> None:
         raise Denied("test.no", "No.", "Do not.", record=[Refused(why="no")])
 
 
+def test_r8_what_fails_after_a_commit_turns_no_change_into_an_error(
+    any_system: System, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+    with begin(any_system) as unit:
+        unit.conn.execute(insert(things).values(id=77, name="durable"))
+        unit.after_commit(lambda: [].pop())
+        unit.after_commit(lambda: done.append("the rest"))
+    with read(any_system) as unit:
+        assert unit.conn.execute(select(things.c.name).where(things.c.id == 77)).scalar() == "durable"
+    assert done == ["the rest"] and "the change itself stands" in caplog.text
+
+
 def test_work_before_commit_is_part_of_the_transaction(any_system: System) -> None:
     def fail() -> None:
         raise Conflict("test.late", "Late.", "Again.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from weighthouse.core import folders
 from weighthouse.egress.ports import Question
 from weighthouse.runs.adapters import cgroups
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
@@ -30,6 +31,11 @@ def driver(name: str) -> Sandbox:
     binary = find_bubblewrap()
     assert binary is not None
     return Bubblewrap(binary, rooted="user namespace" not in name, groups=groups)
+
+
+def mount(path: Path, target: str, *, writable: bool = False) -> Mount:
+    """Hold a folder and give it to a sandbox."""
+    return Mount(folders.hold_folder(path), target, writable)
 
 
 class Finished(msgspec.Struct):

@@ -31,29 +31,45 @@ def refused(call: Callable[[], object], kind: type[WeighthouseError], code: str)
     assert caught.value.code == code
 
 
+def length(store: ObjectStore, path: str) -> int:
+    with store.open(path) as found:
+        return found.size
+
+
+def read(store: ObjectStore, path: str, offset: int, size: int) -> bytes:
+    with store.open(path) as found:
+        return found.read(offset, size)
+
+
+def made(store: ObjectStore, prefix: str) -> None:
+    folder = store.folder(prefix)
+    assert folder is not None
+    os.close(folder)
+
+
 def test_what_was_put_is_read_back_exactly(store: ObjectStore) -> None:
     store.put_new(SHARD, b"0123456789")
-    assert store.length(SHARD) == 10
-    assert store.read(SHARD, 0, 10) == b"0123456789"
-    assert store.read(SHARD, 3, 4) == b"3456"
-    assert store.read(SHARD, 10, 0) == b""
+    assert length(store, SHARD) == 10
+    assert read(store, SHARD, 0, 10) == b"0123456789"
+    assert read(store, SHARD, 3, 4) == b"3456"
+    assert read(store, SHARD, 10, 0) == b""
 
 
 def test_weights_case_24_an_object_is_created_once(store: ObjectStore) -> None:
     store.put_new(SHARD, b"first")
     refused(lambda: store.put_new(SHARD, b"second"), Conflict, "weights.object_exists")
-    assert store.read(SHARD, 0, 5) == b"first"
+    assert read(store, SHARD, 0, 5) == b"first"
 
 
 def test_weights_case_44_a_shorter_object_is_never_half_read(store: ObjectStore) -> None:
     store.put_new(SHARD, b"0123456789")
     for offset, size in ((5, 6), (11, 1), (-1, 1), (1 << 60, 1)):
-        refused(lambda o=offset, s=size: store.read(SHARD, o, s), Invalid, "weights.short_object")
+        refused(lambda o=offset, s=size: read(store, SHARD, o, s), Invalid, "weights.short_object")
 
 
 def test_what_is_not_there_is_named(store: ObjectStore) -> None:
-    refused(lambda: store.length(SHARD), NotFound, "weights.no_object")
-    refused(lambda: store.read(SHARD, 0, 1), NotFound, "weights.no_object")
+    refused(lambda: length(store, SHARD), NotFound, "weights.no_object")
+    refused(lambda: read(store, SHARD, 0, 1), NotFound, "weights.no_object")
     assert store.delete("runs/run_1") == 0
 
 
@@ -63,10 +79,11 @@ def test_what_is_not_there_is_named(store: ObjectStore) -> None:
      "а/b", "a/b/c/d/e/f/g", "x" * 65, "x" * 4096, "a b", "a\\b", "~", "a/b.floe/..", "con:", "a..b"],
 )  # fmt: skip
 def test_weights_case_31_paths_that_could_climb_or_deceive(store: ObjectStore, path: str) -> None:
-    for call in (store.length, store.delete, store.local):
+    for call in (store.delete, store.folder, store.names):
         refused(lambda call=call: call(path), Invalid, "weights.bad_path")
+    refused(lambda: length(store, path), Invalid, "weights.bad_path")
     refused(lambda: store.put_new(path, b"x"), Invalid, "weights.bad_path")
-    refused(lambda: store.read(path, 0, 1), Invalid, "weights.bad_path")
+    refused(lambda: read(store, path, 0, 1), Invalid, "weights.bad_path")
 
 
 def test_deleting_a_prefix_removes_its_objects_and_nothing_else(store: ObjectStore) -> None:
@@ -74,18 +91,17 @@ def test_deleting_a_prefix_removes_its_objects_and_nothing_else(store: ObjectSto
     store.put_new(SHARD, b"x")
     store.put_new(other, b"y")
     assert store.delete("runs/run_1") == 1
-    refused(lambda: store.length(SHARD), NotFound, "weights.no_object")
-    assert store.read(other, 0, 1) == b"y"
+    refused(lambda: length(store, SHARD), NotFound, "weights.no_object")
+    assert read(store, other, 0, 1) == b"y"
 
 
 class TestFolder:
     """What is particular to a folder that a hostile sandbox writes into."""
 
     @pytest.fixture
-    def shards(self, store: ObjectStore) -> Path:
-        folder = store.local("runs/run_1/sav_1/shards")
-        assert folder is not None
-        return folder
+    def shards(self, store: ObjectStore, root: Path) -> Path:
+        made(store, "runs/run_1/sav_1/shards")
+        return root / "runs/run_1/sav_1/shards"
 
     def test_the_root_and_what_is_made_in_it_is_for_the_owner_only(self, root: Path, store: ObjectStore) -> None:
         store.put_new(SHARD, b"x")
@@ -119,8 +135,8 @@ class TestFolder:
                     listener.bind(path.name)
                 finally:
                     os.chdir(here)
-        refused(lambda: store.length(SHARD), Invalid, "weights.not_an_object")
-        refused(lambda: store.read(SHARD, 0, 1), Invalid, "weights.not_an_object")
+        refused(lambda: length(store, SHARD), Invalid, "weights.not_an_object")
+        refused(lambda: read(store, SHARD, 0, 1), Invalid, "weights.not_an_object")
         refused(lambda: store.put_new(SHARD, b"x"), Conflict, "weights.object_exists")
         assert secret.read_bytes() == b"the signing keys"
 
@@ -132,9 +148,9 @@ class TestFolder:
         (outside / SHARD.rsplit("/", 1)[1]).write_bytes(b"x")
         shards.rmdir()
         shards.symlink_to(outside)
-        refused(lambda: store.length(SHARD), Invalid, "weights.not_an_object")
+        refused(lambda: length(store, SHARD), Invalid, "weights.not_an_object")
         refused(lambda: store.put_new(SHARD + "x", b"x"), Invalid, "weights.not_an_object")
-        refused(lambda: store.local("runs/run_1/sav_1/shards"), Invalid, "weights.not_an_object")
+        refused(lambda: store.folder("runs/run_1/sav_1/shards"), Invalid, "weights.not_an_object")
         store.delete("runs/run_1")
         assert (outside / SHARD.rsplit("/", 1)[1]).exists()
 
@@ -144,9 +160,9 @@ class TestFolder:
         def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
-        store.local("runs/run_1/sav_1/shards")
+        made(store, "runs/run_1/sav_1/shards")
         monkeypatch.setattr(os, "fsync", full)
         refused(lambda: store.put_new(SHARD, b"x"), Unavailable, "weights.store_unavailable")
         monkeypatch.undo()
-        refused(lambda: store.length(SHARD), NotFound, "weights.no_object")
+        refused(lambda: length(store, SHARD), NotFound, "weights.no_object")
         store.put_new(SHARD, b"x")

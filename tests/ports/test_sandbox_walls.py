@@ -7,12 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.ports.benches import Bench, driver
+from tests.ports.benches import Bench, driver, mount
 
 from weighthouse.core.errors import Unavailable
 from weighthouse.runs.adapters import bubblewrap, cgroups, contained
 from weighthouse.runs.model import Environment
-from weighthouse.runs.ports import Mount
 
 CALL = """
 import ctypes, errno, json, os, struct
@@ -78,7 +77,7 @@ def test_runs_case_58_no_call_leads_out_of_the_sandbox(bench: Bench, short: Path
     out.mkdir()
     out.chmod(0o777)
     pairs = ", ".join(f"{name!r}: {text}" for name, text in ATTEMPTS.items())
-    done = bench.run(CALL + f"print(json.dumps({{{pairs}}}))", Mount(out, "/out", writable=True))
+    done = bench.run(CALL + f"print(json.dumps({{{pairs}}}))", mount(out, "/out", writable=True))
     assert done.status == 0, done.err
     said = json.loads(done.out[-1])
     allowed = OWN_KERNEL if bench.sandbox.tier == "gvisor" else set()

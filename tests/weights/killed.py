@@ -56,6 +56,7 @@ def main() -> None:
         Unit._finish = die  # type: ignore[method-assign]
     elif case.step == "after":
         saving._keep_copy = die
+    weights.take(system, case.caller, case.save, case.envelope.encode())
     with begin(system, case.caller) as unit:
         weights.commit(unit, case.caller, case.save, case.envelope.encode())
 

@@ -172,6 +172,7 @@ class World:
         return self.commit(caller, draft, draft.write(arrays(seed)))
 
     def commit(self, caller: Caller, draft: Draft, envelope: bytes) -> weights.Version:
+        weights.take(self.system, caller, draft.ticket.save, envelope)
         with begin(self.system, caller) as unit:
             return weights.commit(unit, caller, draft.ticket.save, envelope)
 

@@ -176,7 +176,16 @@ class Workload:
             metadata=metadata,
             threads=threads,
         )
-        return self.call("POST", f"/workload/v1/saves/{ticket.save}/commit", {"manifest": envelope.decode()})
+        return self._commit(ticket.save, envelope)
+
+    def _commit(self, save: str, envelope: bytes) -> dict[str, Any]:
+        """Send a commit, again while the control plane is still copying and checking the shards it names."""
+        while True:
+            try:
+                return self.call("POST", f"/workload/v1/saves/{save}/commit", {"manifest": envelope.decode()})
+            except Refused as refusal:
+                if refusal.code != "weights.taking":
+                    raise
 
     def progress(self, **fields: int | str) -> None:
         """Report `progress` in thousandths, `loss` in millionths and a `note`; shown on the run's page."""

@@ -6,6 +6,7 @@ carries (`error.record`) are committed in a transaction of their own before the 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from weighthouse.core.events import Event
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers, equal
+
+logger = logging.getLogger("weighthouse")
 
 T = TypeVar("T")
 PERSIST_EVERY: Millis = 1_000
@@ -124,7 +127,7 @@ class Unit:
         self.read_only = read_only
         self.memo: dict[object, Any] = {}
         self._before: list[Callable[[], None]] = []
-        self._after: list[Callable[[], None]] = []
+        self._after: list[Callable[[], object]] = []
         keeper = system.time(conn)
         outside = system.database.now(conn) if isinstance(system.clock, SystemClock) else None
         self.now, self.clock_suspect = keeper.read(outside)
@@ -144,8 +147,8 @@ class Unit:
         """Run `act` inside this transaction, after all other work and before commit."""
         self._before.append(act)
 
-    def after_commit(self, act: Callable[[], None]) -> None:
-        """Run `act` once the commit is durable."""
+    def after_commit(self, act: Callable[[], object]) -> None:
+        """Run `act` once the commit is durable. If it raises, the change stands and is acknowledged all the same."""
         self._after.append(act)
 
     def _finish(self) -> None:
@@ -156,11 +159,14 @@ class Unit:
             store.raise_high_water(self.conn, self.now)
             self._after.append(lambda: self._keeper.persisted(self.now))
         self.conn.commit()
-        try:
-            for act in self._after:
-                act()
-        finally:
-            self.system.changed.set()
+        for later in self._after:
+            try:
+                later()
+            except Exception:
+                # The change is durable and must be acknowledged, whatever of its aftermath fails; what remains is
+                # found again by its room's own timers.
+                logger.exception("something after a commit failed; the change itself stands")
+        self.system.changed.set()
 
 
 def _translate(error: DBAPIError | PoolTimeout) -> WeighthouseError:

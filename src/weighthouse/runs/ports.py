@@ -17,9 +17,13 @@ from weighthouse.runs.model import Environment, Facts, Limits, Line
 
 
 class Mount(msgspec.Struct, frozen=True):
-    """One path of the host that the sandbox may see, read-only unless said otherwise."""
+    """One thing that the sandbox may see, read-only unless said otherwise.
 
-    source: Path
+    `source` is a descriptor of exactly what was checked (core.folders.hold), never a path that could lead elsewhere
+    by the time it is mounted. Whoever made the specification keeps it open until `start` returns, and closes it.
+    """
+
+    source: int
     target: str
     writable: bool = False
 
@@ -83,8 +87,8 @@ class Ground(Protocol):
 
     def environments(self) -> list[Environment]: ...
 
-    def dataset(self, name: str) -> Path | None:
-        """Return the folder of a data set, None if it is not on this machine."""
+    def dataset(self, name: str) -> int | None:
+        """Return a descriptor of a data set's folder, None if it is not here. Whoever gets it closes it."""
 
     def sandbox(self) -> Sandbox:
         """Return the strongest usable driver; raises `runs.no_sandbox`."""

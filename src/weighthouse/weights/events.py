@@ -57,6 +57,17 @@ class ManifestRefused(Event, frozen=True, kw_only=True):
     code: str
 
 
+class SaveLapsed(Event, frozen=True, kw_only=True):
+    """A save that was begun a day ago and never committed is gone, with its keys and objects."""
+
+    KIND: ClassVar[str] = "weights.SaveLapsed"
+    SUBJECT: ClassVar[str] = "save"
+    save: str
+    version: str
+    model: str
+    run: str
+
+
 class LoadStarted(Event, frozen=True, kw_only=True):
     """The data keys of a version went to a reader. `bytes` were charged; `spent` is the day's sum after it."""
 

@@ -52,6 +52,14 @@ class ShardKey(msgspec.Struct, frozen=True, kw_only=True):
     blob: bytes
 
 
+class Signed(msgspec.Struct, frozen=True):
+    """What a signed manifest says of one object: its length, and the digests of its header and of its segments."""
+
+    length: int
+    header: str
+    root: str
+
+
 class TicketKey(msgspec.Struct, frozen=True, kw_only=True):
     """One object of a ticket: `sealed` opens with the caller's ephemeral key only."""
 

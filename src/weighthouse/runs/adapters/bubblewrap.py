@@ -26,6 +26,7 @@ from weighthouse.runs.adapters.contained import (
     limited,
     make_group,
 )
+from weighthouse.runs.adapters.held import Held
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules import furniture, syscalls
@@ -37,6 +38,9 @@ FIRST_UID = 1_600_000_000  # outside every range that distributions hand out
 NOBODY = 65534  # the user inside a user namespace
 OWN_PROCESSES = 6  # bubblewrap's two, what starts it, and the guard's two
 GUARDS_OWN = 2  # of these, what runs as the run's own user
+TRIES = 64
+# What bubblewrap says when a path led elsewhere, or nowhere, while it mounted.
+SWAPPED = ("Race condition binding dirfd", "Can't find source path", "Can't get type of source", "Can't bind mount")
 # What a fresh procfs shows of the whole machine, not of the sandbox; an empty file lies over each.
 MASKED = ("kcore", "keys", "key-users", "kallsyms", "config.gz", "timer_list", "sched_debug", "iomem", "interrupts")
 
@@ -54,20 +58,32 @@ class Bubblewrap:
         self.digest = "sha256:" + hashlib.sha256(binary.read_bytes()).hexdigest()
 
     def start(self, spec: SandboxSpec) -> Contained:
+        """Start, again when a folder was swapped meanwhile: bubblewrap compares what it mounted with what we hold."""
         program = _program()
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                with Held() as held:
+                    return self._start(spec, program, held)
+            except Unavailable as refusal:
+                if not left or not any(word in refusal.message for word in SWAPPED):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _start(self, spec: SandboxSpec, program: bytes, held: Held) -> Contained:
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
-        arguments = self._arguments(spec)
+        arguments = self._arguments(spec, held)
         order = guard_order(process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables))
         group = make_group(
             self._groups, spec.limits, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
         )
         filtered = _passed(program)
-        data, held = _furnished(spec, identity or NOBODY)
+        data, texts = _furnished(spec, identity or NOBODY)
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
         try:
-            process = launch([str(self._binary), *data, *arguments, *inside], spec.folder, group, (filtered, *held))
+            command = [str(self._binary), *data, *held.spelled(arguments), *inside]
+            process = launch(command, spec.folder, group, (filtered, *texts, *held.descriptors))
         finally:
-            for descriptor in (filtered, *held):
+            for descriptor in (filtered, *texts):
                 os.close(descriptor)
         expected = Expected(
             runtime=self.name,
@@ -82,7 +98,7 @@ class Bubblewrap:
         )
         return Contained(process, expected, lambda: None, group)
 
-    def _arguments(self, spec: SandboxSpec) -> list[str]:
+    def _arguments(self, spec: SandboxSpec, held: Held) -> list[str]:
         arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
         if self._rooted:
             arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -100,7 +116,7 @@ class Bubblewrap:
             arguments += ["--ro-bind-try", path, path]
         for folder in spec.environment.folders:
             if not folder.is_relative_to("/usr"):
-                arguments += ["--ro-bind", str(folder), str(folder)]
+                arguments += ["--ro-bind-fd", held.path(folder), str(folder)]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         for name in MASKED:
             if Path("/proc", name).exists():
@@ -110,9 +126,14 @@ class Bubblewrap:
         # Shared memory has a size, and what lies around it cannot be written: neither is a store without a limit.
         arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
         arguments += ["--remount-ro", "/dev"]
-        arguments += ["--ro-bind", str(GUARD), GUARD_INSIDE]
+        arguments += ["--ro-bind-fd", held.path(GUARD), GUARD_INSIDE]
         for mount in spec.mounts:
-            arguments += ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
+            # Never by path: bubblewrap mounts what lies there by then, and compares only where it has a descriptor.
+            arguments += [
+                "--bind-fd" if mount.writable else "--ro-bind-fd",
+                held.descriptor(mount.source),
+                mount.target,
+            ]
         return [*arguments, "--remount-ro", "/", "--chdir", "/"]
 
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from weighthouse.core import canonical
+from weighthouse.core import canonical, folders
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
@@ -53,14 +53,17 @@ class ThisMachine:
     def environment(self, digest: str) -> Environment | None:
         return next((found for found in self.environments() if found.digest == digest), None)
 
-    def dataset(self, name: str) -> Path | None:
+    def dataset(self, name: str) -> int | None:
         if name == "dataset/stdlib":
-            return Path(sysconfig.get_path("stdlib"))
+            return folders.hold_folder(Path(sysconfig.get_path("stdlib")).resolve())
         folder = self._settings.path("runs.datasets")
         if folder == Path() or not name.startswith("dataset/"):
             return None
-        found = folder / name.removeprefix("dataset/")
-        return found if found.is_dir() and not found.is_symlink() else None
+        try:
+            with folders.walk(folder, name.removeprefix("dataset/").split("/")) as found:
+                return folders.hold_folder(".", found)
+        except OSError:  # missing, a link, or a file
+            return None
 
     def sandbox(self) -> Sandbox:
         environment = self.environments()[0]

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import msgspec
 
 from weighthouse.core import canonical
 from weighthouse.core.ids import new_id
+from weighthouse.runs.adapters import cloning
 from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.adapters.contained import (
     GUARD,
@@ -28,6 +30,7 @@ from weighthouse.runs.adapters.contained import (
     limited,
     make_group,
 )
+from weighthouse.runs.adapters.held import Held
 from weighthouse.runs.model import MIB, Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules import furniture
@@ -66,15 +69,22 @@ class Runsc:
 
     def start(self, spec: SandboxSpec) -> Contained:
         bundle, state = spec.folder / "bundle", spec.folder / "state"
-        for folder in (bundle, bundle / "rootfs", state):
+        for folder in (bundle, bundle / "rootfs", bundle / "points", state):
             folder.mkdir(mode=0o700)
-        document = self._document(spec, bundle / "rootfs")
+        with Held() as held:
+            return self._start(spec, bundle, state, held)
+
+    def _start(self, spec: SandboxSpec, bundle: Path, state: Path, held: Held) -> Contained:
+        points: list[tuple[int, str]] = []
+        document = self._document(spec, bundle, held, points)
         (bundle / "config.json").write_bytes(msgspec.json.encode(document))
         name = new_id("box")
         threads = spec.limits.processes * 4 + OWN_PROCESSES
         group = make_group(self._groups, spec.limits, overhead_bytes=OWN_BYTES, processes=threads)
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
-        process = launch(command, spec.folder, group, file_bytes=0 if group else memory_file(spec.limits))
+        largest = 0 if group else memory_file(spec.limits)
+        cloned = self._cloned(points, command)
+        process = launch(cloned, spec.folder, group, held.descriptors, file_bytes=largest)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
@@ -94,13 +104,19 @@ class Runsc:
         flags += ["--gofer-network-namespace=new"]
         return [str(self._binary), *flags, *([] if self._rooted else ["--rootless"])]
 
+    def _cloned(self, points: list[tuple[int, str]], command: list[str]) -> list[str]:
+        """Return the command behind the program that mounts what we hold where the runtime looks for it."""
+        order = {"own_user": not self._rooted, "points": points, "command": command}
+        return [sys.executable, "-I", "-S", cloning.__file__, msgspec.json.encode(order).decode()]
+
     def _end(self, state: Path, name: str) -> None:
         """Kill the sandbox through its own runtime, which also reaps the file server process."""
         command = [*self._command(state), "delete", "--force", name]
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, capture_output=True, timeout=20, check=False)
 
-    def _document(self, spec: SandboxSpec, rootfs: Path) -> dict[str, Any]:
+    def _document(self, spec: SandboxSpec, bundle: Path, held: Held, points: list[tuple[int, str]]) -> dict[str, Any]:
+        rootfs = bundle / "rootfs"
         order = guard_order({}, 0, spec.workdir, spec.command, dict(spec.variables))
         return {
             "ociVersion": "1.2.0",
@@ -116,12 +132,18 @@ class Runsc:
             },
             "root": {"path": str(rootfs), "readonly": True},
             "hostname": furniture.hostname(spec.name),
-            "mounts": self._mounts(spec, rootfs),
+            "mounts": self._mounts(spec, bundle, held, points),
             "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]},
         }
 
-    def _mounts(self, spec: SandboxSpec, rootfs: Path) -> list[dict[str, Any]]:
-        """Return the mounts, having made in the empty root each point that they cover."""
+    def _mounts(
+        self, spec: SandboxSpec, bundle: Path, held: Held, points: list[tuple[int, str]]
+    ) -> list[dict[str, Any]]:
+        """Return the mounts, having made in the empty root each point that they cover.
+
+        What is not the system's own comes from a private point, where `cloning` mounts the descriptor that is held.
+        """
+        rootfs = bundle / "rootfs"
         shown = [(Path(path), path, False) for path in SYSTEM if Path(path).exists()]
         for source, target, _ in shown:
             if source.is_symlink():
@@ -129,9 +151,14 @@ class Runsc:
         shown = [item for item in shown if not item[0].is_symlink()]
         shown += [(Path(path).resolve(), path, False) for path in SYSTEM_FILES if Path(path).exists()]
         outside = [folder for folder in spec.environment.folders if not folder.is_relative_to("/usr")]
-        shown += [(folder, str(folder), False) for folder in outside]
-        shown += [(GUARD, GUARD_INSIDE, False)]
-        shown += [(mount.source, mount.target, mount.writable) for mount in spec.mounts]
+        given = [(held.path(folder), str(folder), False) for folder in outside]
+        given += [(held.path(GUARD), GUARD_INSIDE, False)]
+        given += [(held.descriptor(mount.source), mount.target, mount.writable) for mount in spec.mounts]
+        for mark, target, writable in given:
+            point = bundle / "points" / str(len(points))
+            _point(point, held.is_folder(mark))
+            points.append((held.of(mark), str(point)))
+            shown.append((point, target, writable))
         mounts: list[dict[str, Any]] = [{"destination": "/proc", "type": "proc", "source": "proc"}]
         options = ["nosuid", "nodev", "mode=1777", f"size={spec.limits.tmp_bytes}"]
         for target in ("/tmp", "/dev/shm"):  # noqa: S108  inside the sandbox

@@ -5,6 +5,7 @@ The row carries a seal under a key outside the database, so that a row somebody 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -128,8 +129,10 @@ def _fits(unit: Unit, order: Order) -> str:
             "List the environments and submit with a digest from there.",
         )
     listed = lab.resources.get(order.dataset)
-    if listed is None or listed.kind != "dataset" or ground.dataset(order.dataset) is None:
+    held = ground.dataset(order.dataset) if listed is not None and listed.kind == "dataset" else None
+    if held is None:
         raise NotFound("runs.no_dataset", f"There is no data set '{order.dataset}' here.", "Name a listed data set.")
+    os.close(held)  # the start opens it anew, and asks again
     if order.egress_profile not in lab.egress_profiles:
         raise NotFound(
             "runs.unknown_profile", f"There is no egress profile '{order.egress_profile}'.", "Name a listed profile."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -27,9 +28,10 @@ from weighthouse.identity import api as identity
 from weighthouse.runs.api import executing
 from weighthouse.runs.jobs import outbox
 from weighthouse.runs.jobs.ending import Ending
+from weighthouse.runs.jobs.given import Given, give
 from weighthouse.runs.jobs.processes import mark
 from weighthouse.runs.model import GENTLE, MIB, Limits, Line, Ticket
-from weighthouse.runs.ports import Ground, Handle, Mount, SandboxSpec
+from weighthouse.runs.ports import Ground, Handle, SandboxSpec
 from weighthouse.runs.rules import furniture
 from weighthouse.weights import api as weights
 
@@ -77,7 +79,7 @@ class Execution(threading.Thread):
         try:
             status = self._execute()
         except WeighthouseError as error:
-            self._failure = error.code
+            self._failure = self._failure or error.code
             self._say(f"{error.message} {error.remedy}")
         except Exception:
             log.exception("%s failed inside the runner", self._run)
@@ -101,7 +103,11 @@ class Execution(threading.Thread):
             judge=self._places.judge,
             broker=self._places.broker,
         )
-        self._sandbox = sandbox.start(self._spec(ticket, ground, folder))
+        given = Given()
+        try:
+            self._sandbox = sandbox.start(self._spec(ticket, ground, folder, given))
+        finally:
+            given.close()
         marks = " ".join(mark(pid) for pid in (self._sandbox.pid, self._way.handle.pid))
         facts, digest = self._sandbox.facts, self._way.proxy_digest
         self._unit(lambda unit: executing.started(unit, self._run, facts, digest, marks))
@@ -183,28 +189,18 @@ class Execution(threading.Thread):
         folder.mkdir(mode=0o700)
         return folder
 
-    def _spec(self, ticket: Ticket, ground: Ground, folder: Path) -> SandboxSpec:
+    def _spec(self, ticket: Ticket, ground: Ground, folder: Path, given: Given) -> SandboxSpec:
         order = ticket.order
-        environment, dataset = ground.environment(order.environment), ground.dataset(order.dataset)
-        if environment is None or dataset is None:
+        environment = ground.environment(order.environment)
+        if environment is None:
             raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
         assert self._way is not None
-        code, box = folder / "code", self._fresh(folder / "box")
-        code.mkdir()
-        for name, text in order.code.items():
-            (code / name).write_text(text, "utf-8", newline="")
-            (code / name).chmod(0o644)  # whatever the server's umask is: the sandbox's user id is not ours
-        code.chmod(0o755)
-        self._out = out = weights.outbox(self._system, self._run)
-        out.chmod(0o777)  # likewise; the folders above are for the server alone
-        mounts = [Mount(code, "/code"), Mount(dataset, "/data"), Mount(self._way.socket.parent, "/egress")]
-        mounts.append(Mount(out, "/out", writable=True))
-        if order.parent is not None:
-            parent = order.parent
-            with read(self._system) as unit:
-                shards = weights.inbox(unit, parent)
-            outbox.readable(shards)
-            mounts.append(Mount(shards, "/in"))
+        box, out = self._fresh(folder / "box"), weights.outbox(self._system, self._run)
+        os.fchmod(out, 0o777)  # the sandbox's user id is not ours; the folders above are for the server alone
+        self._out = Path(f"/proc/self/fd/{out}").readlink()
+        given.add(out, "/out", writable=True)
+        pause = self._pause(ticket)
+        give(self._system, order, code=folder / "code", way=self._way.socket.parent, given=given, pause=pause)
         settings = self._system.settings
         return SandboxSpec(
             name=self._run,
@@ -212,10 +208,33 @@ class Execution(threading.Thread):
             environment=environment,
             command=(environment.python, *order.command[1:]),
             variables=_variables(ticket, environment.paths),
-            mounts=tuple(mounts),
+            mounts=given.mounts,
             workdir="/code",
             limits=limits_of(settings),
         )
+
+    def _pause(self, ticket: Ticket) -> Callable[[], None]:
+        """Return what gives up a long start once the run was stopped, is out of time, or the server ends."""
+        looked = self._system.clock.monotonic()
+
+        def pause() -> None:
+            nonlocal looked
+            if self._system.clock.monotonic() - looked < MEASURE_MS:
+                return
+            looked = self._system.clock.monotonic()
+            if self._over(ticket):
+                raise Unavailable("runs.not_started", "The run was to end before it had started.", "Submit it again.")
+
+        return pause
+
+    def _over(self, ticket: Ticket) -> bool:
+        """Whether the run is to end now, though nothing is wrong with it."""
+        if self._abandoned.is_set():
+            self._failure = self._failure or "runs.server_stopped"
+        with read(self._system) as unit:
+            asked = executing.stop_asked(unit, self._run)
+            self._out_of_time = unit.now >= ticket.must_end
+        return bool(asked or self._failure or self._out_of_time)
 
     def _undo(self, status: int | None) -> None:
         """End every process, close the way, tell the record, remove the folders; each step though another fails."""
@@ -249,8 +268,7 @@ class Execution(threading.Thread):
             )
         except Exception:
             log.exception("%s: its end could not be recorded; the next start of the server does it", self._run)
-        if self._out is not None:
-            outbox.sweep(self._out)
+        weights.drop_outbox(self._system, self._run)
         for folder in (self._places.folder / self._run, self._places.sockets / ("run_" + self._run[-10:])):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,7 +1,6 @@
-"""The one folder that a run may write: how much lies in it, what may stay in it, who may read it afterwards.
+"""The one folder that a run may write: how much lies in it. Guards the machine's disk from a run that fills it.
 
-Guards the machine's disk from a run that fills it, and later readers from what a run leaves on purpose: links, pipes,
-sockets, devices, set-user-id files. Nothing here follows a link, opens what could block, or trusts a size twice.
+Nothing here follows a link, opens what could block, or trusts a size twice.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,35 +31,6 @@ def too_much(folder: Path, most_bytes: int) -> str:
         if files > MOST_FILES:
             return f"the run has made more than {MOST_FILES} files"
     return ""
-
-
-def sweep(folder: Path) -> None:
-    """Remove what is neither a plain file nor a folder; the rest stays readable, for runs that load from it."""
-    for parent, name in _walk(folder):
-        with contextlib.suppress(OSError):
-            mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
-            if stat.S_ISREG(mode):
-                _change(parent, name, 0o644)
-            elif not stat.S_ISDIR(mode):
-                os.unlink(name, dir_fd=parent)
-
-
-def readable(folder: Path) -> None:
-    """Let the sandbox's user read ciphertext that another run's user wrote, following no link anywhere."""
-    for _, _, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-        os.fchmod(descriptor, 0o755)
-        for name in files:
-            with contextlib.suppress(OSError):
-                _change(descriptor, name, 0o644)
-
-
-def _change(parent: int, name: str, mode: int) -> None:
-    one = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        if stat.S_ISREG(os.fstat(one).st_mode):
-            os.fchmod(one, mode)
-    finally:
-        os.close(one)
 
 
 def _walk(folder: Path) -> Iterator[tuple[int, str]]:

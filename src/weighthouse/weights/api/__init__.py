@@ -1,15 +1,18 @@
 """The face of the registry. Each function checks, decides, stores and appends to the log in one transaction.
 
-Producers `begin_save`, write ciphertext, `commit`; readers `begin_load` and `renew`; people list, follow lineage, see
-their read budget, `export` with an approved operation, and `destroy`; the runs room asks for folders.
+Producers `begin_save`, write ciphertext, have it taken over (`take`), `commit`; readers `begin_load` and `renew`;
+people list, follow lineage, see their read budget, `export` with an approved operation, and `destroy`; the runs room
+asks for folders.
 """
 
 from weighthouse.weights.api.budgets import read_budget
+from weighthouse.weights.api.collecting import sweep
 from weighthouse.weights.api.exporting import export
-from weighthouse.weights.api.keeping import destroy, inbox, outbox, rewrap, sweep, verify_stored
+from weighthouse.weights.api.keeping import destroy, drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.loading import begin_load, renew
 from weighthouse.weights.api.reading import lineage, models, newest, version, versions
 from weighthouse.weights.api.saving import begin_save, commit
+from weighthouse.weights.api.taking import take
 from weighthouse.weights.model import (
     Export,
     Lease,
@@ -39,8 +42,10 @@ __all__ = [
     "begin_save",
     "commit",
     "destroy",
+    "drop_outbox",
     "export",
     "inbox",
+    "lend_outbox",
     "lineage",
     "models",
     "newest",
@@ -50,6 +55,7 @@ __all__ = [
     "rewrap",
     "settings",
     "sweep",
+    "take",
     "verify_stored",
     "version",
     "versions",

@@ -1,8 +1,8 @@
-"""Keeping: destroy, rewrap, sweep, verify what is stored, and the folders of runs. Guards what lies for years."""
+"""Keeping: destroy, rewrap, verify what is stored, and the folders of runs. Guards what lies for years."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
 from blake3 import blake3
@@ -12,18 +12,19 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied, Unavailable, WeighthouseError
 from weighthouse.core.ids import check_id
-from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.core.work import System, Unit, read
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
+from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.loading import wrapped_keys
 from weighthouse.weights.api.sealing import open_version, seal
+from weighthouse.weights.api.taking import take_old
 from weighthouse.weights.events import CheckpointDestroyed
-from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Version
+from weighthouse.weights.model import DESTROYED, Version
 from weighthouse.weights.ports import ObjectStore
-from weighthouse.weights.rules.limits import day_of
 from weighthouse.weights.rules.manifests import places
-from weighthouse.weights.rules.paths import run_prefix, shard_path
-from weighthouse_sdk import floe
+from weighthouse.weights.rules.paths import kept_prefix, run_prefix, shard_path
+from weighthouse_sdk import floe, manifest
 from weighthouse_sdk.manifest_merkle import leaf_hash, root_of
 
 
@@ -42,16 +43,8 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     store.rewrite_version(unit.conn, gone, seal(unit, gone))
     audit.append(unit, CheckpointDestroyed(version=gone.id, model=gone.model, reason=reason[:500]))
     keys.retire(unit, resource=gone.model, version=gone.id)
-    objects = unit.part(ObjectStore)
-    unit.after_commit(lambda: _forget(objects, gone.prefix))
+    unit.after_commit(lambda: forget(unit.part(ObjectStore), gone.prefix, kept_prefix(gone.id)))
     return gone
-
-
-def _forget(objects: ObjectStore, prefix: str) -> None:
-    try:
-        objects.delete(prefix)
-    except WeighthouseError:
-        return  # without keys the ciphertext is noise; a later sweep may free the space
 
 
 def rewrap(unit: Unit, version: str) -> int:
@@ -71,55 +64,67 @@ def rewrap(unit: Unit, version: str) -> int:
     return moved
 
 
-def sweep(system: System) -> int:
-    """Remove saves that were begun a day ago and never committed, with their keys and objects; return how many."""
-    with begin(system) as unit:
-        store.drop_leases(unit.conn, unit.now - SAVE_LIFE)
-        store.drop_reads(unit.conn, day_of(unit.now))
-        stale = store.stale_saves(unit.conn, unit.now - SAVE_LIFE - 1)
-        gone = [save for save in stale if store.drop_save(unit.conn, save.id)]
-    objects = system.part(ObjectStore)
-    for save in gone:
-        _forget(objects, save.prefix)
-    return len(gone)
-
-
 def verify_stored(system: System, version: str) -> list[str]:
     """Read every object of a version and return what is wrong, each line naming a shard. Needs no key."""
     with read(system) as unit:
         sealed = open_version(unit, version)
     objects = system.part(ObjectStore)
     problems = []
-    step = floe.GCM256_IV256_1M.segment
     for shard in sealed.listed.shards:
-        path = shard_path(sealed.version.prefix, shard.id)
         try:
-            if objects.length(path) != shard.ciphertext:
-                problems.append(f"shard {shard.id}: its length is not the signed one")
-                continue
-            header = objects.read(path, 0, floe.HEADER_BYTES)
-            offsets = range(floe.HEADER_BYTES, shard.ciphertext, step)
-            leaves = [leaf_hash(objects.read(path, at, min(step, shard.ciphertext - at))) for at in offsets]
+            why = _wrong(objects, sealed.version, shard)
         except WeighthouseError as error:
-            problems.append(f"shard {shard.id}: {error.message}")
-            continue
-        if blake3(header).hexdigest() != shard.header or root_of(leaves).hex() != shard.root:
-            problems.append(f"shard {shard.id}: its bytes are not the signed ones")
+            why = error.message
+        if why:
+            problems.append(f"shard {shard.id}: {why}")
     return problems
 
 
-def outbox(system: System, run: str) -> Path:
-    """The one folder that a run's sandbox may write ciphertext to, made now (mount it as /out)."""
-    return _local(system, run_prefix(check_id(run, "run")))
+def _wrong(objects: ObjectStore, version: Version, shard: manifest.Shard) -> str:
+    step = floe.GCM256_IV256_1M.segment
+    with objects.open(shard_path(version.prefix, shard.id)) as found:
+        if found.size != shard.ciphertext:
+            return "its length is not the signed one"
+        header = found.read(0, floe.HEADER_BYTES)
+        offsets = range(floe.HEADER_BYTES, shard.ciphertext, step)
+        leaves = [leaf_hash(found.read(at, min(step, shard.ciphertext - at))) for at in offsets]
+    whole = blake3(header).hexdigest() == shard.header and root_of(leaves).hex() == shard.root
+    return "" if whole else "its bytes are not the signed ones"
 
 
-def inbox(unit: Unit, version: str) -> Path:
-    """The folder of a version's ciphertext (mount it read-only as /in)."""
-    return _local(unit.system, open_version(unit, check_id(version, "ver")).version.prefix)
+def outbox(system: System, run: str) -> int:
+    """A descriptor of the one folder that a run's sandbox may write ciphertext to, made now (mount it as /out).
+
+    Whoever gets it closes it.
+    """
+    return _local(system.part(ObjectStore).folder(run_prefix(check_id(run, "run"))))
 
 
-def _local(system: System, prefix: str) -> Path:
-    folder = system.part(ObjectStore).local(prefix)
+def drop_outbox(system: System, run: str) -> bool:
+    """Remove all that an ended run left; its versions lie elsewhere. Returns whether all of it went."""
+    lend_outbox(system, run, None)
+    return forget(system.part(ObjectStore), run_prefix(check_id(run, "run")))
+
+
+def lend_outbox(system: System, run: str, folder: int | None) -> None:
+    """Let a run's folder be what is behind a descriptor (a file system of its own), until None is lent."""
+    system.part(ObjectStore).lend(run_prefix(check_id(run, "run")), folder)
+
+
+def inbox(system: System, version: str, pause: Callable[[], None]) -> int:
+    """A descriptor of the folder with the objects that a version's manifest lists and nothing else (mount it as /in).
+
+    `pause` is called while something old is copied, and may raise. Whoever gets the descriptor closes it.
+    """
+    take_old(system, version, pause)
+    with read(system) as unit:
+        sealed = open_version(unit, check_id(version, "ver"))
+    prefix = kept_prefix(version)
+    listed = {shard_path(prefix, shard.id): shard.ciphertext for shard in sealed.listed.shards}
+    return _local(system.part(ObjectStore).only(prefix, listed))
+
+
+def _local(folder: int | None) -> int:
     if folder is None:
         raise Unavailable(
             "weights.store_remote", "The object store has no folder on this machine.", "Use the cluster's runner."

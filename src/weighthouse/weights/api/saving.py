@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-
-from blake3 import blake3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
@@ -21,6 +21,7 @@ from weighthouse.keys import api as keys
 from weighthouse.policy import api as policy
 from weighthouse.weights import store
 from weighthouse.weights.api.classes import class_of, person_of, resource_of, run_of
+from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.sealing import certify, open_save, open_version, seal
 from weighthouse.weights.events import CheckpointSealed, HeadMoved, ManifestRefused, SaveBegun
 from weighthouse.weights.model import (
@@ -36,9 +37,9 @@ from weighthouse.weights.model import (
     Version,
 )
 from weighthouse.weights.ports import ObjectStore
-from weighthouse.weights.rules.manifests import check_texts, open_manifest, places
-from weighthouse.weights.rules.paths import manifest_path, save_prefix, shard_path
-from weighthouse_sdk import floe, manifest
+from weighthouse.weights.rules.manifests import check_texts, open_manifest, places, signed
+from weighthouse.weights.rules.paths import kept_prefix, manifest_path, save_prefix, shard_path
+from weighthouse_sdk import manifest
 from weighthouse_sdk.checkpoint_binding import INDEX_MEDIA, SHARD_MEDIA
 
 SIGNER_BYTES = 32
@@ -127,26 +128,20 @@ def _parent(unit: Unit, caller: Caller, model: str, parent: str) -> ParentRef:
 def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version:
     """Make a save visible as a version. The same commit again returns the same version.
 
-    Raises NotFound `weights.no_save`, Invalid `weights.bad_manifest` or `weights.bad_shard` naming it, Conflict
-    `weights.already_committed` for a second manifest, `weights.save_lapsed` after a day.
+    `taking.take` comes first: it copies the shards, outside of any transaction, to where no run has ever written.
+    Raises NotFound `weights.no_save`, Invalid `weights.bad_manifest`, Conflict `weights.already_committed` for a
+    second manifest, `weights.save_lapsed` after a day, `weights.not_taken` for shards that were not taken over.
     """
-    save, state = open_save(unit, check_id(save_id, "sav"))
-    if save.principal != caller.principal:
-        raise NotFound("weights.no_save", "There is no such save.", "Begin a new save.")
+    save, state = own_save(unit, caller, save_id)
     access.require(unit, caller, "weights.save", save.model)
     if state != OPEN:
         return _again(unit, save, envelope)
     if unit.now - save.begun > SAVE_LIFE:
         raise Conflict("weights.save_lapsed", "This save was begun more than a day ago.", "Begin a new save.")
-    listed_keys = store.find_keys(unit.conn, save.id)
-    try:
-        listed = open_manifest(envelope, save, listed_keys)
+    with refused(save):
+        listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
         check_texts(listed)
         _check_objects(unit, save, listed)
-    except (Invalid, NotFound) as error:
-        line = ManifestRefused(save=save.id, version=save.version, model=save.model, code=error.code)
-        error.record = (*error.record, line)
-        raise
     if not store.close_save(unit.conn, save.id):
         raise _already()
     version = Version(
@@ -161,13 +156,15 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
         digest=listed.digest(),
         shards=save.shards,
         bytes=listed.ciphertext(),
-        prefix=save.prefix,
+        prefix=kept_prefix(save.version),
         at=unit.now,
         state=COMMITTED,
     )
     store.add_version(unit.conn, version, envelope, seal(unit, version))
     _announce(unit, version)
     unit.after_commit(lambda: _keep_copy(unit.part(ObjectStore), version.id, envelope))
+    if not save.run:  # what a run wrote is its own to load from until it ends
+        unit.after_commit(lambda: forget(unit.part(ObjectStore), save.prefix))
     return version
 
 
@@ -202,24 +199,33 @@ def _already() -> Conflict:
     )
 
 
+def own_save(unit: Unit, caller: Caller, save_id: str) -> tuple[Save, str]:
+    """A save that the caller began, and its state; raises NotFound `weights.no_save`."""
+    save, state = open_save(unit, check_id(save_id, "sav"))
+    if save.principal != caller.principal:
+        raise NotFound("weights.no_save", "There is no such save.", "Begin a new save.")
+    return save, state
+
+
+@contextmanager
+def refused(save: Save) -> Iterator[None]:
+    """What is wrong with a manifest or its shards leaves one line that names the save."""
+    try:
+        yield
+    except (Invalid, NotFound) as error:
+        line = ManifestRefused(save=save.id, version=save.version, model=save.model, code=error.code)
+        error.record = (*error.record, line)
+        raise
+
+
 def _check_objects(unit: Unit, save: Save, listed: manifest.Manifest) -> None:
-    """Each object must lie where the ticket said, with the signed length and header, before anything is visible."""
+    """Each shard must have been taken over, with the signed bytes, by this very process: no path is believed here."""
     objects = unit.part(ObjectStore)
     for shard in listed.shards:
-        path = shard_path(save.prefix, shard.id)
-        try:
-            whole = objects.length(path) == shard.ciphertext
-            header = objects.read(path, 0, floe.HEADER_BYTES) if whole else b""
-        except (Invalid, NotFound) as error:
-            raise _bad_shard(shard.id, error.message) from None
-        if blake3(header).hexdigest() != shard.header:
-            raise _bad_shard(shard.id, "Its length or its header is not what the manifest says.")
-
-
-def _bad_shard(shard: str, why: str) -> Invalid:
-    return Invalid(
-        "weights.bad_shard", f"Shard {shard}: {why}", "Write every shard whole before the commit; begin a new save."
-    )
+        if not objects.is_taken(shard_path(kept_prefix(save.version), shard.id), signed(shard)):
+            raise Conflict(
+                "weights.not_taken", f"Shard {shard.id} has not been taken over yet.", "Commit the save again."
+            )
 
 
 def _keep_copy(objects: ObjectStore, version: str, envelope: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weighthouse.core.errors import Invalid
-from weighthouse.weights.model import Save, ShardKey
+from weighthouse.weights.model import Save, ShardKey, Signed
 from weighthouse_sdk import manifest
 from weighthouse_sdk.checkpoint_binding import Binding
 from weighthouse_sdk.errors import SdkError
@@ -20,6 +20,11 @@ def places(save: Save, shards: Sequence[tuple[str, int, str]]) -> list[Binding]:
         Binding(save.tenant, save.model, save.version, save.id, shard, index, save.shards, media)
         for shard, index, media in shards
     ]
+
+
+def signed(shard: manifest.Shard) -> Signed:
+    """What a manifest says of one of its objects, as a store checks it."""
+    return Signed(shard.ciphertext, shard.header, shard.root)
 
 
 def open_manifest(envelope: bytes, save: Save, keys: Sequence[ShardKey]) -> manifest.Manifest:

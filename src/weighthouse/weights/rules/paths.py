@@ -28,13 +28,18 @@ def shard_path(prefix: str, shard: str) -> str:
 
 
 def save_prefix(save: str, run: str) -> str:
-    """Where a save's objects lie: under its run's own folder, or among what people bring."""
+    """Where a save's objects are written: in its run's own folder, or among what people bring."""
     return f"{run_prefix(run)}/{save}" if run else f"uploads/{save}"
 
 
 def run_prefix(run: str) -> str:
     """The one folder that a run's sandbox may write to."""
     return f"runs/{run}"
+
+
+def kept_prefix(version: str) -> str:
+    """Where the objects of a version lie: copied there before it was one, in a folder that no run can ever write."""
+    return f"versions/{version}"
 
 
 def manifest_path(version: str) -> str:

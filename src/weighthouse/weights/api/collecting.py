@@ -1,0 +1,86 @@
+"""Collecting what no version needs any more. Guards storage from filling, and every version from the collector.
+
+What an acknowledged change leaves to be done, and what a killed server left, is found again here: objects go first,
+then the row that names them, so that a kill in between is only done over. Nothing is deleted on the word of a row
+alone: a save's own certificate must hold and no version may have come of it, a destroyed version's seal must hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from weighthouse.audit import api as audit
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import System, begin, read
+from weighthouse.weights import store
+from weighthouse.weights.api.sealing import open_save, open_version
+from weighthouse.weights.events import CheckpointSealed, SaveLapsed
+from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Save
+from weighthouse.weights.ports import ObjectStore
+from weighthouse.weights.rules.limits import day_of
+from weighthouse.weights.rules.paths import kept_prefix
+
+log = logging.getLogger("weighthouse.weights")
+
+
+def forget(objects: ObjectStore, *prefixes: str) -> bool:
+    """Remove what lies at `prefixes`; return whether all of it went. What did not is collected later, and said."""
+    done = True
+    for prefix in prefixes:
+        try:
+            objects.delete(prefix)
+        except (OSError, WeighthouseError) as error:
+            done = False
+            log.warning("what lies at %s could not be removed yet, and is collected later: %s", prefix, error)
+    return done
+
+
+def sweep(system: System) -> int:
+    """Remove saves that were begun a day ago and never committed, and what is left of destroyed versions.
+
+    Returns how many saves went. May be killed at any step and run again.
+    """
+    with begin(system) as unit:
+        store.drop_leases(unit.conn, unit.now - SAVE_LIFE)
+        store.drop_reads(unit.conn, day_of(unit.now))
+        stale = store.stale_saves(unit.conn, unit.now - SAVE_LIFE - 1)
+    gone = 0
+    for id_ in stale:
+        with contextlib.suppress(
+            WeighthouseError
+        ):  # a row that does not hold has left its line, and keeps its objects
+            gone += _lapse(system, id_)
+    _destroyed(system)
+    return gone
+
+
+def _lapse(system: System, id_: str) -> bool:
+    with read(system) as unit:
+        save, _ = open_save(unit, id_)
+        became = store.version_of_save(unit.conn, save.id)
+        sealed = audit.entries(unit, kind=CheckpointSealed.KIND, subject=save.version, limit=1)
+        if became is not None or sealed or unit.now - save.begun <= SAVE_LIFE:
+            log.error("the row of save %s says that it is open, but it is not: nothing is removed", id_)
+            return False
+    if not forget(system.part(ObjectStore), save.prefix, kept_prefix(save.version)):
+        return False
+    with begin(system) as unit:
+        if store.drop_save(unit.conn, save.id):
+            audit.append(unit, _lapsed(save))
+            return True
+    return False
+
+
+def _lapsed(save: Save) -> SaveLapsed:
+    return SaveLapsed(save=save.id, version=save.version, model=save.model, run=save.run)
+
+
+def _destroyed(system: System) -> None:
+    """Remove what is left of versions that were destroyed while their objects could not go."""
+    objects = system.part(ObjectStore)
+    for name in objects.names("versions"):
+        with contextlib.suppress(WeighthouseError), read(system) as unit:
+            sealed = open_version(unit, name)
+            if sealed.version.state == DESTROYED:
+                forget(objects, sealed.version.prefix, kept_prefix(sealed.version.id))

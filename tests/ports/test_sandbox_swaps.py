@@ -1,0 +1,92 @@
+"""A folder that is swapped for another one, as fast as the kernel lets a process, while sandboxes start with it.
+
+R1 of the first path (runc CVE-2021-30465 is the same kind): what was checked must be what is mounted. In every tier,
+as root and as an ordinary user: not one foreign byte at /in, /data or /code, and at most one start in a hundred fails.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from tests.ports.benches import Bench
+
+from weighthouse.core import folders
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.runs.ports import Mount
+
+TARGETS = ("/in", "/data", "/code")
+LOOK = "print([open(t + '/word').read() for t in ('/in', '/data', '/code')])"
+SWAP = """
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+pairs = [(a.encode(), b.encode()) for a, b in zip(sys.argv[1::2], sys.argv[2::2])]
+print("swapping", flush=True)
+while True:
+    for a, b in pairs: libc.renameat2(-100, a, -100, b, 2)
+    time.sleep(0.0005)
+"""
+
+
+@contextmanager
+def swapping(pairs: list[tuple[Path, Path]]) -> Iterator[None]:
+    """Exchange each pair of names over and over, in a process of its own."""
+    command = [sys.executable, "-c", SWAP, *(str(path) for pair in pairs for path in pair)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"swapping\n"
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def folder(path: Path, word: str) -> Path:
+    path.mkdir(mode=0o755)
+    (path / "word").write_text(word)
+    (path / "word").chmod(0o644)
+    return path
+
+
+def checked(path: Path) -> int:
+    """What a server does: look until the folder is there, and hold on to it."""
+    while True:
+        with suppress(OSError):
+            held = folders.hold_folder(path)
+            if Path(f"/proc/self/fd/{held}/word").read_text() == "ours":
+                return held
+            os.close(held)
+
+
+@pytest.mark.parametrize("tries", [pytest.param(100, id="100"), pytest.param(0, marks=pytest.mark.soak, id="soak")])
+@pytest.mark.timeout(3600)
+def test_r1_no_start_ever_mounts_what_was_swapped_in(bench: Bench, short: Path, tries: int) -> None:
+    tries = tries or (2000 if bench.sandbox.tier == "bubblewrap" else 300)
+    host = folder(short / "host", "FOREIGN")
+    pairs = []
+    for target in TARGETS:
+        own = folder(short / target[1:], "ours")
+        link = short / f"link{target[1:]}"
+        link.symlink_to(host) if target != "/data" else folder(link, "FOREIGN")
+        pairs.append((own, link))
+    held = {target: checked(short / target[1:]) for target in TARGETS}
+    seen: list[str] = []
+    with swapping(pairs):
+        for _ in range(tries):
+            try:
+                done = bench.run(LOOK, *(Mount(held[target], target) for target in TARGETS))
+                seen.append(done.out[0] if done.out else f"{done.status} {done.err}")
+            except WeighthouseError as error:
+                seen.append(error.message)
+    for descriptor in held.values():
+        os.close(descriptor)
+    honest = seen.count("['ours', 'ours', 'ours']")
+    assert not [one for one in seen if "FOREIGN" in one], seen
+    assert tries - honest <= tries // 100 + 1, [one for one in seen if "ours" not in one]

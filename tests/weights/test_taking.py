@@ -1,0 +1,189 @@
+"""A run that fights for the bytes it has committed, and a server that is killed or finds a hostile tree meanwhile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import text
+from tests.weights.world import Draft, World, arrays
+
+from weighthouse.core.errors import Conflict, Invalid
+from weighthouse.core.work import begin
+from weighthouse.weights import api as weights
+from weighthouse.weights import store
+from weighthouse.weights.api.sealing import seal
+
+DAY = 24 * 3_600_000
+
+
+def shards(draft: Draft) -> list[Path]:
+    return sorted((draft.folder / "shards").glob("*.floe"))
+
+
+def test_r1_bytes_written_through_a_descriptor_that_was_kept_open_reach_no_version(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    with open(shards(draft)[0], "r+b", buffering=0) as kept:  # noqa: PTH123
+        version = world.commit(run, draft, envelope)
+        os.pwrite(kept.fileno(), b"other weights", 4096)
+        os.ftruncate(kept.fileno(), 99)
+    loaded = world.load(run, version.id)
+    assert (loaded["embed"] == arrays()["embed"]).all()
+    assert weights.verify_stored(world.system, version.id) == []
+    assert version.prefix == f"versions/{version.id}"
+
+
+def test_r1_what_lies_beside_the_shards_of_a_save_never_reaches_another_run(world: World) -> None:
+    """R2's 64 MiB: a file beside the shards, a folder, a link to the host, all left by the run that saved."""
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    (draft.folder / "plain.bin").write_bytes(b"plain weights")
+    (draft.folder / "shards" / "more.floe").write_bytes(b"plain weights")
+    (draft.folder / "shards" / "root").symlink_to("/")
+    version = world.commit(run, draft, envelope)
+    folder = weights.inbox(world.system, version.id, lambda: None)
+    try:
+        seen = {str(path) for path in Path(f"/proc/self/fd/{folder}/").rglob("*")}
+    finally:
+        os.close(folder)
+    names = {path.rsplit("/", 1)[1] for path in seen}
+    listed = {path.name for path in shards(draft) if path.name != "more.floe"}
+    assert names == {"shards", *listed, *(name.replace(".floe", ".leaves") for name in listed)}
+
+
+def test_a_commit_of_shards_that_were_not_taken_over_is_refused(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    weights.take(world.system, run, draft.ticket.save, envelope)
+    taken = sorted((world.state / "objects" / "versions" / draft.ticket.version / "shards").glob("*.floe"))
+    os.utime(taken[0])  # as little as this, and the file is not the one that was checked
+    with pytest.raises(Conflict) as refusal, begin(world.system, run) as unit:
+        weights.commit(unit, run, draft.ticket.save, envelope)
+    assert refusal.value.code == "weights.not_taken"
+    assert world.commit(run, draft, envelope).id == draft.ticket.version
+
+
+@pytest.mark.parametrize("how", ["rewritten", "link", "second name", "missing"])
+def test_a_shard_that_is_not_what_was_signed_leaves_one_line_and_no_version(world: World, how: str) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    shard = shards(draft)[0]
+    if how == "rewritten":
+        whole = shard.read_bytes()
+        shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    elif how == "second name":
+        shard.with_name("second").hardlink_to(shard)
+    else:
+        shard.rename(shard.with_name("elsewhere"))
+        if how == "link":
+            shard.symlink_to("elsewhere")
+    before = world.size()
+    with pytest.raises(Invalid) as refusal:
+        world.commit(run, draft, envelope)
+    assert refusal.value.code == "weights.bad_shard" and shard.stem in refusal.value.message
+    assert world.since(before) == ["weights.ManifestRefused"]
+
+
+def test_r8_destroying_a_version_beside_1500_nested_folders_is_acknowledged_and_complete(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    here = os.open(draft.folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(here)
+    version = world.commit(run, draft, envelope)
+    ada = world.person("ada")
+    with begin(world.system, ada) as unit:
+        assert weights.destroy(unit, ada, version.id, "the test is over").state == "destroyed"
+    assert not (world.state / "objects" / version.prefix).exists()
+    assert weights.drop_outbox(world.system, run.attributes["run"])
+    assert not draft.folder.exists()
+
+
+def test_r8_what_could_not_go_at_once_is_collected_later(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    version = world.save(run)
+    folder, away = world.state / "objects" / "versions", world.state / "away"
+    folder.rename(away)
+    folder.symlink_to(away)  # the store refuses to walk through it, as it would a volume that is gone
+    ada = world.person("ada")
+    with begin(world.system, ada) as unit:
+        weights.destroy(unit, ada, version.id, "the test is over")
+    assert "is collected later" in caplog.text and (away / version.id).exists()
+    folder.unlink()
+    away.rename(folder)
+    weights.sweep(world.system)
+    assert not (folder / version.id).exists()
+
+
+def test_l5_a_server_killed_after_any_step_of_a_save_leaves_nothing_once_the_sweep_has_run(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    weights.take(world.system, run, draft.ticket.save, draft.write(arrays()))  # and the server dies here
+    objects = world.state / "objects"
+    assert (objects / "versions" / draft.ticket.version).exists() and draft.folder.exists()
+    assert weights.sweep(world.system) == 0
+    world.clock.advance(DAY + 2)
+    draft.folder.rename(draft.folder.with_name("gone"))  # a sweep that was killed after it had removed one of the two
+    assert (weights.sweep(world.system), weights.sweep(world.system)) == (1, 0)
+    assert not draft.folder.exists() and not (objects / "versions" / draft.ticket.version).exists()
+    assert [fact["save"] for fact in world.facts("weights.SaveLapsed")] == [draft.ticket.save]
+
+
+def test_a_row_that_calls_a_committed_save_open_again_destroys_nothing(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    version = world.save(run)
+    with begin(world.system) as unit:
+        unit.conn.execute(text("UPDATE weights_save SET state = 'open'"))
+    world.clock.advance(DAY + 2)
+    assert weights.sweep(world.system) == 0
+    assert weights.verify_stored(world.system, version.id) == []
+
+
+def test_a_version_of_before_is_still_a_parent_and_is_copied_first(world: World) -> None:
+    """States made when versions lay where their run could write: the version row names that folder."""
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    version = world.commit(run, draft, draft.write(arrays()))
+    old = _as_before(world, version, draft)
+    (draft.folder / "plain.bin").write_bytes(b"left by its run")
+    folder = weights.inbox(world.system, old, lambda: None)
+    assert sorted(each.name for each in Path(f"/proc/self/fd/{folder}").iterdir()) == ["shards"]
+    os.close(folder)
+    with pytest.raises(KeyboardInterrupt):
+        for shard in (world.state / "objects" / "versions" / old / "shards").iterdir():
+            shard.unlink()
+        weights.inbox(world.system, old, _stop)
+
+
+def _stop() -> None:
+    raise KeyboardInterrupt
+
+
+def _as_before(world: World, version: weights.Version, draft: Draft) -> str:
+    before = msgspec.structs.replace(version, prefix=draft.ticket.prefix)
+    with begin(world.system) as unit:
+        store.rewrite_version(unit.conn, before, seal(unit, before))
+    for shard in (world.state / "objects" / "versions" / version.id / "shards").iterdir():
+        shard.unlink()
+    return version.id
