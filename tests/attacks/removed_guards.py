@@ -107,6 +107,7 @@ REMOVALS = (
         "    if not verify_ed25519(public, row.seal, row.statement.encode()):",
         "    if not row.statement:",
     ),
+    Removal("held-approver", "access/api/held.py", "    if is_held(unit, person):", "    if not person:"),
     Removal("lifted-hold", "access/api/holds.py", '    if found.kind == "governance":', "    if not found.id:"),
     Removal(
         "deleted-hold",
@@ -114,6 +115,7 @@ REMOVALS = (
         "for hold in refusals.holds() if hold.subject in subjects}",
         "for hold in refusals.holds() if hold.subject not in subjects}",
     ),
+    Removal("overtaken-request", "access/api/overtaking.py", "            if why:\n", "            if not why:\n"),
     Removal(
         "thawed-person",
         "identity/api/states.py",

@@ -85,6 +85,21 @@ class RequestLapsed(Event, frozen=True, kw_only=True):
     why: str
 
 
+class RequestOvertaken(Event, frozen=True, kw_only=True):
+    """A new policy no longer allows what was asked, so it ended. Names both sides: who asked, which teams decided."""
+
+    KIND: ClassVar[str] = "access.RequestOvertaken"
+    SUBJECT: ClassVar[str] = "request_id"
+
+    request_id: str
+    principal: str
+    entitlement: str
+    resource: str
+    asked: tuple[str, ...]
+    why: str
+    policy_digest: str
+
+
 class GrantStarted(Event, frozen=True, kw_only=True):
     """Access begins, and its end is already set."""
 

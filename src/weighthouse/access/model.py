@@ -200,7 +200,8 @@ STILL_OPEN: frozenset[str] = frozenset(
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
     """A stop on a resource, a person or the whole lab (`lab`). Without `actions` it stops a person from everything,
-    and on a thing everything that does not merely close or look."""
+    asking and voting too, but seeing and giving back what is theirs; and on a thing everything that does not merely
+    close or look, so that nobody is granted it either."""
 
     id: HoldId
     subject: str

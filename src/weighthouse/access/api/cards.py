@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from weighthouse.access.api.facts import directory, index_of, member, person_of, terms_of
+from weighthouse.access.api.held import free_person, is_held
 from weighthouse.access.api.requests import no_such_request
 from weighthouse.access.api.sealing import open_request, open_votes
 from weighthouse.access.model import Card, Request, Suggestion, Vote
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import card as words
 from weighthouse.access.rules.advisor import advise
-from weighthouse.access.rules.deciding import Counted, Terms, decide, weigh
+from weighthouse.access.rules.deciding import Counted, Terms, decide, problem_of, weigh
+from weighthouse.access.rules.reasons import why_moved
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.core.caller import Caller
@@ -57,6 +59,8 @@ def card(unit: Unit, caller: Caller, request_id: str) -> Card:
     person = person_of(unit, bundle, caller)
     row = rows.find(unit.conn, check_id(request_id, "req"))
     request = open_request(unit, row) if row is not None else None
+    if request is None or request.person != person:
+        free_person(unit, bundle, caller, "request.read", request_id)
     if request is None or not may_see(unit, bundle, request, person):
         raise no_such_request()
     return _card(unit, bundle, request, caller)
@@ -65,7 +69,7 @@ def card(unit: Unit, caller: Caller, request_id: str) -> Card:
 def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
     """Cards of all requests that wait for the caller's vote, oldest first."""
     bundle = policy.current(unit)
-    person = person_of(unit, bundle, caller)
+    person = free_person(unit, bundle, caller, "request.read", "lab")
     found: list[Card] = []
     for request in _for(unit, bundle, person):
         made = _card(unit, bundle, request, caller)
@@ -82,12 +86,21 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     person = person_of(unit, bundle, caller)
     refusals = unit.part(Refusals)
     count = 0
+    if is_held(unit, person):
+        return count
     for request in _for(unit, bundle, person):
-        voted = any(one.vote.voter == person for one in open_votes(unit, rows.votes_of(unit.conn, request.id)))
-        count += not voted and not refusals.closed(request.id)
+        count += not refusals.closed(request.id) and not _has_voted(unit, bundle, request, person)
         if count == limit:
             break
     return count
+
+
+def _has_voted(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> bool:
+    """Whether a vote of this person counts on a request; what was lost with its device may be given again."""
+    mine = [row for row in rows.votes_of(unit.conn, request.id) if row[1] == person]
+    terms = index_of(bundle).terms(request.entitlement, request.resource)
+    one = member(unit, bundle, person)
+    return any(not problem_of(request, counted, one, terms) for counted in open_votes(unit, mine))
 
 
 def _for(unit: Unit, bundle: policy.Bundle, person: str) -> Iterator[Request]:
@@ -122,13 +135,14 @@ def statement_of(bundle: policy.Bundle, request: Request, voter: Caller, now: Mi
 def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -> Card:
     person = caller.principal
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
-    votes = open_votes(unit, rows.votes_of(unit.conn, request.id))
+    votes = counted_now(unit, request.id)
     setting = _setting(unit, bundle, request, terms)
     narrower = _narrower(bundle, request)
     missing, dropped = _counts(unit, bundle, request, votes, terms)
     refusals = unit.part(Refusals)
     is_open = request.state == "pending" and unit.now < request.lapses and not refusals.closed(request.id)
-    voted = {counted.vote.voter for counted in votes}
+    lost = {voter for voter, _code in dropped}
+    voted = {counted.vote.voter for counted in votes} - lost
     return Card(
         request=request,
         digest=request.digest,
@@ -144,6 +158,18 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -
     )
 
 
+def counted_now(unit: Unit, request_id: str) -> list[Counted]:
+    """The votes of a request as they count now: one of somebody under a hold counts not, while it stands."""
+    return [
+        Counted(one.vote, "access.voter_held") if not one.problem and _stopped(unit, one.vote) else one
+        for one in open_votes(unit, rows.votes_of(unit.conn, request_id))
+    ]
+
+
+def _stopped(unit: Unit, vote: Vote) -> bool:
+    return vote.verdict == "approve" and is_held(unit, vote.voter)
+
+
 def _counts(
     unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequence[Counted], terms: Terms | None
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
@@ -154,7 +180,7 @@ def _counts(
     if request.state == "pending":
         outcome = decide(request, votes, people, terms, unit.now)
         if outcome.state == "invalidated":
-            return (f"Policy no longer allows this ({outcome.why}).",), ()
+            return (f"Policy no longer allows this: {why_moved(outcome.why)}",), ()
     quorum = weigh(request, votes, people, terms)
     missing = tuple(f"{slot.name} ({slot.count} of {slot.team})" for slot in quorum.missing)
     bad = tuple((one.vote.voter, one.problem) for one in votes if one.problem and one.vote.verdict == "deny")

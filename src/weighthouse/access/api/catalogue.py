@@ -6,7 +6,8 @@ Nothing here grants or submits anything: an advisor that could would be a way ro
 from __future__ import annotations
 
 from weighthouse.access.api.decision import judge
-from weighthouse.access.api.facts import index_of, member, person_of
+from weighthouse.access.api.facts import index_of, member
+from weighthouse.access.api.held import free_person
 from weighthouse.access.model import Found, Names, Suggestion
 from weighthouse.access.rules import advisor
 from weighthouse.access.rules.advisor import Thing
@@ -21,7 +22,7 @@ MOST = 100
 def search(unit: Unit, caller: Caller, text: str, limit: int = 20) -> list[Found]:
     """Resources that match every word of `text`, best first, of those whose catalogue entry the caller may see."""
     bundle = policy.current(unit)
-    person = person_of(unit, bundle, caller)
+    person = free_person(unit, bundle, caller, "catalogue.read", "lab")
     one = member(unit, bundle, person)
     teams = one.teams if one is not None else frozenset()
     index = index_of(bundle)
@@ -44,7 +45,7 @@ def search(unit: Unit, caller: Caller, text: str, limit: int = 20) -> list[Found
 def advise(unit: Unit, caller: Caller, resource: str, action: str | None = None) -> list[Suggestion]:
     """Entitlements that the caller may ask for and that open `resource`, narrowest first. Words only."""
     bundle = policy.current(unit)
-    person = person_of(unit, bundle, caller)
+    person = free_person(unit, bundle, caller, "catalogue.read", resource)
     if not judge(unit, caller, "catalogue.read", resource, {}).allowed:
         raise NotFound(
             "access.no_such_resource", "There is no such resource.", "Search for it; names are spelt as in the lab."

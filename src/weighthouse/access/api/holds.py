@@ -12,6 +12,7 @@ import msgspec
 
 from weighthouse.access.api.decision import authorise
 from weighthouse.access.api.facts import index_of, member, person_of
+from weighthouse.access.api.held import is_held
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
 from weighthouse.access.events import HoldLifted, HoldPlaced
@@ -179,7 +180,7 @@ def _authorised(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold, a
 
 def _sound(unit: Unit, bundle: policy.Bundle, ballot: AuthorityBallot, motion: str) -> bool:
     one = member(unit, bundle, ballot.voter)
-    if one is None or not one.active or ballot.device not in one.devices:
+    if one is None or not one.active or ballot.device not in one.devices or is_held(unit, ballot.voter):
         return False
     signed = {
         "type": "weighthouse/ballot/1",

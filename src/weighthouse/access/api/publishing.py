@@ -10,6 +10,8 @@ from weighthouse.access.api.accounts import settle_accounts
 from weighthouse.access.api.decision import authorise
 from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.grants import end_grant
+from weighthouse.access.api.held import free_person
+from weighthouse.access.api.overtaking import settle_overtaken
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.events import PolicyPublished
 from weighthouse.access.store import grants as grant_rows
@@ -43,6 +45,7 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
         if row is not None:
             end_grant(unit, row, "used", caller.principal, "")
     settle_accounts(unit, before.lab, after.lab)
+    settle_overtaken(unit, after)
     return after
 
 
@@ -53,7 +56,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
     Raises Invalid(`policy.*`), Denied `access.not_yours_to_see`.
     """
     bundle = policy.current(unit)
-    person = person_of(unit, bundle, caller)
+    person = free_person(unit, bundle, caller, "policy.plan", policy.LAB_RESOURCE)
     one = member(unit, bundle, person)
     lab = bundle.lab.resources[policy.LAB_RESOURCE]
     concerned = index_of(bundle).standing_teams("audit.read", lab)

@@ -11,8 +11,8 @@ import msgspec
 from weighthouse.access.api.activation import activate, approve
 from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.chains import check_asked
-from weighthouse.access.api.decision import holds_on
 from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
+from weighthouse.access.api.held import check_open, free_person
 from weighthouse.access.api.sealing import digest_of, open_request, seal_request
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestSubmitted, RequestWithdrawn
@@ -66,7 +66,7 @@ def submit(
     quorum, a request that is already open, or too many of them.
     """
     bundle = policy.current(unit)
-    person = person_of(unit, bundle, caller)
+    person = free_person(unit, bundle, caller, "request.submit", resource)
     terms = terms_of(bundle.lab, entitlement, resource)
     who = directory(unit, bundle, [person])[person]
     hidden = resource in bundle.lab.resources and not who.teams & index_of(bundle).knowers(
@@ -81,8 +81,9 @@ def submit(
     wish = Wish(
         entitlement=entitlement, resource=resource, duration=duration, reason=reason, operation=operation or {}
     )
-    _may_ask(unit, bundle, caller, who, entitlement, resource, terms)
+    _may_ask(bundle, caller, who, entitlement, resource, terms)
     request = _made(unit, bundle, caller, who, wish, terms)
+    check_open(unit, bundle, request, "request.submit")
     _not_twice(unit, request)
     check_asked(unit, bundle, request, terms)
     check_separation(unit, bundle, request)
@@ -152,7 +153,7 @@ def refuse(
 
 
 def _may_ask(
-    unit: Unit, bundle: policy.Bundle, caller: Caller, who: Member, entitlement: str, resource: str, terms: Terms
+    bundle: policy.Bundle, caller: Caller, who: Member, entitlement: str, resource: str, terms: Terms
 ) -> None:
     def no(code: str, text: str, remedy: str) -> Denied:
         return refuse(bundle, caller, "request.submit", resource, code, text, remedy)
@@ -169,11 +170,6 @@ def _may_ask(
             f"'{entitlement}' does not reach '{resource}'; grants never cross environments.",
             "Pick an entitlement that the resource's page lists.",
         )
-    standing = holds_on(unit, resource, caller.principal)
-    if standing and all(
-        any(hold.stops(action, resource, caller.principal) for hold in standing) for action in terms.actions
-    ):
-        raise no("access.held", "A hold stands against all of this.", "Ask who placed the hold.")
 
 
 def _duration(wish: Wish, terms: Terms) -> Millis:
@@ -253,8 +249,9 @@ def _not_twice(unit: Unit, request: Request) -> None:
             )
 
 
-def _wish(request: Request) -> tuple[object, ...]:
-    return request.entitlement, request.resource, tuple(sorted(request.operation.items()))
+def _wish(request: Request) -> bytes:
+    """What two requests must share to be one and the same; 1 and true are two wishes, as they are two operations."""
+    return encode([request.entitlement, request.resource, request.operation])
 
 
 def _possible(unit: Unit, bundle: policy.Bundle, request: Request) -> None:

@@ -105,6 +105,14 @@ def attest(unit: Unit, statement: bytes) -> bytes:
     return unit.part(Signers).signer("vote").sign(statement)
 
 
+# What is no forgery is not called one: a device that was ended says so, before a restart and after it.
+_PROBLEMS = {
+    "identity.device_not_certified": "identity.device_not_certified",
+    "identity.device_unknown": "access.voter_device_ended",
+    "identity.record_refused": "access.voter_inactive",
+}
+
+
 def vote_problem(unit: Unit, vote: Vote) -> str:
     """The code of what is wrong with a vote's signature, or an empty text."""
     statement = encode(vote.statement())
@@ -115,7 +123,7 @@ def vote_problem(unit: Unit, vote: Vote) -> str:
             return "" if verify_ed25519(public, signature, statement) else "access.vote_signature"
         identity.verify_device_signature(unit, vote.device, vote.voter, statement, signature)
     except WeighthouseError as error:
-        return error.code if error.code == "identity.device_not_certified" else "access.vote_signature"
+        return _PROBLEMS.get(error.code, "access.vote_signature")
     return ""
 
 

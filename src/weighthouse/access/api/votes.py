@@ -11,16 +11,19 @@ import msgspec
 
 from weighthouse.access.api.activation import activate, approve
 from weighthouse.access.api.apart import check_separation
-from weighthouse.access.api.cards import CARD_LIFE, may_see, may_vote
-from weighthouse.access.api.facts import directory, person_of, terms_of
+from weighthouse.access.api.cards import CARD_LIFE, counted_now, may_see, may_vote
+from weighthouse.access.api.facts import directory, member, terms_of
+from weighthouse.access.api.held import check_open, free_person
+from weighthouse.access.api.overtaking import overtaken
 from weighthouse.access.api.requests import closed, no_such_request, refuse, settle
 from weighthouse.access.api.sealing import attest, b64, open_request, open_votes, vote_problem
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, VoteCast
 from weighthouse.access.model import Ballot, Request, Vote, VoteSignature
 from weighthouse.access.ports import Refusals
+from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules import wording
-from weighthouse.access.rules.deciding import Outcome, Terms, decide
+from weighthouse.access.rules.deciding import Outcome, Terms, decide, problem_of
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
@@ -68,7 +71,9 @@ def vote(
     _one_account(unit, bundle, caller, request)
     cast = _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms)
     if not rows.add_vote(unit.conn, cast, unit.now):
-        raise Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
+        if _counts_still(unit, bundle, request, voter, terms):
+            raise Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
+        rows.replace_vote(unit.conn, cast, unit.now)
     audit.append(unit, _cast(cast))
     return _apply(unit, bundle, request, cast, terms)
 
@@ -80,7 +85,13 @@ def _voter(unit: Unit, bundle: policy.Bundle, caller: Caller, request_id: str) -
             bundle, caller, "request.vote", request_id[:64], "access.not_a_person",
             "Only a person votes; a workload, a bot or the system never does.", "A person decides this.",
         )  # fmt: skip
-    return person_of(unit, bundle, caller)
+    return free_person(unit, bundle, caller, "request.vote", request_id[:64])
+
+
+def _counts_still(unit: Unit, bundle: policy.Bundle, request: Request, voter: str, terms: Terms | None) -> bool:
+    """Whether the vote that this person has given still counts; one whose device was ended may be given again."""
+    given = [one for one in open_votes(unit, rows.votes_of(unit.conn, request.id)) if one.vote.voter == voter]
+    return any(not problem_of(request, one, member(unit, bundle, voter), terms) for one in given)
 
 
 def _one_account(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request) -> None:
@@ -212,14 +223,18 @@ def _bad_signature(bundle: policy.Bundle, caller: Caller, request: Request, prob
 
 def _apply(unit: Unit, bundle: policy.Bundle, request: Request, cast: Vote, terms: Terms | None) -> Request:
     """Decide on all votes, with the row locked, and carry the outcome out."""
-    counted = open_votes(unit, rows.votes_of(unit.conn, request.id))
+    counted = counted_now(unit, request.id)
     people = directory(unit, bundle, {request.person, *(one.vote.voter for one in counted)})
+    moved = overtaken(unit, request) if cast.verdict == "approve" else ""
+    if moved:
+        raise _moved(bundle, request, moved)
     outcome: Outcome = decide(request, counted, people, terms, unit.now)
     if outcome.state == "denied":
         settle(unit, request, "denied", outcome.why)
         audit.append(unit, RequestDenied(request_id=request.id, by=outcome.why))
         return msgspec.structs.replace(request, state="denied", settled=unit.now, settled_why=outcome.why)
     if outcome.state == "approved":
+        check_open(unit, bundle, request, "request.activate")
         check_separation(unit, bundle, request, pending=False)
         approved = approve(unit, request, outcome.quorum)
         activate(
@@ -227,9 +242,25 @@ def _apply(unit: Unit, bundle: policy.Bundle, request: Request, cast: Vote, term
         )
         return approved
     if outcome.state == "invalidated":
-        raise Conflict(
-            "access.policy_moved",
-            f"Policy has changed since this was asked and no longer allows it ({outcome.why}).",
-            "The requester may ask again under the new policy.",
-        )
+        raise _moved(bundle, request, outcome.why)
     return request
+
+
+def _moved(bundle: policy.Bundle, request: Request, why: str) -> Conflict:
+    line = DeniedEvent(
+        principal=request.person,
+        kind="person",
+        action="request.activate",
+        resource=request.resource,
+        code="access.policy_moved",
+        rule="access",
+        grant="",
+        policy_digest=bundle.digest,
+        context={"why": why},
+    )
+    return Conflict(
+        "access.policy_moved",
+        f"Policy has changed since this was asked, and did not allow it any more: {words.why_moved(why)}",
+        "The requester may ask again under the policy in force.",
+        record=[line],
+    )

@@ -7,7 +7,8 @@ anybody else sees nobody, and is told whom to ask.
 from __future__ import annotations
 
 from weighthouse.access.api.decision import authorise
-from weighthouse.access.api.facts import index_of, member, person_of
+from weighthouse.access.api.facts import index_of, member
+from weighthouse.access.api.held import free_person
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.model import Access
@@ -23,7 +24,7 @@ def who_has(unit: Unit, caller: Caller, resource: str) -> list[Access]:
     Raises NotFound `access.no_such_resource`; Denied `access.not_yours_to_see` for who does not answer for it.
     """
     bundle = policy.current(unit)
-    person = person_of(unit, bundle, caller)
+    person = free_person(unit, bundle, caller, "resource.who", resource)
     if resource not in bundle.lab.resources or not _answers(unit, bundle, person, resource):
         authorise(unit, caller, "catalogue.read", resource)
         raise refuse(

@@ -176,6 +176,8 @@ def inbox(request: Request, page: Page = 0) -> Response:
             newer=here.newer,
             older=here.older,
             shown=here.shown,
+            told=api.told(unit, caller),
+            why_moved=api.why_moved,
             names=api.names(unit),
         )
 
@@ -186,7 +188,14 @@ def card(request: Request, request_id: str, done: str = "") -> Response:
     with door(request).enter(request) as (unit, caller):
         shown = views.card(unit, caller, api.card(unit, caller, request_id))
         held = views.holds_against(unit, shown.request)
-        return door(request).render(request, "access/card.html", view=shown, holds=held, done=_DONE.get(done, ""))
+        return door(request).render(
+            request,
+            "access/card.html",
+            view=shown,
+            holds=held,
+            why_moved=api.why_moved,
+            done=_DONE.get(done, ""),
+        )
 
 
 @router.post("/requests/{request_id}/vote")
@@ -229,6 +238,7 @@ def mine(request: Request, done: str = "", page: Page = 0) -> Response:
             older=here.older,
             shown=here.shown,
             standing=views.standing(unit, caller),
+            why_moved=api.why_moved,
             names=api.names(unit),
             done=_DONE.get(done, ""),
         )

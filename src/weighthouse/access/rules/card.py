@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.access.model import Request, Slot, Suggestion
+from weighthouse.access.rules.reasons import vote_lost
 from weighthouse.access.rules.wording import mixes_alphabets
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 
@@ -82,5 +83,5 @@ def unusual(
         said.append("Policy has changed since this was asked; both the old and the new requirement must be met.")
     if mixes_alphabets(request.reason):
         said.append("The reason mixes alphabets within one word, as look-alike texts do.")
-    said += [f"A vote in the name of {voter} does not count ({code})." for voter, code in dropped]
+    said += [vote_lost(voter, code) for voter, code in dropped]
     return tuple(said)

@@ -86,7 +86,7 @@ def weigh(request: Request, votes: Sequence[Counted], directory: Mapping[str, Me
         vote = counted.vote
         if vote.verdict != "approve":
             continue
-        problem = counted.problem or _problem(request, vote, directory.get(vote.voter), terms)
+        problem = problem_of(request, counted, directory.get(vote.voter), terms)
         account = vote.account or getattr(directory.get(vote.voter), "adopted", "")
         if not problem and account in accounts:
             problem = "access.account_voted"
@@ -102,7 +102,18 @@ def weigh(request: Request, votes: Sequence[Counted], directory: Mapping[str, Me
     return Quorum(filled=today.filled or own.filled, missing=tuple(missing), dropped=tuple(dropped))
 
 
-def _problem(request: Request, vote: Vote, member: Member | None, terms: Terms) -> str:
+def problem_of(request: Request, counted: Counted, member: Member | None, terms: Terms | None) -> str:
+    """The code of why a vote does not count now, or an empty text.
+
+    What the voter is today speaks before the device that was ended: so the answer is the same whether the signature
+    was verified while the device lived, and kept, or is looked at again afterwards.
+    """
+    if counted.problem and counted.problem != "access.voter_device_ended":
+        return counted.problem
+    return _problem(request, counted.vote, member, terms) or counted.problem
+
+
+def _problem(request: Request, vote: Vote, member: Member | None, terms: Terms | None) -> str:
     if vote.request != request.id or vote.request_digest != request.digest:
         return "access.vote_for_another_request"
     if vote.voter == request.person:
@@ -113,9 +124,10 @@ def _problem(request: Request, vote: Vote, member: Member | None, terms: Terms) 
         return "access.voter_account_moved"
     if vote.kind == "device" and vote.device not in member.devices:
         return "access.voter_device_ended"
-    if vote.kind == "attested" and "device" in (request.vote_signature, terms.vote_signature):
+    signed_by = {request.vote_signature, terms.vote_signature if terms else "attested"}
+    if vote.kind == "attested" and "device" in signed_by:
         return "access.attested_not_enough"
-    if not member.teams & {slot.team for slot in (*request.slots, *terms.slots)}:
+    if not member.teams & {slot.team for slot in (*request.slots, *(terms.slots if terms else ()))}:
         return "access.not_an_approver"
     return ""
 

@@ -55,6 +55,7 @@ _GRANT_TEXTS = {
     "access.voter_account_moved": "An account that voted for this grant is no longer its voter's.",
     "access.account_voted": "One account voted for this grant under two names.",
     "access.account_moved": "The account that asked for this is no longer its person's.",
+    "access.voter_held": "A hold stands on somebody whose vote is needed.",
     "access.not_an_approver": "Somebody whose vote gave this grant is no longer in a team that may give it.",
     "access.attested_not_enough": "The class now asks for votes signed by devices.",
     "access.quorum_missing": "Policy now asks for approvals that this grant does not have.",
@@ -77,6 +78,33 @@ def remedy_of(code: str) -> str:
 def grant_reason(code: str, grant: str) -> Reason:
     """The reason why one grant does not count."""
     return Reason(code, _GRANT_TEXTS.get(code, "The grant does not count."), "grant", GrantId(grant))
+
+
+def why_moved(code: str) -> str:
+    """What policy no longer allows about a request, in words."""
+    return _GRANT_TEXTS.get(code, f"({code}).")
+
+
+def vote_lost(voter: str, code: str) -> str:
+    """Why somebody's vote on an open request does not count, in words that call a forgery one and nothing else."""
+    said = _LOST_VOTES.get(code, "A vote in the name of {voter} does not count").format(voter=voter)
+    return f"{said} ({code})."
+
+
+_AGAIN = "The vote of {voter} counts no more, since "
+_FORGED = "A vote in the name of {voter} does not count: "
+_LOST_VOTES = {
+    "access.voter_device_ended": _AGAIN + "the device that signed it was ended; they may give it again",
+    "access.voter_account_moved": _AGAIN + "the account that gave it is no longer theirs",
+    "access.account_voted": _FORGED + "the same account has voted under another name",
+    "access.voter_inactive": _AGAIN + "they are frozen or have left the lab",
+    "access.voter_held": "The vote of {voter} does not count while a hold on them stands",
+    "access.not_an_approver": _AGAIN + "they are not in a team that is asked now",
+    "access.attested_not_enough": _AGAIN + "the class now asks for their device; they may give it again",
+    "access.vote_signature": _FORGED + "it does not carry their signature, so somebody else may have written it",
+    "access.vote_row_differs": _FORGED + "it is another's or for another request; somebody wrote the database",
+    "identity.device_not_certified": _FORGED + "nobody enrolled its device here; somebody wrote the database",
+}
 
 
 def plain(code: str, text: str) -> Reason:

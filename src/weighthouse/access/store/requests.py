@@ -127,6 +127,22 @@ def of_person(connection: Connection, person: str, limit: int) -> list[StoredReq
     return [_stored(row) for row in connection.execute(query).mappings()]
 
 
+def all_pending(connection: Connection, now: Millis) -> list[StoredRequest]:
+    """Every request that may still be voted on."""
+    query = select(*_COLUMNS).where(requests.c.state == "pending", requests.c.lapses > now)
+    return [_stored(row) for row in connection.execute(query).mappings()]
+
+
+def invalidated_since(connection: Connection, since: Millis) -> list[StoredRequest]:
+    """Requests that policy has overtaken since a time, newest first."""
+    query = (
+        select(*_COLUMNS)
+        .where(requests.c.state == "invalidated", requests.c.settled >= since)
+        .order_by(requests.c.settled.desc(), requests.c.id.desc())
+    )
+    return [_stored(row) for row in connection.execute(query).mappings()]
+
+
 def pending_of(connection: Connection, person: str, now: Millis) -> list[StoredRequest]:
     """A person's open requests."""
     query = select(*_COLUMNS).where(
@@ -172,6 +188,15 @@ def add_vote(connection: Connection, vote: Vote, now: Millis) -> bool:
     except IntegrityError:
         return False
     return True
+
+
+def replace_vote(connection: Connection, vote: Vote, now: Millis) -> None:
+    """Put a vote in the place of one by the same person that counts no more."""
+    connection.execute(
+        update(votes)
+        .where(votes.c.request == vote.request, votes.c.voter == vote.voter)
+        .values(body=msgspec.json.encode(vote).decode(), cast_at=now)
+    )
 
 
 def votes_of(connection: Connection, id_: str) -> list[tuple[str, str, str]]:

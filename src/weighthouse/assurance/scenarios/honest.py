@@ -6,6 +6,7 @@ from weighthouse.access import api as access
 from weighthouse.assurance.ports import Ground
 from weighthouse.core.clock import HOUR, Millis
 from weighthouse.core.work import begin, read
+from weighthouse.policy import api as policy
 
 REASON = "An exercise of the red team: this request is part of an attack scenario."
 
@@ -78,3 +79,14 @@ def _granted(ground: Ground, person: str, request: access.Request) -> str:
     caller = ground.act_as(person).caller
     with read(ground.system, caller) as unit:
         return next(str(one.id) for one in access.grants_of(unit, caller) if one.request.id == request.id)
+
+
+def publish(ground: Ground, text: str) -> None:
+    """Have the platform's administrator publish a policy text that security and the committee have approved."""
+    digest = policy.digest_of(text)
+    request = ask(ground, "dee", "policy-change", "lab", policy=digest)
+    for voter in ("chi", "gil", "hana"):
+        vote(ground, voter, request)
+    caller = ground.act_as("dee").caller
+    with begin(ground.system, caller) as unit:
+        access.publish_policy(unit, caller, text, "lab.yaml")
