@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.egress.outside import Sink, ask, connect, dial, greet
+from tests.egress.outside import Sink, ask, connect, dial, greet, head
 from tests.egress.world import World, day, entry, lab_text
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, ManualClock
@@ -59,8 +59,7 @@ def test_egress_case_48_another_spelling_is_the_same_host_and_gains_nothing(
         if ask(connection, f"{spelling}:{hub.port}") == 200:
             with pytest.raises(OSError):
                 greet(connection, "evil.test")
-    assert hub.received == 0
-    assert {fact["host"] for fact in world.facts("egress.Connected")} == {"hub.test"}
+    assert hub.received == hub.connections == 0 and world.facts("egress.Connected") == []
 
 
 def test_egress_case_47_an_inner_name_that_differs_is_one_entry_and_no_byte(world: World, hub: Sink) -> None:
@@ -73,7 +72,7 @@ def test_egress_case_47_an_inner_name_that_differs_is_one_entry_and_no_byte(worl
     assert [(fact["code"], fact["host"], fact["inside"]) for fact in refused] == [
         ("egress.name_differs", "hub.test", "evil.test")
     ]
-    assert hub.received == 0 and sum(way.handle.sent().values()) == 0
+    assert hub.received == 0 and sum(way.handle.count().sent.values()) == 0
 
 
 def test_egress_case_49_a_listed_name_that_leads_to_this_machine_is_not_followed(world: World, hub: Sink) -> None:
@@ -127,11 +126,27 @@ def test_a_run_that_connects_without_end_is_cut_and_cannot_fill_the_log(
         way = world.open()
         answers = [connect(way.socket, f"hub.test:{hub.port}") for _ in range(7)]
         assert answers == [200] * 4 + [403] * 3
-        assert len(world.facts("egress.Connected")) == 4 and world.facts("egress.Refused") == []
+        assert world.facts("egress.Connected") == world.facts("egress.Refused") == []
         assert not egress.settle(world.system, way)
         assert way.cut_for == "egress.too_many_connections" and not way.handle.alive()
     finally:
         world.close()
+
+
+def test_a_connection_is_on_record_once_it_was_made_and_not_before(world: World, hub: Sink) -> None:
+    way = world.open()
+    assert connect(way.socket, f"hub.test:{hub.port}") == 200
+    for verb in (b"GET / HTTP/1.1", b"POST / HTTP/1.1"):
+        with dial(way.socket) as connection:
+            connection.sendall(verb + f"\r\nHost: hub.test:{hub.port}\r\n\r\n".encode())
+            assert head(connection) == 403
+    assert world.facts("egress.Connected") == [] and hub.connections == 0
+    codes = [(fact["code"], fact["host"]) for fact in world.facts("egress.Refused")]
+    assert codes == [("egress.not_a_tunnel", "hub.test")] * len(codes) and codes
+    with dial(way.socket) as connection:
+        assert ask(connection, f"hub.test:{hub.port}") == 200
+        with greet(connection, "hub.test"):
+            assert len(world.facts("egress.Connected")) == hub.connections == 1
 
 
 def test_a_slow_resolver_holds_up_nobody_elses_changes(

@@ -63,6 +63,7 @@ class World:
         self.judge = JudgeServer(short / "judge", lambda question: egress.answer(self.system, question))
         self.judge.start()
         self.ways: list[egress.Way] = []
+        self.feeders: list[egress.Feeder] = []
 
     def publish(self, text: str) -> None:
         with begin(self.system, SYSTEM) as unit:
@@ -76,6 +77,8 @@ class World:
             judge=self.short / "judge", broker=self.short / "broker",
         )  # fmt: skip
         self.ways.append(way)
+        self.feeders.append(egress.Feeder(self.system, way))
+        self.feeders[-1].start()
         return way
 
     def facts(self, kind: str) -> list[dict[str, Any]]:
@@ -83,6 +86,8 @@ class World:
             return [audit.reveal(unit, found) for found in audit.entries(unit, kind=kind, limit=1000)]
 
     def close(self) -> None:
+        for feeder in self.feeders:
+            feeder.stop()
         for way in self.ways:
             way.handle.cut()
         self.judge.stop()

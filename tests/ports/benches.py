@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from weighthouse.core import folders
-from weighthouse.egress.ports import Question
+from weighthouse.core.errors import Unavailable
+from weighthouse.egress.ports import ProxyHandle, Question
 from weighthouse.runs.adapters import cgroups
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
 from weighthouse.runs.adapters.ground import PROJECT, find_bubblewrap
@@ -104,3 +107,23 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
     def address_string(self) -> str:
         return "unix"
+
+
+@contextlib.contextmanager
+def fed(handle: ProxyHandle, names: Sequence[str], granted: int = 1 << 40) -> Iterator[None]:
+    """Keep a proxy fed with as much as anybody wants, as a server does that settles."""
+    ended = threading.Event()
+
+    def feed() -> None:
+        with contextlib.suppress(Unavailable):
+            while not ended.is_set():
+                handle.feed(dict.fromkeys(names, granted), handle.count().made)
+                handle.wait(200)
+
+    feeding = threading.Thread(target=feed, daemon=True)
+    feeding.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        feeding.join()

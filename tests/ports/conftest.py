@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.egress.outside import Sink, certificate
-from tests.ports.benches import Answers, Bench, Echo, driver
+from tests.ports.benches import Answers, Bench, Echo, driver, fed
 
 from weighthouse.egress.adapters.envoy import Envoy, EnvoyHandle
 from weighthouse.egress.adapters.judge_server import JudgeServer
@@ -102,7 +102,8 @@ def way(short: Path, judge_server: JudgeServer, tls_sink: Sink, plain_sink: Sink
         destinations=destinations,
     )
     handle = Envoy().start(spec)
-    yield handle
+    with fed(handle, [f"{one.host}:{one.port}" for one in destinations]):
+        yield handle
     handle.cut()
     broker.shutdown()
     broker.server_close()

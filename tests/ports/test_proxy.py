@@ -15,6 +15,7 @@ from tests.ports.benches import Answers
 from weighthouse.core.errors import Unavailable
 from weighthouse.egress.adapters.envoy import Envoy, EnvoyHandle
 from weighthouse.egress.adapters.judge_server import JudgeServer
+from weighthouse.egress.model import Destination
 from weighthouse.egress.ports import ProxySpec
 
 
@@ -28,7 +29,7 @@ def test_a_listed_host_is_reached_by_its_own_name_and_counted(
             assert tls_sink.wait_for(10_000)
             deadline = time.monotonic() + 30
             # Handshake and record overhead count too; the sink may have read before the proxy has counted.
-            while way.sent()["hub.test:443"] <= 10_500:
+            while way.count().sent["hub.test:443"] <= 10_500:
                 assert time.monotonic() < deadline
     assert [(q.kind, q.authority, q.server_name) for q in judge.asked] == [
         ("outer", "hub.test:443", ""),
@@ -45,7 +46,7 @@ def test_egress_case_47_an_inner_name_that_differs_gets_nothing_through(
         assert ask(connection, "hub.test:443") == 200
         with pytest.raises(OSError):
             greet(connection, name)
-    assert tls_sink.received == 0 and way.sent()["hub.test:443"] == 0
+    assert tls_sink.received == 0 and way.count().sent["hub.test:443"] == 0
 
 
 def test_egress_case_47_holds_though_the_judge_would_allow_it_and_though_the_rbac_would(
@@ -65,7 +66,7 @@ def test_raw_bytes_in_a_tunnel_that_must_be_tls_go_nowhere(way: EnvoyHandle, sho
         connection.sendall(b"weights, plainly\r\n\r\n" * 100)
         with contextlib.suppress(ConnectionError):
             assert connection.recv(1) == b""
-    assert tls_sink.received == 0 and way.sent()["hub.test:443"] == 0
+    assert tls_sink.received == 0 and way.count().sent["hub.test:443"] == 0
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_what_is_not_listed_leads_nowhere_even_if_the_judge_were_wrong(
     way: EnvoyHandle, short: Path, authority: str
 ) -> None:
     assert connect(short / "way", authority) in (403, 503)
-    assert sum(way.sent().values()) == 0
+    assert sum(way.count().sent.values()) == 0
 
 
 def test_a_judge_that_says_no_or_fails_or_is_gone_is_a_no(
@@ -139,7 +140,7 @@ def test_egress_case_57_a_cut_ends_a_tunnel_that_was_opened_before_it(
 def test_a_count_that_cannot_be_read_is_an_error_never_a_zero(way: EnvoyHandle) -> None:
     way.cut()
     with pytest.raises(Unavailable) as refused:
-        way.sent()
+        way.count()
     assert refused.value.code == "egress.uncounted"
 
 
@@ -160,11 +161,14 @@ def test_a_proxy_dies_with_the_thread_that_started_it(short: Path, judge_server:
         socket=short / "way2",
         judge=short / "judge",
         broker=short / "broker",
-        destinations=(),
+        destinations=(
+            Destination(host="h.test", port=1, tls=True, addresses=("127.0.0.1",), address_port=1, rate=1),
+        ),
     )
     thread = threading.Thread(target=lambda: started.append(Envoy().start(spec)))
     thread.start()
     thread.join()
-    _, status = os.waitpid(started[0].pid, 0)
-    assert os.WTERMSIG(status) == 9
+    for pid in started[0].pids:
+        _, status = os.waitpid(pid, 0)
+        assert os.WTERMSIG(status) == 9
     started[0].cut()

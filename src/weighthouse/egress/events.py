@@ -33,7 +33,7 @@ class WayClosed(Event, frozen=True, kw_only=True):
 
 
 class Connected(Event, frozen=True, kw_only=True):
-    """A connection to a listed destination was allowed."""
+    """A connection to a listed destination was made; no byte of the run went over it before this was on record."""
 
     KIND: ClassVar[str] = "egress.Connected"
     SUBJECT: ClassVar[str] = "run"

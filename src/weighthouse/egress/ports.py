@@ -5,6 +5,7 @@ Guards against a way that outlives its run or carries uncounted bytes. Contract 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -28,14 +29,27 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"ProxySpec(run={self.run!r}, token=…)"
 
 
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """What a way has carried, by `host:port`: bytes sent out, handshakes included, and connections really made."""
+
+    sent: dict[str, int]
+    made: dict[str, int]
+
+
 class ProxyHandle(Protocol):
-    """A started proxy."""
+    """A started proxy. It sends nothing until it is fed, and stops by itself when it is not fed again."""
 
     @property
-    def pid(self) -> int: ...
+    def pids(self) -> tuple[int, ...]: ...
 
-    def sent(self) -> dict[str, int]:
-        """Return bytes sent out so far by `host:port`, handshakes included; raises `egress.uncounted` if unknown."""
+    def count(self) -> Count:
+        """Return the counts of now; raises `egress.uncounted` if they are unknown."""
+
+    def feed(self, granted: Mapping[str, int], told: Mapping[str, int]) -> None:
+        """Lend, for two seconds: `granted` bytes in all by `host:port`, over the first `told` connections to it."""
+
+    def wait(self, timeout_ms: int) -> None:
+        """Return when a connection was made or one waits for credit, at the latest after `timeout_ms`."""
 
     def alive(self) -> bool: ...
 
@@ -57,13 +71,14 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What a proxy asks before it lets a connection through.
 
     `outer` questions carry the authority that the workload named; inner ones the destination it was let through to
-    and the name in the TLS greeting inside, empty when there is none.
+    and the name in the TLS greeting inside, empty when there is none. `tunnel` is false for what is not a CONNECT.
     """
 
     token: str
     kind: str
     authority: str
     server_name: str = ""
+    tunnel: bool = True
 
 
 class Judge(Protocol):

@@ -1,7 +1,8 @@
-"""The Envoy driver behind `egress.ports.Proxy`: one process a run, on Unix sockets only, counted through its admin.
+"""The Envoy driver behind `egress.ports.Proxy`: one Envoy and one forwarder a run, on Unix sockets only.
 
-Guards against a proxy that carries bytes nobody counts: a count that cannot be read is an error, and whoever asked
-for it cuts the way; and the process dies with the thread that started it, so none outlives who counts.
+Envoy judges and parses; whatever it lets through reaches the outside by the forwarder alone, which counts it and
+holds the credit. Guards against bytes that nobody counts: a count that cannot be read, or a dead half, is an error,
+and whoever asked cuts the way; both processes die with the thread that started them, so neither outlives who counts.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import contextlib
 import hashlib
 import http.client
 import importlib.util
-import re
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -23,21 +24,11 @@ import msgspec
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import leashed
 from weighthouse.egress.adapters.envoy_config import bootstrap
-from weighthouse.egress.ports import ProxySpec
+from weighthouse.egress.adapters.forwarding import Forwarding
+from weighthouse.egress.ports import Count, ProxySpec
 
 READY_LIMIT_S = 30.0
-COUNT_LIMIT_S = 5.0
-_FILTER = r"/stats?format=json&usedonly&filter=^cluster\.out_[0-9]%2B\.upstream_cx_tx_bytes_total$"
-_NAME = re.compile(r"cluster\.out_([0-9]+)\.upstream_cx_tx_bytes_total")
-
-
-class _Stat(msgspec.Struct):
-    name: str = ""
-    value: int = 0
-
-
-class _Stats(msgspec.Struct):
-    stats: list[_Stat]
+ADMIN_LIMIT_S = 5.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -83,7 +74,7 @@ class Envoy:
 
     def start(self, spec: ProxySpec) -> EnvoyHandle:
         admin = spec.folder / "admin"
-        for path in (admin, spec.socket):
+        for path in (admin, spec.socket, spec.folder / "out_999"):
             if len(str(path)) > 100:
                 raise _failed(f"the path {path} is too long for a Unix socket")
         config, log = spec.folder / "envoy.json", spec.folder / "envoy.log"
@@ -91,17 +82,13 @@ class Envoy:
         config.write_bytes(msgspec.json.encode(bootstrap(spec, admin)))
         command = [str(self._binary), "-c", str(config), "--concurrency", "1", "--disable-hot-restart"]
         command += ["--log-level", "warning", "--log-path", str(log)]
-        with (spec.folder / "envoy.out").open("wb") as out:
-            process = subprocess.Popen(
-                leashed(command),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env={},
-                start_new_session=True,
-                cwd=spec.folder,
-            )
-        handle = EnvoyHandle(process, admin, spec)
+        forwarding = Forwarding(spec)
+        try:
+            process = _launch(command, spec.folder)
+        except BaseException:
+            forwarding.cut()
+            raise
+        handle = EnvoyHandle(process, admin, spec, forwarding)
         try:
             handle.wait_ready()
         except BaseException:
@@ -110,14 +97,29 @@ class Envoy:
         return handle
 
 
-class EnvoyHandle:
-    """One running Envoy."""
+def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    with (folder / "envoy.out").open("wb") as out:
+        return subprocess.Popen(
+            leashed(command),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={},
+            start_new_session=True,
+            cwd=folder,
+        )
 
-    def __init__(self, process: subprocess.Popen[bytes], admin: Path, spec: ProxySpec) -> None:
+
+class EnvoyHandle:
+    """One running Envoy with its forwarder."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], admin: Path, spec: ProxySpec, forwarding: Forwarding
+    ) -> None:
         self._process = process
         self._admin = admin
         self._spec = spec
-        self._names = {str(i): f"{d.host}:{d.port}" for i, d in enumerate(spec.destinations)}
+        self._forwarding = forwarding
 
     def wait_ready(self) -> None:
         """Wait until the proxy says it is live; raise `egress.proxy_failed` with its last words otherwise."""
@@ -134,29 +136,27 @@ class EnvoyHandle:
         raise _failed(words.strip()[-400:] or "it did not become ready in time")
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def pids(self) -> tuple[int, ...]:
+        return (self._process.pid, *self._forwarding.pids)
 
-    def sent(self) -> dict[str, int]:
-        try:
-            status, body = self._get(_FILTER)
-            stats = msgspec.json.decode(body, type=_Stats).stats
-        except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-            raise self._uncounted() from error
-        if status != 200:
-            raise self._uncounted()
-        counted = dict.fromkeys(self._names.values(), 0)
-        for stat in stats:
-            match = _NAME.fullmatch(stat.name)
-            if match:
-                counted[self._names[match.group(1)]] = stat.value
-        return counted
+    def count(self) -> Count:
+        if self._process.poll() is not None:
+            raise self._forwarding.uncounted()
+        return self._forwarding.count()
+
+    def feed(self, granted: Mapping[str, int], told: Mapping[str, int]) -> None:
+        self._forwarding.feed(granted, told)
+
+    def wait(self, timeout_ms: int) -> None:
+        self._forwarding.wait(timeout_ms)
 
     def alive(self) -> bool:
-        return self._process.poll() is None
+        return self._process.poll() is None and self._forwarding.alive()
 
     def cut(self) -> None:
-        # SIGKILL, not a drain: a drain would let a long upload finish (research case 57).
+        # SIGKILL, not a drain: a drain would let a long upload finish (research case 57). The forwarder first, for
+        # it is what the outside is connected to.
+        self._forwarding.cut()
         self._process.kill()
         self._process.wait(30)
         for path in (self._spec.socket, self._admin):
@@ -164,20 +164,13 @@ class EnvoyHandle:
                 path.unlink()
 
     def _get(self, path: str) -> tuple[int, bytes]:
-        connection = _UnixConnection(self._admin, COUNT_LIMIT_S)
+        connection = _UnixConnection(self._admin, ADMIN_LIMIT_S)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
             connection.close()
-
-    def _uncounted(self) -> Unavailable:
-        return Unavailable(
-            "egress.uncounted",
-            f"The bytes of {self._spec.run} cannot be counted, so its way out is cut.",
-            "Look at the run's events; submit it again once the machine is healthy.",
-        )
 
 
 def _failed(words: str) -> Unavailable:

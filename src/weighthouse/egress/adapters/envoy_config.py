@@ -3,7 +3,8 @@
 Shape: a Unix socket that speaks HTTP/1.1 only. Plain HTTP reaches nothing but the broker, with a header that the run
 cannot choose. CONNECT is judged over gRPC (fail closed), then goes through an internal listener that reads the TLS
 greeting, has it judged again and compares its name with the destination (research case 47: domain fronting), limits
-the rate, and leads to addresses pinned at start (case 49: rebinding). There is no dynamic cluster and no resolver.
+the rate, and leads to the forwarder, which holds addresses pinned at start (case 49: rebinding). There is no dynamic
+cluster, no resolver and no address of the outside here.
 """
 
 from __future__ import annotations
@@ -27,16 +28,21 @@ def _typed(name: str, kind: str, **fields: Any) -> dict[str, Any]:
 
 
 def upstream(index: int) -> str:
-    """Return the cluster name of a destination, by which its bytes are counted."""
+    """Return the cluster name of a destination."""
     return f"out_{index}"
+
+
+def forwarding_socket(spec: ProxySpec, index: int) -> Path:
+    """Return where the forwarder takes what goes to a destination."""
+    return spec.folder / upstream(index)
 
 
 def bootstrap(spec: ProxySpec, admin: Path) -> dict[str, Any]:
     """Return the whole configuration of the proxy for `spec`."""
     inner = [_inner(spec, index, destination) for index, destination in enumerate(spec.destinations)]
     clusters = [_local("judge", spec.judge, http2=True), _local("broker", spec.broker, http2=False), _nowhere()]
-    for index, destination in enumerate(spec.destinations):
-        clusters += [_internal(index), _outside(index, destination)]
+    for index in range(len(spec.destinations)):
+        clusters += [_internal(index), _outside(spec, index)]
     return {
         "node": {"id": spec.run, "cluster": "weighthouse"},
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
@@ -268,15 +274,12 @@ def _internal(index: int) -> dict[str, Any]:
     return {"name": name, "type": "STATIC", "connect_timeout": "2s", "load_assignment": _endpoints(name, [address])}
 
 
-def _outside(index: int, destination: Destination) -> dict[str, Any]:
-    addresses = [
-        {"socket_address": {"address": address, "port_value": destination.address_port}}
-        for address in destination.addresses
-    ]
+def _outside(spec: ProxySpec, index: int) -> dict[str, Any]:
+    """The only way on is the forwarder's socket: Envoy itself connects to no address."""
     return {
         "name": upstream(index),
         "type": "STATIC",
         "connect_timeout": "10s",
         "per_connection_buffer_limit_bytes": BUFFER,
-        "load_assignment": _endpoints(upstream(index), addresses),
+        "load_assignment": _endpoints(upstream(index), [{"pipe": {"path": str(forwarding_socket(spec, index))}}]),
     }

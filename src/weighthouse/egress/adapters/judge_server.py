@@ -119,11 +119,13 @@ def _question(request: Any, metadata: dict[str, Any]) -> Question:
     kind, _, destination = str(metadata.get("x-weighthouse-point", "")).partition(" ")
     outer = request.attributes.request.http
     authority = destination if kind == "inner" else outer.host
-    if kind == "outer" and outer.method != "CONNECT" and ":" not in authority:
+    tunnel = kind == "inner" or outer.method == "CONNECT"
+    if not tunnel and ":" not in authority:
         authority = f"{authority}:80"
     return Question(
         token=str(metadata.get("x-weighthouse-way", "")),
         kind=kind,
         authority=authority,
         server_name=request.attributes.tls_session.sni,
+        tunnel=tunnel,
     )

@@ -4,6 +4,7 @@
 `answer`; people read `budgets` and `profiles`.
 """
 
+from weighthouse.egress.api.feeding import Feeder
 from weighthouse.egress.api.ledger import budgets, charge_output, lease, tidy
 from weighthouse.egress.api.verdicts import answer, verdict
 from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
@@ -13,6 +14,7 @@ from weighthouse.egress.rules.hosts import read_authority
 __all__ = [
     "CONTROL_HOST",
     "Budget",
+    "Feeder",
     "Verdict",
     "Way",
     "WayRow",

@@ -13,7 +13,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.egress import store
 from weighthouse.egress.api.ledger import lease, lease_for
-from weighthouse.egress.events import Connected, Refused
+from weighthouse.egress.events import Refused
 from weighthouse.egress.model import Verdict, WayRow
 from weighthouse.egress.ports import Question
 from weighthouse.egress.rules.hosts import Authority, read_authority, read_host
@@ -26,6 +26,7 @@ REASONS = {
     "egress.unknown_host": "the profile does not list this host",
     "egress.unknown_port": "the profile lists this host on another port",
     "egress.entry_expired": "the entry for this host has expired",
+    "egress.not_a_tunnel": "only a tunnel (CONNECT) leads out; plain requests reach the broker alone",
     "egress.name_differs": "the name inside the tunnel is not the destination's",
     "egress.budget_spent": "no bytes are left to lend for this destination",
     "egress.way_closed": "the run has no open way out",
@@ -46,6 +47,9 @@ def answer(system: System, question: Question) -> bool:
         authority = read_authority(question.authority, 0)
         if question.kind == "inner":
             return _inner(unit, way, authority, question.server_name)
+        if question.kind == "outer" and not question.tunnel:
+            _refuse(unit, way, authority, authority.code or _listed(unit, way, authority) or "egress.not_a_tunnel")
+            return False
         return question.kind == "outer" and _decide(unit, way, authority).allowed
 
 
@@ -83,9 +87,7 @@ def _decide(unit: Unit, way: WayRow, authority: Authority) -> Verdict:
     if code:
         _refuse(unit, way, authority, code)
     else:
-        store.count_connection(unit.conn, way.run)
-        fact = Connected(run=way.run, profile=way.profile, host=authority.host, port=authority.port)
-        audit.append(unit, fact)
+        store.count_connection(unit.conn, way.run)  # the log tells of it once it was made
     return _verdict(authority, code)
 
 

@@ -1,14 +1,18 @@
 """Opening, settling and closing the one way out of a run. Guards against bytes that nobody debited.
 
-`settle` is called at every poll: it reads the proxy's own counts, debits ahead, and cuts the way when nothing more is
-lent, when the count cannot be read, when the ledger cannot be reached, or when a run keeps knocking at closed doors.
+`settle` is called at every poll: it reads the forwarder's counts, puts new connections on record, debits ahead, and
+feeds what was lent; it cuts the way when nothing more is lent, when the count cannot be read, when the ledger cannot
+be reached, or when a run keeps knocking at closed doors. Who does not settle feeds nothing, and an unfed forwarder
+stops by itself, so that a stopped server lets nothing pass but what it had lent already.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import secrets
 import socket
+import threading
 from pathlib import Path
 
 import msgspec
@@ -20,9 +24,9 @@ from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
 from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease, payers
 from weighthouse.egress.api.verdicts import standing, token_digest
-from weighthouse.egress.events import WayClosed, WayOpened
+from weighthouse.egress.events import Connected, WayClosed, WayOpened
 from weighthouse.egress.model import Destination, WayRow
-from weighthouse.egress.ports import Proxy, ProxyHandle, ProxySpec
+from weighthouse.egress.ports import Count, Proxy, ProxyHandle, ProxySpec
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.egress.rules.hosts import read_host
 from weighthouse.policy import api as policy
@@ -38,7 +42,10 @@ class Way:
         self.proxy_digest = digest
         self.handle = handle
         self.counted: dict[str, int] = {}
+        self.told: dict[str, int] = {}  # connections that the log tells of, by destination
         self.cut_for = ""
+        self.last: Count | None = None
+        self.lock = threading.Lock()
 
     @property
     def sent(self) -> int:
@@ -46,8 +53,13 @@ class Way:
         return sum(self.counted.values())
 
     def cut(self, why: str) -> None:
-        """Cut the way now; every later call keeps the first reason."""
-        self.cut_for = self.cut_for or why
+        """Stop the forwarder, take its last counts, end it; every later call keeps the first reason."""
+        if not self.cut_for:
+            self.cut_for = why
+            with contextlib.suppress(WeighthouseError):
+                self.handle.feed({}, {})  # no credit is left from here on, so that the next count is the last word
+                self.last = self.handle.count()
+                self.counted = self.last.sent
         self.handle.cut()
 
 
@@ -153,23 +165,45 @@ def public_addresses(host: str, port: int) -> tuple[str, ...]:
 
 
 def settle(system: System, way: Way) -> bool:
-    """Count, debit and lend; return whether the way is still open. Never raises: what cannot be settled is cut."""
-    if way.cut_for:
-        return False
-    try:
-        counted = way.handle.sent()
-        with read(system) as unit:
-            why = _standing(unit, way.run)
-        if not why and counted != way.counted:
-            with begin(system, SYSTEM) as unit:
-                why = _standing(unit, way.run) or _debit(unit, way, counted)
-    except WeighthouseError as error:
-        why = error.code
-    except Exception as error:
-        why = f"egress.ledger_unreachable ({type(error).__name__})"
-    if why:
-        way.cut(why)
-    return not why
+    """Count, debit, lend, feed; return whether the way is still open. Never raises: what cannot be settled is cut."""
+    with way.lock:
+        if way.cut_for:
+            return False
+        try:
+            why = _settle(system, way)
+        except WeighthouseError as error:
+            why = error.code
+        except Exception as error:
+            why = f"egress.ledger_unreachable ({type(error).__name__})"
+        if why:
+            way.cut(why)
+        return not why
+
+
+def _settle(system: System, way: Way) -> str:
+    """Return why the way must be cut, empty when it was fed."""
+    now = way.handle.count()
+    with read(system) as unit:
+        why = _standing(unit, way.run)
+        lent = store.credits_of(unit.conn, way.run)
+    if not why and (now.sent != way.counted or now.made != way.told):
+        with begin(system, SYSTEM) as unit:
+            why = _standing(unit, way.run) or _debit(unit, way, now.sent) or _tell(unit, way, now.made)
+            lent = store.credits_of(unit.conn, way.run)
+        if not why:
+            way.counted, way.told = now.sent, now.made
+    if not why:
+        way.handle.feed({name: credit.granted for name, credit in lent.items()}, way.told)
+    return why
+
+
+def _tell(unit: Unit, way: Way, made: dict[str, int]) -> str:
+    """Put connections on record once they were made; the forwarder lets no byte over one before it is."""
+    for destination, count in made.items():
+        host, _, port = destination.rpartition(":")
+        for _ in range(count - way.told.get(destination, 0)):
+            audit.append(unit, Connected(run=way.run, profile=way.profile, host=host, port=int(port)))
+    return ""
 
 
 def _standing(unit: Unit, run: str) -> str:
@@ -201,7 +235,6 @@ def _debit(unit: Unit, way: Way, counted: dict[str, int]) -> str:
         why = why or _lend(unit, row, destination, credit.granted - sent)
         if why:
             return why
-    way.counted = counted
     return ""
 
 
@@ -220,25 +253,25 @@ def _lend(unit: Unit, row: WayRow, destination: str, left: int) -> str:
 
 
 def close_way(system: System, way: Way, reason: str) -> None:
-    """End the proxy, count what is known, hand back what was lent and not used, and append `egress.WayClosed`."""
-    counted = dict(way.counted)
-    if not way.cut_for:
-        try:
-            counted = way.handle.sent()
-        except WeighthouseError:
-            way.cut_for = "egress.uncounted"
-    whole = not way.cut_for
-    way.handle.cut()
-    with begin(system, SYSTEM) as unit:
-        row = store.way(unit.conn, way.run, lock=True)
-        for credit in store.credits_of(unit.conn, way.run).values():
-            sent = max(credit.sent, counted.get(credit.destination, 0))
-            kept = msgspec.structs.replace(credit, sent=sent)
-            store.keep_credit(unit.conn, kept)
-            # After a cut, bytes may have left since the last count: then nothing is handed back.
-            if whole and row is not None:
-                hand_back(unit, row, kept)
-        _close(unit, way.run, way.cut_for or reason)
+    """End the proxy, count what it carried, hand back what was lent and not used, and append `egress.WayClosed`.
+
+    Where the last count could not be had, all that was lent counts as sent: a record is never below the truth.
+    """
+    with way.lock:
+        way.cut(reason)
+        with begin(system, SYSTEM) as unit:
+            row = store.way(unit.conn, way.run, lock=True)
+            lent = store.credits_of(unit.conn, way.run).values()
+            if way.last is None:
+                way.counted = {credit.destination: credit.granted for credit in lent}
+            else:
+                _tell(unit, way, way.last.made)
+            for credit in lent:
+                kept = msgspec.structs.replace(credit, sent=max(credit.sent, way.counted.get(credit.destination, 0)))
+                store.keep_credit(unit.conn, kept)
+                if row is not None:
+                    hand_back(unit, row, kept)
+            _close(unit, way.run, way.cut_for)
 
 
 def _close(unit: Unit, run: str, reason: str) -> None:

@@ -66,6 +66,7 @@ class Execution(threading.Thread):
         self._measured = 0
         self._out: Path | None = None
         self._way: egress.Way | None = None
+        self._feeder: egress.Feeder | None = None
         self._sandbox: Handle | None = None
         self._failure = ""
         self._out_of_time = False
@@ -108,10 +109,12 @@ class Execution(threading.Thread):
             self._sandbox = sandbox.start(self._spec(ticket, ground, folder, given))
         finally:
             given.close()
-        marks = " ".join(mark(pid) for pid in (self._sandbox.pid, self._way.handle.pid))
+        marks = " ".join(mark(pid) for pid in (self._sandbox.pid, *self._way.handle.pids))
         facts, digest = self._sandbox.facts, self._way.proxy_digest
         self._unit(lambda unit: executing.started(unit, self._run, facts, digest, marks))
         self._say(f"started in {facts.runtime} ({facts.tier}), kernel {facts.kernel}, {facts.confinement}")
+        self._feeder = egress.Feeder(self._system, self._way)
+        self._feeder.start()
         return self._watch(ticket, self._sandbox, self._way)
 
     def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int:
@@ -120,7 +123,8 @@ class Execution(threading.Thread):
         ending = Ending(handle, settings.integer("runs.grace_s"), ticket.must_end - self._system.clock.now())
         while True:
             self._keep(handle.lines(poll))
-            if not egress.settle(self._system, way):
+            if way.cut_for or not way.handle.alive():
+                egress.settle(self._system, way)
                 self._failure = way.cut_for
             status = handle.wait(0)
             if status is None and self._must_die(ticket, ending):
@@ -244,6 +248,8 @@ class Execution(threading.Thread):
         steps: list[Callable[[], object]] = []
         if self._sandbox is not None:
             steps.append(self._sandbox.stop)
+        if self._feeder is not None:
+            steps.append(self._feeder.stop)
         if self._way is not None:
             way = self._way
             steps.append(lambda: egress.close_way(self._system, way, "the run ended"))
