@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weighthouse.access.model import STILL_OPEN, Hold, Request, Slot, Vote
-from weighthouse.access.rules import duration, wording
+from weighthouse.access.rules import duration
 from weighthouse.access.rules.advisor import Candidate, Thing, advise, search
 from weighthouse.access.rules.deciding import Counted, Member, Terms, decide, stands, weigh
 from weighthouse.access.rules.matching import fill
@@ -266,14 +266,3 @@ def test_search_wants_every_word_and_ranks_names_before_descriptions() -> None:
     assert [found.resource for found in search(things, "tern small", 10)] == ["model/wren"]
     assert search(things, "TERN", 1)[0].resource == "model/tern"
     assert len(search(things, "", 10)) == 4 and search(things, "absent", 10) == []
-
-
-def test_wording() -> None:
-    assert wording.cleaned("  a\n b\t c ") == "a b c"
-    assert (
-        wording.hides("a\u202eb")
-        and wording.hides("a\u200bb")
-        and wording.hides("\x1b[0m")
-        and not wording.hides("a\nb — “c” é 猫")
-    )
-    assert wording.mixes_alphabets("pаypal") and not wording.mixes_alphabets("привет paypal")

@@ -39,6 +39,7 @@ class Removal(NamedTuple):
 
 REMOVALS = (
     Removal("self-approval", "access/api/votes.py", "    if voter == request.person:", "    if not voter:"),
+    Removal("hidden-text", "access/api/requests.py", "    _seen(bundle, caller.principal, wish)\n", ""),
     Removal(
         "one-approval",
         "access/rules/deciding.py",

@@ -12,6 +12,7 @@ from weighthouse.app import wiring
 from weighthouse.app.home import Home
 from weighthouse.app.initialise import check_exists
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
 from weighthouse.core.settings import Settings
@@ -71,7 +72,7 @@ def examine(system: System) -> Fork:
 def accept(system: System, fork: Fork, reason: str, typed: str) -> int:
     """Accept the stored log for good and return its new size. Raises `app.bad_reason`, `app.not_confirmed`."""
     reason = reason.strip()
-    if not REASON[0] <= len(reason) <= REASON[1] or not reason.isprintable():
+    if not REASON[0] <= len(reason) <= REASON[1] or visible.hidden(reason):
         raise Invalid(
             "app.bad_reason",
             f"The ceremony has a reason of {REASON[0]} to {REASON[1]} visible characters; it stays in the log.",

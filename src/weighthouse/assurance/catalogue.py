@@ -14,6 +14,7 @@ from weighthouse.assurance.scenarios import (
     edited_log,
     expired_grant,
     held_approver,
+    hidden_text,
     host_paths,
     inserted_grant,
     lifted_hold,
@@ -33,6 +34,7 @@ from weighthouse.assurance.scenarios import (
 
 SCENARIOS: tuple[Scenario, ...] = (
     self_approval.SCENARIO,
+    hidden_text.SCENARIO,
     one_approval.SCENARIO,
     replayed_vote.SCENARIO,
     planted_device.SCENARIO,

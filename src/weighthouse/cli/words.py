@@ -9,29 +9,19 @@ from __future__ import annotations
 import datetime
 import re
 import time
-import unicodedata
 
 import click
 
+from weighthouse.core import visible
+
 _UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION = re.compile(r"(?:[0-9]+[smhdw])+")
-# Bidirectional controls reorder what is shown (CVE-2021-42574); zero-width characters hide what is there.
-_HIDDEN = frozenset(
-    "\u200b\u200c\u200d\u2060\ufeff\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
 
 
 def clean(text: str, *, lines: bool = False) -> str:
     """Return `text` with control and hidden characters made visible as `�`; line breaks become spaces unless kept."""
-    kept = []
-    for character in text:
-        if character in "\n\t":
-            kept.append(character if lines else " ")
-        elif character in _HIDDEN or unicodedata.category(character) in ("Cc", "Cs", "Co"):
-            kept.append("�")
-        else:
-            kept.append(character)
-    return "".join(kept)
+    shown = visible.marked(text, lines=True, instead="�")
+    return shown if lines else shown.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
 
 
 def milliseconds(text: str) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound
@@ -58,6 +59,7 @@ def acknowledge(unit: Unit, caller: Caller, alert_id: str, note: str = "") -> Al
         raise Invalid(
             "detect.note_too_long", f"A note has at most {NOTE_LIMIT} characters.", "Shorten the note, or link to it."
         )
+    visible.check(note, "The note")
     if found.principal == caller.principal:
         raise Conflict(
             "detect.own_alert",
@@ -141,6 +143,7 @@ def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: s
         raise NotFound(
             "detect.no_such_session", "This person has no such live session.", "List their sessions and pick one."
         )
+    visible.check(reason, "The reason")
     identity.end_session(unit, session, reason, caller)
 
 
@@ -157,10 +160,12 @@ def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:
 def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`."""
     access.require(unit, caller, "person.freeze", "lab")
+    visible.check(reason, "The reason")
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 
 def thaw(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`."""
     access.require(unit, caller, "person.freeze", "lab")
+    visible.check(reason, "The reason")
     identity.thaw(unit, identity.person(unit, person).id, reason, caller)

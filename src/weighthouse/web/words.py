@@ -7,24 +7,16 @@ is pure; what returns markup has escaped it.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from weighthouse.core import visible
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 
 _UNITS = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"))
 _RELATIVE = ((2 * 365 * DAY, "y"), *_UNITS)
-_KEPT = frozenset("\n\t")
-_MOST_ACCENTS = 3  # on one letter; pointed Hebrew needs three, Vietnamese two
-
-# Letters and marks that draw nothing although their category says that they would (Default_Ignorable_Code_Point and
-# the blank Braille cell, Unicode 16); format characters are refused by their category alone.
-_BLANK = frozenset(
-    (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2028, 0x2029, 0x2800, 0x3164, 0xFFA0)
-)
 
 # What each action lets somebody do, as a person would say it after "can". The codes are the policy room's.
 _DOES = {
@@ -135,18 +127,7 @@ def short(text: str, keep: int = 14) -> str:
 
 def plain(text: str) -> str:
     """Return `text` with every character that hides, turns or covers what stands beside it shown as `⟦U+202E⟧`."""
-    shown: list[str] = []
-    accents = 0
-    for char in str(text):
-        category = unicodedata.category(char)
-        accents = accents + 1 if category in ("Mn", "Me") else 0
-        acts = (category[0] == "C" and char not in _KEPT) or _draws_nothing(char)
-        shown.append(f"⟦U+{ord(char):04X}⟧" if acts or accents > _MOST_ACCENTS else char)
-    return "".join(shown)
-
-
-def _draws_nothing(char: str) -> bool:
-    return ord(char) in _BLANK or 0xFE00 <= ord(char) <= 0xFE0D or 0xE0100 <= ord(char) <= 0xE01EF
+    return visible.marked(str(text), lines=True)
 
 
 def said(text: str) -> Markup:

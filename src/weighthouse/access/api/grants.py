@@ -23,6 +23,7 @@ from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules import wording
 from weighthouse.access.store import grants as rows
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
 from weighthouse.core.ids import check_id
@@ -116,8 +117,8 @@ def revoke(unit: Unit, caller: Caller, grant_id: str, reason: str) -> Grant:
     An id that the database does not know, or knows as something that was never sealed, is remembered as ended all the
     same: a row that somebody hid while it was being revoked is over when it comes back.
     """
-    text = wording.cleaned(reason)
-    if not 3 <= len(text) <= wording.LONGEST or wording.hides(reason):
+    text = visible.cleaned(reason)
+    if not 3 <= len(text) <= wording.LONGEST or visible.hidden(reason, lines=True):
         raise Invalid("access.reason_length", "A reason has 3 to 500 visible characters.", "Say why it ends.")
     row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
     sealed = open_grant(unit, row) if row is not None else None

@@ -18,9 +18,9 @@ from weighthouse.access.api.sealing import unb64
 from weighthouse.access.events import HoldLifted, HoldPlaced
 from weighthouse.access.model import Authority, AuthorityBallot, Hold
 from weighthouse.access.ports import Refusals
-from weighthouse.access.rules import wording
 from weighthouse.access.store import holds as rows
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import digest, encode
 from weighthouse.core.errors import Denied, Invalid, NotFound, Unauthenticated, WeighthouseError
@@ -80,8 +80,8 @@ def place_hold(
 
 
 def _reason(reason: str) -> str:
-    text = wording.cleaned(reason)
-    if not 3 <= len(text) <= 2_000 or wording.hides(reason):
+    text = visible.cleaned(reason)
+    if not 3 <= len(text) <= 2_000 or visible.hidden(reason, lines=True):
         raise Invalid("access.reason_length", "A reason has 3 to 2000 visible characters.", "Say why.")
     return text
 

@@ -26,6 +26,7 @@ from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import Millis
@@ -100,6 +101,7 @@ def submit(
 
 def _made(unit: Unit, bundle: policy.Bundle, caller: Caller, who: Member, wish: Wish, terms: Terms) -> Request:
     """The request, with the terms of today's policy in it and its digest over everything."""
+    _seen(bundle, caller.principal, wish)
     request = Request(
         id=RequestId(new_id("req")),
         entitlement=wish.entitlement,
@@ -119,6 +121,34 @@ def _made(unit: Unit, bundle: policy.Bundle, caller: Caller, who: Member, wish: 
         lapses=unit.now + terms.pending,
     )
     return msgspec.structs.replace(request, digest=digest_of(request), row=1)
+
+
+def _seen(bundle: policy.Bundle, person: str, wish: Wish) -> None:
+    """Refuse, with a line, a wish that says what its approvers would sign without seeing it."""
+    found = {"reason": visible.hidden(wish.reason, lines=True)}
+    found |= {key: visible.line_problem(value) for key, value in wish.operation.items() if isinstance(value, str)}
+    hiding = next((key for key, character in found.items() if character), "")
+    if not hiding:
+        return
+    code = "access.reason_hides" if hiding == "reason" else "access.operation_hides"
+    line = DeniedEvent(
+        principal=person,
+        kind="person",
+        action="request.submit",
+        resource=wish.resource[:200],
+        code=code,
+        rule="visible",
+        grant="",
+        policy_digest=bundle.digest,
+        context={"field": hiding[:40], "character": found[hiding]},
+    )
+    raise Invalid(
+        code,
+        f"'{hiding[:40]}' holds {found[hiding]}, which a reader cannot see there, takes for something else, or which "
+        "turns the writing round.",
+        "Write it again as plain text.",
+        record=[line],
+    )
 
 
 def _submitted(request: Request) -> RequestSubmitted:
@@ -184,13 +214,7 @@ def _duration(wish: Wish, terms: Terms) -> Millis:
 
 
 def _reason(bundle: policy.Bundle, who: Member, wish: Wish, terms: Terms) -> str:
-    if wording.hides(wish.reason):
-        raise Invalid(
-            "access.reason_hides",
-            "The reason holds characters that a reader cannot see or that turn the writing round.",
-            "Write it again as plain text.",
-        )
-    text = wording.cleaned(wish.reason)
+    text = visible.cleaned(wish.reason)
     if not wording.SHORTEST_REASON <= len(text) <= wording.LONGEST:
         raise Invalid(
             "access.reason_length",
@@ -217,7 +241,7 @@ def _operation(operation: Operation, terms: Terms) -> Operation:
     bad = [
         key
         for key, value in operation.items()
-        if not isinstance(value, str | int | bool) or (isinstance(value, str) and not 0 < len(value) <= 200)
+        if not isinstance(value, str | int) or (isinstance(value, str) and not 0 < len(value) <= 200)
     ]
     if set(operation) != set(terms.operation) or bad:
         wanted = ", ".join(terms.operation) or "nothing"

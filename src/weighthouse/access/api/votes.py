@@ -26,6 +26,7 @@ from weighthouse.access.rules import wording
 from weighthouse.access.rules.deciding import Outcome, Terms, decide, problem_of
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.errors import Conflict, Denied, Invalid, Unauthenticated
@@ -177,7 +178,7 @@ def _signed(
     comment: str,
     terms: Terms | None,
 ) -> Vote:
-    if len(comment) > wording.LONGEST or wording.hides(comment):
+    if len(comment) > wording.LONGEST or visible.hidden(comment, lines=True):
         raise Invalid("access.bad_comment", "A comment is at most 500 visible characters.", "Shorten it.")
     attested = signature.kind == "attested"
     demanded = {request.vote_signature, terms.vote_signature if terms else "device"}
@@ -202,7 +203,7 @@ def _signed(
         device="" if attested else signature.device,
         at=at,
         signature=signature.value,
-        comment=wording.cleaned(comment),
+        comment=visible.cleaned(comment),
         account=caller.account,
     )
     if attested:

@@ -10,8 +10,8 @@ import msgspec
 
 from weighthouse.access.model import Request, Slot, Suggestion
 from weighthouse.access.rules.reasons import vote_lost
-from weighthouse.access.rules.wording import mixes_alphabets
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
+from weighthouse.core.visible import mixes_alphabets
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

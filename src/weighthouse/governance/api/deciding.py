@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from weighthouse.access import api as access
 from weighthouse.assurance import api as assurance
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound, WeighthouseError
@@ -57,6 +58,7 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
             f"A motion names a subject and says in 1 to {TEXT_LIMIT} characters what is to be decided.",
             "Shorten it, or say what is missing.",
         )
+    visible.check(text, "The motion")
     if known in ("lift_hold", "hold"):
         held_model(unit, subject)
     motion = Motion(

@@ -10,6 +10,7 @@ from functools import partial
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import check_slug
@@ -152,6 +153,7 @@ def _check_model(unit: Unit, model: str) -> None:
 
 def _check(unit: Unit, model: str, reason: str) -> None:
     _check_model(unit, model)
+    visible.check(reason, "The reason")
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Invalid(
             "governance.bad_reason",

@@ -11,6 +11,7 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
@@ -63,7 +64,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
             "Enrolling a device needs a fresh second factor.",
             "Step up, then enrol again.",
         )
-    if not 1 <= len(name) <= 80 or not name.isprintable():
+    if not 1 <= len(name) <= 80 or visible.line_problem(name):
         raise Invalid("identity.bad_name", "A device's name has 1 to 80 printable characters.", "Choose another.")
     key = device_key(jwk)
     if proof is not None and not verify_es256(key.jwk, proof, possession(caller.principal, key.jwk)):

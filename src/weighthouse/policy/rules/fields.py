@@ -6,10 +6,10 @@ Every refusal names file:line, what was expected, what was found, and the neares
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Collection, Sequence
 from typing import NoReturn
 
+from weighthouse.core import visible
 from weighthouse.core.clock import DAY, SECOND, Millis
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import check_slug
@@ -196,8 +196,7 @@ class Fields:
         """A text by which people know a thing; not one that mixes alphabets within a word, as look-alikes do."""
         found = self.text(key, default, longest=120)
         for word in found.split():
-            scripts = {unicodedata.name(letter, "?").split(" ")[0] for letter in word if letter.isalpha()}
-            if len(scripts & {"LATIN", "GREEK", "CYRILLIC"}) > 1:
+            if visible.mixes_alphabets(word):
                 refuse(
                     "policy.lookalike_name",
                     self.at(key),

@@ -9,13 +9,13 @@ is accepted as the same tree.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import NoReturn
 
 import msgspec
 import yaml
 
+from weighthouse.core import visible
 from weighthouse.core.errors import Invalid
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -30,9 +30,6 @@ _SURPRISE = re.compile(
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
     r"|<<|="
 )
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-# Letters by category that show nothing: the fillers of Hangul, the blank of Braille, the joiner of graphemes.
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _LONGEST_SAID = 400
 _LONGEST_WORD = 80
 
@@ -68,11 +65,10 @@ class Node(msgspec.Struct):
 
 def hidden_in(text: str) -> str:
     """A character of `text` that a reader cannot see or takes for a plain space, or nothing. A line feed is none."""
-    for letter in sorted(set(text)):
-        kind = unicodedata.category(letter)
-        if letter != "\n" and (kind in _UNSEEN or letter in _BLANK or (kind == "Zs" and letter != " ")):
-            return letter
-    return ""
+    place = next(visible.places(text, lines=True), None)
+    if place is not None:
+        return text[place]
+    return next((letter for letter in text if letter in "\t\r" or visible.looks_like_space(letter)), "")
 
 
 def refuse(code: str, place: Place | str, message: str, remedy: str) -> NoReturn:

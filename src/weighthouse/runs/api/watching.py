@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from weighthouse.core.ids import check_id
@@ -87,6 +88,7 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
         access.require(unit, caller, "run.stop", found.model, run=run)
     if found.state not in OPEN:
         raise Conflict("runs.ended", f"The run has ended already ({found.state}).", "None is needed.")
+    visible.check(reason, "The reason")
     _stop(unit, found, "runs.stopped_by_person", caller.principal, reason[:500])
     stopped = store.find(unit.conn, run)
     assert stopped is not None
@@ -137,7 +139,7 @@ def report(
         raise Invalid("runs.bad_progress", "Progress is given in thousandths, 0 to 1000.", "Correct the number.")
     if not egress.charge_output(unit, run, REPORT_BYTES + len(note.encode("utf-8", "replace"))):
         return False
-    values: dict[str, object] = {"note": "".join(c for c in note if c.isprintable())[:MAX_NOTE]}
+    values: dict[str, object] = {"note": visible.marked(note, instead="\ufffd")[:MAX_NOTE]}
     if progress is not None:
         values["progress"] = progress
     if loss_micro is not None:

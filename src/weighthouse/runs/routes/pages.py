@@ -6,13 +6,13 @@ the sandbox are what was seen from inside. Without JavaScript a reload shows the
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from weighthouse.core import visible
 from weighthouse.core.door import door
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
@@ -111,9 +111,7 @@ def live(request: Request, run: str, after: Annotated[int, Query(ge=0, le=2**53)
 
 def _plain(text: str) -> str:
     """Make characters visible that would act on the reader's screen, as the page's own templates do."""
-    return "".join(
-        char if char == "\t" or unicodedata.category(char)[0] != "C" else f"⟦U+{ord(char):04X}⟧" for char in text
-    )
+    return visible.marked(text, lines=True)
 
 
 @router.post("/runs/{run}/stop")

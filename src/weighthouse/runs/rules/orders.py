@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from weighthouse.core import visible
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import check_id, check_slug
@@ -34,8 +35,8 @@ def check(order: Order, longest: Millis) -> None:
         raise _bad("egress_profile", "is not the name of a profile")
     if not 1 <= len(order.command) <= MAX_ARGUMENTS or order.command[0] != "python":
         raise _bad("command", f"begins with 'python' and has at most {MAX_ARGUMENTS} parts")
-    if any(len(part) > MAX_ARGUMENT or not part.isprintable() for part in order.command):
-        raise _bad("command", f"has printable parts of at most {MAX_ARGUMENT} characters")
+    if any(len(part) > MAX_ARGUMENT or visible.hidden(part) for part in order.command):
+        raise _bad("command", f"has parts of at most {MAX_ARGUMENT} characters")
     if not 1 <= len(order.code) <= MAX_FILES:
         raise _bad("code", f"has 1 to {MAX_FILES} files")
     for name in order.code:

@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied, Unavailable, WeighthouseError
 from weighthouse.core.ids import check_id
@@ -37,6 +38,7 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     if caller.kind != "person":
         raise Denied("weights.destroy_by_person", "Only a person destroys a version; a run never does.", "Ask one.")
     access.require(unit, caller, "weights.save", sealed.version.model)
+    visible.check(reason, "The reason")
     wrapped_keys(unit, sealed)
     store.drop_keys(unit.conn, sealed.version.save)
     gone = msgspec.structs.replace(sealed.version, state=DESTROYED)
