@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Table, Text, insert, select
 
 from weighthouse.core import jobs
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock, Millis, SystemClock
+from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, Millis, SystemClock
 from weighthouse.core.database import Database, metadata
 from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
 from weighthouse.core.events import Event
@@ -180,6 +181,40 @@ def test_data_case_4_a_leap_ahead_is_marked(any_system: System, clock: ManualClo
         assert (unit.now, unit.clock_suspect) == (first + 24 * HOUR, True)
 
 
+def test_a_leap_that_is_taken_back_is_over_by_itself(any_system: System, clock: ManualClock) -> None:
+    with begin(any_system) as unit:
+        first = unit.now
+    clock.set(first + HOUR)
+    with begin(any_system) as unit:
+        assert unit.clock_trouble == "ahead"
+    clock.set(first)
+    with begin(any_system) as unit:
+        assert unit.clock_trouble == "behind", "what was ended in that hour stays ended"
+    clock.advance(HOUR)
+    with begin(any_system) as unit:
+        assert (unit.clock_trouble, unit.now) == ("", first + HOUR)
+
+
+def test_a_clock_that_stepped_far_back_goes_on_with_the_time_that_passes(
+    any_system: System, clock: ManualClock
+) -> None:
+    with begin(any_system) as unit:
+        first = unit.now
+    clock.advance(MINUTE)
+    clock.set(first - DAY)
+    with begin(any_system) as unit:
+        assert (unit.clock_trouble, unit.now) == ("late", first + MINUTE)
+    clock.set(first + MINUTE)
+    with begin(any_system) as unit:
+        assert unit.clock_trouble == ""
+
+
+def test_a_machine_that_slept_has_not_leapt() -> None:
+    """Where Linux tells of sleep at all, the clock that leaps are measured by counts it."""
+    own = time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1_000_000
+    assert abs(SystemClock().monotonic() - own) < SECOND
+
+
 class Skewed(SystemClock):
     """The clock of a machine that is wrong by so much."""
 
@@ -234,10 +269,10 @@ def test_a_database_whose_clock_stands_still_or_goes_back_holds_no_time_up(clock
     """Whoever rules the database rules its clock too; with it an ended grant would live on."""
     keeper = TimeKeeper(clock, clock.now())
     frozen = clock.now()
-    assert keeper.read(frozen) == (frozen, False)
+    assert keeper.read(frozen) == (frozen, "")
     clock.advance(MINUTE)
-    assert keeper.read(frozen + 1) == (frozen + 1, False), "a little apart is what clocks are"
+    assert keeper.read(frozen + 1) == (frozen + 1, ""), "a little apart is what clocks are"
     clock.advance(HOUR)
-    assert keeper.read(frozen) == (clock.now(), True), "time goes on, and no new grant is issued from such a clock"
+    assert keeper.read(frozen) == (clock.now(), "late"), "time goes on, and no new grant is issued from such a clock"
     restarted = TimeKeeper(clock, 0)
-    assert restarted.read(frozen - 2 * HOUR) == (clock.now(), True)
+    assert restarted.read(frozen - 2 * HOUR) == (clock.now(), "apart")

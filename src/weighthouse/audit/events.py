@@ -42,6 +42,18 @@ class ForkAccepted(Event, frozen=True, kw_only=True):
     found_root: str
 
 
+class ClockConfirmed(Event, frozen=True, kw_only=True):
+    """The operator of the machine said that a clock which had leapt is right, and it is believed again."""
+
+    KIND: ClassVar[str] = "audit.ClockConfirmed"
+    GRAVE: ClassVar[bool] = True
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    trouble: str
+    by: str
+    reason: str
+
+
 class OutboxRefused(Event, frozen=True, kw_only=True):
     """A row in the outbox was not written by this software, and was kept out of the log."""
 

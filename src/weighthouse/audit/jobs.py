@@ -17,6 +17,7 @@ def timers(system: System) -> list[Timer]:
     """Return what the job loop must run for the log on this database."""
     settings = system.settings
     found = [Timer("audit.heartbeat", settings.integer("log.heartbeat_s") * SECOND, api.heartbeat)]
+    found.append(Timer("audit-clock", 2 * SECOND, api.heed_confirmation))
     if settings.text("log.witnesses"):
         found.append(Timer("audit.witnesses", settings.integer("log.witness_s") * SECOND, api.ask_witnesses))
     if system.database.dialect == "postgresql":

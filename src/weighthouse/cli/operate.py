@@ -6,6 +6,7 @@ none is trusted yet, or nobody who may ask it can sign in.
 
 from __future__ import annotations
 
+import getpass
 import signal
 import threading
 from pathlib import Path
@@ -68,6 +69,22 @@ def mend(person: str, state: Path | None, reason: str, passphrase_file: str | No
     finally:
         system.database.close()
     say(f"Thawed {person}; the log says who and why. They sign in again and enrol their devices anew.")
+
+
+@click.command("confirm-clock")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
+@click.option("--reason", required=True, help="Why the clock is right, for the log.")
+def confirm_clock(state: Path | None, reason: str) -> None:
+    """Say that a clock which leapt is right now, while the server runs; it grants again within seconds."""
+    from weighthouse.app import initialise
+    from weighthouse.audit import api as audit
+    from weighthouse.core.clock import SystemClock
+
+    _, home = initialise.load_settings({}, state=state)
+    initialise.check_exists(home)
+    audit.confirm_clock(home.root, SystemClock(), getpass.getuser(), reason)
+    say("Left for the server of this folder: it believes its clock as it stands now, and the log says so.")
+    say("A clock that moves again before that, or that is behind the latest time used, is not believed.")
 
 
 @click.command("witness")

@@ -50,28 +50,42 @@ class TimeKeeper:
         self._high_water = high_water
         self._persisted = high_water
         self._base: tuple[Millis, Millis] | None = None
+        self._last: tuple[Millis, Millis] | None = None
         self._lock = threading.Lock()
 
-    def read(self, database_now: Millis | None) -> tuple[Millis, bool]:
-        """Return the time to use and whether the clock is suspect: stepped back, leapt ahead, or held up.
+    def read(self, database_now: Millis | None) -> tuple[Millis, str]:
+        """Return the time to use and what is wrong with the clock, if anything: `ahead` of the time that has passed
+        since the start, `late` behind it, `behind` the latest time used, or `apart` from this machine's by hours.
 
         Whoever rules the database rules its clock, and could keep an ended grant alive by stopping it. So time goes
         on at least as the monotonic clock does, and a database hours behind this machine is not believed at all.
         """
         own = self._clock.now()
         wall = own if database_now is None else database_now
-        held_up = own - wall > ASTRAY
-        if held_up:
+        trouble = "apart" if own - wall > ASTRAY else ""
+        if trouble:
             wall = own
         with self._lock:
             # Leaps are measured on the clock that is used: on PostgreSQL the database's, never this machine's.
-            self._base = self._base or (wall, self._clock.monotonic())
-            expected = self._base[0] + self._clock.monotonic() - self._base[1]
+            self._last = (wall, self._clock.monotonic())
+            self._base = self._base or self._last
+            expected = self._base[0] + self._last[1] - self._base[1]
             if expected - wall > LEAP_TOLERANCE:
-                wall, held_up = expected, True
+                wall, trouble = expected, trouble or "late"
             reading = judge(wall, self._high_water, expected)
             self._high_water = max(self._high_water, reading.now)
-        return reading.now, reading.stepped_back or reading.leapt_ahead or held_up
+        trouble = trouble or ("ahead" if reading.leapt_ahead else "behind" if reading.stepped_back else "")
+        return reading.now, trouble
+
+    def agrees(self, offset: Millis) -> bool:
+        """Whether the wall clock stands where somebody who looked at it says: `offset` after the machine's start."""
+        return self._last is not None and abs(self._last[0] - self._last[1] - offset) <= LEAP_TOLERANCE
+
+    def confirm(self, offset: Millis) -> None:
+        """Measure leaps from the present reading on, if it is the one that was confirmed. Takes no time back."""
+        with self._lock:
+            if self.agrees(offset):
+                self._base = self._last
 
     def due(self, now: Millis) -> bool:
         return now - self._persisted >= PERSIST_EVERY
@@ -130,8 +144,13 @@ class Unit:
         self._after: list[Callable[[], object]] = []
         keeper = system.time(conn)
         outside = system.database.now(conn) if isinstance(system.clock, SystemClock) else None
-        self.now, self.clock_suspect = keeper.read(outside)
-        self._keeper = keeper
+        self.now, self.clock_trouble = keeper.read(outside)
+        self.keeper = keeper
+
+    @property
+    def clock_suspect(self) -> bool:
+        """Whether the clock cannot be believed now; then nothing new begins."""
+        return bool(self.clock_trouble)
 
     @property
     def request_id(self) -> str:
@@ -154,10 +173,10 @@ class Unit:
     def _finish(self) -> None:
         for act in self._before:
             act()
-        if self._keeper.due(self.now):
+        if self.keeper.due(self.now):
             # Last before commit: on PostgreSQL this row's lock must not be held through a long unit.
             store.raise_high_water(self.conn, self.now)
-            self._after.append(lambda: self._keeper.persisted(self.now))
+            self._after.append(lambda: self.keeper.persisted(self.now))
         self.conn.commit()
         for later in self._after:
             try:

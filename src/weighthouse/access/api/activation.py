@@ -25,15 +25,26 @@ from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
+_CONFIRM = "If it is wrong, set it right; if it is right, an operator runs `weighthouse audit confirm-clock` here."
+_TROUBLE = {
+    "ahead": ("has leapt ahead of the time that has passed since the server started", _CONFIRM),
+    "late": ("has stepped back, behind the time that has passed since the server started", _CONFIRM),
+    "behind": (
+        "is behind the latest time that was used",
+        "Set it right if it is wrong; as soon as it has passed that time, grants are issued again by themselves.",
+    ),
+    "apart": (
+        "of the database is hours behind this machine's",
+        "Set the clock of the database's machine right; grants are then issued again by themselves.",
+    ),
+}
+
 
 def approve(unit: Unit, request: Request, quorum: Quorum) -> Request:
     """Move a locked, pending request to approved. Raises Conflict if somebody was first."""
     if unit.clock_suspect:
-        raise Unavailable(
-            "access.clock_suspect",
-            "The clock has stepped or leapt, so no new grant is issued from it.",
-            "Check the time service; an operator then confirms the clock.",
-        )
+        what, remedy = _TROUBLE[unit.clock_trouble]
+        raise Unavailable("access.clock_suspect", f"The clock {what}, so no new grant is issued from it.", remedy)
     refusals = unit.part(Refusals)
     late = refusals.closed(request.id)
     if late or not rows.settle(unit.conn, request.id, request.row, "approved", "", unit.now):

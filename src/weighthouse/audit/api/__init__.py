@@ -6,6 +6,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
 from weighthouse.audit.api.checking import start, verify
+from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.personal import erase, reveal
@@ -40,6 +41,7 @@ __all__ = [
     "append",
     "ask_witnesses",
     "backlog",
+    "confirm_clock",
     "consistency",
     "entries",
     "entry",
@@ -47,6 +49,7 @@ __all__ = [
     "export",
     "head",
     "heartbeat",
+    "heed_confirmation",
     "keys",
     "last_signed",
     "overdue",
