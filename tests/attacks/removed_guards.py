@@ -130,6 +130,18 @@ REMOVALS = (
         "    yield from ()",
     ),
     Removal(
+        "emptied-stop",
+        "runs/api/lasting.py",
+        'return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""',
+        'return ""',
+    ),
+    Removal(
+        "silenced-follower",
+        "runs/api/lasting.py",
+        '    code = access.lost(unit, ticket.owner, ticket.account, ticket.grant, "run.submit", order.model)',
+        '    code = ""',
+    ),
+    Removal(
         "host-paths", "runs/rules/orders.py", "        if _FILE.fullmatch(name) is None:", "        if not name:"
     ),
     Removal(

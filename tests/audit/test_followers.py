@@ -138,10 +138,64 @@ def test_a_kind_hidden_in_its_column_still_reaches_its_follower(any_lab: Lab) ->
     assert api.verify(any_lab.system).problems[0].index == 1
 
 
-def test_a_cursor_set_beyond_the_log_is_refused(any_lab: Lab) -> None:
+MOVES = {
+    "to the end": "UPDATE log_follower SET next = (SELECT size FROM log_head)",
+    "beyond the end": "UPDATE log_follower SET next = 99",
+    "below the beginning": "UPDATE log_follower SET next = -1",
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_follower_that_somebody_moved_misses_nothing_and_it_is_on_record_once(any_lab: Lab, move: str) -> None:
     any_lab.many(2)
-    seen = Seen()
+    seen = Seen("test.Noted")
     api.pump(any_lab.system, seen.follower)
-    any_lab.sql("UPDATE log_follower SET next = 99")
-    with pytest.raises(Unavailable, match="outside the log"):
-        api.pump(any_lab.system, seen.follower)
+    any_lab.many(2)
+    any_lab.sql(MOVES[move])
+    api.pump(any_lab.system, seen.follower)
+    assert seen.numbers == [0, 1, 0, 1]
+    any_lab.settle()
+    any_lab.sql(MOVES[move])
+    api.pump(any_lab.system, seen.follower)
+    (line,) = any_lab.entries(kind="audit.CursorMoved")
+    assert (line.subject, line.data["resumed"]) == ("test", 2)
+
+
+def test_a_trigger_that_moves_every_cursor_silences_nobody(lab: Lab) -> None:
+    seen = Seen("test.Noted")
+    lab.sql(
+        "CREATE TRIGGER silent AFTER UPDATE ON log_follower WHEN NEW.next < 1000 "
+        "BEGIN UPDATE log_follower SET next = next + 1000 WHERE name = NEW.name; END"
+    )
+    for _ in range(3):
+        lab.many(2)
+        while api.pump(lab.system, seen.follower):
+            pass
+    assert seen.numbers == [0, 1] * 3
+    assert len(lab.entries(kind="audit.CursorMoved")) == 1
+
+
+def test_an_old_cursor_put_back_or_none_at_all_repeats_nothing_in_this_process(any_lab: Lab) -> None:
+    seen = Seen("test.Noted")
+    any_lab.many(1)
+    api.pump(any_lab.system, seen.follower)
+    old = any_lab.rows("SELECT next, seal FROM log_follower")[0]
+    any_lab.many(2)
+    api.pump(any_lab.system, seen.follower)
+    any_lab.sql("UPDATE log_follower SET next = :n, seal = :s", n=old[0], s=old[1])
+    api.pump(any_lab.system, seen.follower)
+    any_lab.sql("DELETE FROM log_follower")
+    api.pump(any_lab.system, seen.follower)
+    assert seen.numbers == [0, 0, 1]
+
+
+def test_a_cursor_of_another_follower_is_no_cursor_of_this_one(any_lab: Lab) -> None:
+    any_lab.many(3)
+    api.pump(any_lab.system, Seen(name="quick").follower)
+    seen = Seen("test.Noted", name="slow")
+    row = any_lab.rows("SELECT next, at, seal FROM log_follower")[0]
+    any_lab.sql(
+        "INSERT INTO log_follower (name, next, at, seal) VALUES ('slow', :n, :a, :s)", n=row[0], a=row[1], s=row[2]
+    )
+    api.pump(any_lab.system, seen.follower)
+    assert seen.numbers == [0, 1, 2]

@@ -133,6 +133,7 @@ NOT_CODES = {
     "detect.bulk",
     "detect.elsewhere",
     "detect.spray",
+    "detect.written",
     "egress.tidy",
     "governance.charter",
     "policy.current",

@@ -14,6 +14,7 @@ import pytest
 from tests.identity.support import Lab
 from tests.identity.test_sessions import code_of
 from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse.identity.adapters.memory import FileMemory
@@ -138,3 +139,23 @@ def test_a_runs_identity_that_was_ended_by_hand_and_put_back_is_over(lab: Lab) -
         api.end_workload(unit, "run_1")
     with pytest.raises(Unauthenticated), begin(lab.system) as unit:
         api.authenticate(unit, credential)
+
+
+def test_what_went_on_in_a_session_ends_with_it_when_somebody_else_ended_it(lab: Lab) -> None:
+    ends: dict[str, bool] = {}
+    for name, expected in (("signed out", False), ("ended by security", True), ("hidden", True), ("put back", True)):
+        client = lab.sign_in("eve", lab.client())
+        session = client.get("me")["session"]
+        before = kept(lab)
+        if name == "signed out":
+            client.sign_out()
+        else:
+            end_one(lab, session)
+        if name == "hidden":
+            lab.sql(f"DELETE FROM identity_session WHERE id = '{session}'")
+        if name == "put back":
+            put_back(lab, {"session": before["session"]})
+        ends[session] = expected
+    ends[new_id("ses")] = False
+    with read(lab.system) as unit:
+        assert {one: api.ended_by_another(unit, one, "eve") for one in ends} == ends

@@ -58,6 +58,9 @@ class Ground(Protocol):
     def submit_attack_run(self, code: str) -> RunOutcome:
         """Run Python source in the real sandbox, as a run on `model/wren` with the egress profile `mirror`."""
 
+    def executing(self) -> AbstractContextManager[None]:
+        """Have the runs of this ground executed meanwhile; on a copy by a runner of its own."""
+
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         """Execute one statement as a database administrator would; return the number of rows. Only on a copy."""
 

@@ -64,6 +64,20 @@ class OutboxRefused(Event, frozen=True, kw_only=True):
     why: str
 
 
+class CursorMoved(Event, frozen=True, kw_only=True):
+    """The database does not say of a follower what this server wrote: somebody moved it, so that it misses entries.
+
+    It goes on at `resumed` all the same, the last place that this server vouches for.
+    """
+
+    KIND: ClassVar[str] = "audit.CursorMoved"
+    SUBJECT: ClassVar[str] = "follower"
+
+    follower: str
+    found: int
+    resumed: int
+
+
 class WitnessRefused(Event, frozen=True, kw_only=True):
     """A witness refused to cosign: it has seen a log that this one does not continue."""
 

@@ -19,7 +19,7 @@ from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit
 from weighthouse.detect import api, store
 from weighthouse.detect.model import BULK, Alert, Incident, Limits
-from weighthouse.detect.rules import bulk, elsewhere, facts, spray
+from weighthouse.detect.rules import bulk, elsewhere, facts, spray, written
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -96,6 +96,13 @@ def on_read(unit: Unit, entry: audit.Entry) -> None:
         _act(unit, incident, _hold, _end_all)
 
 
+def on_written(unit: Unit, entry: audit.Entry) -> None:
+    """Somebody writes the database: an alert, for whoever it is does not come through any door here."""
+    incident = written.conclude(entry.index, entry.at, entry.kind, entry.subject, entry.data)
+    if incident is not None and not store.known(unit.conn, incident.key):
+        _act(unit, incident, _held_already)
+
+
 Response = Callable[[Unit, Incident], str]
 
 
@@ -125,6 +132,10 @@ def _nothing_got_in(_unit: Unit, incident: Incident) -> str:
     return f"nothing to end: {incident.principal} needs a new password"
 
 
+def _held_already(_unit: Unit, _incident: Incident) -> str:
+    return "nothing to end: what was written did not count"
+
+
 def _end_all(unit: Unit, incident: Incident) -> str:
     count = identity.end_sessions_of(unit, incident.principal, f"detect:{incident.rule}", SYSTEM)
     return f"identity.end_sessions_of {incident.principal}: {count} ended"
@@ -139,6 +150,7 @@ FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
     audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
     audit.Follower("detect.bulk", facts.READ_KINDS, on_read),
+    audit.Follower("detect.written", written.KINDS, on_written),
 )
 
 

@@ -20,11 +20,13 @@ MOST_READS = 2_000
 SPRAY = "spray-then-success"
 ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
+WRITTEN = "database-written"
 
 TITLES: dict[str, str] = {
     SPRAY: "Many accounts failed from one network, then one got in",
     ELSEWHERE: "A session was used without the key it is bound to",
     BULK: "One person read more weights than the work needs",
+    WRITTEN: "Somebody writes the database against the control plane",
 }
 
 

@@ -139,6 +139,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     ended: Millis | None = None
     ended_reason: str = ""
+    ended_by: str = ""
 
 
 RUN = "run:"

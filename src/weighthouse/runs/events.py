@@ -51,6 +51,21 @@ class RunFinished(Event, frozen=True, kw_only=True):
     sent_bytes: int
 
 
+class StopAsked(Event, frozen=True, kw_only=True):
+    """A run was asked to stop.
+
+    `kept` is false where the database did not keep that: the run stops all the same. Somebody writes the database.
+    """
+
+    KIND: ClassVar[str] = "runs.StopAsked"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    why: str
+    by: str
+    kept: bool
+
+
 class RunStopped(Event, frozen=True, kw_only=True):
     """A run was ended by a person or because what it rested on ended. `why` is free text of a person, or a code."""
 

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,16 +16,21 @@ from sqlalchemy import text
 
 from weighthouse.app.demo.actor import Actor as Players
 from weighthouse.app.home import Home
-from weighthouse.app.house import House
-from weighthouse.app.wiring import bind_keys, bind_memories, bind_places
+from weighthouse.app.house import House, application
+from weighthouse.app.runner import Runs
+from weighthouse.app.wiring import bind_keys, bind_memories, bind_places, envoy, machine
 from weighthouse.app.workers import Workers
 from weighthouse.assurance.ports import Actor, RunOutcome, not_here
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import Recorder, System
+from weighthouse.egress.ports import Proxy
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.runs import api as runs
+from weighthouse.runs.ports import Ground as Offered
+from weighthouse.weights.adapters.embedded import FolderStore
+from weighthouse.weights.ports import ObjectStore
 from weighthouse_sdk.client import Client, ProblemError
 
 RUN_LIMIT_S = 60.0
@@ -101,6 +106,9 @@ class LiveGround:
         said = [json.loads(one["text"][len(MARK) :]) for one in lines if one["text"].startswith(MARK)]
         return RunOutcome(run=run, exit_status=found.get("exit_status"), reports=tuple(said))
 
+    def executing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         not_here("edits of the live database; take a copy")
 
@@ -136,6 +144,16 @@ class CopyGround:
     def submit_attack_run(self, code: str) -> RunOutcome:
         not_here("runs on a copy of the database")
 
+    @contextmanager
+    def executing(self) -> Iterator[None]:
+        home = Home(self._system.settings.path("state"))
+        runner = Runs(self._system, home, application(self._system)).start()
+        try:
+            yield
+        finally:
+            runner.stop()
+            home.forget_sockets()
+
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         with self._system.database.engine.begin() as connection:
             return connection.execute(text(statement), values).rowcount
@@ -170,6 +188,9 @@ def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
         bind_memories(system, home)
         bind_places(system)
         system.bind(Recorder, audit.append)
+        system.bind(ObjectStore, FolderStore(home.objects))
+        system.bind(Offered, machine(system.settings))
+        system.bind(Proxy, envoy())
         yield CopyGround(stage, system, clock)
         database.close()
     finally:

@@ -1,22 +1,32 @@
 """Followers with cursors that skip nothing and repeat nothing. Guards reactions from being lost or faked.
 
 Indexes have no gaps, a follower reads them one after another, and its cursor moves in the transaction of what it did.
-What it is handed was checked against the signed head, so nobody can set it off by inserting a row.
+What it is handed was checked against the signed head, so nobody can set it off by inserting a row, and the cursor
+carries a seal, so nobody can silence it by moving it on.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
-from weighthouse.audit.api import growing
+from weighthouse.audit.api import appending, growing, signing
 from weighthouse.audit.api.reading import TrustedLog
+from weighthouse.audit.events import CursorMoved
 from weighthouse.audit.model import Follower
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import readers
+from weighthouse.core import signing as codes
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.work import System, begin, read
+from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.audit")
+TELL_EVERY_S = 3600.0
+# How far each follower has come in this process, whatever the database says of it, and when it was last told of.
+_seen: WeakKeyDictionary[System, dict[str, int]] = WeakKeyDictionary()
+_told: WeakKeyDictionary[System, dict[str, float]] = WeakKeyDictionary()
 
 
 def pump(system: System, follower: Follower, limit: int = 200) -> int:
@@ -41,12 +51,37 @@ def pump(system: System, follower: Follower, limit: int = 200) -> int:
 def _behind(system: System, follower: Follower) -> bool:
     with read(system) as unit:
         head = store.read_head(unit.conn)
-        return head is not None and readers.cursor(unit.conn, follower.name, lock=False) != head.size
+        if head is None:
+            return False
+        place = _place(system, follower, readers.cursor(unit.conn, follower.name, lock=False))
+        return place.moved or place.at != head.size
+
+
+class _Place(NamedTuple):
+    """Where a follower goes on, and whether the database says something else of it than was written there."""
+
+    at: int
+    moved: bool
+
+
+def _place(system: System, follower: Follower, stored: tuple[int, bytes]) -> _Place:
+    """Judge a stored cursor. One that is not sealed, or older than what this process has seen, is not believed.
+
+    Going on further back only repeats what was handled, which is harmless; going on further ahead would miss entries.
+    """
+    at, seal = stored
+    own = _seen.setdefault(system, {}).get(follower.name)
+    if not codes.equal(seal, signing.seal_cursor(system, follower.name, at)):
+        return _Place(own or 0, moved=bool(at or seal) and (own is not None or bool(seal)))
+    if own is not None and at < own:
+        return _Place(own, moved=True)
+    return _Place(at, moved=False)
 
 
 def _advance(system: System, follower: Follower, limit: int) -> int:
     with begin(system, SYSTEM) as unit:
-        at = readers.cursor(unit.conn, follower.name, lock=True)
+        stored = readers.cursor(unit.conn, follower.name, lock=True)
+        at, moved = _place(system, follower, stored)
         log = TrustedLog(unit)
         if not 0 <= at <= log.head.size:
             raise growing.tampered(f"the follower {follower.name} stands at {at}, outside the log")
@@ -59,5 +94,21 @@ def _advance(system: System, follower: Follower, limit: int) -> int:
             # The kind is read out of the leaf: the row's own column is an index that anybody could have edited.
             if not follower.kinds or entry.kind in follower.kinds:
                 follower.handle(unit, entry)
-        readers.move_cursor(unit.conn, follower.name, at + len(rows), unit.now)
+        to = at + len(rows)
+        kept = readers.move_cursor(
+            unit.conn, follower.name, to, unit.now, signing.seal_cursor(system, follower.name, to)
+        )
+        if moved or not kept:
+            _tell(unit, follower, stored[0], at)
+        unit.after_commit(lambda: _seen[system].update({follower.name: to}))
     return len(rows)
+
+
+def _tell(unit: Unit, follower: Follower, found: int, resumed: int) -> None:
+    """Leave one line an hour: a trigger that moves the cursor does so at every step."""
+    told, now = _told.setdefault(unit.system, {}), time.monotonic()
+    if now - told.get(follower.name, -TELL_EVERY_S) < TELL_EVERY_S:
+        return
+    told[follower.name] = now
+    logger.critical("the cursor of the follower %s was moved in the database; it goes on all the same", follower.name)
+    appending.append(unit, CursorMoved(follower=follower.name, found=found, resumed=resumed))

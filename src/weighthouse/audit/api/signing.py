@@ -78,6 +78,11 @@ def seal_head(system: System, size: int, root: bytes, floor: int, epoch: int) ->
     return system.part(Signers).mac("log", message)
 
 
+def seal_cursor(system: System, follower: str, place: int) -> bytes:
+    """Return the code over where a follower goes on, so that no writer of rows moves it past what it has not seen."""
+    return system.part(Signers).mac("log", b"cursor/v1\n%d\n" % place + follower.encode())
+
+
 def seal_outbox(system: System, epoch: int, xid: int, leaf: bytes) -> bytes:
     """Return the code of one outbox row, bound to the transaction that wrote it."""
     message = b"outbox/v1\n%d\n%d\n" % (epoch, xid) + leaf

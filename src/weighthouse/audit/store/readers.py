@@ -11,9 +11,9 @@ from weighthouse.audit.store.tables import followers, personal
 from weighthouse.core.clock import Millis
 
 
-def cursor(conn: Connection, name: str, *, lock: bool) -> int:
-    """Return the next index this follower reads; when asked, make the row and lock it until commit."""
-    query = select(followers.c.next).where(followers.c.name == name)
+def cursor(conn: Connection, name: str, *, lock: bool) -> tuple[int, bytes]:
+    """Return the next index of this follower and the seal over it, as stored; make the row and lock it when asked."""
+    query = select(followers.c.next, followers.c.seal).where(followers.c.name == name)
     if lock:
         conn.execute(
             text("INSERT INTO log_follower (name, next, at) VALUES (:name, 0, 0) ON CONFLICT (name) DO NOTHING"),
@@ -21,12 +21,13 @@ def cursor(conn: Connection, name: str, *, lock: bool) -> int:
         )
         query = query.with_for_update()
     row = conn.execute(query).first()
-    return int(row[0]) if row else 0
+    return (int(row[0]), bytes(row[1] or b"")) if row else (0, b"")
 
 
-def move_cursor(conn: Connection, name: str, to: int, at: Millis) -> None:
-    """Let the follower go on at index `to`."""
-    conn.execute(update(followers).where(followers.c.name == name).values(next=to, at=at))
+def move_cursor(conn: Connection, name: str, to: int, at: Millis, seal: bytes) -> bool:
+    """Let the follower go on at index `to`; return whether the database kept exactly that."""
+    conn.execute(update(followers).where(followers.c.name == name).values(next=to, at=at, seal=seal))
+    return cursor(conn, name, lock=False) == (to, seal)
 
 
 def keep_personal(conn: Connection, values: Sequence[Personal]) -> None:

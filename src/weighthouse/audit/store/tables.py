@@ -56,6 +56,7 @@ followers = Table(
     Column("name", Text, primary_key=True),
     Column("next", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("seal", LargeBinary),
 )
 
 personal = Table(

@@ -21,6 +21,7 @@ from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
     end_session,
     end_sessions_of,
+    ended_by_another,
     freeze,
     sessions_of,
     thaw,
@@ -76,6 +77,7 @@ __all__ = [
     "end_session",
     "end_sessions_of",
     "end_workload",
+    "ended_by_another",
     "enrol_device",
     "finish_sign_in",
     "freeze",

@@ -179,7 +179,7 @@ def end_used_elsewhere(unit: Unit, session: Session) -> None:
         return msgspec.structs.replace(state, sessions=left)
 
     change_state(unit, session.person, without, mend=True)
-    close(unit, session, "used elsewhere")
+    close(unit, session, "used elsewhere", "system")
 
 
 def _touch(unit: Unit, session: Session) -> None:

@@ -142,9 +142,11 @@ def _drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> No
     change_state(unit, person, without, mend=True)
 
 
-def close(unit: Unit, session: Session, reason: str) -> None:
+def close(unit: Unit, session: Session, reason: str, by: str) -> None:
     """Mark one session as over in its row and outside the database. The clear address goes; the log keeps a mark."""
-    over = msgspec.structs.replace(session, ended=unit.now, ended_reason=reason, address="", user_agent="")
+    over = msgspec.structs.replace(
+        session, ended=unit.now, ended_reason=reason, ended_by=by, address="", user_agent=""
+    )
     rewrite(unit, over)
     unit.after_commit(lambda: memory(unit.system).condemn(session.id, session.ends))
 
@@ -158,9 +160,24 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str) -> S
     if session.ended is not None:
         return session
     _drop(unit, session.person, frozenset({session.id}))
-    close(unit, session, reason)
+    close(unit, session, reason, _name(by))
     audit.append(unit, SessionEnded(session=session.id, principal=session.person, reason=reason, by=_name(by)))
     return session
+
+
+def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
+    """Whether somebody else than `person` ended their session, for what was begun in it and still goes on.
+
+    Signing out says nothing is wrong, and neither does the end of a session's time. An end that is remembered outside
+    the database while the row says nothing of it, or cannot be believed, is taken for another's.
+    """
+    rows = store.by_ids(unit.conn, [session_id])
+    session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
+    if session is None or session.id != session_id or session.person != person:
+        return bool(rows) or memory(unit.system).condemned(session_id)
+    if session.ended is not None:
+        return session.ended_by != person
+    return memory(unit.system).condemned(session_id)
 
 
 def _name(by: Caller | str) -> str:
@@ -184,7 +201,7 @@ def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != principal or session.ended is not None:
             continue
-        close(unit, session, reason)
+        close(unit, session, reason, _name(by))
         audit.append(unit, SessionEnded(session=session.id, principal=principal, reason=reason, by=_name(by)))
         count += 1
 

@@ -1,11 +1,11 @@
 """The public face of runs. Guards its callers from having to know how a run is executed.
 
 People `submit`, `get`, `page`, `logs` and `stop`; a workload takes its `workload_token` and `report`s; followers
-`stop_for` what ended; the runner of this room uses `executing`.
+`look_again` at what may have ended; the runner of this room uses `executing`.
 """
 
 from weighthouse.runs.api.submitting import environments, submit
-from weighthouse.runs.api.watching import curve, get, logs, page, report, stop, stop_for, tail, workload_token
+from weighthouse.runs.api.watching import curve, get, logs, look_again, page, report, stop, tail, workload_token
 from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Point, Run, settings
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "environments",
     "get",
     "logs",
+    "look_again",
     "page",
     "report",
     "settings",
     "stop",
-    "stop_for",
     "submit",
     "tail",
     "workload_token",

@@ -17,6 +17,7 @@ from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.runs import store
+from weighthouse.runs.api import lasting
 from weighthouse.runs.api.submitting import seal
 from weighthouse.runs.events import RunFailed, RunFinished, RunStarted, RunStopped, Unsandboxed
 from weighthouse.runs.model import Facts, Line, State, Ticket
@@ -49,6 +50,11 @@ def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
     ticket = found[0]
     if ticket.grant is not None:
         access.valid_grant(unit, ticket.grant)
+    code = lasting.lost(unit, ticket)
+    if code:
+        raise Denied(
+            code, "What the run was submitted under has ended before it began.", "Look who ended it, and why."
+        )
     theirs = identity.account_holds(unit, ticket.owner, ticket.account)
     if not theirs or not identity.is_active(unit, ticket.owner) or unit.now >= ticket.must_end:
         raise Denied("runs.lost_access", "What the run was submitted under has ended.", "Ask for access again.")
@@ -113,15 +119,27 @@ def stop_asked(unit: Unit, run: str) -> str:
 
 
 def end(
-    unit: Unit, run: str, *, exit_status: int | None, failure: str, sent_bytes: int, out_of_time: bool = False
+    unit: Unit,
+    run: str,
+    *,
+    exit_status: int | None,
+    failure: str,
+    sent_bytes: int,
+    out_of_time: bool = False,
+    lost: str = "",
 ) -> State:
-    """End a run's record and its identity once, and append the one fact that tells how it ended."""
+    """End a run's record and its identity once, and append the one fact that tells how it ended.
+
+    `lost` is the code of what the run no longer rests on, where its row says nothing of a stop.
+    """
     unit.part(Tokens).drop(run)
     with contextlib.suppress(WeighthouseError):
         identity.end_workload(unit, run)
     found = store.find(unit.conn, run, lock=True)
     assert found is not None
     asked, by, text = store.stop_of(unit.conn, run)
+    if lost and not asked:
+        asked, by = lost, "system"
     state, reason = outcome(exit_status, asked, failure, out_of_time)
     values = {
         "state": state,

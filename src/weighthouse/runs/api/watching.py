@@ -12,7 +12,8 @@ from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs import store
-from weighthouse.runs.events import RunStopped
+from weighthouse.runs.api import lasting
+from weighthouse.runs.events import RunStopped, StopAsked
 from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
 
@@ -98,20 +99,30 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
 def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
     if run.stop_asked and (run.stop_asked not in GENTLE or code in GENTLE):
         return  # a stop that leaves a while to save never delays one that does not
+    access.refuse_for_good(unit, run.id)  # whatever becomes of the row, also of one that waits and is put back
     asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
     ended = {"state": "stopped", "ended": unit.now, "reason": code, **asked}
     if store.change(unit.conn, run.id, expect=("queued",), **ended):
         audit.append(unit, RunStopped(run=run.id, model=run.model, why=code, by=by, text=text, sent_bytes=0))
         return
     store.change(unit.conn, run.id, expect=("preparing", "running"), **asked)
+    kept = store.stop_of(unit.conn, run.id) == (code, by, text)
+    audit.append(unit, StopAsked(run=run.id, model=run.model, why=code, by=by, kept=kept))
 
 
-def stop_for(unit: Unit, code: str, by: str, **where: str) -> int:
-    """Stop every open run whose columns equal `where` (`grant_id`, `owner`, `model`, `session`); return how many."""
-    found = store.open_runs(unit.conn, **where)
-    for run in found:
-        _stop(unit, run, code, by, "")
-    return len(found)
+def look_again(unit: Unit, by: str, **where: str) -> int:
+    """Stop the open runs whose columns equal `where` (`grant_id`, `owner`, `session`) and have lost their ground.
+
+    Returns how many. What a fact of the log said is not repeated here but asked, for it may have been undone since.
+    """
+    stopped = 0
+    for run in store.open_runs(unit.conn, **where):
+        found = store.ticket(unit.conn, run.id)
+        code = lasting.lost(unit, found[0]) if found is not None else ""
+        if code:
+            _stop(unit, run, code, by, "")
+            stopped += 1
+    return stopped
 
 
 def workload_token(unit: Unit, run: str) -> tuple[str, Run]:

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +26,7 @@ from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
-from weighthouse.runs.api import executing
+from weighthouse.runs.api import executing, lasting
 from weighthouse.runs.jobs import outbox
 from weighthouse.runs.jobs.ending import Ending
 from weighthouse.runs.jobs.given import Given, give
@@ -63,6 +64,8 @@ class Execution(threading.Thread):
         self._abandoned = threading.Event()
         self._kept_bytes = 0
         self._renewed = 0
+        self._ask_at = 0.0
+        self._lost = ""
         self._measured = 0
         self._out: Path | None = None
         self._way: egress.Way | None = None
@@ -141,13 +144,21 @@ class Execution(threading.Thread):
     def _must_die(self, ticket: Ticket, ending: Ending) -> bool:
         """Return whether the run ends now; ask it to end by itself where it has a while for that."""
         with read(self._system) as unit:
+            self._ask_again(unit, ticket)
             asked = executing.stop_asked(unit, self._run)
             left = ticket.must_end - unit.now
+        asked = self._lost if self._lost and self._lost not in GENTLE else asked or self._lost
         self._measure()
         self._out_of_time = self._out_of_time or left <= ending.before
         if self._abandoned.is_set() or self._out_of_time or asked in GENTLE:
             ending.ask()
         return bool(self._failure) or left <= 0 or ending.over() or bool(asked and asked not in GENTLE)
+
+    def _ask_again(self, unit: Unit, ticket: Ticket) -> None:
+        """Ask again for all that the run rests on: nobody has to tell this thread that something has ended."""
+        if time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + lasting.EVERY_MS / 1000
+            self._lost = lasting.lost(unit, ticket)
 
     def _measure(self) -> None:
         """End a run that writes more than it may, or that leaves the disk too little for everybody else."""
@@ -270,6 +281,7 @@ class Execution(threading.Thread):
                     failure=self._failure,
                     sent_bytes=sent,
                     out_of_time=self._out_of_time,
+                    lost=self._lost,
                 )
             )
         except Exception:

@@ -1,0 +1,62 @@
+"""Whether what was once allowed still is. Guards what goes on for hours from living on after its access has ended.
+
+Whoever lets something go on asks here on a period, so that an end needs no message to arrive: a row that was emptied
+or a follower that somebody moved on keeps nothing alive. Nothing here leaves a line; what is ended for it leaves one.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access.api.decision import holds_on, judge
+from weighthouse.access.api.facts import member
+from weighthouse.access.api.grants import valid_grant
+from weighthouse.access.ports import Refusals
+from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.ids import PrincipalId
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+
+def lost(unit: Unit, person: str, account: str, grant: str | None, action: str, resource: str) -> str:
+    """Return the code of why `person` may not go on with `action` on `resource`, empty while they may.
+
+    With `grant`, it must be that very grant which still counts; without one, today's policy is asked again, as if the
+    person were here with a fresh second factor, for that was asked when they began.
+    """
+    one = member(unit, policy.current(unit), person)
+    if one is None or not one.active:
+        return "access.person_inactive"
+    if any(hold.stops(action, resource, person) for hold in holds_on(unit, resource, person)):
+        return "access.held"
+    if grant is not None:
+        try:
+            found = valid_grant(unit, grant)
+        except (Denied, NotFound) as refusal:
+            return refusal.code
+        same = (found.person, found.resource) == (person, resource) and action in found.request.actions
+        return "" if same else "access.no_grant"
+    asked = Caller(
+        principal=PrincipalId(person),
+        kind="person",
+        account=account,
+        assurance=Assurance(2, unit.now, "assumed"),
+        binding="none",
+    )
+    decision = judge(unit, asked, action, resource, {})
+    return "" if decision.allowed else decision.reasons[0].code
+
+
+def held(unit: Unit, action: str, resource: str, person: str) -> bool:
+    """Whether a hold stands against `action` on `resource` by `person`."""
+    return any(hold.stops(action, resource, person) for hold in holds_on(unit, resource, person))
+
+
+def refuse_for_good(unit: Unit, id_: str) -> None:
+    """Remember outside the database that the thing with this id is over, even if this unit then fails to commit."""
+    refusals = unit.part(Refusals)
+    unit.before_commit(lambda: refusals.close([id_]))
+
+
+def refused_for_good(unit: Unit, id_: str) -> bool:
+    """Whether the thing with this id was refused for good, whatever its row says."""
+    return unit.part(Refusals).closed(id_)

@@ -1,0 +1,31 @@
+"""Somebody writes the database against the control plane (ATT&CK T1565.001, T1562): facts that only that explains.
+
+The room that met it has held already; what is left is to tell people at once. Facts of one kind within a day are one
+incident, for a trigger speaks at every step.
+"""
+
+from __future__ import annotations
+
+from weighthouse.core.clock import DAY, Millis
+from weighthouse.detect.model import WRITTEN, Incident
+
+KINDS = frozenset({"audit.CursorMoved", "runs.StopAsked"})
+_TEXTS = {
+    "audit.CursorMoved": "A follower of the log was moved in the database, so that it would miss entries.",
+    "runs.StopAsked": "The database did not keep that a run was asked to stop; the run was stopped all the same.",
+}
+
+
+def conclude(index: int, at: Millis, kind: str, subject: str, data: dict[str, object]) -> Incident | None:
+    """Return the incident that a fact tells of, None where it is an honest one."""
+    if kind not in _TEXTS or (kind == "runs.StopAsked" and data.get("kept") is not False):
+        return None
+    return Incident(
+        rule=WRITTEN,
+        key=f"{WRITTEN}:{kind}:{at // DAY}",
+        severity="high",
+        principal="",
+        session="",
+        evidence=(index,),
+        text=f"{_TEXTS[kind]} First seen on {subject}.",
+    )

@@ -1,0 +1,45 @@
+"""Whether a run may begin and go on. Guards against a run that outlives its grant, its owner, its session or a stop.
+
+Attack: a trigger in the database empties `runs_run.stop_asked`, or moves the cursor of the follower that stops runs,
+and every stop, revoke, hold and freeze is answered with OK while the run goes on. So nothing has to arrive: the
+runner asks access, identity and the memory outside the database again, at the start and every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weighthouse.access import api as access
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
+from weighthouse.runs.model import Ticket
+
+EVERY_MS: Millis = SECOND
+_CODES = {
+    "access.held": "runs.held",
+    "access.person_inactive": "runs.person_frozen",
+    "access.grant_ended": "runs.grant_ended",
+    "access.grant_expired": "runs.grant_ended",
+}
+
+
+def lost(unit: Unit, ticket: Ticket) -> str:
+    """Return the code of why this run may not begin or go on, empty while it may."""
+    order = ticket.order
+    if not identity.account_holds(unit, ticket.owner, ticket.account):
+        return "runs.lost_access"
+    code = access.lost(unit, ticket.owner, ticket.account, ticket.grant, "run.submit", order.model)
+    if code:
+        return _CODES.get(code, "runs.lost_access")
+    if any(access.held(unit, "run.submit", resource, ticket.owner) for resource in _referred(ticket)):
+        return "runs.held"
+    if ticket.session and identity.ended_by_another(unit, ticket.session, ticket.owner):
+        return "runs.session_ended"
+    # Last, for it may leave the run a while to save, which nothing above does.
+    return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""
+
+
+def _referred(ticket: Ticket) -> Iterator[str]:
+    """What an order names beside its model."""
+    yield ticket.order.dataset
