@@ -11,6 +11,7 @@ from weighthouse.core import canonical
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import check_id, check_slug, new_id
 from weighthouse.core.signing import MemorySigners, verify_ed25519
+from weighthouse.identity.rules import jwks
 from weighthouse_verify import leaf
 
 values = st.recursive(
@@ -104,3 +105,17 @@ def test_canonical_bytes_are_those_of_the_examples_of_rfc_8785(value: object, te
 def test_numbers_of_rfc_8785_that_are_not_whole_and_exact_are_refused(text: str) -> None:
     with pytest.raises(Invalid):
         canonical.decode(text.encode())
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+def test_json_in_another_encoding_than_plain_utf_8_is_refused_by_name(encoding: str) -> None:
+    data = '{"a":1}'.encode(encoding)
+    with pytest.raises(Invalid) as caught:
+        canonical.decode(data)
+    assert "only plain UTF-8" in caught.value.message
+    with pytest.raises(Invalid) as caught:
+        jwks.parse_key_set('{"keys":[]}'.encode(encoding))
+    assert (caught.value.code, "only plain UTF-8" in caught.value.message) == ("identity.bad_key_set", True)
+    assert "not strict JSON" in str(leaf.defect(data))

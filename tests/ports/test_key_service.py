@@ -13,6 +13,7 @@ import pytest
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
 from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.keys.adapters.sealed_file import SealedFile
 from weighthouse.keys.ports import KeyService
 
 PASSPHRASE = "four random words here"
@@ -215,6 +216,23 @@ class TestSealedFile:
         monkeypatch.undo()
         assert service.unwrap(KEK, [(blob, b"place one")]) == [plain]
         assert service.rotate(KEK) == 2
+
+    @pytest.mark.parametrize("cost", [0, 1 << 9, 1 << 21])
+    def test_a_work_factor_that_opening_refuses_is_refused_by_making(self, tmp_path: Path, cost: int) -> None:
+        with pytest.raises(Invalid) as caught:
+            SealedKeys.create(tmp_path / "other", PASSPHRASE, cost=cost)
+        assert caught.value.code == "keys.bad_cost"
+        assert not (tmp_path / "other").exists()
+
+    def test_a_file_larger_than_opening_takes_is_never_written(self, tmp_path: Path) -> None:
+        file = SealedFile.create(tmp_path / "keys", PASSPHRASE, {"keks": {}}, cost=1 << 10)
+        before = file.path.read_bytes()
+        with pytest.raises(Unavailable) as caught:
+            file.write({"keks": {}, "retired": "x" * (13 << 20)})
+        assert caught.value.code == "keys.full"
+        assert file.path.read_bytes() == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["keys"]
+        assert SealedFile.open(file.path, PASSPHRASE)[1] == {"keks": {}}
 
     def test_secrets_do_not_show_in_a_repr(self, service: SealedKeys) -> None:
         (made,) = service.generate(KEK, [b"x"])

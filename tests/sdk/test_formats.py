@@ -13,8 +13,8 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighthouse_sdk import checkpoint_index, formats, limits, manifest_merkle
-from weighthouse_sdk.errors import FormatError, ManifestError
+from weighthouse_sdk import checkpoint_index, checkpoint_tickets, formats, limits, manifest_merkle
+from weighthouse_sdk.errors import FormatError, ManifestError, SdkError
 
 
 def entry(begin: int, end: int, **other: object) -> dict[str, object]:
@@ -99,6 +99,31 @@ def test_weights_case_34_lying_headers(name: str) -> None:
 def test_weights_case_34_hostile_json(raw: bytes) -> None:
     with pytest.raises(FormatError):
         formats.parse_header(raw, 0)
+
+
+OTHER_ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+
+
+@pytest.mark.parametrize("encoding", OTHER_ENCODINGS)
+def test_json_in_another_encoding_than_plain_utf_8_is_refused_by_name(encoding: str) -> None:
+    data = '{"a":1}'.encode(encoding)
+    with pytest.raises(FormatError) as caught:
+        formats.strict_json(data, limits.INDEX, "It")
+    assert caught.value.code == "formats.not_utf8"
+    assert "only plain UTF-8" in caught.value.message
+    with pytest.raises(FormatError) as caught:
+        formats.strict_json(b'{"a":"\xe9"}', limits.INDEX, "It")
+    assert caught.value.code == "formats.not_utf8"
+    with pytest.raises(FormatError) as caught:
+        checkpoint_tickets.parse_bundle(data)
+    assert caught.value.code == "formats.not_utf8"
+    assert formats.strict_json('{"é":1}'.encode(), limits.INDEX, "It") == {"é": 1}
+
+
+@pytest.mark.parametrize("bundle", [b"", b"[]", b"1", b"[" * 100_000, b"{" * 1000, b"x" * (limits.BUNDLE.most + 1)])
+def test_a_hostile_bundle_is_refused_and_never_a_traceback(bundle: bytes) -> None:
+    with pytest.raises(SdkError):
+        checkpoint_tickets.parse_bundle(bundle)
 
 
 def test_weights_case_34_header_bombs_are_refused_by_their_length_alone() -> None:

@@ -223,6 +223,19 @@ def test_a_commit_that_does_not_hold_makes_nothing_visible(world: World, run: An
         commit_refused(world, run, with_file(act), "weights.bad_shard")
 
 
+def test_a_commit_that_no_load_would_take_is_refused(world: World, run: Any) -> None:
+    def shard(**changes: Any) -> Callable[[Any, bytes], bytes]:
+        def change(draft: Any, envelope: bytes) -> bytes:
+            listed = manifest.open_envelope(envelope, draft.signer.public_key().public_bytes_raw())
+            first = replace(listed.shards[0], **changes)
+            return manifest.sign(replace(listed, shards=(first, *listed.shards[1:])), draft.signer)
+
+        return change
+
+    commit_refused(world, run, shard(plaintext=7), "weights.bad_manifest")
+    commit_refused(world, run, shard(root="0" * 64), "weights.bad_shard")
+
+
 def test_nothing_secret_is_in_the_database_or_the_store(world: World, run: Any) -> None:
     world.save(run)
     plain = arrays()["embed"].tobytes()[:64]

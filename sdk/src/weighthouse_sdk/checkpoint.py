@@ -14,19 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import checkpoint_index, floe
 from .checkpoint_binding import Recipient
 from .checkpoint_index import Index
-from .checkpoint_reading import Reader, check_header, checked_manifest, opened
+from .checkpoint_reading import Reader, check_header, checked_manifest, foreign, opened
 from .checkpoint_saving import save
 from .checkpoint_tensors import Tensor, apart, destination, fresh, plan_shards
 from .checkpoint_tickets import LoadTicket, SaveTicket, parse_bundle, parse_load, parse_save
 from .errors import CheckpointError
 from .floe_files import Crew
 from .floe_spans import Spans
+from .manifest import Manifest
+from .manifest_merkle import leaf_hash, root_of
 
 __all__ = [
-    "Described", "LoadTicket", "Recipient", "SaveTicket", "Tensor", "TensorInfo", "describe", "load", "parse_bundle",
-    "parse_load", "parse_save", "plan_shards", "save",
+    "Described", "LoadTicket", "Recipient", "SaveTicket", "Tensor", "TensorInfo", "describe", "describe_bytes",
+    "load", "parse_bundle", "parse_load", "parse_save", "plan_shards", "save",
 ]  # fmt: skip
 
 
@@ -60,6 +63,18 @@ def describe(ticket: LoadTicket, recipient: Recipient, folder: Path) -> Describe
     keys = {binding.shard: recipient.open(sealed, binding.aad())}
     with Crew(1) as crew, opened(folder / "shards") as place:
         return Described.of(Reader(place, listed, keys, crew, None).index())
+
+
+def describe_bytes(listed: Manifest, recipient: Recipient, sealed: bytes, ciphertext: bytes) -> Described:
+    """The same from the bytes of the index alone, under a manifest that was verified already."""
+    shard, binding = listed.shards[-1], listed.binding(listed.shards[-1])
+    step = floe.GCM256_IV256_1M.segment
+    leaves = [leaf_hash(ciphertext[at : at + step]) for at in range(floe.HEADER_BYTES, len(ciphertext), step)]
+    whole = len(ciphertext) == shard.ciphertext and bool(leaves)
+    if not whole or root_of(leaves).hex() != shard.root:
+        raise foreign("The index is not the one that was signed.")
+    plain = floe.decrypt(recipient.open(sealed, binding.aad()), binding.aad(), ciphertext)
+    return Described.of(checkpoint_index.parse(plain, [each.plaintext for each in listed.shards[:-1]]))
 
 
 def load(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from typing import Any
 
 from .checkpoint_binding import Binding, bindings
 from .errors import CheckpointError, FormatError
+from .formats import strict_json
+from .limits import BUNDLE
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
@@ -107,10 +108,9 @@ def parse_load(document: Mapping[str, Any]) -> LoadTicket:
 
 def parse_bundle(bundle: bytes) -> LoadTicket:
     """Read an export bundle: a load ticket without a lease, sealed to the recipient that the approvers saw."""
-    try:
-        document = json.loads(bundle)
-    except ValueError:
-        raise _malformed() from None
+    document = strict_json(bundle, BUNDLE, "The export bundle")
+    if not isinstance(document, dict):
+        raise _malformed()
     return parse_load({**document, "lease": "", "lease_until": 0, "now": 0, "verify": "signed"})
 
 

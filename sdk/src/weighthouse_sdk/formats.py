@@ -76,11 +76,25 @@ def strict_json(data: bytes, limit: limits.Limit, what: str) -> Any:
     limit.check(len(data), what)
     # Each bracket becomes an object of some sixty bytes: two bytes of text must not cost that without end.
     limits.BRACKETS.check(data.count(b"[") + data.count(b"{"), what)
+    text = utf8(data, what)
     try:
-        # As text: the standard parser guesses UTF-16, UTF-32 and a byte order mark when it is given bytes.
-        return json.loads(data.decode(), object_pairs_hook=_once, parse_float=_whole, parse_constant=_whole)
+        return json.loads(text, object_pairs_hook=_once, parse_float=_whole, parse_constant=_whole)
     except (ValueError, RecursionError):
         raise FormatError("formats.not_json", f"{what} is not strict JSON.", _AGAIN) from None
+
+
+def utf8(data: bytes, what: str) -> str:
+    """The text of JSON bytes, which is UTF-8 without a byte order mark (RFC 8259, section 8.1).
+
+    Given bytes, the standard parser guesses UTF-16 and UTF-32 and drops a mark: one document, several spellings.
+    """
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data[:4]:
+        why = f"{what} begins with a byte order mark or is UTF-16 or UTF-32; only plain UTF-8 is read."
+        raise FormatError("formats.not_utf8", why, "Write it as UTF-8 without a byte order mark.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise FormatError("formats.not_utf8", f"{what} is not UTF-8.", "Write it as UTF-8.") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -38,7 +38,8 @@ INDEX = Limit("INDEX", 64 << 20, "bytes of index", "Save fewer tensors, or give 
 BRACKETS = Limit("BRACKETS", 10 * TENSORS.most, "brackets", "Save fewer tensors, or name them without brackets.")
 METADATA = Limit("METADATA", 64 << 10, "bytes of metadata", "Keep long texts in a file of their own.")
 ENVELOPE = Limit("ENVELOPE", 1 << 20, "bytes of signed manifest", "Use fewer shards.")
+BUNDLE = Limit("BUNDLE", 4 << 20, "bytes of export bundle", "Export a version of fewer shards.")
 TEXT = Limit("TEXT", 4096, "characters", "Use a shorter text.")
 DEPTH = Limit("DEPTH", 8, "levels of nesting", "Flatten it.")
 
-ALL = (TENSORS, SHARDS, NAME, DIMENSIONS, SIDE, HEADER, INDEX, BRACKETS, METADATA, ENVELOPE, TEXT, DEPTH)
+ALL = (TENSORS, SHARDS, NAME, DIMENSIONS, SIDE, HEADER, INDEX, BRACKETS, METADATA, ENVELOPE, BUNDLE, TEXT, DEPTH)

@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from . import checkpoint
 from .checkpoint_binding import Recipient
-from .errors import CheckpointError, Refused, extra
+from .errors import CheckpointError, FormatError, Refused, extra
+from .formats import utf8
 
 HOST = "control.weighthouse"
 SOCKET = Path("/egress/socket")
@@ -98,8 +99,8 @@ class Workload:
         finally:
             connection.close()
         try:
-            document = json.loads(raw) if len(raw) <= MAX_REPLY else None
-        except ValueError:
+            document = json.loads(utf8(raw, "The answer")) if len(raw) <= MAX_REPLY else None
+        except (ValueError, RecursionError, FormatError):
             document = None
         if not isinstance(document, dict):
             raise Refused("workload.answer", "The answer is not a JSON object.", "See the run's page.", reply.status)

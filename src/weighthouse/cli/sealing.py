@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weighthouse.core.canonical import utf8
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def read_manifest(path: Path, digest: str) -> Manifest:
     from weighthouse_sdk import manifest
 
     try:
-        payload = base64.b64decode(json.loads(path.read_bytes())["payload"], validate=True)
+        payload = base64.b64decode(json.loads(utf8(path.read_bytes()))["payload"], validate=True)
     except (OSError, ValueError, KeyError, TypeError, binascii.Error):
         raise Invalid(
             "cli.bad_manifest", f"{path} is not a signed manifest.", "Fetch it again from storage."

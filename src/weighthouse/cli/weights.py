@@ -39,6 +39,12 @@ _VERSIONS = (
     Column("saved", "at", "time"),
     Column("manifest", "digest"),
 )
+_TENSORS = (
+    Column("name", "name"),
+    Column("type", "dtype"),
+    Column("shape", "shape"),
+    Column("size", "bytes", "size"),
+)
 _BUDGET = (
     Column("model", "model"),
     Column("person", "person"),
@@ -79,11 +85,25 @@ def versions(ctx: click.Context, model: str, limit: int, fmt: str | None) -> Non
 
 @command.command("show")
 @click.argument("version")
+@click.option("--tensors", is_flag=True, help="List its tensors; needs a grant to load, and is charged and logged.")
 @output
 @click.pass_context
-def show(ctx: click.Context, version: str, fmt: str | None) -> None:
-    """Show VERSION."""
-    card(connect(ctx).get(f"/weights/versions/{version}"), (Column("model", "model"), *_VERSIONS), fmt)
+def show(ctx: click.Context, version: str, tensors: bool, fmt: str | None) -> None:
+    """Show VERSION; with --tensors the names, types and shapes inside."""
+    connection = connect(ctx)
+    if not tensors:
+        card(connection.get(f"/weights/versions/{version}"), (Column("model", "model"), *_VERSIONS), fmt)
+        return
+    answer = connection.post(f"/weights/versions/{version}/tensors", {})
+    if fmt == "json":
+        card(answer, (), fmt)
+        return
+    items = [{**each, "shape": " x ".join(map(str, each["shape"])) or "scalar"} for each in answer["items"]]
+    listing(items, _TENSORS, fmt, empty="It holds no tensor.")
+    said = [{"key": key, "value": value} for key, value in answer["metadata"].items()]
+    if said:
+        say("Its producer says, and nobody vouches for it:")
+        listing(said, (Column("key", "key"), Column("value", "value")), fmt, empty="")
 
 
 @command.command("lineage")

@@ -81,10 +81,31 @@ def _no_float(text: str) -> Any:
     raise Invalid("core.not_canonical", f"The number {text[:20]} is not a whole number.", _REMEDY)
 
 
+class NotUtf8(ValueError):
+    """Bytes that are another encoding than plain UTF-8."""
+
+
+def utf8(data: bytes) -> str:
+    """The text of JSON bytes, which is UTF-8 without a byte order mark (RFC 8259, section 8.1), or NotUtf8.
+
+    Given bytes, the standard parser guesses UTF-16 and UTF-32 and drops a mark: one document, several spellings.
+    """
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data[:4]:
+        raise NotUtf8("The JSON begins with a byte order mark or is UTF-16 or UTF-32; only plain UTF-8 is read.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise NotUtf8("The JSON is not UTF-8.") from None
+
+
 def decode(data: bytes) -> Any:
     """Parse JSON and require that `data` is already its canonical form (one reading, one digest)."""
     try:
-        value = json.loads(data, object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float)
+        value = json.loads(
+            utf8(data), object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float
+        )
+    except NotUtf8 as error:
+        raise Invalid("core.not_canonical", str(error), _REMEDY) from None
     except (ValueError, RecursionError):
         raise Invalid("core.not_canonical", "The bytes are not JSON.", _REMEDY) from None
     if encode(value) != data:

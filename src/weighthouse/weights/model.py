@@ -147,6 +147,24 @@ class LoadTicket(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[TicketKey, ...]
 
 
+class TensorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor as a version's encrypted index lists it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+class Tensors(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version holds. Names and `metadata` are the producer's own texts and vouch for nothing."""
+
+    version: str
+    model: str
+    items: tuple[TensorRow, ...]
+    metadata: dict[str, str]
+
+
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A reader's time. After `lease_until` it must stop, and a lease that has ended is not renewed."""
 

@@ -122,7 +122,7 @@ class Forwarder:
         said = self.pipe.recv(LARGEST_MESSAGE)
         if not said:
             os._exit(0)  # the server is gone: the kernel closes everything, at once
-        order = json.loads(said)
+        order = json.loads(said.decode())
         if "ask" in order:
             self._say(ask=order["ask"])
             return
@@ -327,7 +327,7 @@ def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096) if most > 0 else 4096, most))
     pipe = socket.socket(fileno=int(sys.argv[1]))
-    places = json.loads(pipe.recv(LARGEST_MESSAGE))
+    places = json.loads(pipe.recv(LARGEST_MESSAGE).decode())
     os.umask(0o177)
     destinations = [Destination(*place) for place in places]
     pipe.send(b'{"ready": 1}')

@@ -139,7 +139,7 @@ class Forwarding:
 
     def _hear(self) -> dict[str, Any]:
         said = self._pipe.recv(forwarder.LARGEST_MESSAGE)
-        return dict(json.loads(said)) if said else {}
+        return dict(json.loads(said.decode())) if said else {}
 
     def _named(self, counts: list[int]) -> dict[str, int]:
         return dict(zip(self._names, counts, strict=True))

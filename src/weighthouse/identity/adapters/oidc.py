@@ -17,6 +17,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 import httpx
 import msgspec
 
+from weighthouse.core.canonical import NotUtf8, utf8
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Clock, Millis
 from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
 from weighthouse.identity.adapters.exchange import Broken, send
@@ -228,7 +229,9 @@ def _basic(client_id: str, secret: str) -> str:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body)
+        value = json.loads(utf8(body))
+    except NotUtf8:
+        _down("does not answer in UTF-8 without a byte order mark")
     except (ValueError, RecursionError):
         _down("does not answer in JSON")
     if not isinstance(value, dict):

@@ -15,6 +15,7 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
+from weighthouse.core.canonical import NotUtf8, utf8
 from weighthouse.core.errors import Invalid
 from weighthouse.identity.model import PublicKey
 
@@ -66,8 +67,10 @@ def parse_key_set(raw: bytes) -> dict[str, PublicKey]:
     if len(raw) > MAX_KEY_SET:
         raise Invalid("identity.bad_key_set", f"The issuer's key set is larger than {MAX_KEY_SET} bytes.", remedy)
     try:
-        keys = json.loads(raw)["keys"]
+        keys = json.loads(utf8(raw))["keys"]
         items = [item for item in keys if isinstance(item, dict)]
+    except NotUtf8 as error:
+        raise Invalid("identity.bad_key_set", f"The issuer's key set: {error}", remedy) from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Invalid("identity.bad_key_set", "The issuer's answer is not a JSON key set.", remedy) from None
     if any(_PRIVATE & set(item) for item in items):

@@ -20,6 +20,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from weighthouse.core.canonical import utf8
 from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.errors import Denied, Invalid, Unavailable, WeighthouseError
 from weighthouse.core.ids import check_slug
@@ -217,7 +218,7 @@ class SealedKeys:
 def _version_of(context: bytes) -> str:
     """The version that a context belongs to; the caller made the context, and another one would not unwrap."""
     try:
-        return str(json.loads(context)["version"])
+        return str(json.loads(utf8(context))["version"])
     except (ValueError, KeyError, TypeError):
         return ""
 

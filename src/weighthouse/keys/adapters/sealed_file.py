@@ -20,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from weighthouse.core.canonical import encode
+from weighthouse.core.canonical import encode, utf8
 from weighthouse.core.errors import Conflict, Invalid, Unavailable
 
 FORMAT = "weighthouse-sealed-keys/1"
@@ -53,6 +53,9 @@ class SealedFile:
                 f"There is a key file at {path} already; replacing it would destroy every checkpoint's key.",
                 "Use another state folder, or open the existing file.",
             )
+        if not 1 << 10 <= cost <= _MAX_COST:
+            why = f"The work factor {cost} is outside 1024 to {_MAX_COST}, so the file could not be opened again."
+            raise Invalid("keys.bad_cost", why, "Use a power of two in that range.")
         kdf = {"name": "scrypt", "n": cost, "r": 8, "p": 1, "salt": base64.b64encode(os.urandom(32)).decode()}
         header = {"format": FORMAT, "kdf": kdf}
         made = cls(path, header, _derive(kdf, passphrase))
@@ -77,20 +80,25 @@ class SealedFile:
                 f"The key file {self.path.name} does not open: wrong passphrase, or the file was altered.",
                 "Give the passphrase it was made with, or restore the file from a backup.",
             ) from None
-        contents: dict[str, Any] = json.loads(plain)
+        contents: dict[str, Any] = json.loads(utf8(plain))
         self._seen = self._mark()
         return contents
 
     def write(self, contents: dict[str, Any]) -> None:
-        """Seal and replace the file; durable when this returns."""
+        """Seal and replace the file; durable when this returns. What `_read` would not take is never written."""
         nonce = os.urandom(12)
         box = self._box.encrypt(nonce, encode(contents), encode(self._header))
-        document = {**self._header, "nonce": _text(nonce), "box": _text(box)}
+        raw = json.dumps({**self._header, "nonce": _text(nonce), "box": _text(box)}, indent=1).encode()
+        if len(raw) > _MAX_FILE:
+            why = f"The key file would have {len(raw)} bytes; the limit is {_MAX_FILE}. It stays as it was."
+            raise Unavailable(
+                "keys.full", why, "Retire no more versions one by one: destroy the keys of whole models."
+            )
         fresh = self.path.with_name(self.path.name + ".new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(document, indent=1).encode())
+            file.write(raw)
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.path)
@@ -144,7 +152,7 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes, bytes]:
     with os.fdopen(descriptor, "rb") as file:
         raw = file.read(_MAX_FILE + 1)
     try:
-        document = json.loads(raw)
+        document = json.loads(utf8(raw))
         nonce, box = base64.b64decode(document.pop("nonce")), base64.b64decode(document.pop("box"))
         kdf = document["kdf"]
         # The work factor is bounded before it is used: a planted file must not make the server take all memory.

@@ -7,6 +7,7 @@ asks for folders.
 
 from weighthouse.weights.api.budgets import read_budget
 from weighthouse.weights.api.collecting import sweep
+from weighthouse.weights.api.describing import describe
 from weighthouse.weights.api.exporting import export
 from weighthouse.weights.api.keeping import destroy, drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.loading import begin_load, renew
@@ -21,6 +22,8 @@ from weighthouse.weights.model import (
     ParentRef,
     ReadBudget,
     SaveTicket,
+    TensorRow,
+    Tensors,
     TicketKey,
     Version,
     settings,
@@ -36,11 +39,14 @@ __all__ = [
     "ParentRef",
     "ReadBudget",
     "SaveTicket",
+    "TensorRow",
+    "Tensors",
     "TicketKey",
     "Version",
     "begin_load",
     "begin_save",
     "commit",
+    "describe",
     "destroy",
     "drop_outbox",
     "export",

@@ -37,7 +37,7 @@ from weighthouse.weights.model import (
     Version,
 )
 from weighthouse.weights.ports import ObjectStore
-from weighthouse.weights.rules.manifests import check_texts, open_manifest, places, signed
+from weighthouse.weights.rules.manifests import check_new, open_manifest, places, signed
 from weighthouse.weights.rules.paths import kept_prefix, manifest_path, save_prefix, shard_path
 from weighthouse_sdk import manifest
 from weighthouse_sdk.checkpoint_binding import INDEX_MEDIA, SHARD_MEDIA
@@ -140,7 +140,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
         raise Conflict("weights.save_lapsed", "This save was begun more than a day ago.", "Begin a new save.")
     with refused(save):
         listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
-        check_texts(listed)
+        check_new(listed)
         _check_objects(unit, save, listed)
     if not store.close_save(unit.conn, save.id):
         raise _already()

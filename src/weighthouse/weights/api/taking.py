@@ -20,7 +20,7 @@ from weighthouse.weights.api.saving import own_save, refused
 from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.model import OPEN, SAVE_LIFE, Save
 from weighthouse.weights.ports import ObjectStore
-from weighthouse.weights.rules.manifests import check_texts, open_manifest, signed
+from weighthouse.weights.rules.manifests import check_new, open_manifest, signed
 from weighthouse.weights.rules.paths import kept_prefix, shard_path
 from weighthouse_sdk import manifest
 
@@ -56,7 +56,7 @@ def _ready(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> tuple[S
         return None
     with refused(save):
         listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
-        check_texts(listed)
+        check_new(listed)
     return save, listed
 
 

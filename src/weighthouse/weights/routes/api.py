@@ -49,6 +49,13 @@ def read_version(request: Request, version: str) -> dict[str, Any]:
         return _plain(api.version(unit, caller, version))
 
 
+@router.post("/versions/{version}/tensors")
+def list_tensors(request: Request, version: str, body: Nothing) -> dict[str, Any]:
+    """Names, shapes and types of a version's tensors, for whoever may load it; charged and logged as a load."""
+    with door(request).enter(request) as (unit, caller):
+        return {**_plain(api.describe(unit, caller, version)), "next": None}
+
+
 @router.get("/versions/{version}/lineage")
 def read_lineage(request: Request, version: str) -> dict[str, Any]:
     """A version and its ancestors, newest first."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from weighthouse.core.errors import Invalid
 from weighthouse.weights.model import Save, ShardKey, Signed
-from weighthouse_sdk import manifest
+from weighthouse_sdk import floe, manifest
 from weighthouse_sdk.checkpoint_binding import Binding
 from weighthouse_sdk.errors import SdkError
 
@@ -47,10 +47,20 @@ def open_manifest(envelope: bytes, save: Save, keys: Sequence[ShardKey]) -> mani
     return listed
 
 
-def check_texts(listed: manifest.Manifest) -> None:
-    """Refuse a new manifest that carries texts of the run's choosing: it lies in the clear, in every copy, for ever.
+def check_new(listed: manifest.Manifest) -> None:
+    """Refuse a new manifest that carries texts of the run's choosing, or that no load would take.
 
-    Weights written as text would leave past every budget and outlive their destroyed keys. Older ones keep theirs.
+    A manifest lies in the clear, in every copy, for ever: weights written as text would leave past every budget and
+    outlive their destroyed keys. Older manifests keep their texts.
     """
     if listed.provenance:
         raise Invalid("weights.bad_manifest", "The manifest carries texts of the run's own.", _TEXTS)
+    # Lengths that contradict each other would be committed, and refused by every load.
+    for shard in listed.shards:
+        try:
+            plain = floe.shape_of_ciphertext(shard.ciphertext).plain
+        except SdkError as error:
+            raise Invalid("weights.bad_manifest", f"Shard {shard.id}: {error.message}", _REMEDY) from None
+        if plain != shard.plaintext:
+            why = f"Shard {shard.id} cannot hold {shard.plaintext} bytes of plaintext in {shard.ciphertext}."
+            raise Invalid("weights.bad_manifest", why, _REMEDY)
