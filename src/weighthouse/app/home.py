@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 
 from weighthouse.app.lock import StateLock
-from weighthouse.core.errors import Invalid
+from weighthouse.core.errors import Invalid, Unavailable
 from weighthouse.core.settings import Settings
 
-SOCKET_LIMIT = 60  # a Unix socket's path may have about 100 bytes, and proxies add folders of their own
+SOCKET_LIMIT = 60  # of the 107 bytes that a Unix socket's path may have (unix(7)); proxies add folders of their own
 
 
 class Home:
@@ -36,9 +37,9 @@ class Home:
     def sockets(self) -> Path:
         """The folder of the broker's socket: here, or a private short one when that path is too long."""
         inside = self.root / "sockets"
-        short = "weighthouse-" + hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
-        places = (inside, Path(tempfile.gettempdir()) / short, Path("/tmp") / short)  # noqa: S108 - owner is checked
-        return next((place for place in places if len(str(place)) <= SOCKET_LIMIT), places[-1])
+        short = "weighthouse-" + hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        places = [inside, *(place / short for place in _temporary())]
+        return next((place for place in places if len(os.fsencode(place)) <= SOCKET_LIMIT), places[-1])
 
     def make(self) -> None:
         """Make the folders, readable by their owner alone; one of somebody else's is refused."""
@@ -46,7 +47,14 @@ class Home:
 
     def make_sockets(self) -> None:
         """Make the folder of the sockets, which may lie outside; only who serves needs it, and removes it again."""
-        self._own(self.sockets)
+        try:
+            self._own(self.sockets)
+        except OSError as error:
+            raise Unavailable(
+                "app.no_sockets",
+                f"The sockets' folder {self.sockets} cannot be made: {error.strerror}.",
+                "Choose a state folder whose path is short, or set TMPDIR to a short folder that you may write to.",
+            ) from None
 
     def _own(self, *folders: Path) -> None:
         for folder in folders:
@@ -75,6 +83,14 @@ class Home:
     def exists(self) -> bool:
         """Whether a system is here, whole: its keys come last (app/draft.py)."""
         return self.keys_file.exists()
+
+
+def _temporary() -> tuple[Path, ...]:
+    """Folders for what must have a short path; there may be none to write to."""
+    try:
+        return (Path(tempfile.gettempdir()), Path("/tmp"))  # noqa: S108 - the owner of what is made there is checked
+    except OSError:
+        return (Path("/tmp"),)  # noqa: S108
 
 
 def database_url(settings: Settings, home: Home) -> str:

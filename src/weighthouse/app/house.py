@@ -11,9 +11,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from weighthouse.app import provider, routers
+from weighthouse.app import provider, routers, truth
 from weighthouse.app.home import Home
-from weighthouse.app.origin import origin
+from weighthouse.app.origin import listening, origin
 from weighthouse.app.runner import Runs
 from weighthouse.app.server import Served
 from weighthouse.app.workers import Workers
@@ -46,7 +46,7 @@ class House:
         self.workers = Workers(system)
         settings = system.settings
         app = application(system, extra)
-        self._served = Served(app, address=settings.text("server.address"), port=settings.integer("server.port"))
+        self._served = Served(app, address=str(listening(settings)), port=settings.integer("server.port"))
         self._runs = Runs(system, home, app)
         self._started: list[Any] = []
 
@@ -61,6 +61,7 @@ class House:
             for part in (self._served, self._runs, self.workers):
                 part.start()
                 self._started.append(part)
+            truth.tell(self.home, self.system.settings)
         except BaseException:
             self.stop()
             raise
@@ -76,6 +77,7 @@ class House:
                 part.stop()
             except Exception:
                 log.exception("stopping %s failed", type(part).__name__)
+        truth.forget(self.home)
         self.home.forget_sockets()
         self.system.database.close()
         self.home.lock.release()

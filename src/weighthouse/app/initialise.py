@@ -16,6 +16,7 @@ from weighthouse.app.draft import Draft
 from weighthouse.app.home import Home
 from weighthouse.app.wiring import admit, assemble, open_system
 from weighthouse.audit import api as audit
+from weighthouse.core import written
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Conflict, Unavailable, WeighthouseError
 from weighthouse.core.settings import Settings
@@ -31,8 +32,12 @@ EXAMPLE_LAB = Path(__file__).parent / "lab.yaml"
 
 
 def load_settings(flags: Mapping[str, object], *, state: Path | None = None) -> tuple[Settings, Home]:
-    """Resolve the settings of a server whose state folder is `state`, whose weighthouse.toml is the project file."""
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "weighthouse" / "config.toml"
+    """Resolve the settings of a server whose state folder is `state`; the only resolver there is.
+
+    Files: `weighthouse.toml` in the state folder and the user's own; never one in the working directory.
+    """
+    folder = written.configuration_folder(os.environ)
+    user = folder / "weighthouse" / "config.toml" if folder else None
     first = Settings(declared.settings(), flags={"state": state}, environ=os.environ, user=user)
     home = Home(first.path("state"))
     settings = Settings(
@@ -89,7 +94,7 @@ def no_room(folder: Path, error: OSError) -> Unavailable:
 
 
 def _lab_text(lab: Path | None) -> str:
-    text = (lab or EXAMPLE_LAB).read_text("utf-8")
+    text = written.read_text(lab or EXAMPLE_LAB)
     policy.parse(text, str(lab or "lab.yaml"))
     return text
 

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import ipaddress
 
+from weighthouse.app.server import free_port
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Settings
 
 
-def loopback(address: str) -> bool:
-    """Return whether `address` is this machine and nobody else."""
-    if address == "localhost":
+def listening(settings: Settings) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address to listen on; raise `app.bad_address` for a name, which others could move."""
+    address = settings.text("server.address")
+    try:
+        return ipaddress.ip_address("127.0.0.1" if address == "localhost" else address.strip("[]"))
+    except ValueError:
+        raise Invalid(
+            "app.bad_address",
+            f"The server listens on an address, and {address!r} is none.",
+            "Give an address of this machine, such as 127.0.0.1 or ::1, in --address or server.address.",
+        ) from None
+
+
+def loopback(host: str) -> bool:
+    """Return whether a host of an address is this machine and nobody else."""
+    if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def with_port(settings: Settings) -> Settings:
+    """Return the settings with a free port where port 0 was asked for, so that everything names the real one."""
+    if settings.integer("server.port"):
+        return settings
+    return settings.changed(server__port=free_port(str(listening(settings))))
 
 
 def origin(settings: Settings) -> str:
@@ -23,13 +44,15 @@ def origin(settings: Settings) -> str:
     configured = settings.text("server.origin")
     if configured:
         return configured.rstrip("/")
-    return f"http://{settings.text('server.address')}:{settings.integer('server.port')}"
+    address = settings.text("server.address")
+    named = f"[{address.strip('[]')}]" if ":" in address else address
+    return f"http://{named}:{settings.integer('server.port')}"
 
 
 def check_address(settings: Settings) -> None:
     """Refuse demo keys off loopback (`app.demo_off_loopback`), and plain HTTP off loopback (`app.plain_http`)."""
-    address = settings.text("server.address")
-    if loopback(address):
+    address = listening(settings)
+    if address.is_loopback:
         return
     if settings.text("mode") == "demo":
         raise Invalid(

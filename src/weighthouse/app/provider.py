@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import httpx
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from weighthouse.app.origin import origin
+from weighthouse.app.origin import listening, loopback, origin
+from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import System, begin, read
@@ -47,7 +51,7 @@ def embedded(system: System) -> DevIdp:
 
     return DevIdp(
         mode=system.settings.text("mode"),
-        address=system.settings.text("server.address"),
+        address=str(listening(system.settings)),
         origin=origin(system.settings),
         clock=system.clock,
         people=lambda: people(system),
@@ -62,7 +66,7 @@ def bind(system: System) -> DevIdp | None:
     settings = system.settings
     outside = settings.text("identity.issuer")
     if outside:
-        client = httpx.Client(timeout=5, follow_redirects=False)
+        client = http_client(settings, outside)
         provider = OidcProvider(
             client,
             _profile(settings, outside, algorithm=settings.text("identity.algorithm")),
@@ -74,10 +78,40 @@ def bind(system: System) -> DevIdp | None:
         system.bind(Provider, provider)
         return None
     own = embedded(system)
-    client = httpx.Client(transport=InProcess(_mounted(own)), timeout=5)
+    client = httpx.Client(transport=InProcess(_mounted(own)), timeout=5, trust_env=False)
     profile = _profile(settings, own.issuer, account_issuer=ISSUER_NAME, tenant=TENANT)
     system.bind(Provider, OidcProvider(client, profile, clock=system.clock))
     return own
+
+
+def http_client(settings: Settings, issuer: str) -> httpx.Client:
+    """Return the client for an issuer: no proxy but the one that is set here, and none at all for this machine.
+
+    The environment's proxies are not believed: whoever sets one reads what an issuer without TLS is told, and a
+    malformed one would stop the start. Raises `app.bad_proxy` and `app.unreadable_trust`.
+    """
+    proxy = settings.text("identity.proxy")
+    if proxy and not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", proxy):
+        raise Invalid(
+            "app.bad_proxy",
+            "identity.proxy is no address of an HTTP proxy.",
+            "Give http://host:port or https://host:port, or nothing.",
+        )
+    host = urlsplit(issuer).hostname or ""
+    try:
+        return httpx.Client(
+            timeout=5,
+            follow_redirects=False,
+            trust_env=False,
+            proxy=None if not proxy or loopback(host) else proxy,
+            verify=httpx.create_ssl_context(),  # SSL_CERT_FILE and SSL_CERT_DIR name a lab's own authority
+        )
+    except (OSError, ValueError) as error:
+        raise Invalid(
+            "app.unreadable_trust",
+            f"The certificates to trust cannot be read: {error}.",
+            "Correct or unset SSL_CERT_FILE and SSL_CERT_DIR.",
+        ) from None
 
 
 def _profile(

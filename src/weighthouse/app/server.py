@@ -92,9 +92,8 @@ class Served:
         )
 
     def _answers(self) -> bool:
-        family, target = (
-            (socket.AF_UNIX, str(self._where)) if self._where else (socket.AF_INET, (self._address, self._port))
-        )
+        inet = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        family, target = (socket.AF_UNIX, str(self._where)) if self._where else (inet, (self._address, self._port))
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             return probe.connect_ex(target) == 0
 
@@ -127,6 +126,6 @@ def _private(unix: Path) -> None:
 
 def free_port(address: str) -> int:
     """Return a port that is free on `address` now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((address, 0))
         return int(probe.getsockname()[1])

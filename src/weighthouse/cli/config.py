@@ -1,45 +1,23 @@
 """`weighthouse config explain`: every setting, its value and where it came from. Guards operators from guessing.
 
-Reads settings as the server would if it were started here and now; secret values are shown as dots.
+A server that runs on the state folder is believed about itself; else the settings are resolved as that server would
+resolve them, by the same code. Secret values are shown as dots.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
-import pkgutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from weighthouse.cli.show import Column, listing, output
+from weighthouse.cli.show import Column, listing, output, say
 
-if TYPE_CHECKING:
-    from weighthouse.core.settings import Setting
-
-
-def declared() -> Iterator[Setting]:
-    """Yield the settings of core and of every room's model; models are pure, so importing them starts nothing."""
-    import weighthouse
-    from weighthouse.core.settings import DECLARED, Setting
-
-    yield from DECLARED
-    for room in pkgutil.iter_modules(weighthouse.__path__):
-        name = f"weighthouse.{room.name}.model"
-        if room.name in ("core", "cli", "app") or importlib.util.find_spec(name) is None:
-            continue
-        model = importlib.import_module(name)
-        for setting in getattr(model, "SETTINGS", getattr(model, "settings", ())):
-            assert isinstance(setting, Setting)
-            yield setting
-
-
-def user_file() -> Path:
-    """Return the user's settings file, under XDG_CONFIG_HOME when that is set."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "weighthouse" / "config.toml"
+_COLUMNS = (
+    Column("setting", "name"),
+    Column("value", "value"),
+    Column("source", "source"),
+    Column("meaning", "meaning"),
+)
 
 
 @click.group("config")
@@ -49,24 +27,25 @@ def command() -> None:
 
 @command.command("explain")
 @click.argument("name", required=False)
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
 @output
-def explain(name: str | None, fmt: str | None) -> None:
+def explain(name: str | None, state: Path | None, fmt: str | None) -> None:
     """List every setting with its value and source; with NAME, only those that begin with it.
 
-    Precedence: flag, environment WEIGHTHOUSE_*, ./weighthouse.toml, ~/.config/weighthouse/config.toml, default.
+    Of the server that runs on the state folder, or of one that would be started there now. Precedence: flag,
+    environment WEIGHTHOUSE_*, weighthouse.toml in the state folder, ~/.config/weighthouse/config.toml, default.
     """
-    from weighthouse.core.settings import Settings
+    from weighthouse.app import initialise, truth
 
-    settings = Settings(declared(), environ=os.environ, project=Path("weighthouse.toml"), user=user_file())
+    settings, home = initialise.load_settings({}, state=state)
+    serving = truth.running(home)
+    if serving:
+        say(f"As process {serving.process} serves {home.root} now.")
     rows = [
         {"name": row.name, "value": row.value, "source": row.source, "meaning": row.doc}
-        for row in settings.explain()
+        for row in (serving.settings if serving else settings.explain())
         if name is None or row.name.startswith(name)
     ]
-    columns = [
-        Column("setting", "name"),
-        Column("value", "value"),
-        Column("source", "source"),
-        Column("meaning", "meaning"),
-    ]
-    listing(rows, columns, fmt, empty=f"No setting begins with '{name}'; `weighthouse config explain` lists all.")
+    listing(
+        rows, list(_COLUMNS), fmt, empty=f"No setting begins with '{name}'; `weighthouse config explain` lists all."
+    )

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from weighthouse.core import written
 from weighthouse.core.errors import Invalid, Unauthenticated
 
 if TYPE_CHECKING:
@@ -34,7 +35,14 @@ def folder() -> Path:
     chosen = os.environ.get("WEIGHTHOUSE_HOME")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "weighthouse"
+    found = written.configuration_folder(os.environ)
+    if found is None:
+        raise Invalid(
+            "cli.no_home",
+            "This user has no home folder, so there is no place for a key and a session.",
+            "Set WEIGHTHOUSE_HOME to a folder of your own.",
+        )
+    return found / "weighthouse"
 
 
 def _kept() -> Answer:

@@ -19,6 +19,8 @@ SIGN_IN = 3
 UNREACHABLE = 4
 CONFLICT = 5
 CHECK_FAILED = 6
+NO_SYSTEM = 7
+KEYS_CLOSED = 8
 INTERRUPTED = 130
 
 MEANING = {
@@ -29,11 +31,18 @@ MEANING = {
     UNREACHABLE: "The server cannot be reached, or a part of it is down, so the answer is no.",
     CONFLICT: "Somebody was first, or the step is not possible now.",
     CHECK_FAILED: "The command worked, and what it checked is not in order: a broken log, a missed attack.",
+    NO_SYSTEM: "On this machine: no system in the state folder, a half one, or no room for one.",
+    KEYS_CLOSED: "On this machine: the key file does not open. A wrong passphrase, none, or no key file.",
     INTERRUPTED: "Stopped from the keyboard.",
 }
 
 _BY_STATUS = {401: SIGN_IN, 409: CONFLICT, 502: UNREACHABLE, 503: UNREACHABLE, 504: UNREACHABLE}
 _BY_KIND = {"unauthenticated": SIGN_IN, "conflict": CONFLICT, "unavailable": UNREACHABLE}
+_HERE = {
+    **dict.fromkeys(("app.no_state", "app.half_state", "app.no_room", "app.no_lock", "app.no_sockets"), NO_SYSTEM),
+    **dict.fromkeys(("keys.passphrase", "keys.passphrase_source", "keys.no_file", "keys.bad_file"), KEYS_CLOSED),
+    "keys.keyring": KEYS_CLOSED,
+}
 _UNREACHABLE = frozenset({"sdk.unreachable", "client.unreachable"})
 
 
@@ -45,6 +54,8 @@ def code_of(error: BaseException) -> int:
     code = str(getattr(error, "code", ""))
     if code in _UNREACHABLE or code.endswith(".unreachable"):
         return UNREACHABLE
+    if code in _HERE:
+        return _HERE[code]
     if code.endswith(".not_signed_in"):
         return SIGN_IN
     return _BY_KIND.get(str(getattr(error, "kind", "")), REFUSED)

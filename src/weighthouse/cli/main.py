@@ -6,8 +6,10 @@ error of any kind leaves as a few lines on standard error and a documented exit 
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import importlib.util
+import locale
 import os
 import sys
 from collections.abc import Sequence
@@ -110,9 +112,13 @@ class Root(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        click.echo(f"weighthouse {version('weighthouse')}")
+        try:
+            found = str(version("weighthouse"))
+        except (PackageNotFoundError, KeyError, ValueError, OSError):  # ours, or one in front of ours, is broken
+            found = "of unknown version (its installation is damaged)"
+        click.echo(f"weighthouse {found}")
         ctx.exit()
 
 
@@ -132,7 +138,7 @@ def cli(ctx: click.Context, server: str | None) -> None:
 
     Lists are tables on a terminal, tab-separated when piped, and JSON with -o json. Exit codes: 0 done, 1 refused,
     2 wrong usage, 3 sign in or step up first, 4 server unreachable or a part of it down, 5 somebody was first,
-    6 what was checked is not in order.
+    6 what was checked is not in order, 7 no system in the state folder, 8 its keys do not open.
     """
     ctx.obj = {"server": server}
 
@@ -165,6 +171,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return exits.explain(error)
 
 
+def _speak_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale is another one, so that no byte depends on it (PEP 540)."""
+    if not sys.flags.utf8_mode and codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
+
+
 def main() -> NoReturn:
     """The console script."""
+    _speak_utf8()
     sys.exit(run())

@@ -13,6 +13,7 @@ import click
 
 from weighthouse.cli.connection import connect, fresh
 from weighthouse.cli.show import Column, card, clean_lines, emit_json, form, heading, output, say
+from weighthouse.core import written
 
 _BUNDLE = (Column("version", "version"), Column("digest", "digest"), Column("lab", "lab"))
 
@@ -32,7 +33,7 @@ def check(ctx: click.Context, file: Path, fmt: str | None) -> None:
 
 
 def _body(file: Path) -> dict[str, Any]:
-    return {"name": file.name, "text": file.read_text("utf-8")}
+    return {"name": file.name, "text": written.read_text(file)}
 
 
 def _difference(answer: dict[str, Any], fmt: str | None) -> None:

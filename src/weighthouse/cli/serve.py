@@ -12,7 +12,7 @@ import click
 @click.command("serve")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
 @click.option("--address", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @click.option(
     "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
 )
@@ -20,13 +20,14 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     """Start the server; Ctrl-C or SIGTERM stops it cleanly."""
     from weighthouse.app import initialise, redteam
     from weighthouse.app.house import House
+    from weighthouse.app.origin import with_port
     from weighthouse.core.memory import keep_private
 
     keep_private()
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
     initialise.hold(home, "serve")
-    system = initialise.serveable(settings, home)
+    system = initialise.serveable(with_port(settings), home)
     house = House(system, home).start()
     redteam.offer(house)
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from weighthouse.core import written
 from weighthouse.core.errors import Invalid
 
 Kind = Literal["text", "int", "bool", "path"]
@@ -110,11 +111,10 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _read_toml(path: Path) -> dict[str, object]:
+    text = written.read_settings(path)
     try:
-        return dict(_flatten(tomllib.loads(path.read_text("utf-8"))))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        return dict(_flatten(tomllib.loads(text or "")))
+    except tomllib.TOMLDecodeError as error:
         raise Invalid(
             "core.bad_settings_file",
             f"{path}: {error}.",
@@ -191,8 +191,10 @@ class Settings:
 
     def changed(self, **values: Value) -> Settings:
         """Return a copy with some values replaced; a dotted name is written with `__` (`server__port=1`)."""
-        named = {name.replace("__", "."): value for name, value in values.items()}
-        return Settings(self._declared.values(), flags={**self._values, **named})
+        copy = Settings(self._declared.values())
+        copy._values, copy._sources = dict(self._values), dict(self._sources)
+        copy._apply({name.replace("__", "."): value for name, value in values.items()}, "flag")
+        return copy
 
     def explain(self) -> list[Explained]:
         """Name every setting, its value (secrets hidden) and where the value came from."""

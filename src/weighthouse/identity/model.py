@@ -53,6 +53,7 @@ settings: tuple[Setting, ...] = (
     Setting("identity.absolute_s", "int", 8 * 3600, "Seconds after which a session ends, used or not.", minimum=60),
     Setting("identity.sessions_per_person", "int", 10, "Live sessions of one person; the oldest ends.", minimum=1),
     Setting("identity.workload_s", "int", 600, "Seconds a workload's token lives without renewal.", minimum=30),
+    Setting("identity.proxy", "text", "", "HTTP proxy to the issuer; the environment's proxies are not used."),
     Setting("identity.places_csv", "text", "", "CSV of address ranges: range,network,country[,lat,lon,radius_km]."),
     Setting("identity.trusted_proxies", "text", "", "Comma-separated networks whose X-Forwarded-For is believed."),
 )

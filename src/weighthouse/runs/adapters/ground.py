@@ -152,12 +152,23 @@ def find_bubblewrap() -> Path | None:
     return Path(found) if found else None
 
 
+def _package(found: importlib.metadata.Distribution) -> tuple[str, str]:
+    """Return a package's name, and its version with the digest of its RECORD.
+
+    One whose own description is broken (an installation that was cut off, say) is part of the environment all the
+    same: it is named by its folder and described by what can be read of it.
+    """
+    try:
+        name, version = found.metadata["Name"].lower(), str(found.version)
+        record = (found.read_text("RECORD") or version).encode()
+    except (AttributeError, KeyError, TypeError, ValueError, OSError):
+        name, version, record = f"broken:{Path(str(getattr(found, '_path', ''))).name}", "unknown", b""
+    return name, f"{version} {hashlib.sha256(record).hexdigest()}"
+
+
 def own_environment() -> Environment:
     """Describe this server's interpreter: its version and every installed package by the digest of its RECORD."""
-    packages = {}
-    for found in importlib.metadata.distributions():
-        record = (found.read_text("RECORD") or found.version).encode()
-        packages[found.metadata["Name"].lower()] = f"{found.version} {hashlib.sha256(record).hexdigest()}"
+    packages = dict(map(_package, importlib.metadata.distributions()))
     folders = {Path(sys.base_prefix).resolve(), Path(sys.prefix), Path(os.path.realpath(sys.executable)).parents[1]}
     paths = []
     spec = importlib.util.find_spec(SDK)
