@@ -129,6 +129,13 @@ REMOVALS = (
         "    yield from _entry_problems(unit.conn, head.size)",
         "    yield from ()",
     ),
+    Removal("planted-trigger", "audit/api/doubting.py", "    if not what:", "    if unit:"),
+    Removal(
+        "restored-yesterday",
+        "audit/api/witnessing.py",
+        '    doubting.state(system, Doubt(f"witness {witness.name}", str(seen), detail))',
+        "    logger.debug(detail)",
+    ),
     Removal(
         "emptied-stop",
         "runs/api/lasting.py",

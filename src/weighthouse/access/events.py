@@ -150,6 +150,19 @@ class HoldPlaced(Event, frozen=True, kw_only=True):
     by: str
 
 
+class HoldLookedAt(Event, frozen=True, kw_only=True):
+    """The first of two people has looked at what puts the log in doubt, and would lift the hold."""
+
+    KIND: ClassVar[str] = "access.HoldLookedAt"
+    SUBJECT: ClassVar[str] = "held"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    hold: str
+    held: str
+    reason: str
+    by: str
+
+
 class HoldLifted(Event, frozen=True, kw_only=True):
     """The stop is gone. `authority` is the digest of the committee's motion, for holds of that kind."""
 

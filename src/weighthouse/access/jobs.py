@@ -1,14 +1,19 @@
-"""access's timer: writes down ends that are in force. Nothing depends on it; a decision reads the end itself."""
+"""access's timers: one writes down ends that are in force, one closes every release while the log is in doubt.
+
+Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
+"""
 
 from __future__ import annotations
 
-from weighthouse.access.api import tidy
+from weighthouse.access.api import close_on_doubt, tidy
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import MINUTE
+from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, retry
 
 BATCH = 500
+DOUBT: Millis = 5 * SECOND
+"""How soon a log that is found contradicted closes every release."""
 
 
 def run(system: System) -> int:
@@ -21,4 +26,7 @@ def run(system: System) -> int:
             return total
 
 
-timers: tuple[Timer, ...] = (Timer(name="access-tidy", every_ms=MINUTE, run=run),)
+timers: tuple[Timer, ...] = (
+    Timer(name="access-tidy", every_ms=MINUTE, run=run),
+    Timer(name="access-doubt", every_ms=DOUBT, run=close_on_doubt),
+)

@@ -18,7 +18,7 @@ GrantState = Literal["active", "ended"]
 EndReason = Literal["expired", "revoked", "surrendered", "used", "superseded", "account_moved"]
 Ballot = Literal["approve", "deny"]
 VoteKind = Literal["device", "attested"]
-HoldKind = Literal["security", "governance"]
+HoldKind = Literal["security", "governance", "log"]
 
 WORKLOAD_PERSON = "person"  # the attribute of a workload that names the person whose grant it works under
 WORKLOAD_GRANT = "grant"  # the attribute that pins it to one grant; without it any grant of that person may serve
@@ -211,6 +211,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     placed_by: str
     at: Millis
     lifted: Millis | None = None
+    looked: tuple[str, ...] = ()
+    """Who would lift a hold of the kind `log` already; it takes two."""
 
     def stops(self, action: str, resource: str, person: str) -> bool:
         """Whether this hold stands against `action` on `resource` by `person`."""

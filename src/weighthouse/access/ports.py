@@ -31,6 +31,12 @@ class Refusals(Protocol):
     def holds(self) -> tuple[Hold, ...]:
         """Every hold placed and not lifted; raises `access.memory_broken` if nobody can tell."""
 
+    def look(self, hold_id: str, person: str, account: str) -> None:
+        """Remember that somebody has looked at what a hold of the log is about, and would lift it."""
+
+    def looked(self, hold_id: str) -> frozenset[tuple[str, str]]:
+        """Which people have looked so far, each with their account; raises `access.memory_broken`."""
+
     def keep_apart(self, held: Apart) -> None:
         """Remember what a grant gave and until when; said again with another end, the last word counts."""
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from weighthouse.access import api as access
 from weighthouse.app import provider, routers, truth
 from weighthouse.app.home import Home
 from weighthouse.app.origin import listening, origin
 from weighthouse.app.runner import Runs
 from weighthouse.app.server import Served
 from weighthouse.app.workers import Workers
+from weighthouse.audit import api as audit
 from weighthouse.core.work import System
 from weighthouse.web import api as web
 
@@ -56,8 +58,14 @@ class House:
         return origin(self.system.settings)
 
     def start(self) -> House:
-        """Start every part in order; on a failure stop what was started and raise."""
+        """Start every part in order; on a failure stop what was started and raise.
+
+        What outsiders have seen of the log is asked before anything is served: yesterday's folder, put back, must
+        not release anything until the first round of the witnesses.
+        """
         try:
+            audit.ask_witnesses(self.system)
+            access.close_on_doubt(self.system)
             for part in (self._served, self._runs, self.workers):
                 part.start()
                 self._started.append(part)

@@ -70,6 +70,15 @@ class Ground(Protocol):
     def later(self, by: Millis) -> None:
         """Let `by` milliseconds pass. Only on a copy."""
 
+    def backup(self) -> object:
+        """Return the database and the memories beside it as they stand, for `restore`. Only on a copy."""
+
+    def restore(self, backup: object) -> None:
+        """Put database and memories back, as whoever holds yesterday's state folder would. Only on a copy."""
+
+    def witnessed(self) -> AbstractContextManager[None]:
+        """Have an outside witness cosign the log meanwhile. Only on a copy."""
+
     def copy(self) -> AbstractContextManager[Ground]:
         """Return a ground on a copy of the database and the state beside it; it is thrown away afterwards."""
 

@@ -132,6 +132,16 @@ class Backlog(msgspec.Struct, frozen=True):
     oldest: Millis
 
 
+class Doubt(msgspec.Struct, frozen=True):
+    """What speaks against this log. `seen` tells one contradiction from the next of the same cause; a `lasting` one
+    goes away only with its cause, any other may be looked at and settled by people."""
+
+    cause: str
+    seen: str
+    detail: str
+    lasting: bool = False
+
+
 class Witnessed(msgspec.Struct, frozen=True):
     """What one witness answered: the size it cosigned, or why it did not."""
 

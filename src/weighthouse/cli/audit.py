@@ -34,6 +34,7 @@ _HEAD = (
     Column("entries", "size"),
     Column("root", "root_hex"),
     Column("at", "at", "time"),
+    Column("in doubt", lambda head: "; ".join(head["doubts"]) or "no"),
     Column("signed checkpoint", "checkpoint"),
 )
 

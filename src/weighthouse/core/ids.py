@@ -35,6 +35,12 @@ def new_id(prefix: str) -> str:
     return prefix + "_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
+def made_id(prefix: str, seen: bytes) -> str:
+    """Return the id of kind `prefix` that stands for `seen`, a digest of at least 17 bytes: always the same one."""
+    number = int.from_bytes(seen[:17], "big") & ((1 << 127) - 1)
+    return prefix + "_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
 def check_id(value: str, prefix: str) -> str:
     """Return `value` if it is an id of the kind `prefix`; raise `core.bad_id` otherwise."""
     match = _ID.fullmatch(value)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from weighthouse.access import api as access
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.signing import Signers
@@ -41,6 +42,9 @@ BANNERS = {
         "Own keys, but the embedded identity provider: anybody on this machine may sign in as anybody.",
     ),
 }
+
+
+DOUBT = "The log is in doubt: nothing is released."
 
 
 class Who(msgspec.Struct, frozen=True):
@@ -110,11 +114,19 @@ class Frame:
             path=request.url.path,
             method=request.method,
             origin=request.app.state.origin,
-            banner=BANNERS.get(self._system.settings.text("mode")),
+            banner=_doubt(unit) or BANNERS.get(self._system.settings.text("mode")),
             waiting=state.get("waiting", 0),
             now=unit.now if unit is not None else self._system.clock.now(),
             request_id=state.get("request_id", ""),
         )
+
+
+def _doubt(unit: Unit | None) -> tuple[str, str] | None:
+    """What stands above every page while the log is in doubt."""
+    doubts = access.log_doubts(unit) if unit is not None else []
+    if not doubts:
+        return None
+    return DOUBT, f"{doubts[0]} Two people of security look at it and lift the hold."
 
 
 def _field(system: System, session: str) -> Markup:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from weighthouse_verify import leaf as leaves
+from weighthouse_verify.doubt import MARK, Doubts
 from weighthouse_verify.reading import MAX_BUNDLE, MAX_TILE, read_plain
 from weighthouse_verify.tree import HASH, WIDTH, edge_root, root, tile_name
 
@@ -75,6 +76,7 @@ class FolderCheck:
         self._tails: list[tuple[bytes, bytes]] = []
         self._blamed: set[tuple[int, int]] = set()
         self._found: list[Problem] = []
+        self._doubts = Doubts()
 
     def run(self) -> list[Problem]:
         """Check everything; return the problems in the order of their place in the log, at most 100.
@@ -89,6 +91,11 @@ class FolderCheck:
         for level in levels:
             computed = self._level(level, computed, stored.get(level, []), stored.get(level + 1, []))
         self._edge()
+        for index, hold in self._doubts.standing():
+            what = (
+                f"the log says that it is in doubt, and nobody has lifted hold {hold}: it may not be the whole truth"
+            )
+            self._problem(index, f"entry {index}", what)
         return sorted(self._found)[:MAX_PROBLEMS]
 
     def _plausible(self) -> bool:
@@ -182,6 +189,8 @@ class FolderCheck:
         data = self._read(name, first, MAX_BUNDLE)
         if data is None:
             return b""
+        if MARK in data:
+            self._doubts.note(first, split_bundle(data))
         hashes, wrong = hash_bundle(data, width)
         if wrong is not None:
             self._problem(first + min(len(hashes) // HASH, width - 1), name, wrong)

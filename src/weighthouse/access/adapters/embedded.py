@@ -21,8 +21,9 @@ from weighthouse.core.errors import Unavailable
 
 
 class FileRefusals:
-    """Keeps `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}` and `{"apart": held}`, one a line. A torn last line
-    was never acknowledged and is cut off by the next append."""
+    """Keeps one JSON object a line: `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}`,
+    `{"look": [id, person, account]}`, `{"apart": held}`. A torn last line was never
+    acknowledged and is cut off by the next append."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,6 +33,7 @@ class FileRefusals:
         self._holds: dict[str, Hold] = {}
         self._lifted: set[str] = set()
         self._standing: tuple[Hold, ...] = ()
+        self._looked: dict[str, frozenset[tuple[str, str]]] = {}
         self._apart: dict[str, dict[str, Apart]] = {}
 
     def close(self, ids: Sequence[str]) -> None:
@@ -55,6 +57,13 @@ class FileRefusals:
     def lifted(self, hold_id: str) -> bool:
         self._catch_up()
         return hold_id in self._lifted
+
+    def look(self, hold_id: str, person: str, account: str) -> None:
+        self._append({"look": [hold_id, person, account]})
+
+    def looked(self, hold_id: str) -> frozenset[tuple[str, str]]:
+        self._catch_up()
+        return self._looked.get(hold_id, frozenset())
 
     def keep_apart(self, held: Apart) -> None:
         self._append({"apart": msgspec.to_builtins(held)})
@@ -111,6 +120,8 @@ class FileRefusals:
                 case {"lift": str(hold_id)}:
                     self._holds.pop(hold_id, None)
                     self._lifted.add(hold_id)
+                case {"look": [str(hold_id), str(person), str(account)]}:
+                    self._looked[hold_id] = self._looked.get(hold_id, frozenset()) | {(person, account)}
                 case {"apart": dict(held)}:
                     kept = msgspec.convert(held, Apart)
                     self._apart.setdefault(kept.person, {})[kept.grant] = kept

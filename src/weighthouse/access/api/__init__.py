@@ -8,8 +8,9 @@ from __future__ import annotations
 from weighthouse.access.api.cards import card, inbox, waiting
 from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, require
+from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, revoke, valid_grant
-from weighthouse.access.api.holds import holds, lift_hold, list_holds, place_hold
+from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold
 from weighthouse.access.api.lasting import held, lost, refuse_for_good, refused_for_good
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
@@ -41,10 +42,57 @@ from weighthouse.access.model import (
 from weighthouse.access.rules.reasons import why_moved
 
 __all__ = [
-    "WORKLOAD_ENVIRONMENT", "WORKLOAD_GRANT", "WORKLOAD_PERSON", "WORKLOAD_SANDBOX", "Access", "Authority",
-    "AuthorityBallot", "Card", "Decision", "Found", "Grant", "Hold", "Names", "Reason", "Request", "Slot",
-    "Suggestion", "Vote", "VoteSignature", "advise", "card", "explain", "explain_for", "give_back", "grants_of",
-    "held", "holds", "inbox", "lift_hold", "list_holds", "lost", "my_requests", "names", "place_hold", "plan_policy",
-    "policy_in_force", "publish_policy", "refuse_for_good", "refused_for_good", "require", "revoke", "search",
-    "submit", "tidy", "told", "valid_grant", "vote", "waiting", "who_has", "why_moved", "withdraw",
+    "WORKLOAD_ENVIRONMENT",
+    "WORKLOAD_GRANT",
+    "WORKLOAD_PERSON",
+    "WORKLOAD_SANDBOX",
+    "Access",
+    "Authority",
+    "AuthorityBallot",
+    "Card",
+    "Decision",
+    "Found",
+    "Grant",
+    "Hold",
+    "Names",
+    "Reason",
+    "Request",
+    "Slot",
+    "Suggestion",
+    "Vote",
+    "VoteSignature",
+    "advise",
+    "card",
+    "close_on_doubt",
+    "explain",
+    "explain_for",
+    "give_back",
+    "grants_of",
+    "held",
+    "holds",
+    "inbox",
+    "lift_hold",
+    "list_holds",
+    "log_doubts",
+    "lost",
+    "my_requests",
+    "names",
+    "place_hold",
+    "plan_policy",
+    "policy_in_force",
+    "publish_policy",
+    "refuse_for_good",
+    "refused_for_good",
+    "require",
+    "revoke",
+    "search",
+    "submit",
+    "tidy",
+    "told",
+    "valid_grant",
+    "vote",
+    "waiting",
+    "who_has",
+    "why_moved",
+    "withdraw",
 ]  # fmt: skip

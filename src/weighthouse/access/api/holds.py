@@ -10,21 +10,21 @@ from typing import Literal
 
 import msgspec
 
-from weighthouse.access.api.decision import authorise
+from weighthouse.access.api.decision import authorise, explain
 from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.held import is_held
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
-from weighthouse.access.events import HoldLifted, HoldPlaced
+from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced
 from weighthouse.access.model import Authority, AuthorityBallot, Hold
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import holds as rows
 from weighthouse.audit import api as audit
 from weighthouse.core import visible
-from weighthouse.core.caller import Caller
+from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.canonical import digest, encode
 from weighthouse.core.errors import Denied, Invalid, NotFound, Unauthenticated, WeighthouseError
-from weighthouse.core.ids import HoldId, check_id, new_id
+from weighthouse.core.ids import HoldId, PrincipalId, check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
@@ -69,14 +69,26 @@ def place_hold(
         placed_by=caller.principal,
         at=unit.now,
     )
+    stand(unit, hold)
+    return hold
+
+
+def stand(unit: Unit, hold: Hold) -> None:
+    """Store a hold whose placing was decided: its row, the memory that a row cannot undo, its line."""
     rows.add(unit.conn, hold)
     refusals = unit.part(Refusals)
     unit.before_commit(lambda: refusals.place(hold))
     audit.append(
         unit,
-        HoldPlaced(hold=hold.id, held=subject, kind=kind, actions=hold.actions, reason=text, by=caller.principal),
+        HoldPlaced(
+            hold=hold.id,
+            held=hold.subject,
+            kind=hold.kind,
+            actions=hold.actions,
+            reason=hold.reason,
+            by=hold.placed_by,
+        ),
     )
-    return hold
 
 
 def _reason(reason: str) -> str:
@@ -94,6 +106,11 @@ def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
         if hold.lifted is None and not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)
     return sorted(found.values(), key=lambda hold: (-hold.at, hold.id))
+
+
+def log_doubts(unit: Unit) -> list[str]:
+    """Why the log is in doubt, as the holds on the lab say that stand for it; empty if nothing speaks against it."""
+    return [hold.reason for hold in holds(unit, policy.LAB_RESOURCE) if hold.kind == "log"]
 
 
 def list_holds(unit: Unit, caller: Caller, subject: str | None = None) -> list[Hold]:
@@ -116,7 +133,8 @@ def _may_know(bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[s
 
 def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authority: Authority | None = None) -> Hold:
     """Lift a hold. A security hold needs `hold.place` with a fresh second factor, and not its own subject; one of the
-    committee needs `authority`, and nothing else will do.
+    log needs two different people, one of that kind and another of that kind or a reader of the log, and is returned
+    unlifted to the first; one of the committee needs `authority`, and nothing else will do.
 
     Raises NotFound `access.no_such_hold`, Denied `access.hold_needs_committee`, `access.authority_refused`,
     `access.hold_on_oneself`, Unauthenticated `identity.step_up_required`.
@@ -129,13 +147,48 @@ def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authorit
     by = ""
     if found.kind == "governance":
         by = _authorised(unit, bundle, caller, found, authority)
-    else:
+    elif found.kind == "security" or explain(unit, caller, "hold.place", policy.LAB_RESOURCE).allowed:
         _security(unit, bundle, caller, found)
+    else:
+        _auditor(unit, caller)
+    if found.kind == "log" and not _second_look(unit, caller, found, text):
+        return msgspec.structs.replace(found, looked=(caller.principal,))
     rows.lift(unit.conn, found.id, unit.now, caller.principal, text)
     refusals = unit.part(Refusals)
     unit.after_commit(lambda: refusals.lift(found.id))
     audit.append(unit, HoldLifted(hold=found.id, held=found.subject, reason=text, by=caller.principal, authority=by))
     return msgspec.structs.replace(found, lifted=unit.now)
+
+
+def _second_look(unit: Unit, caller: Caller, hold: Hold, reason: str) -> bool:
+    """Whether somebody else has looked at what puts the log in doubt before; if not, keep that the caller has."""
+    refusals, me = unit.part(Refusals), (str(caller.principal), caller.account)
+    looked = refusals.looked(hold.id)
+    others = [one for one in looked if one[0] != me[0] and one[1] != me[1]]  # one account never is two people
+    if any(_may_hold(unit, me) or _may_hold(unit, other) for other in others):
+        return True
+    if me not in looked:
+        unit.after_commit(lambda: refusals.look(hold.id, *me))
+        audit.append(unit, HoldLookedAt(hold=hold.id, held=hold.subject, reason=reason, by=caller.principal))
+    return False
+
+
+def _may_hold(unit: Unit, who: tuple[str, str]) -> bool:
+    """Whether a person may place holds on the lab at this moment: who looked once may have left since."""
+    asked = Caller(
+        principal=PrincipalId(who[0]),
+        kind="person",
+        account=who[1],
+        assurance=Assurance(2, unit.now, "assumed"),
+        binding="none",
+    )
+    return explain(unit, asked, "hold.place", policy.LAB_RESOURCE).allowed
+
+
+def _auditor(unit: Unit, caller: Caller) -> None:
+    """An auditor is the natural second pair of eyes on the log, and may lift nothing else."""
+    authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
+    _fresh(unit, caller)
 
 
 def _security(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold) -> None:
@@ -146,6 +199,10 @@ def _security(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold) -> 
             "Nobody lifts a hold on themselves.", "Ask security.",
         )  # fmt: skip
     authorise(unit, caller, "hold.place", resource)
+    _fresh(unit, caller)
+
+
+def _fresh(unit: Unit, caller: Caller) -> None:
     if caller.assurance.level < 2 or unit.now - caller.assurance.at > policy.STEP_UP_FRESH:
         raise Unauthenticated(
             "identity.step_up_required", "Lifting a hold needs a fresh second factor.", "Confirm it, then lift again."

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,9 +20,12 @@ from weighthouse.app.home import Home
 from weighthouse.app.house import House, application
 from weighthouse.app.runner import Runs
 from weighthouse.app.wiring import bind_keys, bind_memories, bind_places, envoy, machine
+from weighthouse.app.witness import Witness
 from weighthouse.app.workers import Workers
 from weighthouse.assurance.ports import Actor, RunOutcome, not_here
 from weighthouse.audit import api as audit
+from weighthouse.audit.adapters.witness_http import PolicyWitnesses
+from weighthouse.audit.ports import Witnesses
 from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import Recorder, System
@@ -118,6 +122,15 @@ class LiveGround:
     def later(self, by: Millis) -> None:
         not_here("a moved clock on the live server; take a copy")
 
+    def backup(self) -> object:
+        not_here("a backup of the live state; take a copy")
+
+    def restore(self, backup: object) -> None:
+        not_here("an older state under the live server; take a copy")
+
+    def witnessed(self) -> AbstractContextManager[None]:
+        not_here("another witness of the live log; take a copy")
+
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self.system)
 
@@ -128,9 +141,10 @@ class LiveGround:
 class CopyGround:
     """Attacks by whoever can write the database or wait for hours: on a copy that is thrown away."""
 
-    def __init__(self, stage: Scene, system: System, clock: LaterClock) -> None:
+    def __init__(self, stage: Scene, system: System, clock: LaterClock, home: Home) -> None:
         self._stage = stage
         self._system = system
+        self._home = home
         self._clock = clock
         self._workers = Workers(system)
 
@@ -164,6 +178,40 @@ class CopyGround:
     def later(self, by: Millis) -> None:
         self._clock.ahead += by
 
+    def backup(self) -> Path:
+        kept = Path(tempfile.mkdtemp(prefix="backup-", dir=self._home.root))
+        _copy_database(str(self._home.database_file), kept / "database")
+        shutil.copytree(self._home.memory, kept / "memory")
+        return kept
+
+    def restore(self, backup: object) -> None:
+        assert isinstance(backup, Path)
+        self._system.database.close()
+        for leftover in self._home.root.glob(self._home.database_file.name + "*"):
+            leftover.unlink()
+        shutil.copy(backup / "database", self._home.database_file)
+        shutil.rmtree(self._home.memory)
+        shutil.copytree(backup / "memory", self._home.memory)
+        bound = self._system.part(Witnesses)
+        bind_memories(self._system, self._home)
+        self._system.bind(Witnesses, bound)
+
+    @contextmanager
+    def witnessed(self) -> Iterator[None]:
+        keys = audit.keys(self._system)
+        witness = Witness(self._home.root / "witness", "witness.example", keys, ("127.0.0.1", 0))
+        serving = threading.Thread(target=witness.serve, daemon=True)
+        serving.start()
+        policy = self._home.root / "witnesses"
+        lines = [*(f"log {key}" for key in keys), f"witness w {witness.key} http://127.0.0.1:{witness.port}/"]
+        policy.write_text("\n".join([*lines, "quorum w", ""]))
+        self._system.bind(Witnesses, PolicyWitnesses(policy))
+        try:
+            yield
+        finally:
+            witness.stop()
+            serving.join()
+
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self._system)
 
@@ -183,6 +231,7 @@ def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
         shutil.copytree(source.settings.path("state") / "memory", home.memory, dirs_exist_ok=True)
         clock = LaterClock()
         database = Database(f"sqlite:///{home.database_file}")
+        database.ours = source.database.ours
         system = System(source.settings.changed(state=folder), clock, database)
         bind_keys(system, stage.keys)
         bind_memories(system, home)
@@ -191,7 +240,7 @@ def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
         system.bind(ObjectStore, FolderStore(home.objects))
         system.bind(Offered, machine(system.settings))
         system.bind(Proxy, envoy())
-        yield CopyGround(stage, system, clock)
+        yield CopyGround(stage, system, clock, home)
         database.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

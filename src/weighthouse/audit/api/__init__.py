@@ -7,6 +7,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
 from weighthouse.audit.api.checking import start, verify
 from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
+from weighthouse.audit.api.doubting import doubts
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.personal import erase, reveal
@@ -17,6 +18,7 @@ from weighthouse.audit.api.tallying import Tally
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
+    Doubt,
     Entry,
     ExportReport,
     Follower,
@@ -29,6 +31,7 @@ from weighthouse.audit.model import (
 
 __all__ = [
     "Backlog",
+    "Doubt",
     "Entry",
     "ExportReport",
     "Follower",
@@ -43,6 +46,7 @@ __all__ = [
     "backlog",
     "confirm_clock",
     "consistency",
+    "doubts",
     "entries",
     "entry",
     "erase",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 
-from weighthouse.audit.api import cosigning, signing
+from weighthouse.audit.api import cosigning, doubting, signing
 from weighthouse.audit.api.appending import append
 from weighthouse.audit.api.proving import consistency
 from weighthouse.audit.api.reading import entries
 from weighthouse.audit.events import WitnessRefused
-from weighthouse.audit.model import Witnessed
+from weighthouse.audit.model import Doubt, Witnessed
 from weighthouse.audit.ports import Witness, Witnesses
 from weighthouse.audit.rules import note as notes
 from weighthouse.audit.rules import witnessing as protocol
@@ -45,6 +45,8 @@ def ask_witnesses(system: System) -> list[Witnessed]:
     gathered: list[Signature] = []
     for witness in witnesses:
         answer, signatures = _ask(system, witness, note, head.size)
+        if answer.cosigned:
+            doubting.withdraw(system, f"witness {witness.name}")
         answers.append(answer)
         gathered.extend(signatures)
     if gathered:
@@ -86,6 +88,10 @@ def _another_history(system: System, witness: Witness, status: int, seen: int, s
     if seen > size and head is not None and head.size >= seen:  # another process of this log was faster
         return Witnessed(witness.name, size, False, f"it has cosigned {seen} already; asked again next round")
     _refused(system, witness, status, max(seen, size))
+    # Where the witness stands does not move while it refuses, so that what people have looked at stays settled; if
+    # it moves, another log goes on somewhere, which is another doubt.
+    detail = f"witness {witness.name} has seen a log of {seen} entries that this one does not continue"
+    doubting.state(system, Doubt(f"witness {witness.name}", str(seen), detail))
     return Witnessed(witness.name, size, False, f"refused: it saw another history up to {seen}")
 
 

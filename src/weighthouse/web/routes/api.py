@@ -70,10 +70,10 @@ def prove_entry(request: Request, index: Index) -> dict[str, Any]:
 
 @router.get("/audit/head")
 def read_head(request: Request) -> dict[str, Any]:
-    """Where the log stands, with its signed checkpoint. For everybody who is signed in."""
+    """Where the log stands, with its signed checkpoint and what puts it in doubt. For everybody who is signed in."""
     with door(request).enter(request, write=False) as (unit, _):
         head: dict[str, Any] = msgspec.to_builtins(audit.head(unit))
-        return {**head, "keys": list(audit.keys(unit.system))}
+        return {**head, "keys": list(audit.keys(unit.system)), "doubts": access.log_doubts(unit)}
 
 
 @router.get("/audit/export")
