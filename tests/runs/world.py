@@ -70,7 +70,7 @@ class RunsWorld(World):
     def close(self) -> None:
         self.runner.stop()
         self.broker.stop()
-        if not self.broker._loop.is_running():
+        if self.broker._loop is not None and not self.broker._loop.is_running():
             self.broker._loop.close()
         self.judge.stop()
 

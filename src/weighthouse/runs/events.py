@@ -26,6 +26,18 @@ class RunSubmitted(Event, frozen=True, kw_only=True):
     must_end: Millis
 
 
+class ReferenceRefused(Event, frozen=True, kw_only=True):
+    """An order named something that its run may not follow: `field` of the order, the id it named, and the reason."""
+
+    KIND: ClassVar[str] = "runs.ReferenceRefused"
+    SUBJECT: ClassVar[str] = "model"
+    model: str
+    owner: str
+    field: str
+    reference: str
+    code: str
+
+
 class RunStarted(Event, frozen=True, kw_only=True):
     """The sandbox was judged from inside and the code began. The fields are what was seen, not what was set."""
 

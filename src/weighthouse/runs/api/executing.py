@@ -15,9 +15,8 @@ from weighthouse.core.signing import equal
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
-from weighthouse.policy import api as policy
 from weighthouse.runs import store
-from weighthouse.runs.api import lasting
+from weighthouse.runs.api import lasting, references
 from weighthouse.runs.api.submitting import seal
 from weighthouse.runs.events import RunFailed, RunFinished, RunStarted, RunStopped, Unsandboxed
 from weighthouse.runs.model import Facts, Line, State, Ticket
@@ -42,7 +41,7 @@ def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
     """Verify everything a run rests on, at the moment it would start, and give it an identity of its own.
 
     Raises `runs.row_seal` for a row that this server did not write, `runs.lost_access` when the grant or the person
-    is no longer there, `runs.sandbox_too_weak`, `runs.no_sandbox`.
+    is no longer there, `runs.sandbox_too_weak`, `runs.no_sandbox`, and what was refused of anything the order names.
     """
     found = store.ticket(unit.conn, run)
     if found is None or not equal(found[1], seal(unit, found[0])):
@@ -60,16 +59,7 @@ def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
         raise Denied("runs.lost_access", "What the run was submitted under has ended.", "Ask for access again.")
     if not enough(sandbox.tier, ticket.tier) and sandbox.tier != "none":
         raise Denied("runs.sandbox_too_weak", f"This machine has only {sandbox.tier}.", "Build runsc.")
-    lab = policy.current(unit).lab
-    attributes = {
-        "person": ticket.owner,
-        "account": ticket.account,
-        "model": ticket.order.model,
-        "sandbox": sandbox.tier,
-        "environment": lab.resources[ticket.order.model].environment,
-        "image_digest": ticket.order.environment,
-        **({"grant": ticket.grant} if ticket.grant else {}),
-    }
+    attributes = references.attributes_of(unit, ticket, sandbox.tier)
     token = identity.issue_workload(unit, run=run, attributes=attributes, expires=ticket.must_end)
     unit.after_commit(lambda: unit.part(Tokens).keep(run, token))
     return ticket

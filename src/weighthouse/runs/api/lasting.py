@@ -7,13 +7,13 @@ runner asks access, identity and the memory outside the database again, at the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from weighthouse.access import api as access
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
+from weighthouse.runs.api import references
 from weighthouse.runs.model import Ticket
+from weighthouse.runs.ports import Ground
 
 EVERY_MS: Millis = SECOND
 _CODES = {
@@ -32,14 +32,11 @@ def lost(unit: Unit, ticket: Ticket) -> str:
     code = access.lost(unit, ticket.owner, ticket.account, ticket.grant, "run.submit", order.model)
     if code:
         return _CODES.get(code, "runs.lost_access")
-    if any(access.held(unit, "run.submit", resource, ticket.owner) for resource in _referred(ticket)):
-        return "runs.held"
+    refused = references.first_refused(unit, ticket, unit.part(Ground).sandbox().tier)
+    if refused is not None:
+        own = refused.code if refused.code.startswith("runs.") else "runs.lost_access"
+        return _CODES.get(refused.code, own)
     if ticket.session and identity.ended_by_another(unit, ticket.session, ticket.owner):
         return "runs.session_ended"
     # Last, for it may leave the run a while to save, which nothing above does.
     return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""
-
-
-def _referred(ticket: Ticket) -> Iterator[str]:
-    """What an order names beside its model."""
-    yield ticket.order.dataset

@@ -21,6 +21,7 @@ from weighthouse.core.signing import Signers
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 from weighthouse.runs import store
+from weighthouse.runs.api import references
 from weighthouse.runs.events import RunSubmitted
 from weighthouse.runs.model import Environment, Order, Risk, Run, Ticket
 from weighthouse.runs.ports import Ground
@@ -52,7 +53,7 @@ def submit(
     """Queue a run on `model` and return it.
 
     It ends at the latest with the access it rests on. Raises `runs.bad_order`, `runs.unknown_environment`,
-    `runs.no_dataset`, `runs.unknown_profile`, `runs.sandbox_too_weak`, or access's own refusal.
+    `runs.no_dataset`, `runs.unknown_profile`, `runs.sandbox_too_weak`, or access's refusal of anything it names.
     """
     order = Order(
         model=model,
@@ -83,6 +84,7 @@ def submit(
         must_end=min(ends),
         tier=tier,
     )
+    references.check(unit, ticket, unit.part(Ground).sandbox().tier)
     return _queue(unit, ticket, digest)
 
 

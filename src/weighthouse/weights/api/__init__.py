@@ -11,7 +11,7 @@ from weighthouse.weights.api.describing import describe
 from weighthouse.weights.api.exporting import export
 from weighthouse.weights.api.keeping import destroy, drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.loading import begin_load, renew
-from weighthouse.weights.api.reading import lineage, models, newest, version, versions
+from weighthouse.weights.api.reading import lineage, model_of, models, newest, no_version, version, versions
 from weighthouse.weights.api.saving import begin_save, commit
 from weighthouse.weights.api.taking import take
 from weighthouse.weights.model import (
@@ -53,8 +53,10 @@ __all__ = [
     "inbox",
     "lend_outbox",
     "lineage",
+    "model_of",
     "models",
     "newest",
+    "no_version",
     "outbox",
     "read_budget",
     "renew",

@@ -15,12 +15,33 @@ from weighthouse.weights.model import ModelEntry, Version
 
 MAX_LINEAGE = 1_000
 _FIRST = 1 << 53
+MAX_KNOWN = 10_000
+_MODELS: dict[str, str] = {}
 
 
 def _may_know(unit: Unit, caller: Caller, model: str) -> None:
     resource_of(unit, model)
     if not access.explain(unit, caller, "catalogue.read", model).allowed:
         raise NotFound("weights.no_model", "There is no such model.", "List the models you may see.")
+
+
+def model_of(unit: Unit, version: str) -> str:
+    """The model that a version is of, as its checked seal says; a version is of one model for ever.
+
+    Raises NotFound `weights.no_version`.
+    """
+    known = _MODELS.get(version)
+    if known is None:
+        known = open_version(unit, check_id(version, "ver")).version.model
+        if len(_MODELS) >= MAX_KNOWN:
+            _MODELS.clear()
+        _MODELS[version] = known
+    return known
+
+
+def no_version() -> NotFound:
+    """The answer to a version that is not there, or that the one who asks may not know of."""
+    return NotFound("weights.no_version", "There is no such version.", "List the model's versions.")
 
 
 def models(unit: Unit, caller: Caller) -> list[ModelEntry]:
