@@ -11,7 +11,7 @@ CLOCK = start=$$(date +%s)
 DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-groups test-keyring test-oidc lock clean
+.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-groups test-keyring test-pooler test-oidc lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
 test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
-	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not control_group and not real_gvisor and not real_keyring and not real_tlog and not foreign_oidc and not soak" && $(DONE)
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not control_group and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
 	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
@@ -88,6 +88,10 @@ test-groups: $(VENV)/.dev ## the limits on a whole run, which need a user who ma
 test-keyring: $(VENV)/.dev ## the tests that need a real keyring (apt-get install gnome-keyring dbus)
 	@command -v gnome-keyring-daemon >/dev/null && command -v dbus-daemon >/dev/null || { echo "make test-keyring needs gnome-keyring and dbus: apt-get install gnome-keyring dbus"; exit 1; }
 	@$(CLOCK); $(BIN)/python -m pytest -q -m real_keyring && $(DONE)
+
+test-pooler: $(VENV)/.dev ## the test that needs a pooler before PostgreSQL (apt-get install pgbouncer)
+	@command -v pgbouncer >/dev/null || { echo "make test-pooler needs pgbouncer: apt-get install pgbouncer"; exit 1; }
+	@$(CLOCK); $(BIN)/python -m pytest -q -m real_pooler && $(DONE)
 
 lock: ## renew requirements/*.txt on purpose (needs uv)
 	@for f in run dev; do uv pip compile -q --upgrade requirements/$$f.in -o requirements/$$f.txt --python-version 3.11 --generate-hashes --no-annotate --no-header --universal; done

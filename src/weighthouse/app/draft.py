@@ -18,7 +18,7 @@ from sqlalchemy import Table, inspect
 from weighthouse.app import routers
 from weighthouse.app.home import Home, database_url
 from weighthouse.audit import api as audit
-from weighthouse.core import jobs, store
+from weighthouse.core import faults, jobs, store
 from weighthouse.core.clock import DAY
 from weighthouse.core.database import Database, metadata
 from weighthouse.core.errors import Conflict
@@ -95,9 +95,9 @@ class Draft:
         """Drop our tables from a database outside if the draft's mark is in it, and only then."""
         if not settings.text("database.url") or not self._token():
             return
-        database = Database(database_url(settings, self.home))
+        database = Database(database_url(settings, self.home), schema=settings.text("database.schema"))
         try:
-            with database.engine.begin() as connection:
+            with faults.spoken(), database.engine.begin() as connection:
                 if not inspect(connection).has_table("core_lease"):
                     return
                 lease = store.read_lease(connection, _MARK, lock=False)

@@ -19,6 +19,7 @@ from weighthouse.audit import api as audit
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.adapters.witness_http import PolicyWitnesses
 from weighthouse.audit.ports import SignerMemory, Witnesses
+from weighthouse.core import faults
 from weighthouse.core import machine as machines
 from weighthouse.core.clock import Clock, SystemClock
 from weighthouse.core.database import Database
@@ -64,9 +65,10 @@ def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | No
     check_address(settings)
     home.make()
     clock = clock or SystemClock()
-    database = Database(database_url(settings, home))
+    database = Database(database_url(settings, home), schema=settings.text("database.schema"))
     with _closed_on_refusal(database):
-        schema.prepare(database)
+        with faults.spoken():
+            schema.prepare(database)
         system = System(settings, clock, database)
         bind_keys(system, keys)
         bind_memories(system, home)

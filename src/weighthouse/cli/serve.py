@@ -21,9 +21,11 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     from weighthouse.app import initialise, redteam
     from weighthouse.app.house import House
     from weighthouse.app.origin import with_port
+    from weighthouse.core import journal
     from weighthouse.core.memory import keep_private
 
     keep_private()
+    journal.begin()
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
     initialise.hold(home, "serve")

@@ -14,9 +14,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from weighthouse.core import shape, volume
+from weighthouse.core import faults, shape, volume
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Invalid
+from weighthouse.core.patience import Patient
 
 metadata = MetaData(
     naming_convention={
@@ -30,6 +31,7 @@ metadata = MetaData(
 
 READ_ONLY = "weighthouse_read_only"
 BUSY_TIMEOUT: Millis = 5_000
+STATEMENT_TIMEOUT: Millis = 15_000
 MAX_WAL_KEPT = 64 * 1024 * 1024
 OLDEST_POSTGRESQL = 150_000
 
@@ -55,14 +57,15 @@ class Database:
     `url` is a SQLAlchemy address (`sqlite:////folder/file.db` or `postgresql+psycopg://…`).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        parsed = make_url(url)
+    def __init__(self, url: str, *, pool_size: int = 10, schema: str = "public") -> None:
+        with faults.spoken():
+            parsed = make_url(url)
         self.ours: shape.Shape | None = None
         self.dialect = parsed.get_backend_name()
         if self.dialect == "sqlite":
             self.engine = _sqlite(url, parsed.database, pool_size)
         elif self.dialect == "postgresql":
-            self.engine = _postgresql(url, pool_size)
+            self.engine = _postgresql(url, pool_size, schema)
         else:
             raise Invalid(
                 "core.bad_database",
@@ -140,15 +143,15 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
     return engine
 
 
-def _postgresql(url: str, pool_size: int) -> Engine:
+def _postgresql(url: str, pool_size: int, schema: str) -> Engine:
     engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=20,
         pool_timeout=BUSY_TIMEOUT / 1000,
         connect_args={
-            "options": f"-c statement_timeout=15000 -c lock_timeout={BUSY_TIMEOUT} -c timezone=UTC "
-            "-c synchronous_commit=on",
+            # Neither ours nor the environment's: a pooler refuses a connection that asks for options at its start.
+            "options": "",
             # A server that vanished says nothing: these end the wait for it.
             "connect_timeout": 5,
             "tcp_user_timeout": 20_000,
@@ -158,15 +161,51 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: Any, _entry: Any, arguments: Any, parameters: Any) -> Any:
+        return Patient.connect(*arguments, **parameters)
+
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
-        if connection.info.server_version < OLDEST_POSTGRESQL:
-            raise _unfit(f"PostgreSQL here is version {connection.info.server_version // 10_000}; 15 is the oldest")
-        if connection.execute("SHOW fsync").fetchone() != ("on",):
-            raise _unfit("PostgreSQL here runs with fsync = off, so a power cut loses changes that were acknowledged")
-        connection.rollback()
+        _agree(connection, schema)
 
     return engine
+
+
+def _agree(connection: Any, schema: str) -> None:
+    """Set what every statement relies on, and refuse a server on which the promises do not hold."""
+    if connection.info.server_version < OLDEST_POSTGRESQL:
+        raise _unfit(f"PostgreSQL here is version {connection.info.server_version // 10_000}; 15 is the oldest")
+    for name, value in (
+        ("statement_timeout", str(STATEMENT_TIMEOUT)),
+        ("lock_timeout", str(BUSY_TIMEOUT)),
+        ("timezone", "UTC"),
+        ("synchronous_commit", "on"),
+        # Ours first, temporary tables last: no schema of somebody else's is looked into for a table.
+        ("search_path", f'"{schema}", pg_temp'),
+    ):
+        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    connection.commit()  # else the pool's first rollback would undo them
+    found = dict(connection.execute(_FACTS, {"schema": schema}).fetchall())
+    connection.rollback()
+    # A schema that is missing or closed to us is skipped in silence, and tables are made among the temporary ones.
+    if found["schema"] != "true":
+        raise faults.refusal(faults.NO_SCHEMA if found["schema"] is None else faults.NOT_ALLOWED)
+    if found["fsync"] != "on":
+        raise _unfit("PostgreSQL here runs with fsync = off, so a power cut loses changes that were acknowledged")
+    if found["session_replication_role"] != "origin":
+        raise _unfit("PostgreSQL here skips triggers and foreign keys for this user (session_replication_role)")
+    if found["replica"] != "false" or found["default_transaction_read_only"] != "off":
+        raise faults.refusal(faults.READ_ONLY)
+
+
+_FACTS = """
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('fsync', 'session_replication_role', 'default_transaction_read_only')
+UNION ALL SELECT 'replica', pg_catalog.pg_is_in_recovery()::text
+UNION ALL SELECT 'schema', pg_catalog.has_schema_privilege(
+  (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s), 'USAGE')::text
+"""
 
 
 def _unfit(what: str) -> Invalid:

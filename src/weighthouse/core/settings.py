@@ -23,13 +23,14 @@ Value = str | int | bool | Path
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One declared setting. `name` is dotted (`server.port`); `choices` limits a text, `minimum` an int."""
+    """One declared setting, dotted (`server.port`); `choices` and `pattern` limit a text, `minimum` an int."""
 
     name: str
     kind: Kind
     default: Value
     doc: str
     choices: tuple[str, ...] = ()
+    pattern: str = ""
     minimum: int = 0
     maximum: int = 2**53
     secret: bool = False
@@ -59,6 +60,13 @@ DECLARED: tuple[Setting, ...] = (
         choices=("demo", "development", "production"),
     ),
     Setting("database.url", "text", "", "SQLAlchemy address; empty means SQLite in the state folder.", secret=True),
+    Setting(
+        "database.schema",
+        "text",
+        "public",
+        "PostgreSQL: the schema that holds our tables, and the only one looked into.",
+        pattern="[a-z_][a-z0-9_]{0,62}",
+    ),
     Setting("server.address", "text", "127.0.0.1", "Address to listen on."),
     Setting("server.port", "int", 8040, "Port to listen on; 0 takes a free one.", maximum=65535),
     Setting(
@@ -77,13 +85,17 @@ def _typed(setting: Setting, raw: object, source: str) -> Value:
     if setting.kind == "path" and isinstance(value, str | Path):
         return Path(value)
     ok = {
-        "text": isinstance(value, str) and (not setting.choices or value in setting.choices),
+        "text": isinstance(value, str)
+        and (not setting.choices or value in setting.choices)
+        and (not setting.pattern or re.fullmatch(setting.pattern, value) is not None),
         "int": isinstance(value, int) and not isinstance(value, bool) and setting.minimum <= value <= setting.maximum,
         "bool": isinstance(value, bool),
         "path": False,
     }[setting.kind]
     if not ok:
         wanted = " or ".join(setting.choices) if setting.choices else setting.kind
+        if setting.pattern:
+            wanted = f"of the form {setting.pattern}"
         if setting.kind == "int":
             wanted = f"a whole number from {setting.minimum} to {setting.maximum}"
         shown = "the given secret" if setting.secret else repr(raw)[:80]

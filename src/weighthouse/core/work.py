@@ -14,10 +14,10 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from weighthouse.core import store
+from weighthouse.core import faults, store
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import HOUR, LEAP_TOLERANCE, Clock, Millis, SystemClock, judge
 from weighthouse.core.database import READ_ONLY, Database
@@ -32,8 +32,6 @@ logger = logging.getLogger("weighthouse")
 T = TypeVar("T")
 PERSIST_EVERY: Millis = 1_000
 ASTRAY: Millis = 2 * HOUR
-_DEFECTS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-"""What a statement of our own can be at fault for; everything else is the database's state."""
 
 
 class Recorder(Protocol):
@@ -188,21 +186,6 @@ class Unit:
         self.system.changed.set()
 
 
-def _translate(error: DBAPIError | PoolTimeout) -> WeighthouseError:
-    text = str(getattr(error, "orig", error)).lower()
-    if "full" in text or "no space" in text:
-        what, remedy = "is full", "Free space on its volume; nothing was half-written."
-    elif "malformed" in text or "not a database" in text:
-        what, remedy = "is damaged", "Restore it from a good backup; `weighthouse audit verify` says what is lost."
-    elif "read-only" in text or "readonly" in text:
-        what, remedy = "takes no changes", "Point database.url at the primary, and make its volume writable."
-    elif "locked" in text or "timeout" in text or isinstance(error, PoolTimeout) or _retriable(error):
-        what, remedy = "is busy beyond its deadline", "Try again; nothing was changed."
-    else:
-        what, remedy = "did not answer", "Check that it runs and is reachable; nothing was changed."
-    return Unavailable("core.database_unavailable", f"The database {what}, so the answer is no.", remedy)
-
-
 @contextmanager
 def begin(system: System, actor: Caller | None = None, *, request_id: str = "") -> Iterator[Unit]:
     """Open a unit that may write. Commits on leaving; on an exception rolls back, commits its `record`, re-raises.
@@ -249,12 +232,11 @@ def _unit(system: System, actor: Caller | None, request_id: str, *, read_only: b
             connection.execution_options(**{READ_ONLY: read_only})
             connection.begin()  # at once, so that the unit's time is read after the wait for its turn
             yield Unit(system, connection, actor, request_id, read_only=read_only)
-    except PoolTimeout as error:
-        raise _translate(error) from error
-    except DBAPIError as error:
-        if isinstance(error, _DEFECTS):
+    except (DBAPIError, PoolTimeout) as error:
+        told = faults.explained(error)
+        if told is None:  # a statement of our own is at fault
             raise
-        raise _translate(error) from error
+        raise told from error
 
 
 def _retriable(error: BaseException | None) -> bool:

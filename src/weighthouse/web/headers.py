@@ -12,6 +12,7 @@ import secrets
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from weighthouse.core import journal
 from weighthouse.core.ids import new_id
 
 _BARE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -70,6 +71,7 @@ class SecurityHeaders:
         state = scope.setdefault("state", {})
         state["nonce"] = nonce = secrets.token_urlsafe(18)
         state["request_id"] = request_id = new_id("rqs")
+        journal.REQUEST.set(request_id)  # of this request's own task: what is logged in it names it
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":

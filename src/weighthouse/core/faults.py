@@ -1,0 +1,141 @@
+"""What is wrong with the database, each mistake in words of its own. Guards operators from "an error not foreseen".
+
+The database's own codes are asked first (SQLSTATE, SQLite's result codes); its words only where it refuses before it
+has any. Whatever is not known is still a no: nothing is answered without the database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
+
+Fault = tuple[str, str]
+
+FULL = ("is full", "Free space on its volume; nothing was half-written.")
+DAMAGED = ("is damaged", "Restore it from a good backup; `weighthouse audit verify` says what is lost.")
+NO_FILE = ("is damaged: its file is no SQLite database", "Restore it from a good backup, or name another file.")
+READ_ONLY = (
+    "takes no changes: it is read-only, or a replica",
+    "Point database.url at the primary, and make its volume writable.",
+)
+BUSY = ("is busy beyond its deadline", "Try again; nothing was changed.")
+PASSWORD = ("refuses the user or the password", "Correct them in database.url, or let the user in (pg_hba.conf).")
+NO_DATABASE = ("is not there: the server has none of that name", "Make it, or correct the name in database.url.")
+NO_HOST = ("cannot be found: nobody knows its host", "Correct the host in database.url.")
+REFUSED = ("did not answer: nothing listens at its address", "Start it, or correct host and port in database.url.")
+TLS = (
+    "cannot be reached over TLS as database.url demands",
+    "Look at sslmode and sslrootcert in database.url, and at the certificate of the database server.",
+)
+NOT_ALLOWED = (
+    "allows its user too little",
+    "Make the user the owner of the schema: GRANT USAGE, CREATE ON SCHEMA … TO …, or ALTER SCHEMA … OWNER TO ….",
+)
+NO_SCHEMA = ("has no schema of that name", "Make it, or correct database.schema.")
+TOO_MANY = ("has no connection left", "Raise max_connections there or use fewer clients; nothing was changed.")
+STARTING = ("is starting or stopping", "Try again in a moment; nothing was changed.")
+POOLER = (
+    "lies behind a pooler that refuses us",
+    "Let the pooler pool sessions, and let the user and the database in; its log says which it refused.",
+)
+NO_PLACE = ("cannot be opened: its file or folder is not there, or not ours", "Correct the path in database.url.")
+DISK = ("cannot be read from its disk, or written to it", "Look at the disk and its room; restore a good backup.")
+SILENT = ("did not answer in time, and its connection was given up", "Look why it hangs; nothing was changed.")
+AWAY = ("did not answer", "Check that it runs and is reachable; nothing was changed.")
+
+_STATES: dict[str, Fault] = {
+    "28P01": PASSWORD,
+    "28000": PASSWORD,
+    "3D000": NO_DATABASE,
+    "3F000": NO_SCHEMA,
+    "42501": NOT_ALLOWED,
+    "25006": READ_ONLY,
+    "40001": BUSY,
+    "40P01": BUSY,
+    "55P03": BUSY,
+    "57014": BUSY,
+    "53100": FULL,
+    "53300": TOO_MANY,
+    "57P03": STARTING,
+    "XX001": DAMAGED,
+    "XX002": DAMAGED,
+}
+_RESULTS: dict[int, Fault] = {
+    3: NO_PLACE,
+    5: BUSY,
+    6: BUSY,
+    8: READ_ONLY,
+    10: DISK,
+    11: DAMAGED,
+    13: FULL,
+    14: NO_PLACE,
+    26: NO_FILE,
+}
+# What libpq and poolers say while a connection is being made, when there is no code yet.
+_WORDS: tuple[tuple[str, Fault], ...] = (
+    (r"deadline of this client", SILENT),
+    (r"unsupported startup parameter|query_wait_timeout|pgbouncer|no such user", POOLER),
+    (r"password|authentication|pg_hba\.conf|role \".*\" does not exist|role .* is not permitted", PASSWORD),
+    (r"too many (clients|connections)|connection slots", TOO_MANY),
+    (r"database \".*\" does not exist|no such database", NO_DATABASE),
+    (r"starting up|shutting down|in recovery mode", STARTING),
+    (r"certificate|ssl|tls", TLS),
+    (r"resolve host|translate host|name or service not known", NO_HOST),
+    (r"connection refused|no such file or directory|is the server running", REFUSED),
+    (r"timeout|timed out", SILENT),
+)
+_DEFECTS = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
+"""What a statement of our own can be at fault for, unless the code says otherwise."""
+
+
+def fault(error: BaseException) -> Fault | None:
+    """Return what is wrong, None where a statement of our own is at fault."""
+    if isinstance(error, PoolTimeout):
+        return BUSY
+    cause: Any = getattr(error, "orig", None) or error
+    known = _STATES.get(getattr(cause, "sqlstate", None) or "")
+    known = known or _RESULTS.get((getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF)
+    if known is not None:
+        return known
+    if isinstance(error, _DEFECTS):
+        return None
+    text = str(cause).lower()
+    return next((found for words, found in _WORDS if re.search(words, text)), AWAY)
+
+
+def refusal(found: Fault) -> Unavailable:
+    """Return the refusal that says what is wrong."""
+    return Unavailable("core.database_unavailable", f"The database {found[0]}, so the answer is no.", found[1])
+
+
+def explained(error: DBAPIError | PoolTimeout) -> WeighthouseError | None:
+    """Return the refusal that says what is wrong, None where a statement of our own is at fault."""
+    found = fault(error)
+    if found is None:
+        return None
+    return refusal(found)
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Run what asks the database outside of a unit, so that its failures are explained all the same."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeout) as error:
+        told = explained(error)
+        if told is None:
+            raise
+        raise told from error
+    except ArgumentError:
+        raise Invalid(
+            "core.bad_database",
+            "The setting database.url is no address of a database.",
+            "Use a sqlite:/// or a postgresql+psycopg:// address.",
+        ) from None

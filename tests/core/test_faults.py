@@ -1,0 +1,295 @@
+"""Each mistake with a database has words of its own; one that hangs is given up in time; a pooler in front will do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+
+from weighthouse.app import schema
+from weighthouse.core import database as databases
+from weighthouse.core import faults, journal
+from weighthouse.core.database import Database
+from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
+from weighthouse.core.patience import Patient
+from weighthouse.core.work import System, begin, read
+
+
+def said(url: str, **options: str) -> str:
+    """What the first use of a database is refused with."""
+    with pytest.raises(WeighthouseError) as refused, faults.spoken():
+        opened = Database(url, **options)  # type: ignore[arg-type]
+        try:
+            schema.prepare(opened)
+        finally:
+            opened.close()
+    assert refused.value.code in ("core.database_unavailable", "core.bad_database")
+    assert refused.value.remedy
+    return refused.value.message
+
+
+@pytest.fixture
+def folder(postgres_server: str) -> str:
+    """The folder of the real server's socket."""
+    return parse_qs(urlsplit(postgres_server).query)["host"][0]
+
+
+@pytest.fixture
+def relay(folder: str) -> Iterator[Relay]:
+    made = Relay(Path(folder) / ".s.PGSQL.5432")
+    yield made
+    made.close()
+
+
+class Relay:
+    """A TCP port before the real server, which can stop passing anything on without closing anything."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(str(self._target))
+            self._open += [near, far]
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                self.flowing.wait()
+                sink.sendall(data)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self.flowing.set()
+        for one in (self._listener, *self._open):
+            one.close()
+
+
+def test_each_mistake_with_postgresql_has_words_of_its_own(postgres_url: str, folder: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = unused.getsockname()[1]
+    name = postgres_url.split("?")[0].rsplit("/", 1)[1]
+    at = f"postgresql+psycopg://{{}}@/{{}}?host={folder}"
+    told = {
+        "none of that name": said(at.format("postgres", "no_such_database")),
+        "refuses the user": said(at.format("no_such_user", name)),
+        "nothing listens": said(f"postgresql+psycopg://postgres@127.0.0.1:{closed}/x"),
+        "nobody knows its host": said("postgresql+psycopg://postgres@no-such-host.invalid/x"),
+        "no address of a database": said("not an address"),
+        "not a database this": said("mysql://x/y"),
+        "no schema of that name": said(postgres_url, schema="no_such_schema"),
+    }
+    assert {wanted for wanted, message in told.items() if wanted not in message} == set(), told
+
+
+def test_a_wrong_password_tls_and_missing_rights_are_told_apart(postgres_url: str, relay: Relay) -> None:
+    name = postgres_url.split("?")[0].rsplit("/", 1)[1]
+    admin = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    role = "r" + name
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'right'"))
+        connection.execute(text("CREATE SCHEMA closed"))
+    limited = postgres_url.replace("//postgres@", f"//{role}:wrong@")
+    try:
+        assert "allows its user too little" in said(limited)
+        assert "over TLS" in said(f"postgresql+psycopg://postgres@127.0.0.1:{relay.port}/{name}?sslmode=require")
+        with admin.connect() as connection:
+            connection.execute(text(f"ALTER ROLE {role} CONNECTION LIMIT 0"))
+        assert "no connection left" in said(limited)
+        with admin.connect() as connection:
+            connection.execute(text(f"ALTER ROLE {role} CONNECTION LIMIT 9"))
+            connection.execute(text(f"ALTER ROLE {role} SET default_transaction_read_only = on"))
+        assert "read-only, or a replica" in said(limited)
+        with admin.connect() as connection:
+            connection.execute(text(f"ALTER ROLE {role} RESET default_transaction_read_only"))
+            connection.execute(text(f"ALTER ROLE {role} SUPERUSER"))
+            connection.execute(text(f"ALTER ROLE {role} SET session_replication_role = replica"))
+        assert "skips triggers" in said(limited)
+    finally:
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}; DROP ROLE {role}"))
+        admin.dispose()
+
+
+@pytest.mark.parametrize(
+    ("text_", "expected"),
+    [
+        ('FATAL:  password authentication failed for user "ada"', faults.PASSWORD),
+        ("FATAL:  no pg_hba.conf entry for host", faults.PASSWORD),
+        ("FATAL:  sorry, too many clients already", faults.TOO_MANY),
+        ("FATAL:  the database system is starting up", faults.STARTING),
+        ("FATAL:  unsupported startup parameter: options", faults.POOLER),
+        ("SSL error: certificate verify failed", faults.TLS),
+        ("something new", faults.AWAY),
+    ],
+)
+def test_what_libpq_says_before_it_has_a_code(text_: str, expected: faults.Fault) -> None:
+    assert faults.fault(psycopg.OperationalError(text_)) == expected
+
+
+def test_a_version_that_is_too_old_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "OLDEST_POSTGRESQL", 990_000)
+    assert "15 is the oldest" in said(postgres_url)
+
+
+def test_each_mistake_with_sqlite_has_words_of_its_own(tmp_path: Path, sqlite_url: str) -> None:
+    path = tmp_path / "weighthouse.db"
+    path.write_bytes(b"no database at all, and long enough to be looked at " * 100)
+    assert "no SQLite database" in said(sqlite_url)
+    path.unlink()
+    path.mkdir()
+    assert "cannot be opened" in said(sqlite_url)
+    path.rmdir()
+    opened = Database(sqlite_url)
+    schema.prepare(opened)
+    opened.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "damaged" in said(sqlite_url)
+
+
+def test_a_locked_and_a_full_sqlite_are_told_apart(
+    make_system: Callable[[Database], System], database: Database, tmp_path: Path
+) -> None:
+    system = make_system(database)
+    with sqlite3.connect(tmp_path / "weighthouse.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match=r"busy beyond"), begin(system):
+            raise AssertionError("two writers at once")
+        other.execute("ROLLBACK")
+    other.close()
+    with pytest.raises(Unavailable, match=r"is full"), begin(system) as unit:
+        unit.conn.exec_driver_sql("PRAGMA max_page_count = 1")
+        unit.conn.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(100000000) AS b")
+
+
+def test_a_database_that_stops_answering_holds_up_a_request_no_longer_than_the_bound(
+    make_system: Callable[[Database], System], postgres_url: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Patient, "patience_s", 1.0)
+    name = postgres_url.split("?")[0].rsplit("/", 1)[1]
+    database = Database(f"postgresql+psycopg://postgres@127.0.0.1:{relay.port}/{name}")
+    database.create_all()
+    system = make_system(database)
+    with read(system):
+        pass
+    relay.flowing.clear()
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"did not answer in time"), begin(system) as unit:
+        unit.conn.execute(text("SELECT 1"))
+    assert time.monotonic() - began < 15
+    relay.flowing.set()
+    with read(system):
+        pass  # the connection that hung is not given to anybody again
+    database.close()
+
+
+@pytest.mark.real_pooler
+def test_a_pooler_in_front_as_it_comes_will_do(
+    make_system: Callable[[Database], System], postgres_url: str, folder: str
+) -> None:
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not Path(program).exists():
+        pytest.fail("this test needs pgbouncer: apt-get install pgbouncer")
+    name = postgres_url.split("?")[0].rsplit("/", 1)[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = Path(tempfile.mkdtemp(prefix="wh-bouncer-"))
+    place.chmod(0o755)
+    (place / "users").write_text('"postgres" "unused"\n')
+    (place / "bouncer.ini").write_text(
+        f"[databases]\n{name} = host={folder} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {place / 'users'}\n"
+    )
+    user = "nobody" if os.geteuid() == 0 else None
+    process = subprocess.Popen([program, str(place / "bouncer.ini")], user=user, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.05)
+        database = Database(f"postgresql+psycopg://postgres@127.0.0.1:{port}/{name}")
+        database.create_all()
+        with begin(make_system(database)) as unit:
+            path = unit.conn.execute(text("SHOW search_path")).scalar_one()
+            assert path == '"public", pg_temp'
+            assert unit.conn.execute(text("SHOW statement_timeout")).scalar_one() == "15s"
+        database.close()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+        shutil.rmtree(place)
+
+
+def test_the_environment_gives_no_options_to_a_connection(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=planted -c synchronous_commit=off")
+    database = Database(postgres_url)
+    with database.engine.connect() as connection:
+        assert connection.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
+        assert connection.execute(text("SHOW search_path")).scalar_one() == '"public", pg_temp'
+    database.close()
+    with pytest.raises(Invalid):
+        from weighthouse.core.settings import Settings
+
+        Settings(flags={"database.schema": 'public", evil'})
+
+
+def test_the_same_failure_is_written_once_in_a_while_with_its_count(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    sparing = journal.Sparing(lambda: now[0])
+    written = []
+    for step in range(200):  # as a timer of 50 ms says it for ten seconds
+        now[0] = step * 0.05 + (5 if step == 199 else 0)
+        for timer in ("sequence", "sweep"):
+            message = f"{timer}: The database did not answer (core.database_unavailable)"
+            record = logging.LogRecord("weighthouse.jobs", logging.WARNING, "", 0, message, (), None)
+            if sparing.filter(record):
+                written.append((message, record.repeated))
+    assert len(written) == 2 and written[0][1] == "" and "397 more" in written[1][1]
+    other = logging.LogRecord("weighthouse", logging.INFO, "", 0, "a line\nand a forged one", (), None)
+    assert sparing.filter(other) and "\n" not in other.getMessage() and other.request == "-"
+
+
+def test_a_line_of_the_log_has_time_level_and_the_request(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = journal.begin()
+    token = journal.REQUEST.set("rqs_1")
+    try:
+        logging.getLogger("weighthouse.jobs").warning("something %s", "failed")
+    finally:
+        journal.REQUEST.reset(token)
+        logging.getLogger("weighthouse").removeHandler(handler)
+        logging.getLogger("weighthouse").propagate = True
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z WARNING weighthouse\.jobs request=rqs_1 something failed\n", said
+    ), said
