@@ -30,10 +30,10 @@ def driver(name: str) -> Sandbox:
     if name.startswith("gvisor"):
         if not RUNSC.is_file():
             pytest.fail(f"{RUNSC} is absent: run `make parts` before the tests marked real_gvisor")
-        return Runsc(RUNSC, rooted="rootless" not in name, groups=groups)
+        return Runsc(RUNSC, rooted="rootless" not in name, groups=groups, on_disk="on disk" in name)
     binary = find_bubblewrap()
     assert binary is not None
-    return Bubblewrap(binary, rooted="user namespace" not in name, groups=groups)
+    return Bubblewrap(binary, rooted="user namespace" not in name, groups=groups, on_disk="on disk" in name)
 
 
 def mount(path: Path, target: str, *, writable: bool = False) -> Mount:
@@ -53,14 +53,14 @@ class Bench:
     def __init__(self, sandbox: Sandbox, environment: Environment, folder: Path) -> None:
         self.sandbox, self.environment, self.folder, self.count = sandbox, environment, folder, 0
 
-    def start(self, code: str, *mounts: Mount, **limits: int) -> Handle:
+    def start(self, code: str, *mounts: Mount, out: str = "", **limits: int) -> Handle:
         self.count += 1
         own = self.folder / f"box{self.count}"
         own.mkdir()
         return self.sandbox.start(
             SandboxSpec(
                 name="run_test", folder=own, environment=self.environment, mounts=mounts, workdir="/tmp",
-                command=(self.environment.python, "-c", code), variables={"WORD": "said"}, limits=Limits(**limits),
+                command=(self.environment.python, "-c", code), variables={"WORD": "said"}, limits=Limits(**limits), out=out,
             )
         )  # fmt: skip
 

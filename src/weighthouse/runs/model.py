@@ -42,6 +42,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     files: int = 4096
     file_bytes: int = 16384 * MIB
     tmp_bytes: int = 512 * MIB
+    out_bytes: int = 8192 * MIB
+    out_files: int = 20_000
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +184,14 @@ settings: tuple[Setting, ...] = (
         minimum=0,
     ),
     Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
-    Setting("runs.out_mib", "int", 65536, "What one run may write to /out before it is ended.", minimum=1),
+    Setting(
+        "runs.out_mib",
+        "int",
+        8192,
+        "Size of /out: on disk as root, in memory otherwise, and then no more than `runs.memory_mib`.",
+        minimum=1,
+    ),
+    Setting("runs.out_files", "int", 20000, "Files and folders that /out has room for.", minimum=64),
     Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),
     Setting("runs.datasets", "path", Path(), "Folder of data sets: `dataset/name` is its folder `name`."),
 )

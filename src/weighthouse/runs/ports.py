@@ -39,6 +39,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...]
     workdir: str
     limits: Limits
+    out: str = ""
+    """Where the run finds its volume, the one place of a fixed size that it may write to; empty for none."""
 
 
 class Handle(Protocol):
@@ -49,6 +51,10 @@ class Handle(Protocol):
 
     @property
     def pid(self) -> int: ...
+
+    @property
+    def out(self) -> int | None:
+        """A descriptor of the top folder of the run's volume, until `stop`; what it holds is hostile."""
 
     def lines(self, timeout_ms: int) -> list[Line]:
         """Return what was written since the last call, waiting up to `timeout_ms` for the first line."""

@@ -27,6 +27,7 @@ from weighthouse.runs.adapters.contained import (
     make_group,
 )
 from weighthouse.runs.adapters.held import Held
+from weighthouse.runs.adapters.volume import make, said
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules import furniture, syscalls
@@ -51,8 +52,11 @@ class Bubblewrap:
     name = "bubblewrap"
     tier = "bubblewrap"
 
-    def __init__(self, binary: Path, *, rooted: bool | None = None, groups: Groups | None = None) -> None:
+    def __init__(
+        self, binary: Path, *, rooted: bool | None = None, groups: Groups | None = None, on_disk: bool = False
+    ) -> None:
         self._binary = binary
+        self._on_disk = on_disk
         self._groups = groups
         self._rooted = os.geteuid() == 0 if rooted is None else rooted
         self.digest = "sha256:" + hashlib.sha256(binary.read_bytes()).hexdigest()
@@ -78,10 +82,13 @@ class Bubblewrap:
         )
         filtered = _passed(program)
         data, texts = _furnished(spec, identity or NOBODY)
+        volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
+        if volume is not None:
+            data += ["--bind", str(volume.point), spec.out]
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
         try:
             command = [str(self._binary), *data, *held.spelled(arguments), *inside]
-            process = launch(command, spec.folder, group, (filtered, *texts, *held.descriptors))
+            process = launch(command, spec.folder, group, (filtered, *texts, *held.descriptors), volume=volume)
         finally:
             for descriptor in (filtered, *texts):
                 os.close(descriptor)
@@ -90,13 +97,13 @@ class Bubblewrap:
             tier=self.tier,
             digest=self.digest,
             specification=canonical.digest([*arguments, hashlib.sha256(program).hexdigest()]),
-            confinement=f"{'own user id' if self._rooted else 'user namespace'}, {limited(group)}",
+            confinement=f"{'own user id' if self._rooted else 'user namespace'}, {limited(group)}, {said(volume)}",
             filtered=True,
             host_release=os.uname().release,
             host_version=os.uname().version,
             roots=frozenset(_tops(spec)),
         )
-        return Contained(process, expected, lambda: None, group)
+        return Contained(process, expected, lambda: None, group, volume)
 
     def _arguments(self, spec: SandboxSpec, held: Held) -> list[str]:
         arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
@@ -175,6 +182,7 @@ def _tops(spec: SandboxSpec) -> set[str]:
     """Names that may stand in the sandbox's top folder."""
     paths = [*SYSTEM, *SYSTEM_FILES, GUARD_INSIDE, "/proc", "/dev", "/tmp"]  # noqa: S108  inside the sandbox
     paths += [str(folder) for folder in spec.environment.folders] + [mount.target for mount in spec.mounts]
+    paths += [spec.out] if spec.out else []
     return {path.split("/")[1] for path in paths}
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import struct
 import sys
 import time
 
@@ -24,6 +25,8 @@ AT_FDCWD = -100
 HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 LIMIT_S = 20.0
 SWAPPED = 95
+NOBODY = 65534
+CAPABILITY_VERSION_3, PR_CAP_AMBIENT, AMBIENT_RAISE = 0x20080522, 47, 2
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -39,10 +42,27 @@ def enter(own_user: bool) -> None:
     uid, gid = os.geteuid(), os.getegid()
     check(libc.unshare(NEWNS | (NEWUSER if own_user else 0)), "a mount namespace of its own")
     if own_user:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  no import that is not needed
                 file.write(text)
+        keep_rights()
     check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "a private tree of mounts")
+
+
+def keep_rights() -> None:
+    """Let the runtime keep the rights over these namespaces, though its user there is not named root.
+
+    That user is the one that the run has inside: a file that a run makes must be able to belong to it.
+    """
+    header = struct.pack("<Ii", CAPABILITY_VERSION_3, 0)
+    held = ctypes.create_string_buffer(24)
+    check(libc.capget(header, held), "its rights")
+    effective, permitted, _, effective2, permitted2, _ = struct.unpack("<6I", held.raw)
+    held.raw = struct.pack("<6I", effective, permitted, permitted, effective2, permitted2, permitted2)
+    check(libc.capset(header, held), "inheritable rights")
+    for number in range(64):
+        if (permitted | permitted2 << 32) >> number & 1:
+            check(libc.prctl(PR_CAP_AMBIENT, AMBIENT_RAISE, number, 0, 0), "ambient rights")
 
 
 def same(one: int, other: int) -> bool:

@@ -22,6 +22,7 @@ import msgspec
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import leashed
 from weighthouse.runs.adapters.cgroups import Group, Groups
+from weighthouse.runs.adapters.volume import Volume
 from weighthouse.runs.model import Facts, Limits, Line, Seen, Stream
 from weighthouse.runs.rules.inside import Expected, judge
 from weighthouse.runs.rules.output import Lines
@@ -44,11 +45,22 @@ def guard_order(
 
 
 def launch(
-    command: Sequence[str], folder: Path, group: Group | None, pass_fds: Sequence[int] = (), file_bytes: int = 0
+    command: Sequence[str],
+    folder: Path,
+    group: Group | None,
+    pass_fds: Sequence[int] = (),
+    *,
+    file_bytes: int = 0,
+    volume: Volume | None = None,
 ) -> Pipes:
-    """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment."""
+    """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment.
+
+    With a `volume`, the program starts behind what makes it, and the volume is held when this returns.
+    """
+    if volume is not None:
+        command, pass_fds = volume.command(command), (*pass_fds, *volume.descriptors)
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             leashed(command, group.join if group else (), file_bytes=file_bytes),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -61,7 +73,12 @@ def launch(
     except OSError:
         if group is not None:
             group.end()
+        if volume is not None:
+            volume.close()
         raise
+    if volume is not None:
+        volume.hold()
+    return process
 
 
 def make_group(groups: Groups | None, limits: Limits, *, overhead_bytes: int, processes: int) -> Group | None:
@@ -94,8 +111,10 @@ class Contained:
         expected: Expected,
         end: Callable[[], None],
         group: Group | None = None,
+        volume: Volume | None = None,
     ) -> None:
         self._process = process
+        self._volume = volume
         self._end = end
         self._group = group
         self._lines: queue.Queue[Line] = queue.Queue(QUEUED_LINES)
@@ -176,6 +195,10 @@ class Contained:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def out(self) -> int | None:
+        return self._volume.top if self._volume else None
+
     def lines(self, timeout_ms: int) -> list[Line]:
         found: list[Line] = []
         with contextlib.suppress(queue.Empty):
@@ -219,3 +242,5 @@ class Contained:
         self._end()
         if self._group is not None:
             self._group.end()
+        if self._volume is not None:
+            self._volume.close()

@@ -27,9 +27,11 @@ from weighthouse.runs.adapters import cgroups
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
 from weighthouse.runs.adapters.runsc import Runsc
 from weighthouse.runs.adapters.unsandboxed import Unsandboxed
-from weighthouse.runs.model import Environment, Limits
+from weighthouse.runs.adapters.volume import usable_on_disk
+from weighthouse.runs.model import MIB, Environment, Limits
 from weighthouse.runs.ports import Sandbox, SandboxSpec
 
+TRIAL_BYTES = 64 * MIB
 log = logging.getLogger("weighthouse.runs")
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -109,7 +111,8 @@ def try_out(driver: Sandbox, environment: Environment) -> str:
             variables={},
             mounts=(),
             workdir="/",
-            limits=Limits(),
+            limits=Limits(out_bytes=TRIAL_BYTES),
+            out="/out",
         )
         try:
             handle = driver.start(spec)
@@ -127,10 +130,10 @@ def try_out(driver: Sandbox, environment: Environment) -> str:
 def _runsc(settings: Settings, groups: cgroups.Groups | None) -> list[Sandbox]:
     named = settings.path("runs.runsc")
     if named != Path():
-        return [Runsc(named, groups=groups)] if named.is_file() else []
+        return [Runsc(named, groups=groups, on_disk=_on_disk())] if named.is_file() else []
     on_path = shutil.which("runsc")
     places = [PROJECT / ".parts" / "bin" / "runsc", *([Path(on_path)] if on_path else [])]
-    return [Runsc(place, groups=groups) for place in places if place.is_file()]
+    return [Runsc(place, groups=groups, on_disk=_on_disk()) for place in places if place.is_file()]
 
 
 def _bubblewrap(groups: cgroups.Groups | None) -> list[Sandbox]:
@@ -139,7 +142,13 @@ def _bubblewrap(groups: cgroups.Groups | None) -> list[Sandbox]:
         return []
     # As root, own user ids first; where that is not allowed (a container), a user namespace.
     rooted = [True, False] if os.geteuid() == 0 else [False]
-    return [Bubblewrap(binary, rooted=choice, groups=groups) for choice in rooted]
+    on_disk = _on_disk()
+    return [Bubblewrap(binary, rooted=choice, groups=groups, on_disk=on_disk) for choice in rooted]
+
+
+def _on_disk() -> bool:
+    """Return whether what runs write may lie on disk; where not, it lies in memory."""
+    return os.geteuid() == 0 and usable_on_disk()
 
 
 def find_bubblewrap() -> Path | None:

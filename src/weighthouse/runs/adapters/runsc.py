@@ -31,6 +31,7 @@ from weighthouse.runs.adapters.contained import (
     make_group,
 )
 from weighthouse.runs.adapters.held import Held
+from weighthouse.runs.adapters.volume import VOLUME, make, said
 from weighthouse.runs.model import MIB, Limits
 from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules import furniture
@@ -59,8 +60,10 @@ class Runsc:
         platform: str = "systrap",
         rooted: bool | None = None,
         groups: Groups | None = None,
+        on_disk: bool = False,
     ) -> None:
         self._binary = binary
+        self._on_disk = on_disk
         self._groups = groups
         self._platform = platform
         self._rooted = os.geteuid() == 0 if rooted is None else rooted
@@ -76,6 +79,7 @@ class Runsc:
 
     def _start(self, spec: SandboxSpec, bundle: Path, state: Path, held: Held) -> Contained:
         points: list[tuple[int, str]] = []
+        volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
         document = self._document(spec, bundle, held, points)
         (bundle / "config.json").write_bytes(msgspec.json.encode(document))
         name = new_id("box")
@@ -84,18 +88,21 @@ class Runsc:
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
         largest = 0 if group else memory_file(spec.limits)
         cloned = self._cloned(points, command)
-        process = launch(cloned, spec.folder, group, held.descriptors, file_bytes=largest)
+        process = launch(cloned, spec.folder, group, held.descriptors, file_bytes=largest, volume=volume)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
             digest=self.digest,
             specification=canonical.digest(document),
-            confinement=f"{self._platform}, {'started by root' if self._rooted else 'rootless'}, {said(group)}",
+            confinement=f"{self._platform}, {self._started_by()}, {kept(group)}, {said(volume)}",
             host_release=os.uname().release,
             host_version=os.uname().version,
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
         )
-        return Contained(process, expected, lambda: self._end(state, name), group)
+        return Contained(process, expected, lambda: self._end(state, name), group, volume)
+
+    def _started_by(self) -> str:
+        return "started by root" if self._rooted else "rootless"
 
     def _command(self, state: Path) -> list[str]:
         flags = [f"--root={state}", f"--platform={self._platform}", "--network=none", "--host-uds=open"]
@@ -163,6 +170,8 @@ class Runsc:
         options = ["nosuid", "nodev", "mode=1777", f"size={spec.limits.tmp_bytes}"]
         for target in ("/tmp", "/dev/shm"):  # noqa: S108  inside the sandbox
             mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
+        if spec.out:
+            shown.append((spec.folder / VOLUME, spec.out, True))
         for source, target, writable in shown:
             _point(rootfs / target[1:], source.is_dir())
             options = ["rbind" if source.is_dir() else "bind", "rw" if writable else "ro", "nosuid", "nodev"]
@@ -187,7 +196,7 @@ def memory_file(limits: Limits) -> int:
     return -(-(limits.memory_bytes + OWN_BYTES) // GIB) * GIB
 
 
-def said(group: Group | None) -> str:
+def kept(group: Group | None) -> str:
     """Say what memory is limited by, for the facts of a run."""
     return limited(group) if group else "memory of the whole run limited, to the GiB, by gVisor's memory file"
 

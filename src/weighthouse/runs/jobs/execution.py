@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 import time
@@ -27,7 +26,6 @@ from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs.api import executing, lasting
-from weighthouse.runs.jobs import outbox
 from weighthouse.runs.jobs.ending import Ending
 from weighthouse.runs.jobs.given import Given, give
 from weighthouse.runs.jobs.processes import mark
@@ -40,7 +38,7 @@ log = logging.getLogger("weighthouse.runs")
 
 T = TypeVar("T")
 RENEW_MS: Millis = 20 * SECOND
-MEASURE_MS: Millis = SECOND
+LOOK_MS: Millis = SECOND
 LINE_BYTES = 64  # what a line costs beside its text, so that empty lines do not fill the database
 
 
@@ -66,8 +64,6 @@ class Execution(threading.Thread):
         self._renewed = 0
         self._ask_at = 0.0
         self._lost = ""
-        self._measured = 0
-        self._out: Path | None = None
         self._way: egress.Way | None = None
         self._feeder: egress.Feeder | None = None
         self._sandbox: Handle | None = None
@@ -112,6 +108,7 @@ class Execution(threading.Thread):
             self._sandbox = sandbox.start(self._spec(ticket, ground, folder, given))
         finally:
             given.close()
+        weights.lend_outbox(self._system, self._run, self._sandbox.out)
         marks = " ".join(mark(pid) for pid in (self._sandbox.pid, *self._way.handle.pids))
         facts, digest = self._sandbox.facts, self._way.proxy_digest
         self._unit(lambda unit: executing.started(unit, self._run, facts, digest, marks))
@@ -148,7 +145,6 @@ class Execution(threading.Thread):
             asked = executing.stop_asked(unit, self._run)
             left = ticket.must_end - unit.now
         asked = self._lost if self._lost and self._lost not in GENTLE else asked or self._lost
-        self._measure()
         self._out_of_time = self._out_of_time or left <= ending.before
         if self._abandoned.is_set() or self._out_of_time or asked in GENTLE:
             ending.ask()
@@ -159,17 +155,6 @@ class Execution(threading.Thread):
         if time.monotonic() >= self._ask_at:
             self._ask_at = time.monotonic() + lasting.EVERY_MS / 1000
             self._lost = lasting.lost(unit, ticket)
-
-    def _measure(self) -> None:
-        """End a run that writes more than it may, or that leaves the disk too little for everybody else."""
-        now = self._system.clock.monotonic()
-        if self._out is None or now - self._measured < MEASURE_MS:
-            return
-        self._measured = now
-        why = outbox.too_much(self._out, self._system.settings.integer("runs.out_mib") * MIB)
-        if why:
-            self._failure = "runs.out_of_space"
-            self._say(why)
 
     def _renew(self) -> None:
         now = self._system.clock.monotonic()
@@ -210,11 +195,7 @@ class Execution(threading.Thread):
         if environment is None:
             raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
         assert self._way is not None
-        box, out = self._fresh(folder / "box"), weights.outbox(self._system, self._run)
-        os.fchmod(out, 0o777)  # the sandbox's user id is not ours; the folders above are for the server alone
-        self._out = Path(f"/proc/self/fd/{out}").readlink()
-        given.add(out, "/out", writable=True)
-        pause = self._pause(ticket)
+        box, pause = self._fresh(folder / "box"), self._pause(ticket)
         give(self._system, order, code=folder / "code", way=self._way.socket.parent, given=given, pause=pause)
         settings = self._system.settings
         return SandboxSpec(
@@ -226,6 +207,7 @@ class Execution(threading.Thread):
             mounts=given.mounts,
             workdir="/code",
             limits=limits_of(settings),
+            out="/out",
         )
 
     def _pause(self, ticket: Ticket) -> Callable[[], None]:
@@ -234,7 +216,7 @@ class Execution(threading.Thread):
 
         def pause() -> None:
             nonlocal looked
-            if self._system.clock.monotonic() - looked < MEASURE_MS:
+            if self._system.clock.monotonic() - looked < LOOK_MS:
                 return
             looked = self._system.clock.monotonic()
             if self._over(ticket):
@@ -299,6 +281,8 @@ def limits_of(settings: Settings) -> Limits:
         files=settings.integer("runs.open_files"),
         file_bytes=settings.integer("runs.file_mib") * MIB,
         tmp_bytes=settings.integer("runs.tmp_mib") * MIB,
+        out_bytes=settings.integer("runs.out_mib") * MIB,
+        out_files=settings.integer("runs.out_files"),
     )
 
 
