@@ -56,6 +56,9 @@ ATTEMPTS = {
     "a packet socket": "call(41, 17, 3, 0)",
     "a raw socket": "call(41, 2, 3, 1)",
     "a crypto socket": "call(41, 38, 5, 0)",
+    "a lease on a shared file": "call(72, os.open('/data/shared', os.O_RDONLY), 1024, 0)",
+    "a notice of who reads a shared folder": "call(72, os.open('/data', os.O_RDONLY), 1026, 1)",
+    "a watch on shared files": "call(294, 0)",
     "a kernel module": "call(313, -1, b'', 0)",
     "a block device": "call(133, b'/tmp/disk', 0o60666, 0x0801)",
     "the kernel's pattern for dumps": "tried(lambda: open('/proc/sys/kernel/core_pattern', 'r+'))",
@@ -67,7 +70,7 @@ ATTEMPTS = {
 # gVisor answers these itself, from a kernel of its own in user space: what is done there reaches no host.
 OWN_KERNEL = {
     "a user namespace", "a user namespace by clone", "the memory of another process", "the session keyring",
-    "a netlink socket", "a set-user-id file", "a set-user-id file at once", "tracing its parent",
+    "a netlink socket", "a lease on a shared file", "a watch on shared files", "a set-user-id file", "a set-user-id file at once", "tracing its parent",
 }  # fmt: skip
 
 
@@ -77,7 +80,12 @@ def test_runs_case_58_no_call_leads_out_of_the_sandbox(bench: Bench, short: Path
     out.mkdir()
     out.chmod(0o777)
     pairs = ", ".join(f"{name!r}: {text}" for name, text in ATTEMPTS.items())
-    done = bench.run(CALL + f"print(json.dumps({{{pairs}}}))", mount(out, "/out", writable=True))
+    data = short / "data"
+    data.mkdir()
+    (data / "shared").write_text("read-only for everybody")
+    done = bench.run(
+        CALL + f"print(json.dumps({{{pairs}}}))", mount(out, "/out", writable=True), mount(data, "/data")
+    )
     assert done.status == 0, done.err
     said = json.loads(done.out[-1])
     allowed = OWN_KERNEL if bench.sandbox.tier == "gvisor" else set()

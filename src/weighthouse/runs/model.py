@@ -193,5 +193,11 @@ settings: tuple[Setting, ...] = (
     ),
     Setting("runs.out_files", "int", 20000, "Files and folders that /out has room for.", minimum=64),
     Setting("runs.concurrent", "int", 2, "Runs that may execute at once on this server.", minimum=1),
+    Setting(
+        "runs.mixed_environments",
+        "bool",
+        False,
+        "Let runs of two environments execute at once on one kernel, through which they can then talk.",
+    ),
     Setting("runs.datasets", "path", Path(), "Folder of data sets: `dataset/name` is its folder `name`."),
 )

@@ -24,17 +24,19 @@ from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
 
 
-def waiting(unit: Unit) -> bool:
-    """Return whether any run waits to be executed."""
-    return store.first_queued(unit.conn) is not None
-
-
-def claim(unit: Unit, process: str) -> str | None:
-    """Take the run that has waited longest, for the runner that `process` marks; None when none waits."""
+def waiting(unit: Unit) -> tuple[str, str] | None:
+    """Return the run that has waited longest and the environment of its model, None when none waits."""
     run = store.first_queued(unit.conn)
-    if run and store.change(unit.conn, run, expect=("queued",), state="preparing", process=process):
-        return run
-    return None
+    found = store.find(unit.conn, run) if run else None
+    if found is None:
+        return None
+    listed = policy.current(unit).lab.resources.get(found.model)
+    return found.id, listed.environment if listed is not None and listed.environment else ""
+
+
+def claim(unit: Unit, run: str, process: str) -> bool:
+    """Take one waiting run for the runner that `process` marks; return whether it still waited."""
+    return store.change(unit.conn, run, expect=("queued",), state="preparing", process=process)
 
 
 def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:

@@ -20,6 +20,7 @@ from weighthouse.core.work import System, begin, read
 from weighthouse.runs.api import executing
 from weighthouse.runs.jobs.execution import Execution, Places
 from weighthouse.runs.jobs.processes import end_marked
+from weighthouse.runs.jobs.turns import Turns
 from weighthouse.runs.ports import Tokens
 
 log = logging.getLogger("weighthouse.runs")
@@ -36,6 +37,7 @@ class Runner:
         self._stop = threading.Event()
         self._lock: int | None = None
         self._threads: dict[str, Execution] = {}
+        self._turns = Turns(system)
         self._thread = threading.Thread(target=self._take, name="runner", daemon=True)
         system.bind(Tokens, Tokens())
 
@@ -71,6 +73,7 @@ class Runner:
         limit = self._system.settings.integer("runs.concurrent")
         while not self._stop.wait(LOOK_S):
             self._threads = {run: execution for run, execution in self._threads.items() if execution.is_alive()}
+            self._turns.keep(self._threads)
             if len(self._threads) >= limit:
                 continue
             with contextlib.suppress(WeighthouseError):
@@ -82,10 +85,13 @@ class Runner:
 
     def _claim(self) -> str | None:
         with read(self._system) as unit:
-            if not executing.waiting(unit):
+            if executing.waiting(unit) is None:
                 return None
         with begin(self._system, SYSTEM) as unit:
-            return executing.claim(unit, "")
+            first = executing.waiting(unit)
+            if first is None or not self._turns.may_start(unit, *first):
+                return None
+            return first[0] if executing.claim(unit, first[0], "") else None
 
     def stop(self) -> None:
         """End every run of this server and wait until nothing of them is left."""

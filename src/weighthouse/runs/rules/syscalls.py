@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 ALLOW, KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-EPERM, ENOSYS, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 38, 97, 93
+EPERM, EINVAL, ENOSYS, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 22, 38, 97, 93
 
 # (x86_64, aarch64); None where the architecture has no such call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -46,10 +46,13 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
 # memory where a filter cannot read them.
 _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435), "openat2": (437, 437),
+    # Telling when somebody else opens a shared file, which is telling bits.
+    "inotify_init": (253, None), "inotify_init1": (294, 26),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
 }  # fmt: skip
 _ARGUED: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220), "socket": (41, 198), "socketpair": (53, 199), "ioctl": (16, 29), "personality": (135, 92),
+    "fcntl": (72, 25),
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
     "mknod": (133, None), "mknodat": (259, 33), "open": (2, None), "openat": (257, 56),
 }  # fmt: skip
@@ -58,6 +61,7 @@ _NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _UNIX, _INET, _INET6 = 1, 2, 10
 _PROTOCOLS = (0, 6, 17)  # any, TCP, UDP: others would load a module of the kernel
 _TERMINAL = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put words into somebody else's terminal
+_SIGNALLING = (1024, 1026)  # F_SETLEASE and F_NOTIFY tell one run when another opens a file that both may read
 _PLAIN = (0, 0xFFFFFFFF)  # of `personality`: as usual, and the question which one it is
 _SET_ID = 0o6000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE
@@ -118,6 +122,8 @@ def _argued(name: str) -> list[Step]:
         return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _no(EPERM), _give(ALLOW)]
     if name == "ioctl":
         return [_argument(1), *_unless(_TERMINAL, ALLOW, _ERRNO | EPERM)]
+    if name == "fcntl":
+        return [_argument(1), *_unless(_SIGNALLING, ALLOW, _ERRNO | EINVAL)]
     if name == "personality":
         return [_argument(0), *_unless(_PLAIN, _ERRNO | EPERM, ALLOW)]
     if name == "socketpair":
