@@ -112,6 +112,19 @@ def test_runs_case_58_what_the_kernel_tells_of_the_machine_is_covered(bench: Ben
     assert done.out == ["['0', '1', '2', '3'] 1"], (done.out, done.err)
 
 
+def test_no_command_line_tells_a_run_where_the_server_keeps_its_state(bench: Bench, short: Path) -> None:
+    kept = short / "state" / "objects"
+    kept.mkdir(parents=True)
+    done = bench.run(
+        "import os\n"
+        "for pid in os.listdir('/proc'):\n"
+        "    if pid.isdigit(): print(open(f'/proc/{pid}/cmdline').read().replace('\\0', ' '), '|', end='')",
+        mount(kept, "/in"),
+        out="/out",
+    )
+    assert "guard.py" in done.out[0] and str(short) not in " ".join(done.out), done.out
+
+
 def test_programs_that_share_memory_and_locks_work(bench: Bench) -> None:
     done = bench.run(
         "import multiprocessing as m\nl = m.Lock()\nprint(m.get_context('fork').Pool(2).map(abs, [-1, -2]))\n"
@@ -134,7 +147,9 @@ def test_a_processor_without_a_table_of_calls_starts_nothing(
 def test_a_filter_that_was_left_out_starts_no_submitted_code(
     environment: Environment, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without(command: list[str], folder: Path, group: object, pass_fds: tuple[int, ...]) -> contained.Pipes:
+    def without(
+        command: list[str], folder: Path, group: object, pass_fds: tuple[int, ...], **_: object
+    ) -> contained.Pipes:
         at = command.index("--seccomp")
         return contained.launch([*command[:at], *command[at + 2 :]], folder, None, pass_fds)
 

