@@ -21,6 +21,8 @@ from weighthouse.core.clock import MINUTE
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin, read
+from weighthouse.egress import store as egress_store
+from weighthouse.egress.model import Credit, WayRow
 from weighthouse.identity import api as identity
 from weighthouse.runs import api as runs
 from weighthouse.runs.jobs.processes import end_marked, mark
@@ -128,6 +130,24 @@ def test_what_a_killed_server_left_is_ended_and_named_at_the_next_start(world: R
     assert (ended.state, ended.reason) == ("failed", "runs.server_died")
     assert [f["code"] for f in world.facts("runs.RunFailed")] == ["runs.server_died"]
     assert not list(short.glob("run_*"))
+
+
+def test_what_a_killed_server_had_lent_counts_as_sent(world: RunsWorld, short: Path) -> None:
+    """Nobody counted to the end, and a number that people read is never below the truth."""
+    world.runner.stop()
+    world.grant("ada", "wren-train", WREN)
+    run = world.submit(FOR_EVER)
+    lent = {"destination": "mirror.example:443", "granted": 65536, "sent": 1000, "last_bucket": 0, "last_bytes": 0}
+    with begin(world.system, SYSTEM) as unit:
+        row = {"run": run.id, "profile": "mirror", "model": WREN, "opened": unit.now, "refused": 0, "connected": 0}
+        egress_store.add_way(unit.conn, WayRow(**row, closed=None, spent_at=None), "digest")
+        egress_store.keep_credit(unit.conn, Credit(run=run.id, **lent))
+        unit.conn.execute(text("UPDATE runs_run SET state = 'running' WHERE id = :r"), {"r": run.id})
+    world.runner = world.new_runner(short).start()
+    ended = world.until(run)
+    assert ended.sent_bytes == 65536
+    assert [f["sent_bytes"] for f in world.facts("runs.RunFailed")] == [65536]
+    assert [f["sent_bytes"] for f in world.facts("egress.WayClosed")] == [65536]
 
 
 def test_a_process_id_that_was_used_again_is_left_alone() -> None:

@@ -286,6 +286,12 @@ def _close(unit: Unit, run: str, reason: str) -> None:
         audit.append(unit, fact)
 
 
-def close_lost(unit: Unit, run: str) -> None:
-    """Close the way of a run whose server died; what was lent stays debited, since nobody counted to the end."""
+def close_lost(unit: Unit, run: str) -> int:
+    """Close the way of a run whose server died, and return the bytes it may have sent.
+
+    Nobody counted to the end: all that was lent stays debited and counts as sent. A record is never below the truth.
+    """
+    for credit in store.credits_of(unit.conn, run).values():
+        store.keep_credit(unit.conn, msgspec.structs.replace(credit, sent=credit.granted))
     _close(unit, run, "the server that counted it ended")
+    return sum(credit.granted for credit in store.credits_of(unit.conn, run).values())

@@ -15,6 +15,7 @@ from weighthouse.core.signing import equal
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting, references
 from weighthouse.runs.api.submitting import seal
@@ -160,5 +161,5 @@ def orphans(unit: Unit) -> list[tuple[str, str]]:
 
 def bury(unit: Unit, run: str) -> None:
     """End the record of a run whose server died under it."""
-    egress.close_lost(unit, run)
-    end(unit, run, exit_status=None, failure="runs.server_died", sent_bytes=0)
+    sent = egress.close_lost(unit, run)
+    end(unit, run, exit_status=None, failure="runs.server_died", sent_bytes=sent)
