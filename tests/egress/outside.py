@@ -42,12 +42,12 @@ def certificate(folder: Path) -> Path:
 class Sink:
     """Accepts on loopback, counts every byte, answers nothing; `raw` counts bytes on the wire, TLS or not."""
 
-    def __init__(self, pem: Path | None = None) -> None:
+    def __init__(self, pem: Path | None = None, address: str = "127.0.0.1") -> None:
         self._context = None
         if pem is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(pem)
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server((address, 0))
         self.port: int = self._listening.getsockname()[1]
         self.received = 0
         self.connections = 0

@@ -167,26 +167,6 @@ def test_what_was_lent_and_not_used_goes_back_and_no_window_gains(world: World, 
     assert closed["granted_bytes"] == closed["sent_bytes"] == left[HOUR]
 
 
-def test_egress_case_56_what_a_run_says_is_debited_too_and_ends_with_the_models_budget(
-    database: Database, clock: ManualClock, tmp_path: Path, short: Path, hub: Sink
-) -> None:
-    world = World(database, clock, tmp_path, short, **{"egress.model_daily_bytes": 64 * KIB})
-    try:
-        world.publish(lab_text([entry("hub.test", hub.port)]))
-        for run in ("run_one", "run_two"):
-            world.open(run)
-        with begin(world.system, SYSTEM) as unit:
-            assert egress.charge_output(unit, "run_one", 20 * KIB)
-            assert not egress.charge_output(unit, "run_two", 20 * KIB), "an hour takes half, whichever run speaks"
-            assert not egress.charge_output(unit, "run_two", 1), "once it is mute it stays mute"
-            assert egress.charge_output(unit, "run_one", 12 * KIB)
-            assert not egress.charge_output(unit, "run_gone", 1)
-        assert spent(world, "model", "model/tern")[HOUR] == spent(world, "lab", "example-lab")[HOUR] == 32 * KIB
-        assert [(fact["run"], fact["level"]) for fact in world.facts("egress.OutputSpent")] == [("run_two", "model")]
-    finally:
-        world.close()
-
-
 @pytest.fixture
 def any_world(any_database: Database, clock: ManualClock, tmp_path: Path, short: Path) -> Iterator[World]:
     made = World(any_database, clock, tmp_path, short)

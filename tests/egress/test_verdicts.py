@@ -79,7 +79,8 @@ def test_egress_case_49_a_listed_name_that_leads_to_this_machine_is_not_followed
     world.publish(lab_text([entry("localhost", hub.port, address=None)]))
     way = world.open()
     assert world.facts("egress.WayOpened")[0]["unresolved"] == [f"localhost:{hub.port}"]
-    assert connect(way.socket, f"localhost:{hub.port}") == 503
+    assert connect(way.socket, f"localhost:{hub.port}") == 403
+    assert [fact["code"] for fact in world.facts("egress.Refused")] == ["egress.leads_inside"]
     assert hub.connections == 0
 
 
@@ -123,7 +124,7 @@ def test_a_run_that_connects_without_end_is_cut_and_cannot_fill_the_log(
     world = World(database, clock, tmp_path, short, **{"egress.max_connections": 4})
     try:
         world.publish(lab_text([entry("hub.test", hub.port)]))
-        way = world.open()
+        way = world.open(fed=False)
         answers = [connect(way.socket, f"hub.test:{hub.port}") for _ in range(7)]
         assert answers == [200] * 4 + [403] * 3
         assert world.facts("egress.Connected") == world.facts("egress.Refused") == []
@@ -176,9 +177,9 @@ def test_a_run_that_keeps_knocking_is_cut_and_cannot_fill_the_log(database, cloc
     world = World(database, clock, tmp_path, short, **{"egress.max_refusals": 5})
     try:
         world.publish(lab_text([entry("hub.test", hub.port)]))
-        way = world.open()
-        for _ in range(9):
-            assert connect(way.socket, "evil.test:443") == 403
+        way = world.open(fed=False)
+        for number in range(9):
+            assert connect(way.socket, f"evil{number}.test:443") == 403
         assert len(world.facts("egress.Refused")) == 5
         assert not egress.settle(world.system, way)
         assert way.cut_for == "egress.too_many_refusals" and not way.handle.alive()

@@ -69,16 +69,25 @@ class World:
         with begin(self.system, SYSTEM) as unit:
             policy.store(unit, text, "lab.yaml")
 
-    def open(self, run: str = "run_one", profile: str = "out", model: str = "model/tern") -> egress.Way:
+    def open(
+        self,
+        run: str = "run_one",
+        profile: str = "out",
+        model: str = "model/tern",
+        person: str = "eve",
+        *,
+        fed: bool = True,
+    ) -> egress.Way:
         folder = self.short / run
         folder.mkdir(mode=0o700)
         way = egress.open_way(
-            self.system, run=run, profile=profile, model=model, folder=folder,
+            self.system, run=run, profile=profile, model=model, person=person, folder=folder,
             judge=self.short / "judge", broker=self.short / "broker",
         )  # fmt: skip
         self.ways.append(way)
-        self.feeders.append(egress.Feeder(self.system, way))
-        self.feeders[-1].start()
+        if fed:
+            self.feeders.append(egress.Feeder(self.system, way))
+            self.feeders[-1].start()
         return way
 
     def facts(self, kind: str) -> list[dict[str, Any]]:

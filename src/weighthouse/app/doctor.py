@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from weighthouse.app.home import Home
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.settings import Settings
+from weighthouse.egress import api as egress
+from weighthouse.policy import api as policy
 
 State = Literal["ok", "weak", "missing"]
 MIB = 1024 * 1024
@@ -41,6 +43,7 @@ def examine(settings: Settings, home: Home) -> list[Finding]:
         _limits,
         _state,
         _mode,
+        _budgets,
         _witness,
     )
     found: list[Finding] = []
@@ -141,6 +144,20 @@ def _mode(settings: Settings, _home: Home) -> Iterator[Finding]:
         yield Finding("identity provider", state, issuer or "none", remedy)
     else:
         yield Finding("mode", "weak", f"{mode}: the embedded identity provider is for development", "Use production.")
+
+
+def _budgets(settings: Settings, home: Home) -> Iterator[Finding]:
+    """By the lab's file beside the state; the policy in force is looked at when the server starts."""
+    if not home.lab_file.exists():
+        return
+    faults = egress.unheld(settings, policy.parse(home.lab_file.read_text("utf-8"), home.lab_file.name))
+    for fault in faults:
+        yield Finding(f"budget of {fault.model}", "weak", fault.why, fault.remedy)
+    if not faults:
+        hours = settings.integer("egress.respond_hours")
+        yield Finding(
+            "budgets", "ok", f"every model takes ten times longer to carry out than the {hours} h to stop it"
+        )
 
 
 def _witness(settings: Settings, _home: Home) -> Iterator[Finding]:

@@ -19,7 +19,9 @@ from weighthouse.app.runner import Runs
 from weighthouse.app.server import Served
 from weighthouse.app.workers import Workers
 from weighthouse.audit import api as audit
-from weighthouse.core.work import System
+from weighthouse.core.work import System, read
+from weighthouse.egress import api as egress
+from weighthouse.policy import api as policy
 from weighthouse.web import api as web
 
 log = logging.getLogger("weighthouse")
@@ -56,6 +58,11 @@ class House:
     def url(self) -> str:
         """Where people reach it."""
         return origin(self.system.settings)
+
+    def unheld(self) -> list[egress.Unheld]:
+        """Return the models of the policy in force that could be carried out before anybody stops it."""
+        with read(self.system) as unit:
+            return egress.unheld(self.system.settings, policy.current(unit).lab)
 
     def start(self) -> House:
         """Start every part in order; on a failure stop what was started and raise.

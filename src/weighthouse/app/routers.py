@@ -11,7 +11,15 @@ from weighthouse.app.declared import ROOMS
 
 # Code of a run, a policy's text and a manifest have limits of about half of this in their own shapes.
 LARGER_BODIES = dict.fromkeys(
-    ("/api/v1/runs", "/runs/new", "/api/v1/policy", "/api/v1/weights/saves", "/workload/v1/saves"), 2 * 1024 * 1024
+    (
+        "/api/v1/runs",
+        "/runs/new",
+        "/api/v1/policy",
+        "/api/v1/egress/check",
+        "/api/v1/weights/saves",
+        "/workload/v1/saves",
+    ),
+    2 * 1024 * 1024,
 )
 MODULES = ("api", "browser", "pages", "workload")
 

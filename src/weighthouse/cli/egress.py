@@ -24,6 +24,7 @@ _BUDGETS = (
     Column("weights", lambda b: b["artefact_bytes"] or None, "size"),
     Column("theft of 1 %", "theft_of_hundredth", "span"),
     Column("theft of all", "theft_of_whole", "span"),
+    Column("held against", lambda b: b["respond"] or None, "span"),
     Column("holds", "holds", "yes"),
 )
 _PROFILES = (

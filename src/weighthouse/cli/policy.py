@@ -29,7 +29,9 @@ def command() -> None:
 @click.pass_context
 def check(ctx: click.Context, file: Path, fmt: str | None) -> None:
     """Check FILE and say what it would change; changes nothing. A mistake is named with its line."""
-    _difference(connect(ctx).post("/policy/check", _body(file)), fmt)
+    connection, body = connect(ctx), _body(file)
+    answer = connection.post("/policy/check", body)
+    _difference({**answer, "unheld": connection.post("/egress/check", body)["items"]}, fmt)
 
 
 def _body(file: Path) -> dict[str, Any]:
@@ -43,6 +45,9 @@ def _difference(answer: dict[str, Any], fmt: str | None) -> None:
     card(answer, _BUNDLE, fmt)
     heading("What it changes")
     clean_lines(answer.get("difference") or ["Nothing."])
+    if answer["unheld"]:
+        heading("What does not hold")
+        clean_lines([f"{one['model']}: {one['why']}. {one['remedy']}" for one in answer["unheld"]])
 
 
 @command.command("show")
@@ -63,7 +68,8 @@ def publish(ctx: click.Context, file: Path, yes: bool, fmt: str | None) -> None:
     connection = connect(ctx)
     body = _body(file)
     if not yes:
-        _difference(connection.post("/policy/check", body), "table")
+        answer = connection.post("/policy/check", body)
+        _difference({**answer, "unheld": connection.post("/egress/check", body)["items"]}, "table")
         click.confirm("\nPut this in force?", abort=True)
     bundle = fresh(connection, lambda: connection.post("/policy", body))
     card(bundle, _BUNDLE, fmt)

@@ -33,6 +33,8 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     house = House(system, home).start()
     redteam.offer(house)
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")
+    for fault in house.unheld():
+        click.echo(f"warning: the weights of {fault.model} do not hold: {fault.why}. {fault.remedy}", err=True)
     ended = threading.Event()
     for wanted in (signal.SIGINT, signal.SIGTERM):
         signal.signal(wanted, lambda *_: ended.set())

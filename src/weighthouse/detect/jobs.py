@@ -14,14 +14,16 @@ import msgspec
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import SECOND
+from weighthouse.core.clock import DAY, SECOND
 from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit
 from weighthouse.detect import api, store
 from weighthouse.detect.model import BULK, Alert, Incident, Limits
-from weighthouse.detect.rules import bulk, elsewhere, facts, spray, written
+from weighthouse.detect.rules import bulk, elsewhere, facts, spray, volume, written
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
+
+MOST_MUTES = 200
 
 
 def limits(unit: Unit) -> Limits:
@@ -103,6 +105,24 @@ def on_written(unit: Unit, entry: audit.Entry) -> None:
         _act(unit, incident, _held_already)
 
 
+def on_output(unit: Unit, entry: audit.Entry) -> None:
+    """Much was said: somebody is told. Several runs were silenced: the person's access is held."""
+    person, model = facts.text(entry.data, "person"), facts.text(entry.data, "model")
+    if not person:
+        return
+    told = volume.loud(entry.index, entry.at, person, model)
+    if not store.known(unit.conn, told.key):
+        _act(unit, told, _muted)
+    if entry.kind != facts.SPENT:
+        return
+    before = audit.entries(unit, kind=facts.SPENT, newest_first=True, limit=MOST_MUTES)
+    day = [one for one in before if entry.at - DAY < one.at and one.index <= entry.index]
+    own = [one.index for one in day if facts.text(one.data, "person") == person]
+    incident = volume.drained(tuple(sorted(own)), person, unit.system.settings.integer("detect.output_mutes"))
+    if incident is not None and not store.known(unit.conn, incident.key):
+        _act(unit, incident, _hold)
+
+
 Response = Callable[[Unit, Incident], str]
 
 
@@ -141,6 +161,10 @@ def _end_all(unit: Unit, incident: Incident) -> str:
     return f"identity.end_sessions_of {incident.principal}: {count} ended"
 
 
+def _muted(_unit: Unit, incident: Incident) -> str:
+    return f"left {incident.principal} alone: budgets bound what is said"
+
+
 def _hold(unit: Unit, incident: Incident) -> str:
     hold = access.place_hold(unit, SYSTEM, incident.principal, f"{incident.rule}: {incident.text}")
     return f"access.place_hold {hold.id}"
@@ -149,6 +173,7 @@ def _hold(unit: Unit, incident: Incident) -> str:
 FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
     audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
+    audit.Follower("detect.output", facts.OUTPUT_KINDS, on_output),
     audit.Follower("detect.bulk", facts.READ_KINDS, on_read),
     audit.Follower("detect.written", written.KINDS, on_written),
 )

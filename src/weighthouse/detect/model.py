@@ -21,10 +21,12 @@ SPRAY = "spray-then-success"
 ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
 WRITTEN = "database-written"
+OUTPUT = "output-volume"
 
 TITLES: dict[str, str] = {
     SPRAY: "Many accounts failed from one network, then one got in",
     ELSEWHERE: "A session was used without the key it is bound to",
+    OUTPUT: "One person's runs say more than training needs",
     BULK: "One person read more weights than the work needs",
     WRITTEN: "Somebody writes the database against the control plane",
 }
@@ -57,6 +59,13 @@ settings: tuple[Setting, ...] = (
         "int",
         4 * 1024**4,
         "Bytes of weights that one person may have made readable in the window; 0 switches this measure off.",
+    ),
+    Setting(
+        "detect.output_mutes",
+        "int",
+        3,
+        "Runs of one person that may lose their output in a day, for having said too much, before access is held.",
+        minimum=1,
     ),
     Setting("detect.bulk_window_s", "int", HOUR // SECOND, "Seconds over which bulk reads are counted.", minimum=60),
 )

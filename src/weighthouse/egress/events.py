@@ -30,6 +30,7 @@ class WayClosed(Event, frozen=True, kw_only=True):
     reason: str
     sent_bytes: int
     granted_bytes: int
+    refused: int = 0
 
 
 class Connected(Event, frozen=True, kw_only=True):
@@ -44,7 +45,11 @@ class Connected(Event, frozen=True, kw_only=True):
 
 
 class Refused(Event, frozen=True, kw_only=True):
-    """A connection was refused; `code` says by which rule. `inside` is the name found inside a tunnel to `host`."""
+    """A connection was refused; `code` says by which rule. `inside` is the name found inside a tunnel to `host`.
+
+    The same refusal of a run is told once, and only so many different ones; `egress.WayClosed` has their number. A
+    long name is cut, with a digest; one that the run's budget for what it says no longer pays for is left out.
+    """
 
     KIND: ClassVar[str] = "egress.Refused"
     SUBJECT: ClassVar[str] = "run"
@@ -69,6 +74,19 @@ class BudgetSpent(Event, frozen=True, kw_only=True):
     sent_bytes: int
 
 
+class OutputHigh(Event, frozen=True, kw_only=True):
+    """A person's runs have said half of what an hour allows them to say of a model. Detections listen."""
+
+    KIND: ClassVar[str] = "egress.OutputHigh"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    profile: str
+    person: str
+    said_bytes: int
+    hour_bytes: int
+
+
 class OutputSpent(Event, frozen=True, kw_only=True):
     """Nothing more of what a run says is kept: `level` and `account` had no bytes left. Its connections go on."""
 
@@ -78,3 +96,4 @@ class OutputSpent(Event, frozen=True, kw_only=True):
     model: str
     level: str
     account: str
+    person: str = ""

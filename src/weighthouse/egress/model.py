@@ -17,7 +17,9 @@ KIB = 1024
 MIB = 1024 * KIB
 CONTROL_HOST = "control.weighthouse"
 
-Level = Literal["lab", "model", "profile", "run", "destination"]
+Level = Literal[
+    "lab", "model", "profile", "run", "destination", "said", "said by profile", "said by person", "said by run"
+]
 WINDOWS: tuple[Millis, ...] = (HOUR, DAY, 30 * DAY)
 
 
@@ -67,7 +69,17 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     artefact_bytes: int = 0
     theft_of_whole: Millis | None = None
     theft_of_hundredth: Millis | None = None
+    respond: Millis = 0  # the time to find and stop a theft that a model is held against
     holds: bool = True
+    remedy: str = ""
+
+
+class Unheld(msgspec.Struct, frozen=True):
+    """A model that would be gone before anybody could stop it, at the caps in force."""
+
+    model: str
+    why: str
+    remedy: str
 
 
 class WayRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +89,14 @@ class WayRow(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     model: str
     opened: Millis
-    closed: Millis | None
-    spent_at: Millis | None
-    refused: int
-    connected: int
+    person: str = ""
+    closed: Millis | None = None
+    spent_at: Millis | None = None
+    refused: int = 0
+    connected: int = 0
     muted_at: Millis | None = None
+    leads: str = ""
+    """Destinations that were given an address when the way was opened: `host:port`, with blanks between."""
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,9 +120,23 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 settings: tuple[Setting, ...] = (
     Setting("egress.poll_ms", "int", 200, "How often the bytes of a run are counted.", minimum=20, maximum=5000),
     Setting("egress.lab_daily_bytes", "int", 10 * 1024 * MIB, "What the whole lab may send out in 24 hours."),
-    Setting("egress.model_daily_bytes", "int", 1024 * MIB, "What all runs on one model may send out in 24 hours."),
+    Setting(
+        "egress.model_daily_bytes",
+        "int",
+        0,
+        "What all runs on one model may send out and say in 24 hours; 0: as much as the model's size lets hold.",
+    ),
+    Setting(
+        "egress.said_percent",
+        "int",
+        50,
+        "Part of a model's daily bytes that its runs may use for output, reports and names.",
+        minimum=1,
+        maximum=100,
+    ),
     Setting("egress.compression", "int", 100, "How far a thief is assumed to shrink weights.", minimum=1),
-    Setting("egress.respond_hours", "int", 24, "Hours until a theft is found and stopped, for planning.", minimum=1),
+    Setting("egress.respond_hours", "int", 1, "Hours until a theft is found and stopped, for planning.", minimum=1),
     Setting("egress.max_refusals", "int", 200, "Refused connections after which a run's way is cut.", minimum=1),
+    Setting("egress.logged_refusals", "int", 16, "Different refusals of one run that the log names.", minimum=1),
     Setting("egress.max_connections", "int", 10_000, "Connections after which a run's way is cut.", minimum=1),
 )

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Row, Table, Text, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Row,
+    Table,
+    Text,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from weighthouse.core.clock import MINUTE, Millis
 from weighthouse.core.database import metadata
@@ -28,6 +42,15 @@ ways = Table(
     Column("refused", BigInteger, nullable=False),
     Column("connected", BigInteger, nullable=False, server_default="0"),
     Column("muted_at", BigInteger),
+    Column("person", Text, nullable=False, server_default=""),
+    Column("leads", Text, nullable=False, server_default=""),
+)
+
+refusals = Table(
+    "egress_refusal",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("mark", Text, primary_key=True),
 )
 
 lent = Table(
@@ -63,7 +86,14 @@ def add_way(conn: Connection, row: WayRow, token_digest: str) -> None:
     """Insert a way that was just opened."""
     conn.execute(
         insert(ways).values(
-            run=row.run, token_digest=token_digest, profile=row.profile, model=row.model, opened=row.opened, refused=0
+            run=row.run,
+            token_digest=token_digest,
+            profile=row.profile,
+            model=row.model,
+            person=row.person,
+            leads=row.leads,
+            opened=row.opened,
+            refused=0,
         )
     )
 
@@ -93,6 +123,15 @@ def _way(row: Row[tuple[object, ...]] | None) -> WayRow | None:
 
 def count_refusal(conn: Connection, run: str) -> None:
     conn.execute(update(ways).where(ways.c.run == run).values(refused=ways.c.refused + 1))
+
+
+def is_new_refusal(conn: Connection, run: str, mark: str, most: int) -> bool:
+    """Remember that a run was refused what `mark` stands for; return whether the log should name it still."""
+    seen = {row.mark for row in conn.execute(select(refusals.c.mark).where(refusals.c.run == run))}
+    if mark in seen or len(seen) >= most:
+        return False
+    conn.execute(insert(refusals).values(run=run, mark=mark))
+    return True
 
 
 def count_connection(conn: Connection, run: str) -> None:
@@ -151,15 +190,13 @@ def _insert_account(conn: Connection, key: Key) -> None:
 
 def spent(conn: Connection, key: Key, now: Millis) -> dict[Millis, int]:
     """Return the bytes debited in each sliding window; the oldest bucket counts whole, on the safe side."""
-    found = {}
-    for span in WINDOWS:
-        total = conn.execute(
-            select(func.coalesce(func.sum(ledger.c.bytes), 0)).where(
-                ledger.c.level == key.level, ledger.c.name == key.name, ledger.c.bucket >= (now - span) // BUCKET
-            )
-        ).scalar_one()
-        found[span] = int(total)
-    return found
+    sums = [
+        func.coalesce(func.sum(case((ledger.c.bucket >= (now - span) // BUCKET, ledger.c.bytes), else_=0)), 0)
+        for span in WINDOWS
+    ]
+    oldest = (now - max(WINDOWS)) // BUCKET
+    same = (ledger.c.level == key.level, ledger.c.name == key.name, ledger.c.bucket >= oldest)
+    return dict(zip(WINDOWS, (int(one) for one in conn.execute(select(*sums).where(*same)).one()), strict=True))
 
 
 def debit(conn: Connection, key: Key, bucket: int, count: int) -> None:

@@ -16,6 +16,8 @@ DENIED = "identity.SignInDenied"
 SIGN_IN_KINDS = frozenset({"identity.SessionStarted", "identity.SignInFailed", DENIED})
 STRANGE = frozenset({"new_device", "first_sign_in"})  # what the risk check says of a device nobody knows
 READ_KINDS = frozenset({"weights.LoadStarted", "weights.WeightsExported"})
+HIGH, SPENT = "egress.OutputHigh", "egress.OutputSpent"
+OUTPUT_KINDS = frozenset({HIGH, SPENT})
 ELSEWHERE_KINDS = frozenset({"identity.SessionUsedElsewhere"})
 
 

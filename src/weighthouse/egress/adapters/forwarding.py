@@ -107,8 +107,10 @@ class Forwarding:
         if self._process is None or not self.alive():
             time.sleep(timeout_ms / 1000)
             return
-        if select.select([self._pipe], [], [], timeout_ms / 1000)[0]:
-            with self._lock, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # it may be cut while this waits
+            if not select.select([self._pipe], [], [], timeout_ms / 1000)[0]:
+                return
+            with self._lock:
                 if select.select([self._pipe], [], [], 0)[0]:  # unless whoever counted has read it meanwhile
                     self._pipe.recv(forwarder.LARGEST_MESSAGE)
 

@@ -5,16 +5,17 @@
 """
 
 from weighthouse.egress.api.feeding import Feeder
-from weighthouse.egress.api.ledger import budgets, charge_output, lease, tidy
+from weighthouse.egress.api.ledger import budgets, charge_output, lease, tidy, unheld
 from weighthouse.egress.api.verdicts import answer, verdict
 from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
-from weighthouse.egress.model import CONTROL_HOST, Budget, Verdict, WayRow, Window, settings
+from weighthouse.egress.model import CONTROL_HOST, Budget, Unheld, Verdict, WayRow, Window, settings
 from weighthouse.egress.rules.hosts import read_authority
 
 __all__ = [
     "CONTROL_HOST",
     "Budget",
     "Feeder",
+    "Unheld",
     "Verdict",
     "Way",
     "WayRow",
@@ -31,6 +32,7 @@ __all__ = [
     "settings",
     "settle",
     "tidy",
+    "unheld",
     "verdict",
     "way_of",
 ]

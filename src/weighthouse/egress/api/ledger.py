@@ -11,12 +11,13 @@ import msgspec
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
-from weighthouse.core.clock import DAY, HOUR
+from weighthouse.core.clock import DAY, HOUR, SECOND
 from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.settings import Settings
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
-from weighthouse.egress.events import BudgetSpent, OutputSpent
-from weighthouse.egress.model import Budget, Credit, Key, Level, WayRow, Window
+from weighthouse.egress.events import BudgetSpent, OutputHigh, OutputSpent
+from weighthouse.egress.model import Budget, Credit, Key, Level, Unheld, WayRow, Window
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.policy import api as policy
 
@@ -33,7 +34,7 @@ def payers(unit: Unit, way: WayRow, destination: str) -> dict[Key, int]:
     settings = unit.system.settings
     return {
         Key("lab", lab.id): settings.integer("egress.lab_daily_bytes"),
-        Key("model", way.model): settings.integer("egress.model_daily_bytes"),
+        Key("model", way.model): model_daily(settings, lab, way.model),
         Key("profile", way.profile): total,
         Key("run", way.run): total,
         Key("destination", destination): entry,
@@ -82,8 +83,39 @@ def _spent(way: WayRow, destination: str, empty: Key, sent: int) -> BudgetSpent:
     )
 
 
+def model_daily(settings: Settings, lab: policy.Lab, model: str) -> int:
+    """Return what may leave of a model in a day, all ways together: a share of its size, unless a setting says."""
+    fixed = settings.integer("egress.model_daily_bytes")
+    found = lab.resources.get(model)
+    if fixed or found is None:
+        return fixed
+    if not found.size_bytes:
+        return rules.UNSIZED_DAILY
+    respond = settings.integer("egress.respond_hours") * HOUR
+    return rules.holding(found.size_bytes, settings.integer("egress.compression"), respond)
+
+
+def sayers(unit: Unit, way: WayRow) -> dict[Key, int]:
+    """Return the accounts that pay for what a run says, with the daily budget of each.
+
+    The model and the lab pay as for any byte that leaves; beside them what is said of a model has a share of its own,
+    in all and for each profile (`none` too), person and run.
+    """
+    lab, settings = policy.current(unit).lab, unit.system.settings
+    daily = model_daily(settings, lab, way.model)
+    share = rules.shares(daily, settings.integer("egress.said_percent"))
+    return {
+        Key("lab", lab.id): settings.integer("egress.lab_daily_bytes"),
+        Key("model", way.model): daily,
+        Key("said", way.model): share["said"],
+        Key("said by profile", f"{way.profile} of {way.model}"): share["said by profile"],
+        Key("said by person", f"{way.person} of {way.model}"): share["said by person"],
+        Key("said by run", way.run): share["said by run"],
+    }
+
+
 def charge_output(unit: Unit, run: str, count: int) -> bool:
-    """Debit what a run says (output, reports) from its model and the lab; return whether both still had that much.
+    """Debit what a run says (output, reports, names) from all who pay for it; return whether all had that much.
 
     Whoever reads a run's output carries it out of the sandbox, so it is a way out like any other (research case 56).
     The first refusal of a run appends `egress.OutputSpent`, and nothing more of it is kept; its connections go on.
@@ -91,14 +123,35 @@ def charge_output(unit: Unit, run: str, count: int) -> bool:
     way = store.way(unit.conn, run, lock=True)
     if way is None or way.muted_at is not None:
         return False
-    paying = {key: daily for key, daily in payers(unit, way, "").items() if key.level in ("lab", "model")}
+    paying = sayers(unit, way)
     empty = _empty(unit, paying, count)
     if empty is None:
         debit(unit, paying, count)
+        _tell_high(unit, way, paying, count)
         return True
     store.mark_muted(unit.conn, run, unit.now)
-    audit.append(unit, OutputSpent(run=run, model=way.model, level=empty.level, account=empty.name))
+    audit.append(
+        unit, OutputSpent(run=run, model=way.model, level=empty.level, account=empty.name, person=way.person)
+    )
     return False
+
+
+def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> None:
+    """Say so, once for each crossing, when a person's runs have used half of an hour's share."""
+    for key, daily in paying.items():
+        if key.level != "said by person":
+            continue
+        said, most = store.spent(unit.conn, key, unit.now)[HOUR], rules.caps(daily)[HOUR]
+        if said - count < most // 2 <= said:
+            fact = OutputHigh(
+                run=way.run,
+                model=way.model,
+                profile=way.profile,
+                person=way.person,
+                said_bytes=said,
+                hour_bytes=most,
+            )
+            audit.append(unit, fact)
 
 
 def _empty(unit: Unit, paying: dict[Key, int], want: int) -> Key | None:
@@ -141,11 +194,14 @@ def budgets(unit: Unit, caller: Caller | None = None) -> list[Budget]:
     check_reader(unit, caller)
     lab = policy.current(unit).lab
     settings = unit.system.settings
-    whole, each = settings.integer("egress.lab_daily_bytes"), settings.integer("egress.model_daily_bytes")
+    whole = settings.integer("egress.lab_daily_bytes")
+    percent = settings.integer("egress.said_percent")
     found = [_budget(unit, "lab", lab.id, whole)]
     for resource in lab.resources.values():
         if resource.kind == "model":
-            found.append(_budget(unit, "model", resource.id, min(each, whole), resource.size_bytes))
+            each = min(model_daily(settings, lab, resource.id), whole)
+            found.append(_budget(unit, "model", resource.id, each, resource.size_bytes))
+            found.append(_budget(unit, "said", resource.id, rules.shares(each, percent)["said"]))
     for profile in lab.egress_profiles.values():
         found.append(_budget(unit, "profile", profile.id, profile.total_budget_bytes))
     named: dict[str, int] = {}
@@ -161,6 +217,7 @@ def _budget(unit: Unit, level: Level, name: str, daily: int, artefact: int = 0) 
     compression = settings.integer("egress.compression")
     spent = store.spent(unit.conn, Key(level, name), unit.now)
     windows = tuple(Window(span, cap, spent[span]) for span, cap in rules.caps(daily).items())
+    fault = _fault(settings, name, daily, artefact) if level == "model" else None
     return Budget(
         level=level,
         name=name,
@@ -169,7 +226,34 @@ def _budget(unit: Unit, level: Level, name: str, daily: int, artefact: int = 0) 
         artefact_bytes=artefact,
         theft_of_whole=rules.time_to_theft(artefact, daily, compression) if artefact else None,
         theft_of_hundredth=rules.time_to_theft(artefact // 100, daily, compression) if artefact else None,
-        holds=rules.holds(artefact, daily, compression, settings.integer("egress.respond_hours") * HOUR),
+        respond=settings.integer("egress.respond_hours") * HOUR if level == "model" else 0,
+        holds=fault is None,
+        remedy=fault.remedy if fault else "",
+    )
+
+
+def unheld(settings: Settings, lab: policy.Lab) -> list[Unheld]:
+    """Return every model of a lab that could be carried out before anybody stops it, with what to do about it."""
+    whole = settings.integer("egress.lab_daily_bytes")
+    models = [one for one in lab.resources.values() if one.kind == "model"]
+    found = [
+        _fault(settings, one.id, min(model_daily(settings, lab, one.id), whole), one.size_bytes) for one in models
+    ]
+    return [one for one in found if one is not None]
+
+
+def _fault(settings: Settings, model: str, daily: int, artefact: int) -> Unheld | None:
+    compression, hours = settings.integer("egress.compression"), settings.integer("egress.respond_hours")
+    if not artefact:
+        return Unheld(model, "nobody has declared how large it is", f"Give {model} its `size` in the lab's file.")
+    if rules.holds(artefact, daily, compression, hours * HOUR):
+        return None
+    taken = rules.time_to_theft(artefact, daily, compression) or 0
+    most = rules.holding(artefact, compression, hours * HOUR)
+    return Unheld(
+        model,
+        f"at {daily} bytes a day it is gone in {taken // SECOND} s, and finding and stopping that takes {hours} h",
+        f"Set egress.model_daily_bytes to 0 or at most {most}, or answer faster (egress.respond_hours).",
     )
 
 

@@ -12,11 +12,11 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.egress import store
-from weighthouse.egress.api.ledger import lease, lease_for
+from weighthouse.egress.api.ledger import charge_output, lease, lease_for
 from weighthouse.egress.events import Refused
 from weighthouse.egress.model import Verdict, WayRow
 from weighthouse.egress.ports import Question
-from weighthouse.egress.rules.hosts import Authority, read_authority, read_host
+from weighthouse.egress.rules.hosts import Authority, read_authority, read_host, shorten
 from weighthouse.policy import api as policy
 
 REASONS = {
@@ -26,11 +26,14 @@ REASONS = {
     "egress.unknown_host": "the profile does not list this host",
     "egress.unknown_port": "the profile lists this host on another port",
     "egress.entry_expired": "the entry for this host has expired",
+    "egress.leads_inside": "this host had no address outside when the way was opened",
     "egress.not_a_tunnel": "only a tunnel (CONNECT) leads out; plain requests reach the broker alone",
     "egress.name_differs": "the name inside the tunnel is not the destination's",
     "egress.budget_spent": "no bytes are left to lend for this destination",
     "egress.way_closed": "the run has no open way out",
 }
+
+REFUSAL_BYTES = 8  # what the port and the kind of a refusal can tell
 
 
 def token_digest(token: str) -> str:
@@ -98,7 +101,9 @@ def _listed(unit: Unit, way: WayRow, authority: Authority) -> str:
     entry = next((e for e in named if e.port == authority.port), None)
     if entry is None:
         return "egress.unknown_port" if named else "egress.unknown_host"
-    return "egress.entry_expired" if entry.expires <= unit.now else ""
+    if entry.expires <= unit.now:
+        return "egress.entry_expired"
+    return "" if f"{authority.host}:{authority.port}" in way.leads.split() else "egress.leads_inside"
 
 
 def standing(unit: Unit, way: WayRow, destination: str) -> str:
@@ -115,8 +120,13 @@ def _inner(unit: Unit, way: WayRow, authority: Authority, server_name: str) -> b
 
 
 def _refuse(unit: Unit, way: WayRow, authority: Authority, code: str, inside: str = "") -> None:
+    """Count a refusal, and put it on record if it is a new one: what a run may write into the log is bounded."""
     store.count_refusal(unit.conn, way.run)
-    fact = Refused(
-        run=way.run, profile=way.profile, host=authority.host, port=authority.port, code=code, inside=inside
-    )
+    mark = hashlib.sha256(f"{code} {authority.port} {authority.host} {inside}".encode()).hexdigest()[:32]
+    if not store.is_new_refusal(unit.conn, way.run, mark, unit.system.settings.integer("egress.logged_refusals")):
+        return
+    host, within = shorten(authority.host), shorten(inside)
+    if not charge_output(unit, way.run, len(host) + len(within) + REFUSAL_BYTES):
+        host = within = ""
+    fact = Refused(run=way.run, profile=way.profile, host=host, port=authority.port, code=code, inside=within)
     audit.append(unit, fact)

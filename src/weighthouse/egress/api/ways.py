@@ -9,7 +9,6 @@ stops by itself, so that a stopped server lets nothing pass but what it had lent
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import secrets
 import socket
 import threading
@@ -27,9 +26,12 @@ from weighthouse.egress.api.verdicts import standing, token_digest
 from weighthouse.egress.events import Connected, WayClosed, WayOpened
 from weighthouse.egress.model import Destination, WayRow
 from weighthouse.egress.ports import Count, Proxy, ProxyHandle, ProxySpec
+from weighthouse.egress.rules import addresses
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.egress.rules.hosts import read_host
 from weighthouse.policy import api as policy
+
+MOST_ADDRESSES = 16
 
 
 class Way:
@@ -74,7 +76,9 @@ def way_of(unit: Unit, run: str) -> WayRow | None:
     return store.way(unit.conn, run)
 
 
-def open_way(system: System, *, run: str, profile: str, model: str, folder: Path, judge: Path, broker: Path) -> Way:
+def open_way(
+    system: System, *, run: str, profile: str, model: str, person: str, folder: Path, judge: Path, broker: Path
+) -> Way:
     """Start the proxy of `run` in `folder` (private, 0700) and open its way.
 
     Call it from the thread that lives as long as the run: the proxy dies with that thread. Raises
@@ -87,9 +91,7 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
         found = bundle.lab.egress_profiles.get(profile)
         if found is None:
             raise Invalid("egress.unknown_profile", f"There is no egress profile '{profile}'.", "Name a listed one.")
-        row = WayRow(
-            run=run, profile=profile, model=model, opened=unit.now, closed=None, spent_at=None, refused=0, connected=0
-        )
+        row = WayRow(run=run, profile=profile, model=model, person=person, opened=unit.now)
         sizes = {
             entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
             for entry in found.entries
@@ -105,6 +107,7 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
             destinations=tuple(f"{place.host}:{place.port}" for place in destinations),
             unresolved=tuple(f"{entry.host}:{entry.port}" for entry, place in pinned.items() if place is None),
         )
+        row = msgspec.structs.replace(row, leads=" ".join(fact.destinations))
         store.add_way(unit.conn, row, token_digest(token))
         audit.append(unit, fact)
     outside = folder / "way"
@@ -126,42 +129,46 @@ def open_way(system: System, *, run: str, profile: str, model: str, folder: Path
 
 
 def _resolve(system: System, profile: str) -> dict[policy.EgressEntry, tuple[str, ...]]:
-    """Resolve every entry of a profile once.
+    """Resolve every entry of a profile once; the forwarder connects to these numbers and asks nobody again.
 
-    A name that resolves to a private, loopback or link-local address is not followed (rebinding, metadata service);
-    only a private link, which names its address in the signed policy, may lead there.
+    A name that leads anywhere but outside is not followed (rebinding, metadata service); only a private link, which
+    names its address in the signed policy, may lead inside.
     """
     with read(system) as unit:
         found = policy.current(unit).lab.egress_profiles.get(profile)
     entries = found.entries if found else ()
-    linked = {entry: (entry.address,) for entry in entries if entry.kind == "private-link" and entry.address}
+    linked = {
+        entry: (entry.address,)
+        for entry in entries
+        if entry.kind == "private-link" and entry.address and addresses.is_linkable(entry.address)
+    }
     named = [entry for entry in entries if entry.kind != "private-link"]
     return {**linked, **{entry: public_addresses(entry.host, entry.port) for entry in named}}
 
 
-def _pin(entry: policy.EgressEntry, addresses: tuple[str, ...], rate: int) -> Destination | None:
+def _pin(entry: policy.EgressEntry, found: tuple[str, ...], rate: int) -> Destination | None:
     """Pin what an entry was resolved to for the life of the way; None when it leads nowhere that may be reached."""
-    if not addresses:
+    if not found:
         return None
     return Destination(
         host=read_host(entry.host, entry.port).host,
         port=entry.port,
         tls=bool(getattr(entry, "tls", True)),
-        addresses=addresses,
+        addresses=found,
         address_port=entry.port,
         rate=rate,
     )
 
 
 def public_addresses(host: str, port: int) -> tuple[str, ...]:
-    """Return the public addresses that `host` resolves to on this machine, none if any of them is not public."""
+    """Return the addresses that `host` resolves to on this machine, none if any of them is not of the outside."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except OSError:
+    except (OSError, UnicodeError):
         return ()
-    if not all(ipaddress.ip_address(address.partition("%")[0]).is_global for address in found):
+    if not all(addresses.is_global(address) for address in found):
         return ()
-    return tuple(sorted(found))
+    return tuple(sorted(found))[:MOST_ADDRESSES]
 
 
 def settle(system: System, way: Way) -> bool:
@@ -277,11 +284,13 @@ def close_way(system: System, way: Way, reason: str) -> None:
 def _close(unit: Unit, run: str, reason: str) -> None:
     if store.mark_closed(unit.conn, run, unit.now):
         lent = store.credits_of(unit.conn, run).values()
+        row = store.way(unit.conn, run)
         fact = WayClosed(
             run=run,
             reason=reason,
             sent_bytes=sum(credit.sent for credit in lent),
             granted_bytes=sum(credit.granted for credit in lent),
+            refused=row.refused if row else 0,
         )
         audit.append(unit, fact)
 

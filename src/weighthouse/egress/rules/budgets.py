@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from weighthouse.core.clock import DAY, HOUR, Millis
-from weighthouse.egress.model import KIB, MIB, Key
+from weighthouse.egress.model import KIB, MIB, Key, Level
 
 MONTHLY_FACTOR = 10
+SLOWER = 10  # how much longer than finding and stopping it a theft has to take
+UNSIZED_DAILY = 64 * KIB  # for a model whose size nobody has declared
 SMALLEST_LEASE = 16 * KIB
 LARGEST_LEASE = 8 * MIB
 
@@ -63,4 +65,19 @@ def time_to_theft(artefact: int, daily: int, compression: int) -> Millis | None:
 def holds(artefact: int, daily: int, compression: int, respond: Millis) -> bool:
     """Return whether stealing the whole takes at least ten times as long as finding and stopping it."""
     taken = time_to_theft(artefact, daily, compression)
-    return taken is None or artefact == 0 or taken >= 10 * respond
+    return taken is None or artefact == 0 or taken >= SLOWER * respond
+
+
+def holding(artefact: int, compression: int, respond: Millis) -> int:
+    """Return the most bytes a day at which an artefact holds: a share of its size, not a number for every model."""
+    return artefact * DAY // (compression * SLOWER * respond)
+
+
+def shares(model_daily: int, percent: int) -> dict[Level, int]:
+    """Return what runs may say in a day (output, reports, names) of a model with this daily budget, by who says it.
+
+    Nobody needs the whole of it: a person may use half, so that one account is not the others' silence, and one run
+    a quarter.
+    """
+    said = model_daily * percent // 100
+    return {"said": said, "said by profile": said, "said by person": said // 2, "said by run": said // 4}

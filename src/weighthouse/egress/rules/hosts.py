@@ -6,6 +6,7 @@ or short form, IPv4-mapped IPv6, a port hidden in the name, user information. Wh
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import idna
@@ -13,6 +14,7 @@ import msgspec
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NUMBER = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)")
+LONGEST_KEPT = 48
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
@@ -54,6 +56,15 @@ def read_host(host: str, port: int) -> Authority:
     if len(name) > 253 or any(_LABEL.fullmatch(label) is None for label in labels):
         return Authority(_shown(name), port, "egress.bad_host")
     return Authority(name, port)
+
+
+def shorten(name: str) -> str:
+    """Return what the log keeps of a name that a run chose: all of a usual one, the head and a mark of a long one."""
+    return (
+        name
+        if len(name) <= LONGEST_KEPT
+        else f"{name[:LONGEST_KEPT]}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    )
 
 
 def _shown(text: str) -> str:

@@ -24,6 +24,8 @@ from weighthouse.runs.model import Facts, Line, State, Ticket
 from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
 
+LINE_BYTES = 4  # what a line tells by its stream and its time, though it were empty
+
 
 def waiting(unit: Unit) -> tuple[str, str] | None:
     """Return the run that has waited longest and the environment of its model, None when none waits."""
@@ -99,7 +101,7 @@ def keep_lines(unit: Unit, run: str, lines: Sequence[Line]) -> None:
 
 def keep_output(unit: Unit, run: str, lines: Sequence[Line]) -> bool:
     """Append what the workload wrote to the run's log; return whether its model's byte budget still paid for it."""
-    said = sum(len(line.text.encode("utf-8", "replace")) for line in lines if line.stream != "lab")
+    said = sum(len(line.text.encode("utf-8", "replace")) + LINE_BYTES for line in lines if line.stream != "lab")
     paid = not said or egress.charge_output(unit, run, said)
     full = Line("lab", "output is kept no longer: its bytes count too, and the model's or the lab's budget is spent")
     store.add_lines(unit.conn, run, unit.now, lines if paid else [full])

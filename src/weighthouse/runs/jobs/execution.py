@@ -99,6 +99,7 @@ class Execution(threading.Thread):
             run=self._run,
             profile=order.egress_profile,
             model=order.model,
+            person=ticket.owner,
             folder=sockets,
             judge=self._places.judge,
             broker=self._places.broker,
