@@ -167,6 +167,30 @@ REMOVALS = (
         "    if not authority.code:",
     ),
     Removal(
+        "embedded-address",
+        "egress/api/ways.py",
+        "    if not all(addresses.is_global(address) for address in found):",
+        "    if not found:",
+    ),
+    Removal(
+        "leaky-names",
+        "egress/store.py",
+        "    if mark in seen or len(seen) >= most:",
+        "    if mark in seen:",
+    ),
+    Removal(
+        "frozen-guard",
+        "egress/adapters/forwarder.py",
+        "            if now() >= self.fed_until and self.awake:",
+        "            if now() < 0:",
+    ),
+    Removal(
+        "output-drain",
+        "egress/api/ledger.py",
+        "    if empty is None:\n        debit(unit, paying, count)\n        _tell_high",
+        "    if paying:\n        debit(unit, paying, count)\n        _tell_high",
+    ),
+    Removal(
         "slow-drip",
         "egress/api/ledger.py",
         "        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))",

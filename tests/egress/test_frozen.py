@@ -51,6 +51,10 @@ class Guard:
         with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as database:
             return int(database.execute("SELECT coalesce(sum(granted), 0) FROM egress_credit").fetchone()[0])
 
+    def told(self, kind: str) -> int:
+        with contextlib.closing(sqlite3.connect(self.folder / "ledger.db")) as database:
+            return int(database.execute("SELECT count(*) FROM log_entry WHERE kind = ?", (kind,)).fetchone()[0])
+
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -158,6 +162,7 @@ def test_a_stopped_server_lets_nothing_pass_but_what_was_lent_and_then_everythin
         os.kill(guard.process.pid, signal.SIGCONT)
         again = Flood(guard.way, f"hub.test:{wire.port}", 1)
         assert wire.wait_for(arrived + 1), "a server that judges again lends again"
+        assert guard.told("egress.Unfed") == 1, "and tells what it slept through"
         guard.process.kill()
         await_(lambda: all(gone(pid) for pid in guard.pids) and again.open == 0)
         assert wire.received <= guard.lent()

@@ -10,6 +10,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.work import begin
 from weighthouse.egress import api as egress
+from weighthouse.egress.adapters.envoy import Envoy
 
 
 def test_a_listed_host_is_reached_and_the_connection_is_one_entry(world: World, hub: Sink) -> None:
@@ -156,13 +157,13 @@ def test_a_slow_resolver_holds_up_nobody_elses_changes(
     world.publish(lab_text([entry("slow.test", hub.port, address=None)]))
     asked: list[str] = []
 
-    def resolve(host: str, port: int) -> tuple[str, ...]:
+    def resolve(_proxy: Envoy, host: str, port: int) -> tuple[str, ...]:
         with begin(world.system, SYSTEM) as unit:  # a change of somebody else, while the name is being resolved
             egress.tidy(unit)
         asked.append(host)
         return ()
 
-    monkeypatch.setattr("weighthouse.egress.api.ways.public_addresses", resolve)
+    monkeypatch.setattr(Envoy, "resolve", resolve)
     world.open()
     assert asked == ["slow.test"]
 

@@ -44,6 +44,15 @@ class Connected(Event, frozen=True, kw_only=True):
     port: int
 
 
+class Unfed(Event, frozen=True, kw_only=True):
+    """Nobody had judged a way for two seconds (the server stood still): its forwarder reset every connection."""
+
+    KIND: ClassVar[str] = "egress.Unfed"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    sent_bytes: int
+
+
 class Refused(Event, frozen=True, kw_only=True):
     """A connection was refused; `code` says by which rule. `inside` is the name found inside a tunnel to `host`.
 

@@ -34,6 +34,8 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 
     sent: dict[str, int]
     made: dict[str, int]
+    unfed: int
+    """How often every connection was reset because nobody had fed the way for two seconds."""
 
 
 class ProxyHandle(Protocol):
@@ -62,6 +64,9 @@ class Proxy(Protocol):
 
     @property
     def digest(self) -> str: ...
+
+    def resolve(self, host: str, port: int) -> tuple[str, ...]:
+        """Return every address that a name has now, as numbers; none when it has none."""
 
     def start(self, spec: ProxySpec) -> ProxyHandle:
         """Start a proxy and return once it accepts on `socket`; raises `egress.proxy_failed` with nothing left."""

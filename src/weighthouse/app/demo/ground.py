@@ -236,6 +236,7 @@ def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
         bind_keys(system, stage.keys)
         bind_memories(system, home)
         bind_places(system)
+        system.bind(Proxy, source.part(Proxy))
         system.bind(Recorder, audit.append)
         system.bind(ObjectStore, FolderStore(home.objects))
         system.bind(Offered, machine(system.settings))

@@ -72,6 +72,12 @@ class Envoy:
         with self._binary.open("rb") as file:
             return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
+    def resolve(self, host: str, port: int) -> tuple[str, ...]:
+        try:
+            return tuple({str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
+        except (OSError, UnicodeError):
+            return ()
+
     def start(self, spec: ProxySpec) -> EnvoyHandle:
         admin = spec.folder / "admin"
         for path in (admin, spec.socket, spec.folder / "out_999"):

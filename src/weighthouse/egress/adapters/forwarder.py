@@ -92,6 +92,7 @@ class Forwarder:
         self.listeners = {one.listening.fileno(): one for one in destinations}
         self.awake = False
         self.news = False
+        self.unfed = 0  # how often nobody had looked for two seconds
         self.buffer = memoryview(bytearray(CHUNK))
         self._want(pipe.fileno(), IN)
 
@@ -135,7 +136,7 @@ class Forwarder:
     def _say(self, **more: int) -> None:
         counts = {name: [getattr(one, name) for one in self.destinations] for name in ("sent", "made")}
         try:
-            self.pipe.send(json.dumps({**counts, **more}).encode(), NO_WAIT)
+            self.pipe.send(json.dumps({**counts, **more, "unfed": self.unfed}).encode(), NO_WAIT)
         except BlockingIOError:
             return  # a server that does not listen feeds nothing either
 
@@ -156,7 +157,8 @@ class Forwarder:
 
     def _starve(self) -> None:
         """Nobody has looked for two seconds: reset every connection, forget the credit, take no new one."""
-        self.awake = False
+        self.awake, self.news = False, True
+        self.unfed += 1
         for descriptor in self.listeners:
             self._want(descriptor, 0)
         for tunnel in set(self.tunnels.values()):

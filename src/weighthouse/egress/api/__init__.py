@@ -9,12 +9,16 @@ from weighthouse.egress.api.ledger import budgets, charge_output, lease, tidy, u
 from weighthouse.egress.api.verdicts import answer, verdict
 from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
 from weighthouse.egress.model import CONTROL_HOST, Budget, Unheld, Verdict, WayRow, Window, settings
+from weighthouse.egress.ports import Proxy, ProxyHandle, ProxySpec
 from weighthouse.egress.rules.hosts import read_authority
 
 __all__ = [
     "CONTROL_HOST",
     "Budget",
     "Feeder",
+    "Proxy",
+    "ProxyHandle",
+    "ProxySpec",
     "Unheld",
     "Verdict",
     "Way",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import socket
 import threading
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
 from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease, payers
 from weighthouse.egress.api.verdicts import standing, token_digest
-from weighthouse.egress.events import Connected, WayClosed, WayOpened
+from weighthouse.egress.events import Connected, Unfed, WayClosed, WayOpened
 from weighthouse.egress.model import Destination, WayRow
 from weighthouse.egress.ports import Count, Proxy, ProxyHandle, ProxySpec
 from weighthouse.egress.rules import addresses
@@ -45,6 +44,7 @@ class Way:
         self.handle = handle
         self.counted: dict[str, int] = {}
         self.told: dict[str, int] = {}  # connections that the log tells of, by destination
+        self.unfed = 0
         self.cut_for = ""
         self.last: Count | None = None
         self.lock = threading.Lock()
@@ -142,8 +142,9 @@ def _resolve(system: System, profile: str) -> dict[policy.EgressEntry, tuple[str
         for entry in entries
         if entry.kind == "private-link" and entry.address and addresses.is_linkable(entry.address)
     }
+    proxy = system.part(Proxy)
     named = [entry for entry in entries if entry.kind != "private-link"]
-    return {**linked, **{entry: public_addresses(entry.host, entry.port) for entry in named}}
+    return {**linked, **{entry: public_addresses(proxy, entry.host, entry.port) for entry in named}}
 
 
 def _pin(entry: policy.EgressEntry, found: tuple[str, ...], rate: int) -> Destination | None:
@@ -160,12 +161,9 @@ def _pin(entry: policy.EgressEntry, found: tuple[str, ...], rate: int) -> Destin
     )
 
 
-def public_addresses(host: str, port: int) -> tuple[str, ...]:
+def public_addresses(proxy: Proxy, host: str, port: int) -> tuple[str, ...]:
     """Return the addresses that `host` resolves to on this machine, none if any of them is not of the outside."""
-    try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
-        return ()
+    found = proxy.resolve(host, port)
     if not all(addresses.is_global(address) for address in found):
         return ()
     return tuple(sorted(found))[:MOST_ADDRESSES]
@@ -193,20 +191,22 @@ def _settle(system: System, way: Way) -> str:
     with read(system) as unit:
         why = _standing(unit, way.run)
         lent = store.credits_of(unit.conn, way.run)
-    if not why and (now.sent != way.counted or now.made != way.told):
+    if not why and (now.sent != way.counted or now.made != way.told or now.unfed != way.unfed):
         with begin(system, SYSTEM) as unit:
-            why = _standing(unit, way.run) or _debit(unit, way, now.sent) or _tell(unit, way, now.made)
+            why = _standing(unit, way.run) or _debit(unit, way, now.sent) or _tell(unit, way, now)
             lent = store.credits_of(unit.conn, way.run)
         if not why:
-            way.counted, way.told = now.sent, now.made
+            way.counted, way.told, way.unfed = now.sent, now.made, now.unfed
     if not why:
         way.handle.feed({name: credit.granted for name, credit in lent.items()}, way.told)
     return why
 
 
-def _tell(unit: Unit, way: Way, made: dict[str, int]) -> str:
+def _tell(unit: Unit, way: Way, now: Count) -> str:
     """Put connections on record once they were made; the forwarder lets no byte over one before it is."""
-    for destination, count in made.items():
+    if now.unfed > way.unfed:
+        audit.append(unit, Unfed(run=way.run, sent_bytes=sum(now.sent.values())))
+    for destination, count in now.made.items():
         host, _, port = destination.rpartition(":")
         for _ in range(count - way.told.get(destination, 0)):
             audit.append(unit, Connected(run=way.run, profile=way.profile, host=host, port=int(port)))
@@ -272,7 +272,7 @@ def close_way(system: System, way: Way, reason: str) -> None:
             if way.last is None:
                 way.counted = {credit.destination: credit.granted for credit in lent}
             else:
-                _tell(unit, way, way.last.made)
+                _tell(unit, way, way.last)
             for credit in lent:
                 kept = msgspec.structs.replace(credit, sent=max(credit.sent, way.counted.get(credit.destination, 0)))
                 store.keep_credit(unit.conn, kept)
