@@ -196,6 +196,12 @@ REMOVALS = (
         "        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))",
         "        key: daily",
     ),
+    Removal(
+        "disk-flood",
+        "runs/jobs/execution.py",
+        '        out_bytes=settings.integer("runs.out_mib") * MIB,',
+        '        out_bytes=settings.integer("runs.out_mib") * MIB * 64,',
+    ),
 )
 
 

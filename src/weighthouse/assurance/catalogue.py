@@ -9,6 +9,7 @@ from weighthouse.assurance.scenarios import (
     banked_requests,
     copied_state,
     deleted_hold,
+    disk_flood,
     domain_fronting,
     edited_grant,
     edited_log,
@@ -73,6 +74,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     embedded_address.SCENARIO,
     leaky_names.SCENARIO,
     frozen_guard.SCENARIO,
+    disk_flood.SCENARIO,
     slow_drip.SCENARIO,
     output_drain.SCENARIO,
 )

@@ -104,6 +104,17 @@ class RunFailed(Event, frozen=True, kw_only=True):
     sent_bytes: int
 
 
+class VolumeFilled(Event, frozen=True, kw_only=True):
+    """A run has filled the place that it may write to; what it asked for beyond was refused to it alone."""
+
+    KIND: ClassVar[str] = "runs.VolumeFilled"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    code: str
+    size_bytes: int
+
+
 class Unsandboxed(Event, frozen=True, kw_only=True):
     """A run was started without any sandbox, because the operator's settings allow it. This is an alarm."""
 

@@ -188,7 +188,7 @@ settings: tuple[Setting, ...] = (
         "runs.out_mib",
         "int",
         8192,
-        "Size of /out: on disk as root, in memory otherwise, and then no more than `runs.memory_mib`.",
+        "Size of /out: on disk as root; otherwise in memory, and half of `runs.memory_mib` at most.",
         minimum=1,
     ),
     Setting("runs.out_files", "int", 20000, "Files and folders that /out has room for.", minimum=64),

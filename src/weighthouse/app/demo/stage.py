@@ -31,6 +31,7 @@ from weighthouse.runs.ports import Ground as RunGround
 
 ADDRESS = "127.0.0.1"
 PASSPHRASE = "demo keys protect nothing"  # noqa: S105 - that is the point of it
+OUT_MIB = 64  # what the demo saves is small, and so is the room that it takes from this machine
 DEMO_SCRYPT = 1 << 14
 
 
@@ -72,6 +73,7 @@ class Stage:
             "mode": "demo",
             "server.address": ADDRESS,
             "server.port": self._port or free_port(ADDRESS),
+            "runs.out_mib": OUT_MIB,
             **self._overrides,
         }
         self.home = Home(self.folder)

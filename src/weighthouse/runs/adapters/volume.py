@@ -1,8 +1,9 @@
 """A place of a fixed size for what a run writes, held by descriptor. Guards the disk, and later readers.
 
 Nothing is measured by walking: the size is the file system's own. As root it is a disk image that never has a name,
-its room reserved before the run starts; for an ordinary user, and where no image can be mounted, it is memory, no
-larger than the memory of the run. Nothing of it is left when the run is gone, also when this server is killed.
+its room reserved before the run starts. For an ordinary user, and where no image can be mounted, it is memory: half
+of the run's at most, so that a full volume is an answer and not the end. Nothing of it is left when the run is gone,
+also when this server is killed.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Volume:
         self.point = folder / VOLUME
         self.point.mkdir(mode=0o700, exist_ok=True)
         self._image = _image(folder, limits) if on_disk else None
-        self.bytes = _length(self._image) if self._image is not None else min(limits.out_bytes, limits.memory_bytes)
+        self.bytes = (
+            _length(self._image) if self._image is not None else min(limits.out_bytes, limits.memory_bytes // 2)
+        )
         self._files = limits.out_files
         self._ours, self._theirs = socket.socketpair()
         self.top: int | None = None

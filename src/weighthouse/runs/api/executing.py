@@ -19,7 +19,7 @@ from weighthouse.policy import api as policy
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting, references
 from weighthouse.runs.api.submitting import seal
-from weighthouse.runs.events import RunFailed, RunFinished, RunStarted, RunStopped, Unsandboxed
+from weighthouse.runs.events import RunFailed, RunFinished, RunStarted, RunStopped, Unsandboxed, VolumeFilled
 from weighthouse.runs.model import Facts, Line, State, Ticket
 from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
@@ -106,6 +106,14 @@ def keep_output(unit: Unit, run: str, lines: Sequence[Line]) -> bool:
     full = Line("lab", "output is kept no longer: its bytes count too, and the model's or the lab's budget is spent")
     store.add_lines(unit.conn, run, unit.now, lines if paid else [full])
     return paid
+
+
+def volume_filled(unit: Unit, run: str, size: int) -> None:
+    """Put on record, and tell the run, that it has filled the place that it may write to."""
+    found = store.find(unit.conn, run)
+    assert found is not None
+    audit.append(unit, VolumeFilled(run=run, model=found.model, code="runs.volume_full", size_bytes=size))
+    keep_lines(unit, run, [Line("lab", "/out is full (runs.out_mib, runs.out_files); remove what has been saved")])
 
 
 def stop_asked(unit: Unit, run: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -39,6 +40,7 @@ log = logging.getLogger("weighthouse.runs")
 T = TypeVar("T")
 RENEW_MS: Millis = 20 * SECOND
 LOOK_MS: Millis = SECOND
+FULL_BYTES = MIB  # less than this is left for nothing
 LINE_BYTES = 64  # what a line costs beside its text, so that empty lines do not fill the database
 
 
@@ -69,6 +71,7 @@ class Execution(threading.Thread):
         self._sandbox: Handle | None = None
         self._failure = ""
         self._out_of_time = False
+        self._full = False
 
     def abandon(self) -> None:
         """End the run because the server ends."""
@@ -124,6 +127,7 @@ class Execution(threading.Thread):
         ending = Ending(handle, settings.integer("runs.grace_s"), ticket.must_end - self._system.clock.now())
         while True:
             self._keep(handle.lines(poll))
+            self._look_at_volume(handle)
             if way.cut_for or not way.handle.alive():
                 egress.settle(self._system, way)
                 self._failure = way.cut_for
@@ -138,6 +142,16 @@ class Execution(threading.Thread):
                 self._say(ending.told(status))
                 return status
             self._renew()
+
+    def _look_at_volume(self, handle: Handle) -> None:
+        """Tell once that the run's volume is full: asked of the file system, which nothing has to be walked for."""
+        if self._full or handle.out is None:
+            return
+        room = os.fstatvfs(handle.out)
+        if room.f_bavail * room.f_frsize >= FULL_BYTES and room.f_favail > 0:
+            return
+        self._full = True
+        self._unit(lambda unit: executing.volume_filled(unit, self._run, room.f_blocks * room.f_frsize))
 
     def _must_die(self, ticket: Ticket, ending: Ending) -> bool:
         """Return whether the run ends now; ask it to end by itself where it has a while for that."""
