@@ -22,6 +22,7 @@ from weighthouse.assurance.scenarios import (
     host_paths,
     inserted_grant,
     leaky_names,
+    leftover_plaintext,
     lifted_hold,
     one_approval,
     output_drain,
@@ -75,6 +76,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     leaky_names.SCENARIO,
     frozen_guard.SCENARIO,
     disk_flood.SCENARIO,
+    leftover_plaintext.SCENARIO,
     slow_drip.SCENARIO,
     output_drain.SCENARIO,
 )
