@@ -137,6 +137,12 @@ REMOVALS = (
         "    logger.debug(detail)",
     ),
     Removal(
+        "lost-line",
+        "audit/api/growing.py",
+        "    if store.leaves(conn, head.size) != [data for _, data in leaves] or store.read_head(conn) != written:",
+        "    if not leaves:",
+    ),
+    Removal(
         "emptied-stop",
         "runs/api/lasting.py",
         'return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""',

@@ -203,14 +203,15 @@ def test_a_genuine_row_copied_back_into_the_outbox_is_not_taken_twice(postgres_l
     lab = postgres_lab
     with begin(lab.system) as unit:
         api.append(unit, Noted(number=1))
-    xid, at, leaf, mac = lab.rows("SELECT xid, at, leaf, mac FROM log_outbox")[0]
+    columns = "xid, at, leaf, mac, lane, number, prev"
+    row = lab.rows(f"SELECT {columns} FROM log_outbox")[0]
     lab.settle()
-    put = "INSERT INTO log_outbox (xid, at, leaf, mac) VALUES (:x, :a, :l, :m)"
-    lab.sql(put, x=xid, a=at, l=leaf, m=mac)
+    put = f"INSERT INTO log_outbox ({columns}) VALUES (:xid, :at, :leaf, :mac, :lane, :number, :prev)"
+    lab.sql(put, **row._mapping)
     lab.settle()
     assert [entry.kind for entry in lab.entries()] == ["test.Noted", "audit.OutboxRefused"]
     assert "copy" in lab.entries()[1].data["why"]
-    lab.sql(put, x=xid + 10_000, a=at, l=leaf, m=mac)  # under another number its code no longer fits
+    lab.sql(put, **{**row._mapping, "xid": row.xid + 10_000})  # under another number its code no longer fits
     lab.sql("SELECT setval('log_outbox_id_seq', 900)")
     with read(lab.system) as reading:
         assert api.backlog(reading).waiting == 1
@@ -226,8 +227,8 @@ def test_a_copy_into_a_cluster_that_counts_from_lower_is_refused_until_accepted(
 
     lab = postgres_lab
     lab.many(3)
-    head = lab.rows("SELECT size, root, epoch FROM log_head")[0]
-    seal = seal_head(lab.system, head[0], bytes(head[1]), 2**40, head[2])
+    head = lab.rows("SELECT size, root, epoch, lanes FROM log_head")[0]
+    seal = seal_head(lab.system, head[0], bytes(head[1]), 2**40, head[2], head[3])
     lab.sql("UPDATE log_head SET floor = :f, seal = :s", f=2**40, s=seal)
     with begin(lab.system) as unit:
         api.append(unit, Noted(number=7))

@@ -20,7 +20,7 @@ from weighthouse.core.work import System, read
 from weighthouse.keys.adapters.embedded import SealedKeys
 
 REASON = (10, 500)
-_FORKS = {"audit.log_smaller", "audit.log_forked", "audit.memory_missing", "audit.memory_damaged"}
+_FORKS = {"audit.log_smaller", "audit.log_forked", "audit.memory_missing", "audit.memory_damaged", "audit.lines_lost"}
 _MEMORY = "signer memory: "  # how the log's own check marks the one problem that the ceremony is there to accept
 
 

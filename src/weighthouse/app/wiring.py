@@ -16,9 +16,10 @@ from weighthouse.app import schema
 from weighthouse.app.home import Home, database_url
 from weighthouse.app.origin import check_address, origin
 from weighthouse.audit import api as audit
+from weighthouse.audit.adapters.acknowledged import FileLines
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.adapters.witness_http import PolicyWitnesses
-from weighthouse.audit.ports import SignerMemory, Witnesses
+from weighthouse.audit.ports import LineMemory, SignerMemory, Witnesses
 from weighthouse.core import faults
 from weighthouse.core import machine as machines
 from weighthouse.core.clock import Clock, SystemClock
@@ -117,6 +118,7 @@ def bind_places(system: System) -> None:
 def bind_memories(system: System, home: Home) -> None:
     """Bind what the database must not be able to undo, each a file of its own beside it."""
     system.bind(SignerMemory, FileSignerMemory(home.memory / "log"))
+    system.bind(LineMemory, FileLines(home.memory / "lines"))
     policy_file = system.settings.text("log.witnesses")
     system.bind(Witnesses, PolicyWitnesses(Path(policy_file) if policy_file else None))
     system.bind(PolicyMemory, FilePolicyMemory(home.memory / "policy"))

@@ -64,6 +64,25 @@ class OutboxRefused(Event, frozen=True, kw_only=True):
     why: str
 
 
+class LinesLost(Event, frozen=True, kw_only=True):
+    """Rows `first` to `last` of a lane were committed with their change, never reached the log, and are gone."""
+
+    KIND: ClassVar[str] = "audit.LinesLost"
+    SUBJECT: ClassVar[str] = "lane"
+
+    lane: str
+    first: int
+    last: int
+
+
+class LineNotKept(Event, frozen=True, kw_only=True):
+    """The database swallowed or changed lines that a change must leave, so that change was refused."""
+
+    KIND: ClassVar[str] = "audit.LineNotKept"
+
+    lines: int
+
+
 class CursorMoved(Event, frozen=True, kw_only=True):
     """The database does not say of a follower what this server wrote: somebody moved it, so that it misses entries.
 

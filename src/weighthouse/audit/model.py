@@ -142,6 +142,22 @@ class Doubt(msgspec.Struct, frozen=True):
     lasting: bool = False
 
 
+class Gap(msgspec.Struct, frozen=True):
+    """Rows `first` to `last` of a lane that were committed and are nowhere."""
+
+    lane: str
+    first: int
+    last: int
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """The last row of a lane whose commit was acknowledged, and when."""
+
+    lane: str
+    number: int
+    at: Millis
+
+
 class Witnessed(msgspec.Struct, frozen=True):
     """What one witness answered: the size it cosigned, or why it did not."""
 

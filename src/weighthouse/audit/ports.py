@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from weighthouse.audit.model import Remembered
+from weighthouse.audit.model import Acknowledged, Gap, Remembered
+from weighthouse.core.clock import Millis
 
 
 class SignerMemory(Protocol):
@@ -18,6 +19,34 @@ class SignerMemory(Protocol):
 
     def replace(self, origin: str, signed: Remembered) -> None:
         """Keep `signed` whatever was kept before: only the fork ceremony does this."""
+
+
+class LineMemory(Protocol):
+    """Remembers outside the database which waiting rows were acknowledged, so that none of them vanishes unmissed."""
+
+    def acknowledge(self, lane: str, number: int, at: Millis) -> None:
+        """Remember that the rows of `lane` up to `number` are committed."""
+
+    def acknowledged(self) -> list[Acknowledged]:
+        """What this process was acknowledged, the last row of each lane."""
+
+    def retire(self, lane: str) -> None:
+        """Ask no more after this lane."""
+
+    def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
+        """What processes that are gone were acknowledged, by the name under which it is kept."""
+
+    def forget(self, name: str) -> None:
+        """Forget what one of them left, for all of it is in the log or counted as lost."""
+
+    def lose(self, gap: Gap) -> None:
+        """Remember, over restarts, that rows are lost."""
+
+    def lost(self) -> tuple[Gap, ...]:
+        """What is lost and not yet accepted as such."""
+
+    def forgive(self) -> None:
+        """Count nothing as lost any more: only the fork ceremony does this."""
 
 
 class Witness(Protocol):

@@ -28,20 +28,32 @@ class Timer(msgspec.Struct, frozen=True):
     run: Callable[[System], object]
 
 
-def acquire(unit: Unit, name: str, holder: str, ttl: Millis) -> int | None:
-    """Take or renew the lease `name` for `holder`; return its fencing number, or None while somebody else leads."""
+def acquire(unit: Unit, name: str, holder: str, ttl: Millis, *, renew: bool = True) -> int | None:
+    """Take or renew the lease `name` for `holder`; return its fencing number, or None while somebody else leads.
+
+    Without `renew`, a lease that is held stays held only until it ends: for who has made no progress under it.
+    """
     row = store.read_lease(unit.conn, name, lock=True)
     if row is None:
         store.write_lease(unit.conn, name, holder, 1, unit.now + ttl, new=True)
         return 1
     current, fencing, expires = row
-    if current == holder:
+    if current == holder and expires > unit.now and not renew:
+        return fencing
+    if current == holder and renew:
         store.write_lease(unit.conn, name, holder, fencing, unit.now + ttl, new=False)
         return fencing
     if expires > unit.now:
         return None
     store.write_lease(unit.conn, name, holder, fencing + 1, unit.now + ttl, new=False)
     return fencing + 1
+
+
+def release(unit: Unit, name: str, fencing: int) -> None:
+    """End the lease that has this fencing number, so that another holder can take it at once."""
+    row = store.read_lease(unit.conn, name, lock=True)
+    if row is not None and row[1] == fencing:
+        store.write_lease(unit.conn, name, row[0], fencing, 0, new=False)
 
 
 def check_fencing(unit: Unit, name: str, fencing: int) -> None:

@@ -140,6 +140,8 @@ class Unit:
         self.memo: dict[object, Any] = {}
         self._before: list[Callable[[], None]] = []
         self._after: list[Callable[[], object]] = []
+        self._over: list[Callable[[bool | None], None]] = []
+        self._outcome: bool | None = False
         keeper = system.time(conn)
         outside = system.database.now(conn) if isinstance(system.clock, SystemClock) else None
         self.now, self.clock_trouble = keeper.read(outside)
@@ -168,6 +170,10 @@ class Unit:
         """Run `act` once the commit is durable. If it raises, the change stands and is acknowledged all the same."""
         self._after.append(act)
 
+    def when_over(self, act: Callable[[bool | None], None]) -> None:
+        """Call `act` when this transaction is over: True it committed, False it did not, None nobody can say."""
+        self._over.append(act)
+
     def _finish(self) -> None:
         for act in self._before:
             act()
@@ -175,7 +181,9 @@ class Unit:
             # Last before commit: on PostgreSQL this row's lock must not be held through a long unit.
             store.raise_high_water(self.conn, self.now)
             self._after.append(lambda: self.keeper.persisted(self.now))
+        self._outcome = None
         self.conn.commit()
+        self._outcome = True
         for later in self._after:
             try:
                 later()
@@ -225,18 +233,24 @@ def read(system: System, actor: Caller | None = None, *, request_id: str = "") -
 
 @contextmanager
 def _unit(system: System, actor: Caller | None, request_id: str, *, read_only: bool) -> Iterator[Unit]:
+    made: list[Unit] = []
     try:
         with system.database.engine.connect() as connection:
             if read_only and system.database.dialect == "postgresql":
                 connection.execution_options(isolation_level="REPEATABLE READ")
             connection.execution_options(**{READ_ONLY: read_only})
             connection.begin()  # at once, so that the unit's time is read after the wait for its turn
-            yield Unit(system, connection, actor, request_id, read_only=read_only)
+            made.append(Unit(system, connection, actor, request_id, read_only=read_only))
+            yield made[0]
     except (DBAPIError, PoolTimeout) as error:
         told = faults.explained(error)
         if told is None:  # a statement of our own is at fault
             raise
         raise told from error
+    finally:  # after the connection was given back, so that a rollback is over as well
+        for unit in made:
+            for act in unit._over:
+                act(unit._outcome)
 
 
 def _retriable(error: BaseException | None) -> bool:

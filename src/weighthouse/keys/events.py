@@ -11,6 +11,7 @@ class KeyReleased(Event, frozen=True, kw_only=True):
     """Data keys left, sealed to `recipient` (SHA-256 of its public key), under `grant`. `purpose` is new or open."""
 
     KIND: ClassVar[str] = "keys.KeyReleased"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "version"
     purpose: str
     model: str

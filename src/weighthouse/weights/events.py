@@ -72,6 +72,7 @@ class LoadStarted(Event, frozen=True, kw_only=True):
     """The data keys of a version went to a reader. `bytes` were charged; `spent` is the day's sum after it."""
 
     KIND: ClassVar[str] = "weights.LoadStarted"
+    GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "version"
     version: str
     model: str

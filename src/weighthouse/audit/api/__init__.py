@@ -10,6 +10,7 @@ from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.doubting import doubts
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
+from weighthouse.audit.api.missing import watch_lines
 from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, keys, prove
 from weighthouse.audit.api.reading import entries, entry, head
@@ -64,4 +65,5 @@ __all__ = [
     "settings",
     "start",
     "verify",
+    "watch_lines",
 ]

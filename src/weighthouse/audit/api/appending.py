@@ -7,8 +7,9 @@ one sequencer drains. Either way a change that commits has its entry, and one th
 from __future__ import annotations
 
 import os
+from weakref import WeakSet
 
-from weighthouse.audit.api import growing, signing
+from weighthouse.audit.api import growing, lanes
 from weighthouse.audit.events import Heartbeat
 from weighthouse.audit.model import Leaf
 from weighthouse.audit.rules import leaf as leaves
@@ -23,6 +24,7 @@ from weighthouse.core.work import System, Unit, begin
 _PENDING, _GRAVE = "audit.pending", "audit.grave-fact"
 LATE: Millis = MINUTE
 """How long an entry may wait for the sequencer before the log counts as late."""
+_beating: WeakSet[System] = WeakSet()
 
 
 def prepare(unit: Unit, event: Event) -> tuple[Leaf, bytes]:
@@ -77,22 +79,23 @@ def _flush(unit: Unit) -> None:
     if unit.system.database.dialect == "sqlite":
         growing.extend(unit, pending)
         return
-    xid, waiting, epoch = outbox.transaction(unit.conn)
+    if _GRAVE in unit.memo:
+        _refuse_if_late(unit, unit.memo[_GRAVE])
     limit = unit.system.settings.integer("log.backlog")
+    waiting = lanes.put(unit, [data for _, data in pending]).waiting
     if waiting > limit:
         raise TooMany(
             "audit.backlog_full",
             f"{waiting} log entries wait for the sequencer, more than the {limit} allowed, so no change is accepted.",
             "Find out why the sequencer stands still: it logs the reason on the server that leads.",
         )
-    if _GRAVE in unit.memo:
-        _refuse_if_late(unit, unit.memo[_GRAVE])
-    rows = [(data, signing.seal_outbox(unit.system, epoch, xid, data)) for _, data in pending]
-    outbox.put(unit.conn, xid, unit.now, rows)
 
 
 def _refuse_if_late(unit: Unit, kind: str) -> None:
+    lanes.refuse_if_lost(unit, kind)
     _, oldest = outbox.waiting(unit.conn)
+    if oldest is None and unit.system in _beating and (silent := overdue(unit)):
+        oldest = unit.now - silent - LATE  # an empty outbox is not on time when no heartbeat has come through it
     if oldest is not None and unit.now - oldest > LATE:
         raise Unavailable(
             "audit.log_late",
@@ -109,6 +112,7 @@ def _every_s(system: System) -> int:
 def heartbeat(system: System) -> None:
     """Append one heartbeat, so that a silent or a cut log is seen by its missing heartbeats."""
     with begin(system, SYSTEM) as unit:
+        unit.after_commit(lambda: _beating.add(system))
         stored = store.read_head(unit.conn)
         append(unit, Heartbeat(size=stored.size if stored else 0, every_s=_every_s(system)))
 

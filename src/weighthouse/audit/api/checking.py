@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from weighthouse.audit.api import growing, signing
+from weighthouse.audit.api import growing, lanes, missing, signing
 from weighthouse.audit.model import Problem, Remembered, Report
 from weighthouse.audit.rules import tiles, tree
 from weighthouse.audit.store import log as store
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, read
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def start(system: System) -> None:
             raise growing.tampered("there are entries, but no signed head")
         growing.trusted_edge(system, unit.conn, head)
         growing.judge_memory(system, unit.conn, head.size, head.root, remembered)
+    lost = missing.problems(system)
+    if lost:
+        raise Unavailable("audit.lines_lost", f"Lines of the log were lost: {lost[0].what}.", lanes.REMEDY)
 
 
 def verify(system: System) -> Report:
@@ -52,6 +55,7 @@ def verify(system: System) -> Report:
             problems.append(found)
             if len(problems) == MAX_PROBLEMS:
                 break
+    problems.extend(missing.problems(system))
     return Report(not problems, head.size, tuple(sorted(problems, key=lambda p: p.index)))
 
 

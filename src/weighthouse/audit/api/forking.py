@@ -6,9 +6,10 @@ the only way on; it writes into the log what was remembered and what was found, 
 
 from __future__ import annotations
 
-from weighthouse.audit.api import appending, growing, sequencing
+from weighthouse.audit.api import appending, growing, lanes, sequencing
 from weighthouse.audit.events import ForkAccepted
 from weighthouse.audit.model import Leaf, Remembered
+from weighthouse.audit.rules import lanes as rules
 from weighthouse.audit.rules.tree import EMPTY_ROOT, MAX_SIZE
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox
@@ -25,7 +26,7 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
     never an edited entry. Witnesses keep refusing the fork until their own operators decide. Meant for the
     machine's operator at the command line, never for a route.
     """
-    fencing = sequencing.lead(system) if system.database.dialect == "postgresql" else 0
+    fencing = sequencing.lead(system, stood_down=True) if system.database.dialect == "postgresql" else 0
     if fencing is None:
         raise Unavailable(
             "audit.sequencer_elsewhere",
@@ -35,7 +36,9 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
     with begin(system, actor) as unit:
         head = store.read_head(unit.conn, lock=True) or growing.EMPTY_HEAD
         remembered = last_signed(system)
-        leaves, floor = _waiting(unit, head, fencing) if fencing else ([], None)
+        known = rules.Progress()
+        leaves, floor = _waiting(unit, head, fencing, known) if fencing else ([], None)
+        known.lost = 0  # what was lost is accepted as such
         fact = ForkAccepted(
             reason=reason,
             signed_size=remembered.size,
@@ -44,7 +47,10 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
             found_root=head.root.hex(),
         )
         leaves.append(appending.prepare(unit, fact))
-        growing.extend(unit, leaves, fencing=fencing, floor=floor, accept_fork=True)
+        reached = known.text(unit.now) if fencing else None
+        growing.extend(unit, leaves, fencing=fencing, floor=floor, accept_fork=True, lanes=reached)
+        unit.after_commit(lanes.memory(system).forgive)
+        unit.after_commit(lambda: sequencing.stand_again(system))
         # Witnesses still hold what they cosigned of the lost tail; here it would stand beside another history.
         gone = [size for size, _ in store.read_cosigned(unit.conn) if size > head.size]
         store.drop_cosigned(unit.conn, gone)
@@ -61,10 +67,13 @@ def last_signed(system: System) -> Remembered:
         return Remembered(0, EMPTY_ROOT)
 
 
-def _waiting(unit: Unit, head: store.HeadRow, fencing: int) -> tuple[list[tuple[Leaf, bytes]], int]:
+def _waiting(
+    unit: Unit, head: store.HeadRow, fencing: int, known: rules.Progress
+) -> tuple[list[tuple[Leaf, bytes]], int]:
     """Take every waiting row, for after the ceremony rows of the old epoch are refused; return them and the floor."""
     jobs.check_fencing(unit, sequencing.LEASE, fencing)
     growing.check_seal(unit.system, head)
+    known.lanes.update(rules.progress(head.lanes).lanes)
     rows, _ = outbox.take(unit.conn, MAX_SIZE, MAX_SIZE)
     outbox.drop(unit.conn, [row.id for row in rows])
-    return [sequencing.judge(unit, row, head) for row in rows], outbox.barrier(unit.conn)
+    return [leaf for row in rows for leaf in sequencing.judge(unit, row, head, known)], outbox.barrier(unit.conn)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from weighthouse.audit.api import signing
+from weighthouse.audit.events import LineNotKept
 from weighthouse.audit.model import Leaf, Remembered
 from weighthouse.audit.ports import SignerMemory
 from weighthouse.audit.rules import memory as memories
@@ -39,6 +40,16 @@ def tampered(what: str) -> Unavailable:
         "audit.tampered",
         f"The stored log does not fit its signed head: {what}.",
         "Run `weighthouse audit verify` to see every problem, and restore the database from a good backup.",
+    )
+
+
+def not_kept(count: int) -> Unavailable:
+    """The refusal of a change whose lines the database swallowed or changed."""
+    return Unavailable(
+        "audit.line_not_kept",
+        "The database did not keep the line that this change must leave in the log, so there was no change.",
+        "Look for triggers and rules on the tables of the log, which are never ours, and find out who made them.",
+        record=[LineNotKept(lines=count)],
     )
 
 
@@ -148,6 +159,7 @@ def extend(
     fencing: int = 0,
     floor: int | None = None,
     accept_fork: bool = False,
+    lanes: str | None = None,
 ) -> None:
     """Append `leaves` to the tree in this transaction, with one signed checkpoint for all of them.
 
@@ -169,11 +181,15 @@ def extend(
     size, root = growth.edge.size, growth.edge.root()
     bound = head.floor if floor is None else floor
     epoch = head.epoch + accept_fork
-    seal = signing.seal_head(system, size, root, bound, epoch) if fencing else b""
+    reached = head.lanes if lanes is None else lanes
+    seal = signing.seal_head(system, size, root, bound, epoch, reached) if fencing else b""
     note = signing.sign_checkpoint(system, size, root, unit.now)
+    written = store.HeadRow(size, root, note, unit.now, fencing, bound, epoch, seal, reached)
     store.write_entries(conn, head.size, leaves)
     store.write_tiles(conn, growth.tiles)
-    store.write_head(conn, store.HeadRow(size, root, note, unit.now, fencing, bound, epoch, seal))
+    store.write_head(conn, written)
+    if store.leaves(conn, head.size) != [data for _, data in leaves] or store.read_head(conn) != written:
+        raise not_kept(len(leaves))
     _keep(system.database, growth.edge, root)
     unit.memo[_OWN] = (size, root)  # a second growth in this transaction continues what memory cannot know yet
     unit.after_commit(lambda: _remember(system, Remembered(size, root), replace=accept_fork))
@@ -194,6 +210,6 @@ def _remember(system: System, signed: Remembered, *, replace: bool) -> None:
 
 def check_seal(system: System, head: store.HeadRow) -> None:
     """Raise `audit.tampered` unless the stored floor of the outbox is the one this software wrote."""
-    seal = signing.seal_head(system, head.size, head.root, head.floor, head.epoch)
+    seal = signing.seal_head(system, head.size, head.root, head.floor, head.epoch, head.lanes)
     if head.size and not codes.equal(head.seal, seal):
         raise tampered("the floor of the outbox was changed")

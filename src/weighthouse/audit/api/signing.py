@@ -72,9 +72,14 @@ def _open(note: str, keys: tuple[VerifierKey, ...]) -> Checkpoint:
     return open_checkpoint(note.encode(), keys)[0]
 
 
-def seal_head(system: System, size: int, root: bytes, floor: int, epoch: int) -> bytes:
-    """Return the code over what the head says about the outbox, so that no writer of rows can lower its floor."""
+def seal_head(system: System, size: int, root: bytes, floor: int, epoch: int, lanes: str = "") -> bytes:
+    """Return the code over what the head says about the outbox, so that no writer of rows can lower its floor.
+
+    Form 1 came without lanes; it is verified where there are none, and never made where there are.
+    """
     message = b"head/v1\n%d\n%d\n%d\n" % (size, floor, epoch) + root
+    if lanes:
+        message = b"head/v2\n%d\n%d\n%d\n" % (size, floor, epoch) + root + lanes.encode()
     return system.part(Signers).mac("log", message)
 
 
@@ -87,3 +92,9 @@ def seal_outbox(system: System, epoch: int, xid: int, leaf: bytes) -> bytes:
     """Return the code of one outbox row, bound to the transaction that wrote it."""
     message = b"outbox/v1\n%d\n%d\n" % (epoch, xid) + leaf
     return system.part(Signers).mac("log", message)
+
+
+def chain_outbox(system: System, epoch: int, xid: int, lane: str, number: int, prev: bytes, leaf: bytes) -> bytes:
+    """Return the code of one outbox row, bound to its transaction, its place in its lane, and the row before it."""
+    place = b"outbox/v2\n%d\n%d\n%d\n%d\n" % (epoch, xid, number, len(prev)) + lane.encode() + b"\n"
+    return system.part(Signers).mac("log", place + prev + leaf)

@@ -25,6 +25,7 @@ class HeadRow(NamedTuple):
     floor: int
     epoch: int
     seal: bytes
+    lanes: str = ""
 
 
 class EntryRow(NamedTuple):
@@ -42,11 +43,11 @@ _TILE = select(tiles.c.hashes)
 
 # The four statements of every append, as plain text that SQLite gets past SQLAlchemy: composing them anew each time,
 # and making a result of each, costs several times what running them does.
-_HEAD_COLUMNS = "size, root, note, at, fencing, floor, epoch, seal"
+_HEAD_COLUMNS = "size, root, note, at, fencing, floor, epoch, seal, lanes"
 _READ_HEAD = f"SELECT {_HEAD_COLUMNS} FROM log_head WHERE id = 1"  # noqa: S608 - a constant
 _WRITE_HEAD = (
-    f"INSERT INTO log_head (id, {_HEAD_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
-    + ", ".join(f"{name} = excluded.{name}" for name in _HEAD_COLUMNS.split(", "))
+    f"INSERT INTO log_head (id, {_HEAD_COLUMNS}) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "ON CONFLICT (id) DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in _HEAD_COLUMNS.split(", "))
 )
 _WRITE_ENTRY = "INSERT INTO log_entry (idx, at, kind, subject, leaf) VALUES (?, ?, ?, ?, ?)"
 _WRITE_TILE = (
@@ -76,7 +77,9 @@ def read_head(conn: Connection, *, lock: bool = False) -> HeadRow | None:
         row = _read_directly(conn, _READ_HEAD)
     else:
         row = conn.exec_driver_sql(_READ_HEAD + " FOR UPDATE" if lock else _READ_HEAD).first()
-    return HeadRow(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], row[6], bytes(row[7])) if row else None
+    if not row:
+        return None
+    return HeadRow(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], row[6], bytes(row[7]), row[8] or "")
 
 
 def _read_directly(conn: Connection, statement: str) -> Any:
@@ -100,6 +103,14 @@ def write_entries(conn: Connection, first: int, leaves: Sequence[tuple[Leaf, byt
         (first + i, leaf.at, leaf.kind, leaf.subject, data) for i, (leaf, data) in enumerate(leaves)
     ]
     _write(conn, _WRITE_ENTRY, rows)
+
+
+def leaves(conn: Connection, first: int) -> list[bytes]:
+    """Return the leaves from index `first` on, as the database holds them."""
+    query = "SELECT leaf FROM log_entry WHERE idx >= ? ORDER BY idx"
+    if conn.dialect.name != "sqlite":
+        return [bytes(row[0]) for row in conn.exec_driver_sql(query.replace("?", "%s"), (first,))]
+    return [bytes(row[0]) for row in conn.connection.cursor().execute(query, (first,))]
 
 
 def write_tiles(conn: Connection, changed: Mapping[tuple[int, int], bytes]) -> None:

@@ -20,32 +20,68 @@ LostRace = IntegrityError
 
 
 class Waiting(NamedTuple):
-    """One row that waits for the sequencer."""
+    """One row that waits for the sequencer. Rows of before there were lanes have none."""
 
     id: int
     xid: int
     leaf: bytes
     mac: bytes
+    lane: str = ""
+    number: int = 0
+    prev: bytes = b""
+
+
+class Row(NamedTuple):
+    """What is written of one row."""
+
+    xid: int
+    leaf: bytes
+    mac: bytes
+    lane: str
+    number: int
+    prev: bytes
+
+
+class State(NamedTuple):
+    """The transaction's number, about how many rows wait, the log's epoch, and whether a lane's last row waits."""
+
+    xid: int
+    waiting: int
+    epoch: int
+    last_waits: bool
 
 
 _STATE = text(
     "SELECT pg_current_xact_id()::text::bigint, "
     "coalesce((SELECT last_value FROM log_outbox_id_seq) - (SELECT min(id) FROM log_outbox) + 1, 0), "
-    "coalesce((SELECT epoch FROM log_head), 0)"
+    "coalesce((SELECT epoch FROM log_head), 0), "
+    "EXISTS (SELECT 1 FROM log_outbox WHERE lane = :lane AND number = :number)"
 )
-_WAITING = select(outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac)
+_COLUMNS = (outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac, outbox.c.lane, outbox.c.number, outbox.c.prev)
+_WAITING = select(*_COLUMNS)
 _BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_LANES = text("SELECT lane, min(number), max(number), count(*) FROM log_outbox WHERE lane IS NOT NULL GROUP BY lane")
 
 
-def transaction(conn: Connection) -> tuple[int, int, int]:
-    """Return the number of this transaction, about how many rows wait for the sequencer, and the log's epoch."""
-    row = conn.execute(_STATE).one()
-    return int(row[0]), int(row[1]), int(row[2])
+def transaction(conn: Connection, lane: str, number: int) -> State:
+    """Return the state of the outbox, as the transaction sees it that adds to `lane` after its row `number`."""
+    return State(*conn.execute(_STATE, {"lane": lane, "number": number}).one())
 
 
-def put(conn: Connection, xid: int, at: Millis, rows: Sequence[tuple[bytes, bytes]]) -> None:
-    """Add (leaf, mac) rows in the transaction of their change."""
-    conn.execute(insert(outbox), [{"xid": xid, "at": at, "leaf": leaf, "mac": mac} for leaf, mac in rows])
+def put(conn: Connection, at: Millis, rows: Sequence[Row]) -> None:
+    """Add rows in the transaction of their change."""
+    conn.execute(insert(outbox), [{"at": at, **row._asdict()} for row in rows])
+
+
+def kept(conn: Connection, lane: str, first: int) -> list[Row]:
+    """Return the rows of a lane from number `first` on, as the database holds them."""
+    query = select(*_COLUMNS[1:]).where(outbox.c.lane == lane, outbox.c.number >= first).order_by(outbox.c.number)
+    return [Row(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4], bytes(row[5])) for row in conn.execute(query)]
+
+
+def lanes(conn: Connection) -> dict[str, tuple[int, int, int]]:
+    """Return the smallest and the largest number, and the count, of the rows that wait in each lane."""
+    return {str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in conn.execute(_LANES)}
 
 
 def barrier(conn: Connection) -> int:
@@ -68,7 +104,10 @@ def take(conn: Connection, below: int, limit: int) -> tuple[list[Waiting], int]:
 
 
 def _read(conn: Connection, query: Select[Any]) -> list[Waiting]:
-    return [Waiting(row[0], row[1], bytes(row[2]), bytes(row[3])) for row in conn.execute(query)]
+    return [
+        Waiting(row[0], row[1], bytes(row[2]), bytes(row[3]), row[4] or "", row[5] or 0, bytes(row[6] or b""))
+        for row in conn.execute(query)
+    ]
 
 
 def drop(conn: Connection, ids: Sequence[int]) -> None:

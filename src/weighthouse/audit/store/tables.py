@@ -27,7 +27,8 @@ tiles = Table(
 )
 
 # One row. `floor` is the transaction number below which every outbox row has been sequenced, `epoch` changes when a
-# fork is accepted; `seal` is a code over both, so that no writer of rows can have an old row sequenced again.
+# fork is accepted, `lanes` says how far each chain of waiting rows has been sequenced; `seal` is a code over them, so
+# that no writer of rows can have an old row sequenced again, or one forgotten.
 head = Table(
     "log_head",
     metadata,
@@ -40,6 +41,7 @@ head = Table(
     Column("floor", BigInteger, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("seal", LargeBinary, nullable=False),
+    Column("lanes", Text),
 )
 
 cosigned = Table(
@@ -77,4 +79,8 @@ outbox = Table(
     Column("at", BigInteger, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
     Column("mac", LargeBinary, nullable=False),
+    Column("lane", Text),
+    Column("number", BigInteger),
+    Column("prev", LargeBinary),
+    Index("ix_log_outbox_lane", "lane", "number"),
 )

@@ -1,0 +1,80 @@
+"""What was acknowledged, in files beside the database. Guards lines from vanishing before the log has an index.
+
+One file a process, held by a lock while the process lives: a slot of 128 bytes a lane, written over in place. A
+process that starts reads what dead ones left. What was found lost is kept until an operator accepts it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+
+from weighthouse.audit.model import Acknowledged, Gap
+from weighthouse.audit.store.acknowledged import ProcessLines
+from weighthouse.core.ids import new_id
+
+_SLOT = 128
+
+
+class FileLines(ProcessLines):
+    """Keeps acknowledged numbers in `folder`, a file a process; a write survives the process, not a power cut."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._slots: dict[str, int] = {}
+        self._writing = threading.Lock()
+        self._file: int | None = None
+        lost = folder / "lost"
+        if lost.exists():
+            self._lost = [msgspec.json.decode(line, type=Gap) for line in lost.read_bytes().splitlines()]
+
+    def acknowledge(self, lane: str, number: int, at: int) -> None:
+        super().acknowledge(lane, number, at)
+        with self._writing:
+            if self._file is None:
+                path = self._folder / new_id("lan")
+                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            slot = self._slots.setdefault(lane, len(self._slots))
+            line = f"{lane} {number} {at} .".encode().ljust(_SLOT - 1) + b"\n"
+            os.pwrite(self._file, line, slot * _SLOT)
+
+    def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
+        found = []
+        for path in sorted(self._folder.glob("lan_*")):
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                found.append((path.name, _read(path.read_bytes())))
+            except BlockingIOError:  # its process lives and looks after it
+                continue
+            finally:
+                os.close(handle)
+        return found
+
+    def forget(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
+
+    def lose(self, gap: Gap) -> None:
+        super().lose(gap)
+        with self._writing, (self._folder / "lost").open("ab") as file:
+            file.write(msgspec.json.encode(gap) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def forgive(self) -> None:
+        super().forgive()
+        for name, _ in self.left_behind():
+            self.forget(name)
+        (self._folder / "lost").unlink(missing_ok=True)
+
+
+def _read(data: bytes) -> list[Acknowledged]:
+    parts = [line.split() for line in data.decode("ascii", "replace").splitlines()]
+    return [Acknowledged(one[0], int(one[1]), int(one[2])) for one in parts if len(one) == 4 and one[1].isdigit()]
