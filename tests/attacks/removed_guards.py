@@ -137,6 +137,12 @@ REMOVALS = (
         "    logger.debug(detail)",
     ),
     Removal(
+        "forgetful-twin",
+        "access/api/learning.py",
+        '            closed.append(str(entry.data["grant"]))',
+        "            continue",
+    ),
+    Removal(
         "lost-line",
         "audit/api/growing.py",
         "    if store.leaves(conn, head.size) != [data for _, data in leaves] or store.read_head(conn) != written:",

@@ -6,6 +6,8 @@ Nothing depends on the first, for a decision reads the end itself. What the seco
 from __future__ import annotations
 
 from weighthouse.access.api import close_on_doubt, tidy
+from weighthouse.access.api.learning import KINDS, learn
+from weighthouse.audit.api import Learner
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.jobs import Timer
@@ -26,6 +28,7 @@ def run(system: System) -> int:
             return total
 
 
+learners: tuple[Learner, ...] = (Learner(KINDS, learn),)
 timers: tuple[Timer, ...] = (
     Timer(name="access-tidy", every_ms=MINUTE, run=run),
     Timer(name="access-doubt", every_ms=DOUBT, run=close_on_doubt),

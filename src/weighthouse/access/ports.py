@@ -43,5 +43,9 @@ class Refusals(Protocol):
     def held_apart(self, person: str) -> tuple[Apart, ...]:
         """What a person was given, ended or not; raises `access.memory_broken` if nobody can tell."""
 
+    def doubt_after(self, seconds: float) -> None:
+        """Answer no question any more after `seconds`, until this is called again: what was refused elsewhere since
+        is not known here. Never called, as in a process that serves nobody, it answers always."""
+
     def lifted(self, hold_id: str) -> bool:
         """Whether a hold was placed here and lifted again."""

@@ -7,7 +7,7 @@ import importlib.util
 from types import ModuleType
 from typing import Any
 
-from weighthouse.audit.api import Follower
+from weighthouse.audit.api import Follower, Learner
 from weighthouse.core import machine
 from weighthouse.core.jobs import Timer
 from weighthouse.core.settings import DECLARED, Setting
@@ -51,6 +51,11 @@ def settings() -> tuple[Setting, ...]:
 def followers() -> tuple[Follower, ...]:
     """Return every follower of the log."""
     return tuple(follower for module in _modules("jobs") for follower in _declared(module, "followers"))
+
+
+def learners() -> tuple[Learner, ...]:
+    """Return everything that learns from the log what other servers have refused."""
+    return tuple(learner for module in _modules("jobs") for learner in _declared(module, "learners"))
 
 
 def timers(system: System) -> list[Timer]:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from weighthouse.access import api as access
 from weighthouse.app import provider, routers, truth
 from weighthouse.app.home import Home
+from weighthouse.app.learning import Learning
 from weighthouse.app.origin import listening, origin
 from weighthouse.app.runner import Runs
 from weighthouse.app.server import Served
@@ -48,6 +49,7 @@ class House:
         self.system = system
         self.home = home
         self.workers = Workers(system)
+        self._learning = Learning(system, home.memory / "learnt")
         settings = system.settings
         app = application(system, extra)
         self._served = Served(app, address=str(listening(settings)), port=settings.integer("server.port"))
@@ -73,7 +75,7 @@ class House:
         try:
             audit.ask_witnesses(self.system)
             access.close_on_doubt(self.system)
-            for part in (self._served, self._runs, self.workers):
+            for part in (self._learning, self._served, self._runs, self.workers):
                 part.start()
                 self._started.append(part)
             truth.tell(self.home, self.system.settings)

@@ -82,8 +82,11 @@ class Ground(Protocol):
     def copy(self) -> AbstractContextManager[Ground]:
         """Return a ground on a copy of the database and the state beside it; it is thrown away afterwards."""
 
+    def twin(self) -> AbstractContextManager[Ground]:
+        """Return another server over the same database, with memories of its own as of now. Only on a copy."""
+
     def settle(self) -> None:
-        """Let every follower of the log catch up."""
+        """Let every follower of the log catch up, and learn from it what other servers have refused."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

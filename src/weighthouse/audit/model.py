@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +11,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.settings import Setting
 
 if TYPE_CHECKING:
-    from weighthouse.core.work import Unit
+    from weighthouse.core.work import System, Unit
 
 settings = (
     Setting(
@@ -123,6 +123,16 @@ class Follower(msgspec.Struct, frozen=True):
     name: str
     kinds: frozenset[str]
     handle: Callable[[Unit, Entry], None]
+
+
+class Learner(msgspec.Struct, frozen=True):
+    """What a room remembers outside the database, taken from the log: every server knows what any has refused.
+
+    `learn` is handed every entry of `kinds` in order, perhaps more than once: repeating one must change nothing.
+    """
+
+    kinds: frozenset[str]
+    learn: Callable[[System, Sequence[Entry]], None]
 
 
 class Backlog(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ class SessionEnded(Event, frozen=True, kw_only=True):
     principal: str
     reason: str
     by: str
+    version: int = 0
 
 
 class SessionUsedElsewhere(Event, frozen=True, kw_only=True):
@@ -114,6 +115,7 @@ class PersonFrozen(Event, frozen=True, kw_only=True):
     principal: str
     reason: str
     by: str
+    version: int = 0
 
 
 class PersonThawed(Event, frozen=True, kw_only=True):
@@ -125,6 +127,7 @@ class PersonThawed(Event, frozen=True, kw_only=True):
     principal: str
     reason: str
     by: str
+    version: int = 0
 
 
 class AccountAdopted(Event, frozen=True, kw_only=True):
@@ -160,6 +163,7 @@ class DeviceEnded(Event, frozen=True, kw_only=True):
     principal: str
     reason: str
     by: str
+    version: int = 0
 
 
 class WorkloadStarted(Event, frozen=True, kw_only=True):
@@ -178,6 +182,7 @@ class WorkloadEnded(Event, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "identity.WorkloadEnded"
     SUBJECT: ClassVar[str] = "run"
     run: str
+    version: int = 0
 
 
 class CredentialRefused(Event, frozen=True, kw_only=True):

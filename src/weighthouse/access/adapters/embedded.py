@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -35,13 +36,15 @@ class FileRefusals:
         self._standing: tuple[Hold, ...] = ()
         self._looked: dict[str, frozenset[tuple[str, str]]] = {}
         self._apart: dict[str, dict[str, Apart]] = {}
+        self._doubt_at: float | None = None
 
     def close(self, ids: Sequence[str]) -> None:
-        if not all(self.closed(id_) for id_ in ids):
+        self._catch_up()
+        if not self._closed.issuperset(ids):
             self._append({"close": list(ids)})
 
     def closed(self, id_: str) -> bool:
-        self._catch_up()
+        self._answer()
         return id_ in self._closed
 
     def place(self, hold: Hold) -> None:
@@ -51,7 +54,7 @@ class FileRefusals:
         self._append({"lift": hold_id})
 
     def holds(self) -> tuple[Hold, ...]:
-        self._catch_up()
+        self._answer()
         return self._standing
 
     def lifted(self, hold_id: str) -> bool:
@@ -69,9 +72,22 @@ class FileRefusals:
         self._append({"apart": msgspec.to_builtins(held)})
 
     def held_apart(self, person: str) -> tuple[Apart, ...]:
-        self._catch_up()
+        self._answer()
         with self._lock:
             return tuple(self._apart.get(person, {}).values())
+
+    def doubt_after(self, seconds: float) -> None:
+        self._doubt_at = time.monotonic() + seconds
+
+    def _answer(self) -> None:
+        """Get ready to answer; refuse where other servers may have refused what is not known here."""
+        if self._doubt_at is not None and time.monotonic() > self._doubt_at:
+            raise Unavailable(
+                "access.refusals_behind",
+                "This server could not read the log for a while, so it does not know what was refused since.",
+                "Try again; an operator finds in this server's own log why it cannot read the lab's.",
+            )
+        self._catch_up()
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold
 from weighthouse.access.api.lasting import held, lost, refuse_for_good, refused_for_good
+from weighthouse.access.api.learning import close_for_good, doubt_after
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, submit, withdraw
@@ -63,7 +64,9 @@ __all__ = [
     "VoteSignature",
     "advise",
     "card",
+    "close_for_good",
     "close_on_doubt",
+    "doubt_after",
     "explain",
     "explain_for",
     "give_back",
@@ -95,4 +98,4 @@ __all__ = [
     "who_has",
     "why_moved",
     "withdraw",
-]  # fmt: skip
+]

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from weighthouse.app.demo.actor import Actor as Players
 from weighthouse.app.home import Home
 from weighthouse.app.house import House, application
+from weighthouse.app.learning import Learning
 from weighthouse.app.runner import Runs
 from weighthouse.app.wiring import bind_keys, bind_memories, bind_places, envoy, machine
 from weighthouse.app.witness import Witness
@@ -134,6 +135,9 @@ class LiveGround:
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self.system)
 
+    def twin(self) -> AbstractContextManager[CopyGround]:
+        not_here("a second server over the live database; take a copy")
+
     def settle(self) -> None:
         self._stage.house.workers.settle()
 
@@ -147,6 +151,7 @@ class CopyGround:
         self._home = home
         self._clock = clock
         self._workers = Workers(system)
+        self._learning = Learning(system, system.settings.path("state") / "memory" / "learnt")
 
     @property
     def system(self) -> System:
@@ -215,8 +220,23 @@ class CopyGround:
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self._system)
 
+    @contextmanager
+    def twin(self) -> Iterator[CopyGround]:
+        mine = self._system.settings.path("state")
+        home = Home(mine / "twin")
+        home.make()
+        shutil.copytree(mine / "memory", home.memory, dirs_exist_ok=True)
+        database = Database(str(self._system.database.engine.url))
+        try:
+            database.ours = self._system.database.ours
+            theirs = _system(self._stage, self._system, home, database, self._clock)
+            yield CopyGround(self._stage, theirs, self._clock, home)
+        finally:
+            database.close()
+
     def settle(self) -> None:
         self._workers.settle()
+        self._learning.catch_up()
 
 
 @contextmanager
@@ -232,19 +252,23 @@ def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
         clock = LaterClock()
         database = Database(f"sqlite:///{home.database_file}")
         database.ours = source.database.ours
-        system = System(source.settings.changed(state=folder), clock, database)
-        bind_keys(system, stage.keys)
-        bind_memories(system, home)
-        bind_places(system)
-        system.bind(Proxy, source.part(Proxy))
-        system.bind(Recorder, audit.append)
-        system.bind(ObjectStore, FolderStore(home.objects))
-        system.bind(Offered, machine(system.settings))
-        system.bind(Proxy, envoy())
-        yield CopyGround(stage, system, clock, home)
+        yield CopyGround(stage, _system(stage, source, home, database, clock), clock, home)
         database.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _system(stage: Scene, source: System, home: Home, database: Database, clock: LaterClock) -> System:
+    """Return a server's system over `database`, its memories and objects in `home`."""
+    system = System(source.settings.changed(state=home.root), clock, database)
+    bind_keys(system, stage.keys)
+    bind_memories(system, home)
+    bind_places(system)
+    system.bind(Recorder, audit.append)
+    system.bind(ObjectStore, FolderStore(home.objects))
+    system.bind(Offered, machine(system.settings))
+    system.bind(Proxy, envoy())
+    return system
 
 
 def _copy_database(source: str, target: Path) -> None:

@@ -10,6 +10,7 @@ from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.doubting import doubts
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
+from weighthouse.audit.api.learning import learn
 from weighthouse.audit.api.missing import watch_lines
 from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, keys, prove
@@ -24,6 +25,7 @@ from weighthouse.audit.model import (
     ExportReport,
     Follower,
     Head,
+    Learner,
     Problem,
     Report,
     Witnessed,
@@ -37,6 +39,7 @@ __all__ = [
     "ExportReport",
     "Follower",
     "Head",
+    "Learner",
     "Problem",
     "Report",
     "Tally",
@@ -57,6 +60,7 @@ __all__ = [
     "heed_confirmation",
     "keys",
     "last_signed",
+    "learn",
     "overdue",
     "prove",
     "pump",

@@ -27,7 +27,7 @@ from weighthouse.core.work import System, Unit
 
 logger = logging.getLogger("weighthouse.audit")
 IDLE_S = 3600.0
-_LANE = "audit.lane"
+_LANE = "audit-lane"
 REMEDY = (
     "Find out who writes the database. What is lost is lost: the line audit.LinesLost says which rows, and the "
     "operator accepts that with the ceremony `weighthouse audit accept-fork`, every server stopped."

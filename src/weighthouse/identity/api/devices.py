@@ -19,7 +19,7 @@ from weighthouse.core.ids import DeviceId, new_id
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
-from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
 from weighthouse.identity.model import FRESH, Device, PrincipalState
 from weighthouse.identity.rules.jwks import device_key, thumbprint
@@ -169,7 +169,9 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
-    audit.append(unit, DeviceEnded(device=device_id, principal=person, reason=reason, by=by))
+    audit.append(
+        unit, DeviceEnded(device=device_id, principal=person, reason=reason, by=by, version=version_now(unit, person))
+    )
 
 
 def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:

@@ -18,7 +18,7 @@ from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
-from weighthouse.identity.api.states import change_state, lock, state_of
+from weighthouse.identity.api.states import change_state, lock, state_of, version_now
 from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
@@ -161,7 +161,16 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str) -> S
         return session
     _drop(unit, session.person, frozenset({session.id}))
     close(unit, session, reason, _name(by))
-    audit.append(unit, SessionEnded(session=session.id, principal=session.person, reason=reason, by=_name(by)))
+    audit.append(
+        unit,
+        SessionEnded(
+            session=session.id,
+            principal=session.person,
+            reason=reason,
+            by=_name(by),
+            version=version_now(unit, session.person),
+        ),
+    )
     return session
 
 
@@ -196,19 +205,20 @@ def _rows(unit: Unit, principal: str) -> list[store.Row]:
 
 def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -> int:
     """End every session of a person; return how many lived. The epoch rises, so that none can come back."""
-    count = 0
-    for row in _rows(unit, principal):
-        session = unseal(unit, "session", row.body, row.seal, Session)
-        if session is None or session.person != principal or session.ended is not None:
-            continue
-        close(unit, session, reason, _name(by))
-        audit.append(unit, SessionEnded(session=session.id, principal=principal, reason=reason, by=_name(by)))
-        count += 1
+    rows, count = _rows(unit, principal), 0
 
     def emptied(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1)
 
-    change_state(unit, principal, emptied, mend=True)
+    version = change_state(unit, principal, emptied, mend=True).version  # first, for the lines name it
+    for row in rows:
+        session = unseal(unit, "session", row.body, row.seal, Session)
+        if session is None or session.person != principal or session.ended is not None:
+            continue
+        close(unit, session, reason, _name(by))
+        line = SessionEnded(session=session.id, principal=principal, reason=reason, by=_name(by), version=version)
+        audit.append(unit, line)
+        count += 1
     return count
 
 
@@ -228,7 +238,9 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     change_state(unit, principal, frozen, mend=True)
     if frozen_now:
         end_sessions_of(unit, principal, "frozen", by)
-        audit.append(unit, PersonFrozen(principal=principal, reason=reason, by=_name(by)))
+        audit.append(
+            unit, PersonFrozen(principal=principal, reason=reason, by=_name(by), version=version_now(unit, principal))
+        )
 
 
 def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
@@ -240,7 +252,9 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     if _stands_unfrozen(unit, principal):
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
     change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""), mend=True)
-    audit.append(unit, PersonThawed(principal=principal, reason=reason, by=_name(by)))
+    audit.append(
+        unit, PersonThawed(principal=principal, reason=reason, by=_name(by), version=version_now(unit, principal))
+    )
 
 
 def _stands_unfrozen(unit: Unit, principal: str) -> bool:

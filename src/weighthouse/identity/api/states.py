@@ -22,6 +22,7 @@ from weighthouse.identity.events import PersonFrozen, RecordRefused
 from weighthouse.identity.model import RUN, PrincipalState
 from weighthouse.identity.store import principals as store
 
+_VERSION = "identity-version"
 UNBELIEVED = "the record of this person in the database is not the one that this server kept"
 STATE_FORM = 2  # 1 came without accounts
 
@@ -83,9 +84,15 @@ def change_state(
     body, code = seal(unit, "principal", changed)
     store.write_state(unit.conn, principal, version, body, code)
     unit.after_commit(lambda: memory(unit.system).raise_version(principal, version))
+    unit.memo[_VERSION, principal] = version
     if put_back and changed.frozen_reason == UNBELIEVED:  # nobody said so: the line must
-        audit.append(unit, _closed(principal))
+        audit.append(unit, _closed(principal, version))
     return changed
+
+
+def version_now(unit: Unit, principal: str) -> int:
+    """Return the version to which this unit has raised the state of `principal`, for the line that tells of it."""
+    return int(unit.memo.get((_VERSION, principal), 0))
 
 
 def _unbelieved(unit: Unit, principal: str, known: int) -> PrincipalState:
@@ -95,8 +102,8 @@ def _unbelieved(unit: Unit, principal: str, known: int) -> PrincipalState:
     )
 
 
-def _closed(principal: str) -> Event:
+def _closed(principal: str, version: int) -> Event:
     """The line of a record that was closed because it could not be believed; a run is nobody who could be frozen."""
     if principal.startswith(RUN):
         return RecordRefused(table="principal", row=principal, why="the record was edited or put back, and is closed")
-    return PersonFrozen(principal=principal, reason=UNBELIEVED, by="system")
+    return PersonFrozen(principal=principal, reason=UNBELIEVED, by="system", version=version)

@@ -19,7 +19,7 @@ from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.sealing import mark_of_origin, refused, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret
-from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import CredentialRefused, WorkloadEnded, WorkloadStarted
 from weighthouse.identity.model import RUN, Credential, PrincipalState, Workload
 from weighthouse.identity.store import devices as store
@@ -101,7 +101,7 @@ def end_workload(unit: Unit, run: str) -> None:
         return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1)
 
     change_state(unit, RUN + run, emptied, mend=True)
-    audit.append(unit, WorkloadEnded(run=run))
+    audit.append(unit, WorkloadEnded(run=run, version=version_now(unit, RUN + run)))
 
 
 def _lives(unit: Unit, run: str) -> bool:

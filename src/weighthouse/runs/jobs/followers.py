@@ -6,8 +6,11 @@ The runner asks again by itself every second (`api/lasting.py`); this follower i
 
 from __future__ import annotations
 
-from weighthouse.audit.api import Entry, Follower
-from weighthouse.core.work import Unit
+from collections.abc import Sequence
+
+from weighthouse.access import api as access
+from weighthouse.audit.api import Entry, Follower, Learner
+from weighthouse.core.work import System, Unit
 from weighthouse.runs import api
 
 
@@ -25,6 +28,12 @@ def _handle(unit: Unit, entry: Entry) -> None:
         api.look_again(unit, entry.actor, session=str(data["session"]))
 
 
+def _learn(system: System, entries: Sequence[Entry]) -> None:
+    """Remember outside the database which runs were asked to stop, on whatever server."""
+    access.close_for_good(system, [entry.subject for entry in entries])
+
+
+learners: tuple[Learner, ...] = (Learner(frozenset({"runs.StopAsked"}), _learn),)
 followers: tuple[Follower, ...] = (
     Follower(
         name="runs.stop",

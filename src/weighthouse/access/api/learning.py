@@ -1,0 +1,60 @@
+"""What access learns from the log: every end, hold and lifting that any server has put on record.
+
+Guards this server from a row that was put back after another server ended it. Ids are closed for good; a hold stands
+until its lifting is on record. Repeating any of it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weighthouse.access.model import Hold, grant_of
+from weighthouse.access.ports import Refusals
+from weighthouse.audit import api as audit
+from weighthouse.core.ids import HoldId
+from weighthouse.core.work import System
+
+_REQUESTS = {"access.RequestDenied", "access.RequestWithdrawn", "access.RequestLapsed", "access.RequestOvertaken"}
+KINDS = frozenset({"access.GrantEnded", "access.HoldPlaced", "access.HoldLifted", *_REQUESTS})
+_UNSAID = "Placed on another server; its reason stands in the log."
+
+
+def learn(system: System, entries: Sequence[audit.Entry]) -> None:
+    """Remember what these entries refuse."""
+    refusals = system.part(Refusals)
+    closed: list[str] = []
+    for entry in entries:
+        if entry.kind == "access.GrantEnded":
+            closed.append(str(entry.data["grant"]))
+        elif entry.kind in _REQUESTS:
+            closed += [entry.subject, grant_of(entry.subject)]
+        elif entry.kind == "access.HoldPlaced":
+            _place(refusals, entry)
+        elif not refusals.lifted(str(entry.data["hold"])):
+            refusals.lift(str(entry.data["hold"]))
+    if closed:
+        refusals.close(closed)
+
+
+def _place(refusals: Refusals, entry: audit.Entry) -> None:
+    hold = Hold(
+        id=HoldId(entry.data["hold"]),
+        subject=entry.data["held"],
+        kind=entry.data["kind"],
+        reason=_UNSAID,
+        actions=tuple(entry.data["actions"]),
+        placed_by=entry.data["by"],
+        at=entry.at,
+    )
+    if not refusals.lifted(hold.id) and hold.id not in {one.id for one in refusals.holds()}:
+        refusals.place(hold)
+
+
+def close_for_good(system: System, ids: Sequence[str]) -> None:
+    """Remember that things of upper rooms are over, as another server has put on record."""
+    system.part(Refusals).close(ids)
+
+
+def doubt_after(system: System, seconds: float) -> None:
+    """Let every decision be refused unless the log is learnt from again within `seconds`."""
+    system.part(Refusals).doubt_after(seconds)

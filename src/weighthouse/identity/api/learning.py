@@ -1,0 +1,34 @@
+"""What identity learns from the log: who was frozen, and which sessions, devices and runs were ended, on any server.
+
+Guards this server from a state that was put back after another server changed it: the line of every end names the
+version that the state had then, and no older one is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import SECOND
+from weighthouse.core.work import System
+from weighthouse.identity.api.sealing import memory
+from weighthouse.identity.model import RUN
+
+_SESSIONS = {"identity.SessionEnded", "identity.SessionUsedElsewhere"}
+KINDS = frozenset(
+    {"identity.PersonFrozen", "identity.PersonThawed", "identity.DeviceEnded", "identity.WorkloadEnded", *_SESSIONS}
+)
+
+
+def learn(system: System, entries: Sequence[audit.Entry]) -> None:
+    """Remember what these entries end."""
+    longest = system.settings.integer("identity.absolute_s") * SECOND
+    now, versions = system.clock.now(), dict[str, int]()
+    for entry in entries:
+        data = entry.data
+        principal = RUN + str(data["run"]) if entry.kind == "identity.WorkloadEnded" else str(data["principal"])
+        versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
+        if entry.kind in _SESSIONS and entry.at + longest > now:
+            memory(system).condemn(str(data["session"]), entry.at + longest)
+    for principal, version in versions.items():
+        memory(system).raise_version(principal, version)
