@@ -145,8 +145,8 @@ REMOVALS = (
     Removal(
         "lost-line",
         "audit/api/growing.py",
-        "    if store.leaves(conn, head.size) != [data for _, data in leaves] or store.read_head(conn) != written:",
-        "    if not leaves:",
+        "        record=[LineNotKept(lines=count)],",
+        "        record=[],",
     ),
     Removal(
         "emptied-stop",
@@ -157,8 +157,8 @@ REMOVALS = (
     Removal(
         "silenced-follower",
         "runs/api/lasting.py",
-        '    code = access.lost(unit, ticket.owner, ticket.account, ticket.grant, "run.submit", order.model)',
-        '    code = ""',
+        "    if not identity.account_holds(unit, ticket.owner, ticket.account):",
+        '    if ticket.run:\n        return ""\n    if not ticket.owner:',
     ),
     Removal(
         "host-paths", "runs/rules/orders.py", "        if _FILE.fullmatch(name) is None:", "        if not name:"

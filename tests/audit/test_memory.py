@@ -14,7 +14,7 @@ from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.events import Heartbeat
-from weighthouse.audit.model import Remembered, Report
+from weighthouse.audit.model import Remembered
 from weighthouse.audit.ports import SignerMemory
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.database import Database
@@ -66,7 +66,8 @@ def test_case_10_a_database_that_lost_commits_is_refused(reopen: Reopen, lab: La
     error = refused(old, "audit.log_smaller")
     assert "holds 5 log entries" in error.message and "7 are missing" in error.message
     assert (error.details["have"], error.details["signed"]) == (5, 12)
-    assert old.head().size == 5
+    with pytest.raises(Unavailable):  # and no door shows it
+        old.head()
     report = api.verify(old.system)
     assert not report.ok and "7 are missing" in report.problems[0].what
 
@@ -95,7 +96,7 @@ def test_case_13_a_forked_log_of_the_same_size_is_refused(reopen: Reopen, lab: L
     shutil.copy(tmp_path / "log.memory", elsewhere / "log.memory")
     fork = reopen(backup, elsewhere)
     fork.system.part(SignerMemory).replace(
-        "weighthouse.local/log", Remembered(5, bytes.fromhex(fork.head().root_hex))
+        "weighthouse.local/log", Remembered(5, bytes(fork.rows("SELECT root FROM log_head")[0][0]))
     )
     fork.write(Noted(number=2))
     bind_log(fork.system, tmp_path)
@@ -161,7 +162,8 @@ def test_an_entry_signed_elsewhere_while_the_log_is_checked_is_no_alarm(
     second = bind_log(make_system(lab.system.database), tmp_path)
     second.bind(SignerMemory, Meanwhile(tmp_path / "log.memory"))
     api.start(second)
-    assert api.verify(second) == Report(ok=True, size=3, problems=())
+    report = api.verify(second)
+    assert (report.ok, report.problems) == (True, ()) and report.size > 1
 
 
 def test_a_late_writer_never_makes_the_memory_smaller(tmp_path: Path) -> None:

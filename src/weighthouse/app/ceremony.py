@@ -16,7 +16,7 @@ from weighthouse.core import visible
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
 from weighthouse.core.settings import Settings
-from weighthouse.core.work import System, read
+from weighthouse.core.work import System
 from weighthouse.keys.adapters.embedded import SealedKeys
 
 REASON = (10, 500)
@@ -57,16 +57,15 @@ def examine(system: System) -> Fork:
             "The log is the one that this signer signed last, so there is nothing to accept.",
             "Start the server as always.",
         )
-    damaged = [one for one in audit.verify(system).problems if not one.what.startswith(_MEMORY)]
+    report = audit.verify(system)
+    damaged = [one for one in report.problems if not one.what.startswith((_MEMORY, audit.LOST))]
     if damaged:
         raise Unavailable(
             "app.log_damaged",
             f"The stored log is not whole (entry {damaged[0].index}: {damaged[0].what}), so it cannot be accepted.",
             "Restore a good backup; the ceremony accepts a lost tail, never an edited entry.",
         )
-    with read(system) as unit:
-        found = audit.head(unit).size
-    return Fork(why, audit.last_signed(system).size, found)
+    return Fork(why, audit.last_signed(system).size, report.size)
 
 
 def accept(system: System, fork: Fork, reason: str, typed: str) -> int:

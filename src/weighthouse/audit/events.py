@@ -64,6 +64,15 @@ class OutboxRefused(Event, frozen=True, kw_only=True):
     why: str
 
 
+class LogDamaged(Event, frozen=True, kw_only=True):
+    """The running check met a stored entry that is missing, edited, or hidden from lists by its columns."""
+
+    KIND: ClassVar[str] = "audit.LogDamaged"
+
+    index: int
+    what: str
+
+
 class LinesLost(Event, frozen=True, kw_only=True):
     """Rows `first` to `last` of a lane were committed with their change, never reached the log, and are gone."""
 

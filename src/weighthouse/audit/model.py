@@ -135,6 +135,28 @@ class Learner(msgspec.Struct, frozen=True):
     learn: Callable[[System, Sequence[Entry]], None]
 
 
+class Scan(msgspec.Struct, frozen=True):
+    """How far the running check of all entries has come, how often it reached the end, and what is wrong where."""
+
+    place: int = 0
+    rounds: int = 0
+    problem: str = ""
+    at: int = 0
+    size: int = 0
+
+
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """How the log is: what waits and for how long, for how long heartbeats are missing, what is lost or damaged."""
+
+    size: int
+    waiting: int
+    oldest: Millis
+    silent: Millis
+    lost: int
+    scan: Scan
+    problems: tuple[str, ...]
+
+
 class Backlog(msgspec.Struct, frozen=True):
     """How many committed entries wait for their index, and for how many milliseconds the oldest has waited."""
 

@@ -95,6 +95,22 @@ def head(ctx: click.Context, fmt: str | None) -> None:
         click.echo(answer["checkpoint"] or "None yet.")
 
 
+@command.command("status")
+@output
+@click.pass_context
+def status(ctx: click.Context, fmt: str | None) -> None:
+    """Say how the log is: what waits, what is lost, and how far the running check of all entries has come."""
+    answer = connect(ctx).get("/audit/status")
+    if form(fmt) == "json":
+        emit_json(answer)
+        return
+    scan = answer["scan"]
+    click.echo(f"{answer['size']} entries, {answer['waiting']} waiting to join them.")
+    click.echo(f"Checked again up to entry {scan['place']}, {scan['rounds']} times from end to end so far.")
+    for problem in answer["problems"] or ["Nothing is wrong."]:
+        click.echo(problem)
+
+
 @command.command("prove")
 @click.argument("index", type=click.IntRange(0))
 @click.option(

@@ -11,15 +11,18 @@ from weighthouse.audit.api.doubting import doubts
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.learning import learn
-from weighthouse.audit.api.missing import watch_lines
+from weighthouse.audit.api.missing import LOST, watch_lines
 from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, keys, prove
 from weighthouse.audit.api.reading import entries, entry, head
+from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
+from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
+    Condition,
     Doubt,
     Entry,
     ExportReport,
@@ -33,7 +36,9 @@ from weighthouse.audit.model import (
 )
 
 __all__ = [
+    "LOST",
     "Backlog",
+    "Condition",
     "Doubt",
     "Entry",
     "ExportReport",
@@ -48,6 +53,7 @@ __all__ = [
     "append",
     "ask_witnesses",
     "backlog",
+    "condition",
     "confirm_clock",
     "consistency",
     "doubts",
@@ -61,6 +67,7 @@ __all__ = [
     "keys",
     "last_signed",
     "learn",
+    "look",
     "overdue",
     "prove",
     "pump",

@@ -7,7 +7,7 @@ one sequencer drains. Either way a change that commits has its entry, and one th
 from __future__ import annotations
 
 import os
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from weighthouse.audit.api import growing, lanes
 from weighthouse.audit.events import Heartbeat
@@ -24,6 +24,8 @@ from weighthouse.core.work import System, Unit, begin
 _PENDING, _GRAVE = "audit.pending", "audit.grave-fact"
 LATE: Millis = MINUTE
 """How long an entry may wait for the sequencer before the log counts as late."""
+damage: WeakKeyDictionary[System, str] = WeakKeyDictionary()
+"""What the running check found wrong in the stored log of a system, until it is whole again."""
 _beating: WeakSet[System] = WeakSet()
 
 
@@ -76,11 +78,11 @@ def _flush(unit: Unit) -> None:
     # Taken out first: an act that runs before commit after this one may append again, and then asks for its own
     # flush.
     pending: list[tuple[Leaf, bytes]] = unit.memo.pop(_PENDING)
+    if _GRAVE in unit.memo:
+        _refuse_if_unfit(unit, unit.memo[_GRAVE])
     if unit.system.database.dialect == "sqlite":
         growing.extend(unit, pending)
         return
-    if _GRAVE in unit.memo:
-        _refuse_if_late(unit, unit.memo[_GRAVE])
     limit = unit.system.settings.integer("log.backlog")
     waiting = lanes.put(unit, [data for _, data in pending]).waiting
     if waiting > limit:
@@ -89,6 +91,14 @@ def _flush(unit: Unit) -> None:
             f"{waiting} log entries wait for the sequencer, more than the {limit} allowed, so no change is accepted.",
             "Find out why the sequencer stands still: it logs the reason on the server that leads.",
         )
+
+
+def _refuse_if_unfit(unit: Unit, kind: str) -> None:
+    damaged = damage.get(unit.system)
+    if damaged:
+        raise growing.tampered(f"{damaged}, and {kind} may happen only while the log is whole")
+    if unit.system.database.dialect == "postgresql":
+        _refuse_if_late(unit, kind)
 
 
 def _refuse_if_late(unit: Unit, kind: str) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from weighthouse.audit.api import growing, lanes, missing, signing
+from weighthouse.audit.api import growing, lanes, missing, scanning, signing
+from weighthouse.audit.api.reading import columns_agree
 from weighthouse.audit.model import Problem, Remembered, Report
 from weighthouse.audit.rules import tiles, tree
 from weighthouse.audit.store import log as store
@@ -37,6 +36,9 @@ def start(system: System) -> None:
             raise growing.tampered("there are entries, but no signed head")
         growing.trusted_edge(system, unit.conn, head)
         growing.judge_memory(system, unit.conn, head.size, head.root, remembered)
+    problem = scanning.first_look(system)
+    if problem:
+        raise growing.tampered(problem)
     lost = missing.problems(system)
     if lost:
         raise Unavailable("audit.lines_lost", f"Lines of the log were lost: {lost[0].what}.", lanes.REMEDY)
@@ -136,15 +138,7 @@ def _entry_problems(conn: Connection, size: int) -> Iterator[Problem]:
         start = row.place % _WIDTH * _BYTES
         if tree.leaf_hash(row.leaf) != tile[start : start + _BYTES]:
             yield Problem(row.place, "the entry is not the one the tree holds")
-        elif not _columns_agree(row):
+        elif not columns_agree(row):
             yield Problem(row.place, "it is no entry, or the columns kind, subject or at are not what it says")
     if expected < size:
         yield Problem(expected, f"entries {expected} to {size - 1} are missing")
-
-
-def _columns_agree(row: store.EntryRow) -> bool:
-    try:
-        said = msgspec.json.decode(row.leaf)
-        return bool((said["at"], said["kind"], said["subject"]) == (row.at, row.kind, row.subject))
-    except (msgspec.DecodeError, KeyError, TypeError):  # a leaf that fits an edited tile need not even be one
-        return False

@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from weighthouse.audit.api import lanes
 from weighthouse.audit.api.reading import entries
 from weighthouse.audit.events import ForkAccepted
 from weighthouse.audit.model import Doubt
@@ -39,7 +40,7 @@ def doubts(system: System) -> tuple[Doubt, ...]:
     with _lock:
         found = list(_stated.get(system, {}).values())
     with read(system) as unit:
-        found += [*_foreign(unit), *_forks(unit)]
+        found += [*_foreign(unit), *_lost(unit), *_forks(unit)]
     return tuple(found)
 
 
@@ -49,6 +50,16 @@ def _foreign(unit: Unit) -> list[Doubt]:
         return []
     detail = f"the database is not as this software made it: {'; '.join(what)}"
     return [Doubt("schema", detail, detail, lasting=True)]
+
+
+def _lost(unit: Unit) -> list[Doubt]:
+    if unit.system.database.dialect != "postgresql":
+        return []
+    count = len(lanes.memory(unit.system).lost()) or lanes.known(unit).lost
+    if not count:
+        return []
+    detail = "lines that were committed vanished before they reached the log"
+    return [Doubt("lost lines", detail, detail, lasting=True)]
 
 
 def _forks(unit: Unit) -> list[Doubt]:

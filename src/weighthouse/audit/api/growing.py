@@ -6,6 +6,7 @@ signer's memory outside the database must agree that this tree continues the las
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from weighthouse.audit.store import log as store
 from weighthouse.core import signing as codes
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable, WeighthouseError
-from weighthouse.core.work import System, Unit
+from weighthouse.core.work import System, Unit, read
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -142,6 +143,26 @@ def judge_memory(system: System, conn: Connection, size: int, root: bytes, remem
         memories.judge(remembered, size, root, lambda count: tree.range_root(0, count, node))
     except ValueError as error:
         raise tampered(str(error)) from None
+
+
+def judge_snapshot(unit: Unit, head: store.HeadRow) -> None:
+    """Raise unless the head that a reader saw continues what this signer signed last: no door shows a log set back.
+
+    The snapshot may be older than a head that was signed meanwhile; then the newest one is judged.
+    """
+    if unit.memo.get(_OWN) == (head.size, head.root) or head == EMPTY_HEAD:
+        return
+    remembered = recall(unit.system)
+    if remembered is not None and remembered.size > head.size:
+        remembered = recall(unit.system)
+        with read(unit.system) as fresh:
+            newest = store.read_head(fresh.conn) or EMPTY_HEAD
+            judge_memory(unit.system, fresh.conn, newest.size, newest.root, remembered)
+        return
+    judge_memory(unit.system, unit.conn, head.size, head.root, remembered)
+    if remembered is not None and remembered.size < head.size:
+        with contextlib.suppress(OSError, WeighthouseError):  # what other servers have signed; the next signing tells
+            unit.system.part(SignerMemory).remember(signing.origin_of(unit.system), Remembered(head.size, head.root))
 
 
 def _unusable(error: OSError) -> Unavailable:

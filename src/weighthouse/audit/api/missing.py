@@ -12,6 +12,8 @@ from weighthouse.audit.model import Acknowledged, Problem
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, begin, read
 
+LOST = "lost lines: "
+
 
 def watch_lines(system: System) -> int:
     """Miss what is missing: remember it, and append one line for each gap; return how many there were."""
@@ -57,7 +59,7 @@ def problems(system: System) -> list[Problem]:
         found = {*lanes.gaps(unit, acknowledged), *memory.lost()}
         lost = lanes.known(unit).lost
     said = [
-        Problem(-1, f"rows {gap.first} to {gap.last} of {gap.lane} were committed and are nowhere")
+        Problem(-1, f"{LOST}rows {gap.first} to {gap.last} of {gap.lane} were committed and are nowhere")
         for gap in sorted(found, key=lambda gap: (gap.lane, gap.first))
     ]
-    return said or ([Problem(-1, f"{lost} lines were lost before they reached the log")] if lost else [])
+    return said or ([Problem(-1, f"{LOST}{lost} lines vanished before they reached the log")] if lost else [])

@@ -27,6 +27,7 @@ class TrustedLog:
         self._conn = unit.conn
         self.head = store.read_head(unit.conn) or growing.EMPTY_HEAD
         self.edge = growing.trusted_edge(unit.system, unit.conn, self.head)
+        growing.judge_snapshot(unit, self.head)
         self._tiles: dict[tuple[int, int], bytes] = {}
 
     def tile(self, level: int, index: int) -> bytes:
@@ -55,6 +56,15 @@ class TrustedLog:
         if tree.leaf_hash(row.leaf) != stated:
             raise growing.tampered(f"entry {row.place} is not the one the tree holds")
         return entry_of(row.place, row.leaf)
+
+
+def columns_agree(row: store.EntryRow) -> bool:
+    """Whether the columns by which lists find a row are what its leaf says."""
+    try:
+        said = msgspec.json.decode(row.leaf)
+        return bool((said["at"], said["kind"], said["subject"]) == (row.at, row.kind, row.subject))
+    except (msgspec.DecodeError, KeyError, TypeError):  # a leaf that fits an edited tile need not even be one
+        return False
 
 
 def entry_of(index: int, leaf: bytes) -> Entry:
@@ -96,7 +106,18 @@ def entries(
         subject=subject,
         newest_first=newest_first,
     )
+    if kind is None and subject is None:
+        _gapless([row.place for row in rows], start, log.head.size, limit, newest_first=newest_first)
     return [log.entry(row) for row in rows]
+
+
+def _gapless(places: list[int], start: int, size: int, limit: int, *, newest_first: bool) -> None:
+    """Raise `audit.tampered` unless a list of all kinds shows every index of its range."""
+    count = max(0, min(limit, size - start))
+    expected = list(range(size - 1, size - 1 - count, -1)) if newest_first else list(range(start, start + count))
+    if places != expected:
+        gone = next(iter(sorted(set(expected) - set(places))), start)
+        raise growing.tampered(f"entry {gone} is missing")
 
 
 def entry(unit: Unit, index: int) -> Entry:

@@ -76,6 +76,15 @@ def read_head(request: Request) -> dict[str, Any]:
         return {**head, "keys": list(audit.keys(unit.system)), "doubts": access.log_doubts(unit)}
 
 
+@router.get("/audit/status")
+def read_status(request: Request) -> dict[str, Any]:
+    """How the log is: what waits, what is lost, how far the running check has come. Needs `audit.read`."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        access.require(unit, caller, "audit.read", "lab")
+        found: dict[str, Any] = msgspec.to_builtins(audit.condition(unit))
+        return found
+
+
 @router.get("/audit/export")
 def export(request: Request) -> dict[str, Any]:
     """The whole log as a tar of plain files (C2SP tlog-tiles), base64 in `content`. Needs `audit.read`."""

@@ -1,0 +1,33 @@
+"""How the log is, in one answer. Guards operators from silence: what waits, what is lost, what is damaged."""
+
+from __future__ import annotations
+
+from weighthouse.audit.api import lanes, scanning
+from weighthouse.audit.api.appending import LATE, overdue
+from weighthouse.audit.api.reading import head
+from weighthouse.audit.api.sequencing import backlog
+from weighthouse.audit.model import Condition
+from weighthouse.core.clock import SECOND
+from weighthouse.core.work import Unit
+
+
+def condition(unit: Unit) -> Condition:
+    """Return how the log is; every problem in plain words, none when all is well."""
+    system = unit.system
+    waiting, silent, scan = backlog(unit), overdue(unit), scanning.state(system)
+    lost = len(lanes.memory(system).lost()) or lanes.known(unit).lost
+    said = (
+        (waiting.oldest > LATE, f"entries have waited {waiting.oldest // SECOND} s for the sequencer"),
+        (silent > 0, f"heartbeats have been missing for {silent // SECOND} s"),
+        (lost > 0, "lines were lost between their commit and the log"),
+        (bool(scan.problem), f"entry {scan.at}: {scan.problem}"),
+    )
+    return Condition(
+        size=head(unit).size,
+        waiting=waiting.waiting,
+        oldest=waiting.oldest,
+        silent=silent,
+        lost=lost,
+        scan=scan,
+        problems=tuple(text for wrong, text in said if wrong),
+    )
