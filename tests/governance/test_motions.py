@@ -263,8 +263,10 @@ def test_an_edited_motion_is_shown_with_its_fault_and_hides_no_other(
     fay = committee.person("fay")
     with begin(committee.system, fay) as unit:
         views = api.motions(unit, fay)
-        assert [one.motion.id for one in api.motions(unit, fay, limit=1)] == [other]
-        assert [one.motion.id for one in api.motions(unit, fay, after=other)] == [motion]
+        first = api.motions_page(unit, fay, limit=1)
+        assert [one.motion.id for one in first.items] == [other] and first.next is not None
+        rest = api.motions_page(unit, fay, cursor=first.next)
+        assert [one.motion.id for one in rest.items] == [motion] and rest.next is None
     found = {one.motion.id: one for one in views}
     assert found[other].fault == ""
     assert "tell different stories" in found[motion].fault

@@ -21,7 +21,6 @@ from weighthouse.access import api as access
 from weighthouse.core.caller import SYSTEM, Assurance, Caller
 from weighthouse.core.clock import HOUR
 from weighthouse.core.ids import PrincipalId, new_id
-from weighthouse.core.paging import cut, reach
 from weighthouse.core.work import begin, read
 from weighthouse.detect import api as detect
 from weighthouse.detect.model import ELSEWHERE, Incident
@@ -203,19 +202,6 @@ def test_a_name_in_a_sentence_is_isolated_and_has_no_markup(text: str) -> None:
 )  # fmt: skip
 def test_a_user_agent_is_said_as_a_browser_and_a_system(agent: str, shown: str) -> None:
     assert words.browser(agent) == shown
-
-
-@given(st.integers(0, 130), st.integers(0, 12), st.integers(1, 30))
-def test_pages_of_a_list_lose_nothing_and_name_their_neighbours(length: int, page: int, size: int) -> None:
-    whole = list(range(length))
-    seen: list[int] = []
-    for number in range(length // size + 2):
-        here = cut(whole[: reach(number, size)], number, size, "/list")
-        seen += here.items
-        assert (here.older is None) == (len(seen) == length)
-        assert (here.newer is None) == (number == 0)
-    assert seen == whole
-    assert cut(whole[: reach(page, size)], page, size, "/list", {"q": "a b"}).newer != "/list?q=a b"
 
 
 def test_every_private_answer_is_kept_by_nobody_and_every_answer_gives_no_power_away(world: World) -> None:

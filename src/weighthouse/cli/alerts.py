@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from weighthouse.cli.connection import connect, fresh
-from weighthouse.cli.show import Column, card, listing, output, say
+from weighthouse.cli.show import Column, card, listing, many, output, say
 
 _COLUMNS = (
     Column("id", "id"),
@@ -31,13 +31,13 @@ _DETAIL = (
 
 
 @click.group("alerts", invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@many(50)
 @output
 @click.pass_context
 def command(ctx: click.Context, limit: int, fmt: str | None) -> None:
     """What detection saw and did."""
     if ctx.invoked_subcommand is None:
-        items = list(connect(ctx).items("/alerts", limit, cursor="before"))
+        items = list(connect(ctx).items("/alerts", limit or None))
         listing(
             items, _COLUMNS, fmt, empty="No alert stands. That shows what the rules looked for, not that all is well."
         )

@@ -16,10 +16,9 @@ import click
 
 from weighthouse.cli import exits, operate
 from weighthouse.cli.connection import connect
-from weighthouse.cli.show import Column, card, emit_json, form, heading, listing, output, say
+from weighthouse.cli.show import Column, card, emit_json, form, heading, listing, many, output, say
 from weighthouse.core.errors import Conflict, Invalid, Unavailable
 
-PAGE = 1000
 # Absolute, climbing, or with anything that no file of a tlog-tiles log has in its name.
 _ABROAD = re.compile(r"^/|(^|/)\.\.(/|$)|[^A-Za-z0-9._/-]")
 _COLUMNS = (
@@ -50,19 +49,17 @@ def command() -> None:
 @click.option(
     "--start", type=click.IntRange(0), help="Begin at this index, oldest first; the default is newest first."
 )
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@many(50)
 @output
 @click.pass_context
 def log(
     ctx: click.Context, kind: str | None, about: str | None, start: int | None, limit: int, fmt: str | None
 ) -> None:
     """Read entries; needs audit.read."""
-    if start is None and limit > PAGE:
-        raise click.UsageError(f"Newest first shows at most {PAGE} entries; give --start to read on from an index.")
-    params: dict[str, str | int | None] = {"kind": kind, "subject": about, "limit": min(limit, PAGE), "start": start}
+    params: dict[str, str | int | None] = {"kind": kind, "subject": about, "start": start}
     if start is None:
         params["newest_first"] = "true"
-    items = list(connect(ctx).items("/audit/entries", limit, cursor="start", **params))
+    items = list(connect(ctx).items("/audit/entries", limit or None, **params))
     listing(items, _COLUMNS, fmt, empty="No entry fits.")
 
 

@@ -14,7 +14,7 @@ import click
 
 from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.review import own_device
-from weighthouse.cli.show import Column, card, form, heading, listing, output, say
+from weighthouse.cli.show import Column, card, form, heading, listing, many, output, say
 from weighthouse.cli.words import clean
 from weighthouse.core.errors import Conflict
 
@@ -83,12 +83,12 @@ def seats(ctx: click.Context, fmt: str | None) -> None:
 
 @command.command("motions")
 @click.option("--subject", help="Only motions about this model or hold.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@many(50)
 @output
 @click.pass_context
 def motions(ctx: click.Context, subject: str | None, limit: int, fmt: str | None) -> None:
     """List motions with their live count, newest first."""
-    items = list(connect(ctx).items("/motions", limit, subject=subject))
+    items = list(connect(ctx).items("/motions", limit or None, subject=subject))
     listing(items, _MOTIONS, fmt, empty="No motion yet; `weighthouse committee open` puts a question.")
 
 

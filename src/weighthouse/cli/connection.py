@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from weighthouse.cli.show import say
 from weighthouse.core import written
 from weighthouse.core.errors import Invalid, Unauthenticated
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "http://127.0.0.1:8040"
 PAGE = 100
+PAGE = 500  # what every list gives at most at a time
 T = TypeVar("T")
 Answer = dict[str, Any]
 
@@ -88,19 +90,20 @@ class Connection:
         """POST a change under an idempotency key of its own."""
         return self.client.post(path, body or {}, idempotency_key=str(uuid.uuid4()))
 
-    def items(
-        self, path: str, most: int | None = None, *, cursor: str = "cursor", **params: str | int | None
-    ) -> Iterator[Answer]:
-        """Yield a list's items, page by page, at most `most`; `cursor` names the parameter for the next page."""
-        left, following = most, None
-        while left is None or left > 0:
-            page = self.get(path, **{**params, cursor: following} if following is not None else params)
-            found = page["items"][:left]
-            yield from found
-            left = None if left is None else left - len(found)
+    def items(self, path: str, most: int | None = None, **params: str | int | None) -> Iterator[Answer]:
+        """Yield a list's items, page by page, at most `most`, or all. A list that is cut says so on stderr."""
+        following: str | None = None
+        given = 0
+        while most is None or given < most:
+            size = PAGE if most is None else min(PAGE, most - given)
+            page = self.get(path, **params, limit=size, cursor=following)
+            yield from page["items"]
+            given += len(page["items"])
             following = page.get("next")
             if following is None:
                 return
+        left = f"{page['total'] - given} more" if "total" in page else "more"
+        say(f"Shown: {given}; there are {left}. --limit {given * 2} shows more of them, --all every one.")
 
     def download(self, path: str) -> bytes:
         """GET a binary answer, which arrives as base64 in a JSON object so that it is covered by one proof."""

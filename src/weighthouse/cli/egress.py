@@ -55,7 +55,7 @@ def budgets(ctx: click.Context, fmt: str | None = None) -> None:
 
     The times assume a thief who fills the daily cap and shrinks the weights as far as the settings say.
     """
-    items = connect(ctx).get("/egress/budgets")["items"]
+    items = list(connect(ctx).items("/egress/budgets"))
     listing(items, _BUDGETS, fmt, empty="No budget is set and nothing has left.")
 
 
@@ -64,6 +64,6 @@ def budgets(ctx: click.Context, fmt: str | None = None) -> None:
 @click.pass_context
 def allowed(ctx: click.Context, fmt: str | None) -> None:
     """List every destination that a run may reach, by profile; everything else is refused."""
-    answer = connect(ctx).get("/egress/profiles")
+    answer = {"items": list(connect(ctx).items("/egress/profiles"))}
     items = [{"profile": p["id"], **entry} for p in answer["items"] for entry in p["entries"]]
     listing(items, _PROFILES, fmt, empty="The allow-list is empty: no run can reach anything.", answer=answer)

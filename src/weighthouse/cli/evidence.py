@@ -35,7 +35,7 @@ def command(ctx: click.Context, compute: bool, fmt: str | None) -> None:
     connection = connect(ctx)
     if compute:
         say("Computing every check from the log …")
-    items = (connection.post("/evidence/compute") if compute else connection.get("/evidence"))["items"]
+    items = connection.post("/evidence/compute")["items"] if compute else list(connection.items("/evidence"))
     listing(items, _COLUMNS, fmt, empty="No check has been computed yet; `weighthouse evidence --compute` does.")
     if not items or any(item["result"] != "satisfied" for item in items):
         ctx.exit(exits.CHECK_FAILED)

@@ -47,7 +47,7 @@ def command() -> None:
 @click.pass_context
 def list_(ctx: click.Context, fmt: str | None) -> None:
     """List the attacks, what is promised for each, and its newest outcome."""
-    items = connect(ctx).get("/attacks")["items"]
+    items = list(connect(ctx).items("/attacks"))
     listing(items, _CATALOGUE, fmt, empty="The catalogue is empty.")
 
 
@@ -64,7 +64,7 @@ def run(ctx: click.Context, attack: tuple[str, ...], fmt: str | None) -> None:
     connection = connect(ctx)
     wanted = attack
     if attack in ((), ("all",)):
-        wanted = tuple(str(item["id"]) for item in connection.get("/attacks")["items"])
+        wanted = tuple(str(item["id"]) for item in connection.items("/attacks"))
     outcomes = []
     for number, one in enumerate(wanted, 1):  # one request each: none outlasts a client's patience
         say(f"{number} of {len(wanted)}: {one} ...")
@@ -83,7 +83,7 @@ def _run(connection: Connection, attack: str) -> list[dict[str, Any]]:
 @click.pass_context
 def results(ctx: click.Context, fmt: str | None) -> None:
     """Show the newest outcome of each attack of the catalogue; one that was never run counts against the score."""
-    items = connect(ctx).get("/attacks")["items"]
+    items = list(connect(ctx).items("/attacks"))
     never = {"status": "NOT RUN", "held": False, "reason": "Never run on this system."}
     _score(ctx, [item["newest"] or {**never, **_promised(item)} for item in items], fmt)
 

@@ -14,7 +14,7 @@ import click
 
 from weighthouse.cli.connection import Connection, connect
 from weighthouse.cli.search import FOUND, ROLES, find, roles
-from weighthouse.cli.show import Column, card, clean_lines, heading, listing, output, say
+from weighthouse.cli.show import Column, card, clean_lines, heading, listing, many, output, say
 from weighthouse.cli.words import Duration, milliseconds, span
 
 COLUMNS = (
@@ -127,12 +127,12 @@ def new(
 
 
 @command.command("list")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@many(50)
 @output
 @click.pass_context
 def list_(ctx: click.Context, limit: int, fmt: str | None) -> None:
     """List your own requests, newest first."""
-    items = list(connect(ctx).items("/requests", limit))
+    items = list(connect(ctx).items("/requests", limit or None))
     listing(items, COLUMNS, fmt, empty="You have asked for nothing yet; `weighthouse request` begins.")
 
 

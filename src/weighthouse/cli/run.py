@@ -11,7 +11,7 @@ import click
 
 from weighthouse.cli import exits
 from weighthouse.cli.connection import Connection, connect, fresh
-from weighthouse.cli.show import Column, card, emit_json, form, listing, output, say
+from weighthouse.cli.show import Column, card, emit_json, form, listing, many, output, say
 from weighthouse.cli.words import Duration, clean
 from weighthouse.core.errors import Invalid
 
@@ -105,7 +105,7 @@ def submit(ctx: click.Context, /, fmt: str | None, follow: bool, code: tuple[Pat
 
 def _environment(connection: Connection) -> str:
     """Return the one environment there is; with several, the choice is the person's."""
-    found = [str(item["digest"]) for item in connection.get("/runs/environments")["items"]]
+    found = [str(item["digest"]) for item in connection.items("/runs/environments")]
     if len(found) != 1:
         raise click.UsageError("Choose an environment with --environment; `weighthouse run environments` lists them.")
     return found[0]
@@ -131,17 +131,17 @@ def _code(paths: tuple[Path, ...]) -> dict[str, str]:
 @click.pass_context
 def environments(ctx: click.Context, fmt: str | None) -> None:
     """List the environments that a run may name by digest."""
-    items = connect(ctx).get("/runs/environments")["items"]
+    items = list(connect(ctx).items("/runs/environments"))
     listing(items, (Column("digest", "digest"),), fmt, empty="This server executes no runs.")
 
 
 @command.command("list")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@many(20)
 @output
 @click.pass_context
 def list_(ctx: click.Context, limit: int = 20, fmt: str | None = None) -> None:
     """List runs, newest first."""
-    items = list(connect(ctx).items("/runs", limit, cursor="before"))
+    items = list(connect(ctx).items("/runs", limit or None))
     listing(items, _COLUMNS, fmt, empty="No run yet; `weighthouse run submit` begins one.")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from weighthouse.cli.connection import Connection, connect
-from weighthouse.cli.show import Column, emit_json, form, heading, listing, output
+from weighthouse.cli.show import Column, emit_json, form, heading, listing, many, output
 
 FOUND = (
     Column("resource", "resource"),
@@ -27,22 +27,20 @@ ROLES = (
 )
 
 
-def find(connection: Connection, text: str, limit: int = 20) -> list[dict[str, Any]]:
+def find(connection: Connection, text: str, limit: int | None = 20) -> list[dict[str, Any]]:
     """Return the resources that fit `text`, best first."""
-    found: list[dict[str, Any]] = connection.get("/search", q=text, limit=limit)["items"]
-    return found
+    return list(connection.items("/search", limit, q=text))
 
 
 def roles(connection: Connection, resource: str, action: str | None = None) -> list[dict[str, Any]]:
     """Return the roles that would open `resource`, narrowest first."""
-    ranked: list[dict[str, Any]] = connection.get("/advise", resource=resource, action=action)["items"]
-    return ranked
+    return list(connection.items("/advise", resource=resource, action=action))
 
 
 @click.command("search")
 @click.argument("text", nargs=-1, required=True)
 @click.option("--action", help="Only roles that allow this action, such as weights.load.")
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@many(20)
 @output
 @click.pass_context
 def command(ctx: click.Context, text: tuple[str, ...], action: str | None, limit: int, fmt: str | None) -> None:
@@ -51,7 +49,7 @@ def command(ctx: click.Context, text: tuple[str, ...], action: str | None, limit
     The roles shown are for the best match. `excess` counts what a role opens beyond what you looked for.
     """
     connection = connect(ctx)
-    found = find(connection, " ".join(text), limit)
+    found = find(connection, " ".join(text), limit or None)
     ranked = roles(connection, found[0]["resource"], action) if found else []
     if form(fmt) == "json":
         emit_json({"items": found, "roles": ranked})

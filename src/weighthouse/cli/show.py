@@ -69,6 +69,19 @@ class Column(NamedTuple):
         return found
 
 
+def many(default: int) -> Callable[[F], F]:
+    """Add `--limit` and `--all` to a command that lists; the number arrives as `limit`, None for all."""
+
+    def add(function: F) -> F:
+        everything = click.option("--all", "limit", flag_value=0, type=int, help="Every one, page by page.")
+        number = click.option(
+            "--limit", type=click.IntRange(0), default=default, show_default=True, help="At most so many; 0 is all."
+        )
+        return number(everything(function))
+
+    return add
+
+
 def output(function: F) -> F:
     """Add `-o/--output` to a command; the value arrives as `fmt`."""
     return click.option(

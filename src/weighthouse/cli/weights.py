@@ -15,7 +15,7 @@ import click
 from weighthouse.cli import exits
 from weighthouse.cli.connection import connect, fresh
 from weighthouse.cli.sealing import Step, check_shard, open_sealed, read_key, read_manifest, seal
-from weighthouse.cli.show import Column, card, listing, output, say
+from weighthouse.cli.show import Column, card, listing, many, output, say
 
 _MODELS = (
     Column("model", "id"),
@@ -74,12 +74,12 @@ def models(ctx: click.Context, fmt: str | None = None) -> None:
 
 @command.command("versions")
 @click.argument("model")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@many(50)
 @output
 @click.pass_context
 def versions(ctx: click.Context, model: str, limit: int, fmt: str | None) -> None:
     """List the versions of MODEL, newest first."""
-    items = list(connect(ctx).items("/weights/versions", limit, cursor="before", model=model))
+    items = list(connect(ctx).items("/weights/versions", limit or None, model=model))
     listing(items, _VERSIONS, fmt, empty=f"{model} has no version yet; a run that saves one makes it.")
 
 

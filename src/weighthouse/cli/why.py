@@ -55,5 +55,5 @@ def command(ctx: click.Context, action: str, resource: str, person: str | None, 
 @click.pass_context
 def who(ctx: click.Context, resource: str, fmt: str | None) -> None:
     """List who can reach a resource, and why."""
-    items = connect(ctx).get("/who", resource=resource)["items"]
+    items = list(connect(ctx).items("/who", resource=resource))
     listing(items, _ACCESS, fmt, empty=f"Nobody can reach {resource} now.")

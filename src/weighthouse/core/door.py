@@ -7,13 +7,19 @@ cookie, a header or a peer address by itself.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol, cast
+from typing import Annotated, Protocol, cast
 
+from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from weighthouse.core.caller import Caller
+from weighthouse.core.paging import LONGEST_CURSOR, MOST
 from weighthouse.core.work import Unit
+
+# What every list route takes: how many items at most, and where to go on.
+Limit = Annotated[int, Query(ge=1, le=MOST)]
+Cursor = Annotated[str | None, Query(max_length=LONGEST_CURSOR)]
 
 
 class Door(Protocol):

@@ -10,9 +10,8 @@ import msgspec
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core import visible
+from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
-from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
@@ -29,6 +28,7 @@ __all__ = [
     "acknowledge",
     "alert",
     "alerts",
+    "alerts_page",
     "end_session",
     "freeze",
     "frozen",
@@ -38,10 +38,17 @@ __all__ = [
 ]
 
 
-def alerts(unit: Unit, caller: Caller, *, limit: int = 100, before: Millis | None = None) -> list[Alert]:
+def alerts(unit: Unit, caller: Caller, *, limit: int = 100) -> list[Alert]:
+    """Return the first of `alerts_page`."""
+    return alerts_page(unit, caller, limit=limit).items
+
+
+def alerts_page(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: int = 100) -> paging.Page[Alert]:
     """Return alerts, newest first. Raises Denied unless the caller may end sessions or read the log."""
     _may_see(unit, caller)
-    return store.newest_alerts(unit.conn, max(1, min(limit, 500)), before)
+    place = paging.place_of(cursor, "alerts", (int, str))
+    found = store.newest_alerts(unit.conn, limit + 1, place)
+    return paging.page(found, limit, "alerts", lambda one: (one.at, one.id), place)
 
 
 def alert(unit: Unit, caller: Caller, alert_id: str) -> Alert:

@@ -25,6 +25,8 @@ from sqlalchemy import update as change
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
+from weighthouse.core.keyset import ordered
+from weighthouse.core.paging import Place
 from weighthouse.detect.model import MOST_ACCOUNTS, MOST_READS, Alert, Attempt, Read
 
 PER_ACCOUNT = 4
@@ -178,9 +180,7 @@ def change_alert(conn: Connection, alert: Alert) -> None:
     conn.execute(change(alerts).where(alerts.c.id == alert.id).values(alert=msgspec.json.encode(alert).decode()))
 
 
-def newest_alerts(conn: Connection, limit: int, before: Millis | None) -> list[Alert]:
-    """Return alerts, newest first, raised before a time."""
-    query = select(alerts.c.alert).order_by(alerts.c.at.desc(), alerts.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(alerts.c.at < before)
-    return [msgspec.json.decode(row[0], type=Alert) for row in conn.execute(query)]
+def newest_alerts(conn: Connection, limit: int, place: Place | None) -> list[Alert]:
+    """Return alerts, newest first, from `place` on."""
+    query = ordered(select(alerts.c.alert), ((alerts.c.at, True), (alerts.c.id, True)), place)
+    return [msgspec.json.decode(row[0], type=Alert) for row in conn.execute(query.limit(limit))]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Index, RowMapping, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Index, RowMapping, Table, Text, case, insert, or_, select
 from sqlalchemy import update as change
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
 from weighthouse.core.errors import Unavailable
+from weighthouse.core.keyset import ordered
+from weighthouse.core.paging import Place
 from weighthouse.governance.model import Ballot, HoldCall, Motion
 
 motions = Table(
@@ -109,18 +111,22 @@ def find_motion(conn: Connection, motion_id: str, *, lock: bool = False) -> Moti
 
 
 def list_motions(
-    conn: Connection, *, subject: str | None = None, after: str | None = None, limit: int = 100
+    conn: Connection, asof: Millis, *, subject: str | None = None, place: Place | None = None, limit: int = 100
 ) -> list[MotionRow]:
-    """Return motions, newest first; those after the motion `after`, if given. Ids sort by the time of opening."""
-    query = select(motions).order_by(motions.c.id.desc()).limit(limit)
+    """Return motions from `place` on: those open at `asof` first, newest first. Ids sort by the time of opening."""
+    stood = or_(motions.c.closed_at.is_(None), motions.c.closed_at > asof)
+    query = ordered(select(motions), ((case((stood, 0), else_=1), False), (motions.c.id, True)), place)
     if subject is not None:
         query = query.where(motions.c.subject == subject)
-    if after is not None:
-        query = query.where(motions.c.id < after)
     return [
         MotionRow(motion=_readable(row), closed_at=row["closed_at"], outcome=row["outcome"])
-        for row in conn.execute(query).mappings()
+        for row in conn.execute(query.limit(limit)).mappings()
     ]
+
+
+def rank(row: MotionRow, asof: Millis) -> int:
+    """Where a motion stands: 0 while it was open at `asof`."""
+    return 0 if row.closed_at is None or row.closed_at > asof else 1
 
 
 def _readable(row: RowMapping) -> Motion:

@@ -24,6 +24,8 @@ from sqlalchemy import (
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
+from weighthouse.core.keyset import ordered
+from weighthouse.core.paging import Place
 from weighthouse.runs.model import OPEN, Facts, Line, LogLine, Order, Point, Run, Ticket
 
 runs = Table(
@@ -161,14 +163,12 @@ def ticket(conn: Connection, run: str) -> tuple[Ticket, bytes] | None:
     return found, bytes(row.seal)
 
 
-def page(conn: Connection, *, owner: str | None, before: str | None, limit: int) -> list[Run]:
-    """Return runs, newest first; of one owner, or of everybody."""
-    query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+def page(conn: Connection, *, owner: str | None, place: Place | None, limit: int) -> list[Run]:
+    """Return runs from `place` on, newest first; of one owner, or of everybody."""
+    query = ordered(select(runs), ((runs.c.id, True),), place)
     if owner is not None:
         query = query.where(runs.c.owner == owner)
-    if before is not None:
-        query = query.where(runs.c.id < before)
-    return [_run(row) for row in conn.execute(query)]
+    return [_run(row) for row in conn.execute(query.limit(limit))]
 
 
 def first_queued(conn: Connection) -> str | None:

@@ -21,6 +21,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
+from weighthouse.core.keyset import ordered
+from weighthouse.core.paging import Place
 from weighthouse.weights.model import COMMITTED, OPEN, Save, ShardKey, Version
 
 saves = Table(
@@ -179,11 +181,11 @@ def version_of_save(connection: Connection, save: str) -> str | None:
     return str(found) if found is not None else None
 
 
-def list_versions(connection: Connection, model: str, before: int, limit: int) -> list[str]:
-    """Ids of a model's versions with a counter below `before`, newest first."""
-    query = select(versions.c.id).where(versions.c.model == model, versions.c.counter < before)
-    rows = connection.execute(query.order_by(versions.c.counter.desc()).limit(limit))
-    return [str(row.id) for row in rows]
+def list_versions(connection: Connection, model: str, place: Place | None, limit: int) -> list[tuple[str, int]]:
+    """(id, counter) of a model's versions from `place` on, newest first."""
+    query = select(versions.c.id, versions.c.counter).where(versions.c.model == model)
+    rows = connection.execute(ordered(query, ((versions.c.counter, True),), place).limit(limit))
+    return [(str(row.id), int(row.counter)) for row in rows]
 
 
 def newest(connection: Connection, model: str) -> tuple[str, int] | None:

@@ -5,17 +5,17 @@ Each function here checks, decides, stores and appends to the log in the one tra
 
 from __future__ import annotations
 
-from weighthouse.access.api.cards import card, inbox, waiting
+from weighthouse.access.api.cards import card, inbox, inbox_page, waiting
 from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, require
 from weighthouse.access.api.doubting import close_on_doubt
-from weighthouse.access.api.grants import give_back, grants_of, revoke, valid_grant
+from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold
 from weighthouse.access.api.lasting import held, lost, refuse_for_good, refused_for_good
 from weighthouse.access.api.learning import close_for_good, doubt_after
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
-from weighthouse.access.api.requests import my_requests, submit, withdraw
+from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
 from weighthouse.access.api.tidying import tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
@@ -71,9 +71,11 @@ __all__ = [
     "explain_for",
     "give_back",
     "grants_of",
+    "grants_page",
     "held",
     "holds",
     "inbox",
+    "inbox_page",
     "lift_hold",
     "list_holds",
     "log_doubts",
@@ -86,6 +88,7 @@ __all__ = [
     "publish_policy",
     "refuse_for_good",
     "refused_for_good",
+    "requests_page",
     "require",
     "revoke",
     "search",

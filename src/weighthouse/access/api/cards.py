@@ -21,6 +21,7 @@ from weighthouse.access.rules.deciding import Counted, Terms, decide, problem_of
 from weighthouse.access.rules.reasons import why_moved
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
+from weighthouse.core import paging
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import DAY, MINUTE, Millis
 from weighthouse.core.ids import check_id
@@ -67,31 +68,48 @@ def card(unit: Unit, caller: Caller, request_id: str) -> Card:
 
 
 def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:
-    """Cards of all requests that wait for the caller's vote, oldest first."""
+    """The first of `inbox_page`."""
+    return inbox_page(unit, caller, limit=limit).items
+
+
+def inbox_page(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: int = 100) -> paging.Page[Card]:
+    """Cards of the requests that wait for the caller's vote, oldest first, however many wait for others."""
     bundle = policy.current(unit)
     person = free_person(unit, bundle, caller, "request.read", "lab")
     found: list[Card] = []
-    for request in _for(unit, bundle, person):
+    place = paging.place_of(cursor, "inbox", (int, str))
+    for request in _for(unit, bundle, person, place):
         made = _card(unit, bundle, request, caller)
         if made.can_vote:
             found.append(made)
-        if len(found) == limit:
+        if len(found) > limit:
             break
-    return found
+    return paging.page(found, limit, "inbox", lambda one: (one.request.created, one.request.id), place)
 
 
 def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
-    """How many requests wait for the caller's vote, counted up to `limit`; no card is made for it."""
+    """How many requests wait for the caller's vote, counted up to `limit`; no card is made for it.
+
+    Every page shows it, so what it costs is bounded: at most `limit` rows that nobody voted on for the caller are
+    opened, and as many on which a vote of theirs may have been lost, however many wait for others.
+    """
     bundle = policy.current(unit)
     person = person_of(unit, bundle, caller)
-    refusals = unit.part(Refusals)
-    count = 0
-    if is_held(unit, person):
-        return count
-    for request in _for(unit, bundle, person):
-        count += not refusals.closed(request.id) and not _has_voted(unit, bundle, request, person)
-        if count == limit:
-            break
+    one = member(unit, bundle, person)
+    if one is None or is_held(unit, person):
+        return 0
+    asked = [
+        entitlement.id
+        for entitlement in bundle.lab.entitlements.values()
+        if one.teams & {slot.team for slot in entitlement.requires}
+    ]
+    refusals, count = unit.part(Refusals), 0
+    for voted in (False, True):
+        for row in rows.awaiting(unit.conn, unit.now, person, asked, limit - count, voted=voted):
+            request = open_request(unit, row)
+            if request is None or refusals.closed(row.id) or not may_vote(unit, bundle, request, person):
+                continue
+            count += not _has_voted(unit, bundle, request, person)
     return count
 
 
@@ -103,12 +121,12 @@ def _has_voted(unit: Unit, bundle: policy.Bundle, request: Request, person: str)
     return any(not problem_of(request, counted, one, terms) for counted in open_votes(unit, mine))
 
 
-def _for(unit: Unit, bundle: policy.Bundle, person: str) -> Iterator[Request]:
+def _for(unit: Unit, bundle: policy.Bundle, person: str, place: paging.Place | None = None) -> Iterator[Request]:
     """Open requests that a person may vote on, oldest first, page by page: however many wait for others, none of
     them is missed."""
-    after: tuple[Millis, str] = (-1, "")
-    while page := rows.pending(unit.conn, unit.now, _PAGE, after):
-        after = (page[-1].created, page[-1].id)
+    back = place is not None and place.back
+    while page := rows.pending(unit.conn, unit.now, _PAGE, place):
+        place = paging.Place((page[-1].created, page[-1].id), back)
         for row in page:
             request = open_request(unit, row)
             if request is not None and may_vote(unit, bundle, request, person):

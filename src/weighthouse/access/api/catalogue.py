@@ -16,11 +16,10 @@ from weighthouse.core.errors import NotFound
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
-MOST = 100
 
-
-def search(unit: Unit, caller: Caller, text: str, limit: int = 20) -> list[Found]:
-    """Resources that match every word of `text`, best first, of those whose catalogue entry the caller may see."""
+def search(unit: Unit, caller: Caller, text: str, limit: int | None = 20) -> list[Found]:
+    """Resources that match every word of `text`, best first, of those whose catalogue entry the caller may see; all
+    of them where no limit is given."""
     bundle = policy.current(unit)
     person = free_person(unit, bundle, caller, "catalogue.read", "lab")
     one = member(unit, bundle, person)
@@ -39,7 +38,7 @@ def search(unit: Unit, caller: Caller, text: str, limit: int = 20) -> list[Found
         for resource in bundle.lab.resources.values()
         if resource.id != policy.LAB_RESOURCE and teams & index.standing_teams("catalogue.read", resource)
     )
-    return advisor.search(things, text[:200], max(1, min(limit, MOST)))
+    return advisor.search(things, text[:200], limit)
 
 
 def advise(unit: Unit, caller: Caller, resource: str, action: str | None = None) -> list[Suggestion]:

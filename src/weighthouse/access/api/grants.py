@@ -23,8 +23,9 @@ from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules import wording
 from weighthouse.access.store import grants as rows
 from weighthouse.audit import api as audit
-from weighthouse.core import visible
+from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
@@ -78,17 +79,44 @@ def _refuse(
 
 
 def grants_of(unit: Unit, caller: Caller, principal: str | None = None, limit: int = 100) -> list[Grant]:
-    """The caller's grants, or another's for those who may read the log; ended ones too, the latest end first.
+    """The first of `grants_page`."""
+    return grants_page(unit, caller, principal, limit=limit).items
 
-    A row whose seal does not hold is not a grant and is not among them.
+
+def grants_page(
+    unit: Unit, caller: Caller, principal: str | None = None, *, cursor: str | None = None, limit: int = 100
+) -> paging.Page[Grant]:
+    """The caller's grants, or another's for those who may read the log; ended ones too, after all that have not,
+    the latest end first.
+
+    A row whose seal does not hold is not a grant and is not among them, so a page may be shorter than `limit`.
     """
     bundle = policy.current(unit)
     person = person_of(unit, bundle, caller)
     if principal is not None and principal != person:
         authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
         person = principal
+    place = paging.place_of(cursor, "grants", (int, int, int, str))
+    asof, within = (unit.now, None) if place is None else _asof(place)
+    cut = paging.page(
+        rows.of_person(unit.conn, person, asof, within, limit + 1),
+        limit,
+        "grants",
+        lambda row: (asof, *rows.rank(row, asof)),
+        place,
+    )
+    return paging.Page(_believed(unit, bundle, cut.items), cut.next, cut.previous)
+
+
+def _asof(place: paging.Place) -> tuple[Millis, paging.Place]:
+    """When the listing began whose cursor this is, and the place in it."""
+    return int(place.key[0]), msgspec.structs.replace(place, key=place.key[1:])
+
+
+def _believed(unit: Unit, bundle: policy.Bundle, found_rows: list[rows.StoredGrant]) -> list[Grant]:
+    """The grants of rows whose seal holds, each as it stands now."""
     found = []
-    for row in rows.of_person(unit.conn, person, limit):
+    for row in found_rows:
         standing = standing_of(unit, bundle, row)
         grant = standing.grant
         if grant is None or standing.problem == "access.grant_row_differs":

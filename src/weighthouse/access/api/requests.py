@@ -26,7 +26,7 @@ from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
-from weighthouse.core import visible
+from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import Millis
@@ -346,7 +346,17 @@ def no_such_request() -> NotFound:
 
 
 def my_requests(unit: Unit, caller: Caller, limit: int = 100) -> list[Request]:
-    """The caller's own requests, newest first; a row that was edited is not among them."""
+    """The first of `requests_page`."""
+    return requests_page(unit, caller, limit=limit).items
+
+
+def requests_page(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: int = 100) -> paging.Page[Request]:
+    """The caller's own requests, open ones first, newest first; a row that was edited is not among them."""
     person = person_of(unit, policy.current(unit), caller)
-    found = (open_request(unit, row) for row in rows.of_person(unit.conn, person, limit))
-    return [request for request in found if request is not None]
+    place = paging.place_of(cursor, "requests", (int, int, int, str))
+    asof = unit.now if place is None else int(place.key[0])
+    within = None if place is None else msgspec.structs.replace(place, key=place.key[1:])
+    found = rows.of_person(unit.conn, person, asof, within, limit + 1)
+    cut = paging.page(found, limit, "requests", lambda row: (asof, *rows.rank(row, asof)), place)
+    opened = [open_request(unit, row) for row in cut.items]
+    return paging.Page([one for one in opened if one is not None], cut.next, cut.previous)

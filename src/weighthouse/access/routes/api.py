@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,15 +10,15 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from weighthouse.access import api
-from weighthouse.core import canonical
-from weighthouse.core.door import door
+from weighthouse.access.routes import views
+from weighthouse.core import canonical, paging
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 from weighthouse.policy import api as policy
 
 router = APIRouter(prefix="/api/v1", tags=["access"])
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
-Limit = Annotated[int, Query(ge=1, le=100)]
 Name = Annotated[str, Field(min_length=1, max_length=260)]
 POLICY_LIMIT = 1024 * 1024
 
@@ -81,8 +82,11 @@ def _plain(value: object) -> Any:
     return msgspec.to_builtins(value)
 
 
-def _items(values: list[Any]) -> dict[str, Any]:
-    return {"items": _plain(values), "next": None}
+def _all(
+    values: Sequence[Any], name: str, key: Callable[[Any], paging.Key], cursor: str | None, limit: int, *shape: type
+) -> dict[str, Any]:
+    """A page of a list that the room gives whole."""
+    return paging.answer(paging.window(values, limit, name, key, cursor, shape))
 
 
 def _fingerprint(name: str, body: Body | None = None) -> str:
@@ -90,10 +94,20 @@ def _fingerprint(name: str, body: Body | None = None) -> str:
 
 
 @router.get("/search")
-def search(request: Request, q: Annotated[str, Query(max_length=200)] = "", limit: Limit = 20) -> dict[str, Any]:
+def search(
+    request: Request, q: Annotated[str, Query(max_length=200)] = "", limit: Limit = 20, cursor: Cursor = None
+) -> dict[str, Any]:
     """Find resources, best first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.search(unit, caller, q, limit))
+        return _all(
+            api.search(unit, caller, q, None),
+            "search",
+            lambda one: (-one.score, one.resource),
+            cursor,
+            limit,
+            int,
+            str,
+        )
 
 
 @router.get("/advise")
@@ -101,10 +115,12 @@ def advise(
     request: Request,
     resource: Annotated[str, Query(max_length=260)],
     action: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Rank the entitlements that would open a resource, narrowest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.advise(unit, caller, resource, action))
+        return paging.answer(paging.ranked(api.advise(unit, caller, resource, action), limit, "advise", cursor))
 
 
 @router.get("/explain")
@@ -124,10 +140,16 @@ def explain(
 
 
 @router.get("/who")
-def who(request: Request, resource: Annotated[str, Query(max_length=260)]) -> dict[str, Any]:
-    """List everybody who can reach a resource now, and why."""
+def who(
+    request: Request,
+    resource: Annotated[str, Query(max_length=260)],
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """List everybody who can reach a resource now, and why: by grant first, then by what stands for their team."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.who_has(unit, caller, resource))
+        found = api.who_has(unit, caller, resource)
+        return _all(found, "who", views.who_key, cursor, limit, int, str, str, str)
 
 
 @router.post("/requests", status_code=201)
@@ -141,17 +163,17 @@ def submit(request: Request, body: Submission, key: IdempotencyKey = None) -> di
 
 
 @router.get("/requests")
-def my_requests(request: Request) -> dict[str, Any]:
-    """The caller's own requests, newest first."""
+def my_requests(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """The caller's own requests, open ones first, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.my_requests(unit, caller))
+        return paging.answer(api.requests_page(unit, caller, cursor=cursor, limit=limit))
 
 
 @router.get("/inbox")
-def inbox(request: Request) -> dict[str, Any]:
+def inbox(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Cards that wait for the caller's vote, oldest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.inbox(unit, caller))
+        return paging.answer(api.inbox_page(unit, caller, cursor=cursor, limit=limit))
 
 
 @router.get("/requests/{request_id}/card")
@@ -195,10 +217,15 @@ def withdraw(request: Request, request_id: str, key: IdempotencyKey = None) -> d
 
 
 @router.get("/grants")
-def grants(request: Request, principal: Annotated[str | None, Query(max_length=64)] = None) -> dict[str, Any]:
-    """The caller's grants, or another person's for those who may read the log."""
+def grants(
+    request: Request,
+    principal: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """The caller's grants, or another person's for those who may read the log; active ones before ended ones."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.grants_of(unit, caller, principal))
+        return paging.answer(api.grants_page(unit, caller, principal, cursor=cursor, limit=limit))
 
 
 @router.post("/grants/{grant_id}/give-back")
@@ -225,10 +252,16 @@ def revoke(request: Request, grant_id: str, body: Reason, key: IdempotencyKey = 
 
 
 @router.get("/holds")
-def holds(request: Request, subject: Annotated[str | None, Query(max_length=260)] = None) -> dict[str, Any]:
-    """Holds that stand now."""
+def holds(
+    request: Request,
+    subject: Annotated[str | None, Query(max_length=260)] = None,
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Holds that stand now, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _items(api.list_holds(unit, caller, subject))
+        found = api.list_holds(unit, caller, subject)
+        return _all(found, "holds", lambda one: (-one.at, one.id), cursor, limit, int, str)
 
 
 @router.post("/holds", status_code=201)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,9 +18,9 @@ from weighthouse.access import api
 from weighthouse.access.routes import views
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import HOUR, MINUTE, Millis
-from weighthouse.core.door import door
+from weighthouse.core.door import Cursor, door
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
-from weighthouse.core.paging import cut, reach
+from weighthouse.core.paging import Links, links, window
 from weighthouse.core.work import Unit
 
 router = APIRouter(include_in_schema=False)
@@ -28,7 +29,6 @@ Words = Annotated[str, Query(max_length=200)]
 Name = Annotated[str, Form(min_length=1, max_length=200)]
 Reason = Annotated[str, Form(max_length=4_000)]
 Span = Annotated[int, Form(ge=1, le=366 * 24 * HOUR)]
-Page = Annotated[int, Query(ge=0, le=10_000)]
 
 PAGE = 25
 
@@ -165,10 +165,10 @@ def submit(
 
 
 @router.get("/inbox")
-def inbox(request: Request, page: Page = 0) -> Response:
+def inbox(request: Request, cursor: Cursor = None) -> Response:
     """Requests that wait for somebody like the reader."""
     with door(request).enter(request) as (unit, caller):
-        here = cut(api.inbox(unit, caller, reach(page, PAGE)), page, PAGE, "/inbox")
+        here = links(api.inbox_page(unit, caller, cursor=cursor, limit=PAGE), "/inbox")
         return door(request).render(
             request,
             "access/inbox.html",
@@ -225,14 +225,19 @@ def withdraw(request: Request, request_id: str) -> Response:
 
 
 @router.get("/access")
-def mine(request: Request, done: str = "", page: Page = 0) -> Response:
-    """One's own grants, requests and standing roles."""
+def mine(request: Request, done: str = "", cursor: Cursor = None, grants: Cursor = None) -> Response:
+    """One's own grants, requests and standing roles. The two lists turn their pages each by itself."""
     with door(request).enter(request) as (unit, caller):
-        here = cut(api.my_requests(unit, caller, reach(page, PAGE)), page, PAGE, "/access")
+        here = links(api.requests_page(unit, caller, cursor=cursor, limit=PAGE), "/access", _kept("grants", grants))
+        found = api.grants_page(unit, caller, cursor=grants, limit=PAGE)
+        if not found.items or found.items[-1].state != "active":
+            found = msgspec.structs.replace(found, next=None)  # what follows has ended, and is not shown here
+        given = links(found, "/access", _kept("cursor", cursor), name="grants")
         return door(request).render(
             request,
             "access/grants.html",
-            grants=[one for one in api.grants_of(unit, caller) if one.state == "active"],
+            grants=[one for one in given.items if one.state == "active"],
+            given=given,
             requests=here.items,
             newer=here.newer,
             older=here.older,
@@ -244,6 +249,11 @@ def mine(request: Request, done: str = "", page: Page = 0) -> Response:
         )
 
 
+def _kept(name: str, cursor: str | None) -> dict[str, str]:
+    """The other list's place, which turning a page of this one leaves alone."""
+    return {name: cursor} if cursor else {}
+
+
 @router.post("/access/{grant}/give-back")
 def give_back(request: Request, grant: str) -> Response:
     """End one's own grant early."""
@@ -253,12 +263,12 @@ def give_back(request: Request, grant: str) -> Response:
 
 
 @router.get("/resources/{resource:path}")
-def resource(request: Request, resource: str, page: Page = 0) -> Response:
+def resource(request: Request, resource: str, cursor: Cursor = None) -> Response:
     """What it is, who has access and why, and why the reader can or cannot."""
     with door(request).enter(request) as (unit, caller):
         thing = views.resource(unit, caller, resource)
         people, why_not = _who_has(unit, caller, resource)
-        here = cut(people or (), page, PAGE, f"/resources/{resource}")
+        here = _people(people or [], cursor, resource)
         return door(request).render(
             request,
             "access/resource.html",
@@ -279,3 +289,9 @@ def _who_has(unit: Unit, caller: Caller, resource: str) -> tuple[list[api.Access
         return api.who_has(unit, caller, resource), ""
     except (Denied, NotFound) as refusal:
         return None, f"{refusal.message} {refusal.remedy}"
+
+
+def _people(people: list[api.Access], cursor: str | None, resource: str) -> Links[api.Access]:
+    shape = (int, str, str, str)
+    made = window(people, PAGE, "who", views.who_key, cursor, shape)
+    return links(made, f"/resources/{resource}")

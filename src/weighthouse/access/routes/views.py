@@ -215,6 +215,11 @@ def _slots(lab: policy.Lab, made: api.Card, reader: str) -> tuple[tuple[SlotView
     return tuple(seats), then.complete
 
 
+def who_key(one: api.Access) -> tuple[int | str, ...]:
+    """Where somebody stands in the list of who can reach a thing: by grant first, then by what stands for a team."""
+    return (0 if one.grant else 1, one.principal, one.via, one.grant or "")
+
+
 def holds_against(unit: Unit, request: api.Request) -> list[api.Hold]:
     """Return the holds that stop something of what a request asks for."""
     found = [one for subject in (request.resource, "lab", request.person) for one in api.holds(unit, subject)]

@@ -79,7 +79,7 @@ def _suggestion(candidate: Candidate, excess: int, action: str | None, resource:
 _WORD = re.compile(r"[a-z0-9]+")
 
 
-def search(things: Iterable[Thing], text: str, limit: int) -> list[Found]:
+def search(things: Iterable[Thing], text: str, limit: int | None) -> list[Found]:
     """Find the things that match every word of `text`, best first; an empty text finds all, by id."""
     words = _WORD.findall(text.casefold())[:8]
     scored: list[tuple[int, Thing]] = []

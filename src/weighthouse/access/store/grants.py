@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from weighthouse.access.model import Grant
 from weighthouse.access.store.tables import grants
 from weighthouse.core.clock import Millis
+from weighthouse.core.keyset import ordered
+from weighthouse.core.paging import Key, Place
 from weighthouse.core.prepared import Prepared
 
 
@@ -118,11 +120,22 @@ def find(connection: Connection, id_: str, *, lock: bool = False) -> StoredGrant
     return _stored(row) if row is not None else None
 
 
-def of_person(connection: Connection, person: str, limit: int) -> list[StoredGrant]:
-    """A person's grants, the one that ends last first; of those that end together the newest first."""
-    order = grants.c.end_at.desc(), grants.c.id.desc()
-    query = select(*_COLUMNS).where(grants.c.person == person).order_by(*order).limit(limit)
-    return [_stored(row) for row in connection.execute(query)]
+def of_person(
+    connection: Connection, person: str, asof: Millis, place: Place | None, limit: int
+) -> list[StoredGrant]:
+    """A person's grants: those that had not ended at `asof` first, then the one that ends last, the newest first.
+
+    `asof` is when the listing began: what ends between two of its pages changes nobody's place.
+    """
+    stood = and_(grants.c.end_at > asof, or_(grants.c.ended.is_(None), grants.c.ended > asof))
+    by = ((case((stood, 0), else_=1), False), (grants.c.end_at, True), (grants.c.id, True))
+    query = ordered(select(*_COLUMNS).where(grants.c.person == person), by, place)
+    return [_stored(row) for row in connection.execute(query.limit(limit))]
+
+
+def rank(row: StoredGrant, asof: Millis) -> Key:
+    """Where a row stands in that order."""
+    return (0 if row.end > asof and (row.ended is None or row.ended > asof) else 1, row.end, row.id)
 
 
 def running(connection: Connection, person: str, now: Millis) -> list[StoredGrant]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
-from sqlalchemy import Connection, RowMapping, func, insert, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, and_, case, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from weighthouse.access.model import Request, RequestState, Vote
 from weighthouse.access.store.tables import requests, votes
 from weighthouse.core.clock import Millis
+from weighthouse.core.keyset import ordered
+from weighthouse.core.paging import Key, Place
 
 
 class StoredRequest(msgspec.Struct, frozen=True):
@@ -16,6 +20,7 @@ class StoredRequest(msgspec.Struct, frozen=True):
 
     id: str
     created: Millis
+    lapses: Millis
     content: str
     seal: bytes
     digest: str
@@ -28,6 +33,7 @@ class StoredRequest(msgspec.Struct, frozen=True):
 _COLUMNS = (
     requests.c.id,
     requests.c.created,
+    requests.c.lapses,
     requests.c.content,
     requests.c.seal,
     requests.c.digest,
@@ -42,6 +48,7 @@ def _stored(row: RowMapping) -> StoredRequest:
     return StoredRequest(
         id=row["id"],
         created=row["created"],
+        lapses=row["lapses"],
         content=row["content"],
         seal=bytes(row["seal"]),
         digest=row["digest"],
@@ -50,6 +57,12 @@ def _stored(row: RowMapping) -> StoredRequest:
         settled_why=row["settled_why"],
         row=row["row"],
     )
+
+
+def rank(row: StoredRequest, asof: Millis) -> Key:
+    """Where a row stands among a person's requests."""
+    stood = row.lapses > asof and (row.settled is None or row.settled > asof)
+    return (0 if stood else 1, row.created, row.id)
 
 
 def add(connection: Connection, request: Request, content: str, seal: bytes) -> None:
@@ -90,19 +103,26 @@ def settle(connection: Connection, id_: str, row: int, state: RequestState, why:
     return done.rowcount == 1
 
 
-def pending(connection: Connection, now: Millis, limit: int, after: tuple[Millis, str]) -> list[StoredRequest]:
-    """Requests that may still be voted on, oldest first, from the one after (created, id) `after`."""
-    query = (
-        select(*_COLUMNS)
-        .where(
-            requests.c.state == "pending",
-            requests.c.lapses > now,
-            tuple_(requests.c.created, requests.c.id) > after,
-        )
-        .order_by(requests.c.created, requests.c.id)
-        .limit(limit)
+def pending(connection: Connection, now: Millis, limit: int, place: Place | None) -> list[StoredRequest]:
+    """Requests that may still be voted on, oldest first, from `place` on by (created, id)."""
+    query = select(*_COLUMNS).where(requests.c.state == "pending", requests.c.lapses > now)
+    query = ordered(query, ((requests.c.created, False), (requests.c.id, False)), place)
+    return [_stored(row) for row in connection.execute(query.limit(limit)).mappings()]
+
+
+def awaiting(
+    connection: Connection, now: Millis, person: str, entitlements: Sequence[str], limit: int, *, voted: bool
+) -> list[StoredRequest]:
+    """Some open requests of others for these entitlements, on which a vote of `person` stands or does not."""
+    mine = exists().where(votes.c.request == requests.c.id, votes.c.voter == person)
+    query = select(*_COLUMNS).where(
+        requests.c.state == "pending",
+        requests.c.lapses > now,
+        requests.c.person != person,
+        requests.c.entitlement.in_(entitlements),
+        mine if voted else ~mine,
     )
-    return [_stored(row) for row in connection.execute(query).mappings()]
+    return [_stored(row) for row in connection.execute(query.limit(max(0, limit))).mappings()]
 
 
 def overdue(connection: Connection, now: Millis, limit: int) -> list[str]:
@@ -116,15 +136,14 @@ def mend_lapses(connection: Connection, id_: str, lapses: Millis) -> None:
     connection.execute(update(requests).where(requests.c.id == id_).values(lapses=lapses))
 
 
-def of_person(connection: Connection, person: str, limit: int) -> list[StoredRequest]:
-    """A person's requests, newest first."""
-    query = (
-        select(*_COLUMNS)
-        .where(requests.c.person == person)
-        .order_by(requests.c.created.desc(), requests.c.id.desc())
-        .limit(limit)
-    )
-    return [_stored(row) for row in connection.execute(query).mappings()]
+def of_person(
+    connection: Connection, person: str, asof: Millis, place: Place | None, limit: int
+) -> list[StoredRequest]:
+    """A person's requests: those that were open at `asof`, when the listing began, then the others; newest first."""
+    stood = and_(requests.c.lapses > asof, or_(requests.c.settled.is_(None), requests.c.settled > asof))
+    by = ((case((stood, 0), else_=1), False), (requests.c.created, True), (requests.c.id, True))
+    query = ordered(select(*_COLUMNS).where(requests.c.person == person), by, place)
+    return [_stored(row) for row in connection.execute(query.limit(limit)).mappings()]
 
 
 def all_pending(connection: Connection, now: Millis) -> list[StoredRequest]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from weighthouse.assurance import api
+from weighthouse.core import paging
 from weighthouse.core.canonical import digest
-from weighthouse.core.door import door
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 
 router = APIRouter(prefix="/api/v1", tags=["assurance"])
@@ -31,10 +32,10 @@ def _outcome(one: api.Outcome) -> dict[str, Any]:
 
 
 @router.get("/evidence")
-def read_evidence(request: Request) -> dict[str, Any]:
+def read_evidence(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Every check with its newest finding. Needs `evidence.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        return {"items": msgspec.to_builtins(api.evidence(unit, caller)), "next": None}
+        return paging.answer(paging.ranked(api.evidence(unit, caller), limit, "evidence", cursor))
 
 
 @router.post("/evidence/compute")
@@ -45,31 +46,29 @@ def compute_evidence(request: Request, key: Key = None) -> dict[str, Any]:
             unit,
             key,
             digest(["evidence"]),
-            lambda: {"items": msgspec.to_builtins(api.compute(unit, caller)), "next": None},
+            lambda: paging.answer(paging.Page(list(api.compute(unit, caller)))),
         )
         return answer
 
 
 @router.get("/attacks")
-def read_attacks(request: Request) -> dict[str, Any]:
+def read_attacks(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """The catalogue, each scenario with its newest outcome. Needs `redteam.run` or `evidence.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
         newest = {one.id: _outcome(one) for one in api.outcomes(unit, caller)}
-        return {
-            "items": [
-                {
-                    "id": one.id,
-                    "title": one.title,
-                    "techniques": list(one.techniques),
-                    "steps": list(one.steps),
-                    "expected": msgspec.to_builtins(one.expected),
-                    "on": one.on,
-                    "newest": newest.get(one.id),
-                }
-                for one in api.catalogue()
-            ],
-            "next": None,
-        }
+        found = paging.ranked(api.catalogue(), limit, "attacks", cursor)
+        return paging.answer(found.of(lambda one: {**_scenario(one), "newest": newest.get(one.id)}))
+
+
+def _scenario(one: api.Scenario) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "techniques": list(one.techniques),
+        "steps": list(one.steps),
+        "expected": msgspec.to_builtins(one.expected),
+        "on": one.on,
+    }
 
 
 @router.post("/attacks/run")
@@ -78,4 +77,4 @@ def run_attacks(request: Request, body: Attack) -> dict[str, Any]:
     with door(request).enter(request) as (unit, caller):
         ground = api.ground(unit, caller)
     outcomes = api.run(ground.system, body.scenarios, ground, caller=caller)
-    return {"items": [_outcome(one) for one in outcomes], "next": None}
+    return paging.answer(paging.Page([_outcome(one) for one in outcomes]))

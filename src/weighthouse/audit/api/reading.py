@@ -86,12 +86,13 @@ def entries(
     unit: Unit,
     *,
     start: int = 0,
+    end: int | None = None,
     limit: int = 100,
     kind: str | None = None,
     subject: str | None = None,
     newest_first: bool = False,
 ) -> list[Entry]:
-    """Return up to `limit` entries from index `start` on, oldest first, or the newest ones not below `start`.
+    """Return up to `limit` entries from index `start` on and below `end`, oldest first, or the newest of those.
 
     On PostgreSQL an entry appears once the sequencer has taken it, usually within 50 ms of its commit.
     Raises `audit.tampered` naming the first entry that is not the one the tree holds.
@@ -100,7 +101,7 @@ def entries(
     rows = store.read_entries(
         unit.conn,
         start=start,
-        end=log.head.size,
+        end=log.head.size if end is None else min(end, log.head.size),
         limit=limit,
         kind=kind,
         subject=subject,

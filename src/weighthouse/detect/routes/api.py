@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from weighthouse.core import paging
 from weighthouse.core.canonical import digest
-from weighthouse.core.door import door
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 from weighthouse.detect import api
 
 router = APIRouter(prefix="/api/v1", tags=["detect"])
 
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
-PAGE = 100
 
 
 class Acknowledge(BaseModel):
@@ -35,16 +35,10 @@ class Because(BaseModel):
 
 
 @router.get("/alerts")
-def list_alerts(
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=500)] = PAGE,
-    before: Annotated[int | None, Query(ge=0, le=2**53)] = None,
-) -> dict[str, Any]:
+def list_alerts(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Alerts, newest first. Needs `session.end` or `audit.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        found = api.alerts(unit, caller, limit=limit, before=before)
-        following = str(found[-1].at) if len(found) == limit else None
-        return {"items": msgspec.to_builtins(found), "next": following}
+        return paging.answer(api.alerts_page(unit, caller, cursor=cursor, limit=limit))
 
 
 @router.get("/alerts/{alert}")
@@ -69,17 +63,23 @@ def acknowledge(request: Request, alert: str, body: Acknowledge, key: Key = None
 
 
 @router.get("/people/frozen")
-def list_frozen(request: Request) -> dict[str, Any]:
+def list_frozen(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Who is frozen, and why. Needs `person.freeze` or `audit.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        return {"items": msgspec.to_builtins(api.frozen(unit, caller)), "next": None}
+        found = api.frozen(unit, caller)
+        return paging.answer(paging.window(found, limit, "frozen", lambda one: (one.id,), cursor, (str,)))
 
 
 @router.get("/people/{person}/sessions")
-def list_sessions(request: Request, person: str) -> dict[str, Any]:
-    """A person's live sessions. Needs `session.end` on the lab."""
+def list_sessions(
+    request: Request, person: str, limit: Limit = paging.USUAL, cursor: Cursor = None
+) -> dict[str, Any]:
+    """A person's live sessions, newest first. Needs `session.end` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        return {"items": msgspec.to_builtins(api.sessions_of(unit, caller, person)), "next": None}
+        found = api.sessions_of(unit, caller, person)
+        return paging.answer(
+            paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
+        )
 
 
 @router.post("/people/{person}/sessions/{session}/end")

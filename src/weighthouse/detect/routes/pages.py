@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from weighthouse.access import api as access
-from weighthouse.core.door import door
-from weighthouse.core.paging import cut, reach
+from weighthouse.core.door import Cursor, door
+from weighthouse.core.paging import links
 from weighthouse.detect import api
 
 router = APIRouter(include_in_schema=False)
@@ -29,10 +29,10 @@ _DONE = {
 
 
 @router.get("/alerts")
-def alerts(request: Request, done: str = "", page: Annotated[int, Query(ge=0, le=10_000)] = 0) -> Response:
+def alerts(request: Request, done: str = "", cursor: Cursor = None) -> Response:
     """Alerts, newest first, with what was done at once and what each rests on."""
     with door(request).enter(request) as (unit, caller):
-        here = cut(api.alerts(unit, caller, limit=reach(page, PAGE)), page, PAGE, "/alerts")
+        here = links(api.alerts_page(unit, caller, cursor=cursor, limit=PAGE), "/alerts")
         may_freeze = access.explain(unit, caller, "person.freeze", "lab").allowed
         return door(request).render(
             request,

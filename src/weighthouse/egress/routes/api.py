@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-import msgspec
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from weighthouse.access import api as access
-from weighthouse.core.door import door
+from weighthouse.core import paging
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.egress import api
+from weighthouse.egress.model import Level
 
 POLICY_LIMIT = 1024 * 1024
 
 router = APIRouter(prefix="/api/v1")
+_LEVELS = get_args(Level)
 
 
 class PolicyText(BaseModel):
@@ -26,10 +28,10 @@ class PolicyText(BaseModel):
 
 
 @router.get("/egress/budgets")
-def budgets(request: Request) -> dict[str, Any]:
+def budgets(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """List every account with its windows, and how long a theft would take at the present caps."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return {"items": [msgspec.to_builtins(found) for found in api.budgets(unit, caller)], "next": None}
+        return paging.answer(paging.window(api.budgets(unit, caller), limit, "budgets", _account, cursor, (int, str)))
 
 
 @router.post("/egress/check")
@@ -37,11 +39,18 @@ def check(request: Request, body: PolicyText) -> dict[str, Any]:
     """Name the models of a policy text that could be carried out before anybody stops it, under these settings."""
     with door(request).enter(request, write=False) as (unit, caller):
         _, lab, _ = access.plan_policy(unit, caller, body.text, body.name)
-        return {"items": [msgspec.to_builtins(one) for one in api.unheld(unit.system.settings, lab)], "next": None}
+        return paging.answer(paging.Page(list(api.unheld(unit.system.settings, lab))))
 
 
 @router.get("/egress/profiles")
-def profiles(request: Request) -> dict[str, Any]:
+def profiles(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """List the profiles a run may name, with their entries, owners, reasons and ends."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return {"items": [msgspec.to_builtins(found) for found in api.profiles(unit, caller)], "next": None}
+        return paging.answer(
+            paging.window(api.profiles(unit, caller), limit, "profiles", lambda one: (one.id,), cursor, (str,))
+        )
+
+
+def _account(one: api.Budget) -> paging.Key:
+    """The lab's account first, then its models, profiles, runs and destinations, each by name."""
+    return (_LEVELS.index(one.level), one.name)

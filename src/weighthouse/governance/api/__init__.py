@@ -5,7 +5,7 @@ Members `place_release_hold`, `open_motion`, `cast` and `close`; everybody who m
 
 from weighthouse.governance.api.charter import charter_of, seats, vacancies
 from weighthouse.governance.api.closing import close
-from weighthouse.governance.api.deciding import cast, motion, motions, open_motion
+from weighthouse.governance.api.deciding import cast, motion, motions, motions_page, open_motion
 from weighthouse.governance.api.holding import place_release_hold, release_status
 from weighthouse.governance.model import (
     CHOICES,
@@ -36,6 +36,7 @@ __all__ = [
     "close",
     "motion",
     "motions",
+    "motions_page",
     "open_motion",
     "place_release_hold",
     "release_status",

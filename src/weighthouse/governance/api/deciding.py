@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.assurance import api as assurance
 from weighthouse.audit import api as audit
-from weighthouse.core import visible
+from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound, WeighthouseError
@@ -86,16 +88,26 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
     return view(unit, motion, caller, charter, NO_BALLOTS)
 
 
-def motions(
-    unit: Unit, caller: Caller, *, subject: str | None = None, after: str | None = None, limit: int = 50
-) -> list[MotionView]:
-    """Return motions, newest first, each counted from the log. Raises Denied, also while there are none.
+def motions(unit: Unit, caller: Caller, *, subject: str | None = None, limit: int = 50) -> list[MotionView]:
+    """Return the first of `motions_page`."""
+    return motions_page(unit, caller, subject=subject, limit=limit).items
+
+
+def motions_page(
+    unit: Unit, caller: Caller, *, subject: str | None = None, cursor: str | None = None, limit: int = 50
+) -> paging.Page[MotionView]:
+    """Return motions, open ones first, newest first, each counted from the log. Raises Denied, also while there are
+    none.
 
     A motion whose rows were edited is shown with its fault, and does not hide the others.
     """
     _may_read(unit, caller)
-    found = store.list_motions(unit.conn, subject=subject, after=after, limit=limit)
-    return [_counted(unit, caller, row.motion) for row in found]
+    place = paging.place_of(cursor, "motions", (int, int, str))
+    asof = unit.now if place is None else int(place.key[0])
+    within = None if place is None else msgspec.structs.replace(place, key=place.key[1:])
+    found = store.list_motions(unit.conn, asof, subject=subject, place=within, limit=limit + 1)
+    cut = paging.page(found, limit, "motions", lambda row: (asof, store.rank(row, asof), row.motion.id), place)
+    return cut.of(lambda row: _counted(unit, caller, row.motion))
 
 
 def motion(unit: Unit, caller: Caller, motion_id: str) -> MotionView:

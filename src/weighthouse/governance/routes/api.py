@@ -9,8 +9,9 @@ from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from weighthouse.core import paging
 from weighthouse.core.canonical import digest
-from weighthouse.core.door import door
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 from weighthouse.governance import api
 
@@ -66,13 +67,13 @@ def read_committee(request: Request) -> dict[str, Any]:
 def list_motions(
     request: Request,
     subject: Annotated[str | None, Query(max_length=200)] = None,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """Motions, newest first, each with its live count. Needs `committee.vote` or `audit.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        found = api.motions(unit, caller, subject=subject, after=cursor, limit=limit)
-        return {"items": [_view(one) for one in found], "next": found[-1].motion.id if len(found) == limit else None}
+        found = api.motions_page(unit, caller, subject=subject, cursor=cursor, limit=limit)
+        return paging.answer(found.of(_view))
 
 
 @router.post("/motions")

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from weighthouse.access import api as access
-from weighthouse.core import canonical
-from weighthouse.core.door import door
+from weighthouse.core import canonical, paging
+from weighthouse.core.door import Cursor, door
 from weighthouse.core.work import Unit
 from weighthouse.governance import api
 from weighthouse.governance.api import CHOICES, CLASSES, ReleaseStatus
@@ -29,17 +29,19 @@ _DONE = {
     "ballot": "Your ballot counts. It is signed and in the log.",
     "closed": "Counted and closed. The outcome is in the log.",
 }
+PAGE = 25
 Text = Annotated[str, Form(min_length=1, max_length=10_000)]
 Short = Annotated[str, Form(min_length=1, max_length=200)]
 
 
 @router.get("/committee")
-def committee(request: Request, done: str = "") -> Response:
+def committee(request: Request, done: str = "", cursor: Cursor = None) -> Response:
     """Releases, motions, seats, and what the reader may bring before the committee."""
     with door(request).enter(request) as (unit, caller):
         charter = api.charter_of(unit)
         may_read = any(access.explain(unit, caller, action, "lab").allowed for action in _READING)
-        motions = api.motions(unit, caller) if may_read else []
+        found = api.motions_page(unit, caller, cursor=cursor, limit=PAGE) if may_read else paging.Page([])
+        here = paging.links(found, "/committee")
         return door(request).render(
             request,
             "governance/committee.html",
@@ -47,9 +49,10 @@ def committee(request: Request, done: str = "") -> Response:
             vacancies=api.vacancies(unit),
             names=access.names(unit),
             releases=_releases(unit),
-            motions=motions,
+            motions=here.items,
+            here=here,
             may_read=may_read,
-            statements={view.motion.id: canonical.encode(view.statement).decode() for view in motions},
+            statements={view.motion.id: canonical.encode(view.statement).decode() for view in here.items},
             choices=CHOICES,
             classes=CLASSES,
             sits=caller.principal in charter.voting,

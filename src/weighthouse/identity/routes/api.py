@@ -13,8 +13,9 @@ import msgspec
 from fastapi import APIRouter, Header
 from starlette.requests import Request
 
+from weighthouse.core import paging
 from weighthouse.core.canonical import digest
-from weighthouse.core.door import door
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import once
 from weighthouse.identity import api
@@ -119,11 +120,12 @@ def logout(request: Request) -> dict[str, Any]:
 
 
 @router.get("/sessions")
-def sessions(request: Request) -> dict[str, Any]:
-    """The caller's own live sessions."""
+def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """The caller's own live sessions, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        items = [_session(one, current=caller.session) for one in api.sessions_of(unit, caller.principal)]
-        return {"items": items, "next": None}
+        found = api.sessions_of(unit, caller.principal)
+        made = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
+        return paging.answer(made.of(lambda one: _session(one, current=caller.session)))
 
 
 @router.post("/sessions/{session}/end")
@@ -137,11 +139,11 @@ def end_session(request: Request, session: str, body: End) -> dict[str, Any]:
 
 
 @router.get("/devices")
-def devices(request: Request) -> dict[str, Any]:
-    """The caller's own live devices."""
+def devices(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """The caller's own live devices, in the order in which they were enrolled."""
     with door(request).enter(request, write=False) as (unit, caller):
-        items = [msgspec.to_builtins(one) for one in api.devices_of(unit, caller.principal)]
-        return {"items": items, "next": None}
+        found = api.devices_of(unit, caller.principal)
+        return paging.answer(paging.window(found, limit, "devices", lambda one: (one.at, one.id), cursor, (int, str)))
 
 
 @router.post("/devices")
@@ -168,12 +170,13 @@ def end_device(request: Request, device: str, body: End) -> dict[str, Any]:
 
 
 @router.get("/people")
-def people(request: Request) -> dict[str, Any]:
+def people(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Everybody in the lab: names and teams, and who is frozen. Why is told to responders at `/people/frozen`."""
     with door(request).enter(request, write=False) as (unit, caller):
         if caller.kind != "person":
             raise Denied("identity.people_only", "The list of people is for people.", "Sign in as yourself.")
-        return {"items": [_person(one) for one in api.people(unit)], "next": None}
+        found = api.people(unit)
+        return paging.answer(paging.window(found, limit, "people", lambda one: (one.id,), cursor, (str,)).of(_person))
 
 
 @router.post("/workload/renew")

@@ -70,7 +70,6 @@ def of_person(connection: Connection, person: str, *, since: Millis) -> list[Row
         select(sessions.c.id, sessions.c.body, sessions.c.seal)
         .where(sessions.c.person == person, sessions.c.ends > since)
         .order_by(sessions.c.id.desc())
-        .limit(200)
     )
     return [Row(str(row[0]), str(row[1]), bytes(row[2])) for row in connection.execute(query)]
 

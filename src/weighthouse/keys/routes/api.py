@@ -7,17 +7,20 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request
 
-from weighthouse.core.door import door
+from weighthouse.core import paging
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.keys import api
 
 router = APIRouter(prefix="/api/v1", tags=["keys"])
 
 
 @router.get("/keys")
-def list_keks(request: Request) -> dict[str, Any]:
+def list_keks(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Key encryption keys by name, with their versions. Needs `evidence.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        return {"items": msgspec.to_builtins(api.keks(unit, caller)), "next": None}
+        return paging.answer(
+            paging.window(api.keks(unit, caller), limit, "keys", lambda one: (one.name,), cursor, (str,))
+        )
 
 
 @router.get("/keys/health")

@@ -5,7 +5,18 @@ People `submit`, `get`, `page`, `logs` and `stop`; a workload takes its `workloa
 """
 
 from weighthouse.runs.api.submitting import environments, submit
-from weighthouse.runs.api.watching import curve, get, logs, look_again, page, report, stop, tail, workload_token
+from weighthouse.runs.api.watching import (
+    curve,
+    get,
+    listing,
+    logs,
+    look_again,
+    page,
+    report,
+    stop,
+    tail,
+    workload_token,
+)
 from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Point, Run, settings
 
 __all__ = [
@@ -19,6 +30,7 @@ __all__ = [
     "curve",
     "environments",
     "get",
+    "listing",
     "logs",
     "look_again",
     "page",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core import visible
+from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from weighthouse.core.ids import check_id
@@ -56,12 +56,19 @@ def get(unit: Unit, caller: Caller, run: str) -> Run:
     return _visible(unit, caller, run)
 
 
-def page(unit: Unit, caller: Caller, *, before: str | None = None, limit: int = 50) -> list[Run]:
-    """Return runs the caller may see, newest first, older than `before`."""
-    if _sees_all(unit, caller):
-        return store.page(unit.conn, owner=None, before=before, limit=max(1, min(limit, MAX_PAGE)))
-    found = store.page(unit.conn, owner=caller.principal, before=before, limit=max(1, min(limit, MAX_PAGE)))
-    return [run for run in found if _own(unit, caller, run)]
+def page(unit: Unit, caller: Caller, *, limit: int = 50) -> list[Run]:
+    """Return the first of `listing`."""
+    return listing(unit, caller, limit=limit).items
+
+
+def listing(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: int = 50) -> paging.Page[Run]:
+    """Return runs the caller may see, newest first; a page may be shorter than `limit`, and `next` says if more
+    follow."""
+    every = _sees_all(unit, caller)
+    place = paging.place_of(cursor, "runs", (str,))
+    found = store.page(unit.conn, owner=None if every else caller.principal, place=place, limit=limit + 1)
+    cut = paging.page(found, limit, "runs", lambda run: (run.id,), place)
+    return paging.Page([run for run in cut.items if every or _own(unit, caller, run)], cut.next, cut.previous)
 
 
 def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_LINES) -> list[LogLine]:

@@ -8,8 +8,8 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from weighthouse.core import canonical
-from weighthouse.core.door import door
+from weighthouse.core import canonical, paging
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 from weighthouse.runs import api
 from weighthouse.runs.rules.orders import MAX_ARGUMENT, MAX_ARGUMENTS, MAX_CODE, MAX_FILES
@@ -63,20 +63,22 @@ def submit(request: Request, body: Submission, key: IdempotencyKey = None) -> di
 @router.get("/runs")
 def list_runs(
     request: Request,
-    before: Annotated[str | None, Query(max_length=40)] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
     """List runs the caller may see, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        found = api.page(unit, caller, before=before, limit=limit)
-        return {"items": [_plain(run) for run in found], "next": found[-1].id if len(found) == limit else None}
+        return paging.answer(api.listing(unit, caller, cursor=cursor, limit=limit).of(_plain))
 
 
 @router.get("/runs/environments")
-def list_environments(request: Request) -> dict[str, Any]:
+def list_environments(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """List the environments a run may name."""
     with door(request).enter(request, write=False) as (unit, _):
-        return {"items": [{"digest": found.digest} for found in api.environments(unit)], "next": None}
+        found = paging.window(
+            api.environments(unit), limit, "environments", lambda one: (one.digest,), cursor, (str,)
+        )
+        return paging.answer(found.of(lambda one: {"digest": one.digest}))
 
 
 @router.get("/runs/{run}")
@@ -92,11 +94,14 @@ def logs(
     run: str,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Return kept output numbered above `after`; `next` is the number to go on from, null if nothing is newer."""
+    """Return kept output numbered above `after`; `next` goes on from its last line, null if nothing is newer."""
+    place = paging.place_of(cursor, "logs", (int,))
     with door(request).enter(request, write=False) as (unit, caller):
-        found = api.logs(unit, caller, run, after, limit)
-        return {"items": [msgspec.to_builtins(line) for line in found], "next": found[-1].number if found else None}
+        found = api.logs(unit, caller, run, after if place is None else int(place.key[0]), limit)
+        onward = paging.cursor("logs", (found[-1].number,)) if found else None
+        return paging.answer(paging.Page(found, onward))
 
 
 @router.post("/runs/{run}/stop")

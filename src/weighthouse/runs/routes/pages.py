@@ -12,8 +12,8 @@ from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from weighthouse.core import visible
-from weighthouse.core.door import door
+from weighthouse.core import paging, visible
+from weighthouse.core.door import Cursor, door
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.runs import api
@@ -33,12 +33,11 @@ _DONE = {
 
 
 @router.get("/runs")
-def runs(request: Request, before: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+def runs(request: Request, cursor: Cursor = None) -> Response:
     """Runs the reader may see, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        found = api.page(unit, caller, before=before, limit=PAGE + 1)
-        older = found[PAGE - 1].id if len(found) > PAGE else None
-        return door(request).render(request, "runs/runs.html", runs=found[:PAGE], older=older, newest=before is None)
+        here = paging.links(api.listing(unit, caller, cursor=cursor, limit=PAGE), "/runs")
+        return door(request).render(request, "runs/runs.html", runs=here.items, here=here, newest=cursor is None)
 
 
 @router.get("/runs/{run}")

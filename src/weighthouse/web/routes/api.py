@@ -20,7 +20,8 @@ from starlette.requests import Request
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core.door import door
+from weighthouse.core import paging
+from weighthouse.core.door import Cursor, door
 from weighthouse.core.errors import TooMany
 
 router = APIRouter(prefix="/api/v1", tags=["audit"])
@@ -42,13 +43,20 @@ def list_entries(
     kind: Filter = None,
     subject: Filter = None,
     newest_first: bool = False,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """Entries from `start` on, oldest first, or the newest ones. `next` is the next `start`. Needs `audit.read`."""
+    """Entries from `start` on, oldest first, or the newest ones not below it. Needs `audit.read`."""
+    place = paging.place_of(cursor, "newest" if newest_first else "entries", (int,))
+    begin, end = start, None
+    if place is not None:
+        begin, end = (start, int(place.key[0])) if newest_first else (int(place.key[0]) + 1, None)
     with door(request).enter(request) as (unit, caller):
         access.require(unit, caller, "audit.read", "lab")
-        found = audit.entries(unit, start=start, limit=limit, kind=kind, subject=subject, newest_first=newest_first)
-        following = found[-1].index + 1 if len(found) == limit and not newest_first else None
-        return {"items": [_entry(one) for one in found], "next": following}
+        found = audit.entries(
+            unit, start=begin, end=end, limit=limit + 1, kind=kind, subject=subject, newest_first=newest_first
+        )
+        made = paging.page(found, limit, "newest" if newest_first else "entries", lambda one: (one.index,), place)
+        return paging.answer(made.of(_entry))
 
 
 @router.get("/audit/entries/{index}")

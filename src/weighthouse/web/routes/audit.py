@@ -26,7 +26,6 @@ from weighthouse.web.words import stamp
 router = APIRouter(include_in_schema=False)
 
 PAGE = 50
-DEEPEST = 40
 _MILLISECONDS = 1_500_000_000_000  # a whole number beyond this is a time of this century, in the log's own unit
 Filter = Annotated[str, Query(max_length=200)]
 Place = Annotated[int, Query(ge=0, le=2**53)]
@@ -34,16 +33,14 @@ Index = Annotated[int, Path(ge=0, le=2**53)]  # beyond 64 bits a database does n
 
 
 @router.get("/audit")
-def log(
-    request: Request, kind: Filter = "", subject: Filter = "", before: Place | None = None, page: Place = 0
-) -> Response:
+def log(request: Request, kind: Filter = "", subject: Filter = "", before: Place | None = None) -> Response:
     """Entries, newest first, all of them or by kind and by what they are about."""
     with door(request).enter(request) as (unit, caller):
         access.require(unit, caller, "audit.read", "lab")
         head = audit.head(unit)
         filters = {name: value for name, value in (("kind", kind.strip()), ("subject", subject.strip())) if value}
         if filters:
-            found, newer, older = _filtered(unit, filters, min(page, DEEPEST))
+            found, newer, older = _filtered(unit, filters, before)
         else:
             found, newer, older = _straight(unit, head.size, head.size if before is None else before)
         recent = audit.entries(unit, limit=500, newest_first=True)
@@ -68,14 +65,20 @@ def _straight(unit: Unit, size: int, before: int) -> tuple[list[audit.Entry], st
     return found[::-1], newer, f"/audit?before={start}" if start else None
 
 
-def _filtered(unit: Unit, filters: dict[str, str], page: int) -> tuple[list[audit.Entry], str | None, str | None]:
-    kind, subject = filters.get("kind"), filters.get("subject")
-    wanted = PAGE * (page + 1) + 1
-    found = audit.entries(unit, kind=kind, subject=subject, newest_first=True, limit=wanted)
+def _filtered(
+    unit: Unit, filters: dict[str, str], before: int | None
+) -> tuple[list[audit.Entry], str | None, str | None]:
+    found = audit.entries(
+        unit,
+        kind=filters.get("kind"),
+        subject=filters.get("subject"),
+        newest_first=True,
+        end=before,
+        limit=PAGE + 1,
+    )
     here = "/audit?" + urlencode(filters)
-    newer = f"{here}&page={page - 1}" if page else None
-    older = f"{here}&page={page + 1}" if len(found) == wanted and page < DEEPEST else None
-    return found[page * PAGE : (page + 1) * PAGE], newer, older
+    older = f"{here}&before={found[PAGE - 1].index}" if len(found) > PAGE else None
+    return found[:PAGE], here if before is not None else None, older
 
 
 def _entry(unit: Unit, caller: Caller, index: int) -> audit.Entry:

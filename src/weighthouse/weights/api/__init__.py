@@ -11,7 +11,16 @@ from weighthouse.weights.api.describing import describe
 from weighthouse.weights.api.exporting import export
 from weighthouse.weights.api.keeping import destroy, drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.loading import begin_load, renew
-from weighthouse.weights.api.reading import lineage, model_of, models, newest, no_version, version, versions
+from weighthouse.weights.api.reading import (
+    lineage,
+    model_of,
+    models,
+    newest,
+    no_version,
+    version,
+    versions,
+    versions_page,
+)
 from weighthouse.weights.api.saving import begin_save, commit
 from weighthouse.weights.api.taking import take
 from weighthouse.weights.model import (
@@ -67,4 +76,5 @@ __all__ = [
     "verify_stored",
     "version",
     "versions",
+    "versions_page",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weighthouse.access import api as access
+from weighthouse.core import paging
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import NotFound
 from weighthouse.core.ids import check_id
@@ -14,7 +15,6 @@ from weighthouse.weights.api.sealing import check_newest, open_version
 from weighthouse.weights.model import ModelEntry, Version
 
 MAX_LINEAGE = 1_000
-_FIRST = 1 << 53
 MAX_KNOWN = 10_000
 _MODELS: dict[str, str] = {}
 
@@ -68,13 +68,22 @@ def models(unit: Unit, caller: Caller) -> list[ModelEntry]:
     return found
 
 
-def versions(unit: Unit, caller: Caller, model: str, *, before: int = _FIRST, limit: int = 50) -> list[Version]:
-    """A model's versions, newest first; each is checked whole. `before` is a counter, for the next page."""
+def versions(unit: Unit, caller: Caller, model: str, *, limit: int = 50) -> list[Version]:
+    """The first of `versions_page`."""
+    return versions_page(unit, caller, model, limit=limit).items
+
+
+def versions_page(
+    unit: Unit, caller: Caller, model: str, *, cursor: str | None = None, limit: int = 50
+) -> paging.Page[Version]:
+    """A model's versions, newest first; each is checked whole."""
     _may_know(unit, caller, model)
-    if before >= _FIRST:
+    place = paging.place_of(cursor, "versions", (int,))
+    if place is None:
         _newest(unit, model)
-    ids = store.list_versions(unit.conn, model, before, min(max(limit, 1), 200))
-    return [open_version(unit, id_).version for id_ in ids]
+    found = store.list_versions(unit.conn, model, place, limit + 1)
+    cut = paging.page(found, limit, "versions", lambda pair: (pair[1],), place)
+    return cut.of(lambda pair: open_version(unit, pair[0]).version)
 
 
 def newest(unit: Unit, caller: Caller, model: str) -> Version:

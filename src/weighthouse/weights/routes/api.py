@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Header, Query, Request
 
+from weighthouse.core import paging
 from weighthouse.core.canonical import digest
-from weighthouse.core.door import door
+from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import begin, once
 from weighthouse.weights import api
 from weighthouse.weights.routes.bodies import BeginExport, BeginLoad, BeginSave, Commit, Destroy, Nothing, raw_key
@@ -23,23 +24,23 @@ def _plain(value: object) -> dict[str, Any]:
 
 
 @router.get("/models")
-def list_models(request: Request) -> dict[str, Any]:
+def list_models(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Models that the caller may know of, each with its class and newest version."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return {"items": [_plain(item) for item in api.models(unit, caller)], "next": None}
+        found = api.models(unit, caller)
+        return paging.answer(paging.window(found, limit, "models", lambda one: (one.id,), cursor, (str,)))
 
 
 @router.get("/versions")
 def list_versions(
     request: Request,
     model: Annotated[str, Query(max_length=260)],
-    before: Annotated[int, Query(ge=1, le=1 << 53)] = 1 << 53,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    limit: Limit = paging.USUAL,
+    cursor: Cursor = None,
 ) -> dict[str, Any]:
-    """A model's versions, newest first. `next` is the `before` of the next page."""
+    """A model's versions, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        found = api.versions(unit, caller, model, before=before, limit=limit)
-        return {"items": [_plain(item) for item in found], "next": found[-1].counter if len(found) == limit else None}
+        return paging.answer(api.versions_page(unit, caller, model, cursor=cursor, limit=limit))
 
 
 @router.get("/versions/{version}")
@@ -57,10 +58,12 @@ def list_tensors(request: Request, version: str, body: Nothing) -> dict[str, Any
 
 
 @router.get("/versions/{version}/lineage")
-def read_lineage(request: Request, version: str) -> dict[str, Any]:
+def read_lineage(
+    request: Request, version: str, limit: Limit = paging.USUAL, cursor: Cursor = None
+) -> dict[str, Any]:
     """A version and its ancestors, newest first."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return {"items": [_plain(item) for item in api.lineage(unit, caller, version)], "next": None}
+        return paging.answer(paging.ranked(api.lineage(unit, caller, version), limit, "lineage", cursor))
 
 
 @router.get("/budget")
