@@ -243,6 +243,26 @@ def test_the_advisor_ranks_narrowest_first_and_counts_the_excess() -> None:
     assert advise(every, "model/none", None) == []
 
 
+def test_the_advisor_weighs_by_what_could_be_done_with_it_and_not_by_number() -> None:
+    """One action that takes the weights out is not narrower than three that stay inside."""
+    every = [
+        candidate("export", "weights.export", "model/tern"),
+        candidate("train", "weights.load weights.save run.submit", "model/tern"),
+        candidate("load", "weights.load", "model/tern"),
+        candidate("submit", "run.submit weights.load", "model/tern"),
+        candidate("save", "weights.save", "model/tern"),
+        candidate("read-all", "weights.load catalogue.read", "model/tern model/wren model/owl"),
+        candidate("publish", "policy.publish weights.load", "model/tern"),
+        candidate("out", "egress.connect weights.load", "model/tern"),
+    ]
+    for order in (every, every[::-1]):
+        ranked = [one.entitlement for one in advise(order, "model/tern", None)]
+        assert ranked == ["load", "read-all", "submit", "save", "train", "publish", "export", "out"]
+    assert [one.entitlement for one in advise(every, "model/tern", "weights.load")][-1] == "out"
+    assert "plaintext" in advise(every, "model/tern", None)[-1].why
+    assert advise(every, "model/tern", "weights.export")[0].danger == (0, 0, 0, 0)
+
+
 def test_search_wants_every_word_and_ranks_names_before_descriptions() -> None:
     def thing(id_: str, name: str, tags: str = "", description: str = "") -> Thing:
         return Thing(

@@ -96,8 +96,9 @@ def test_a_run_is_submitted_listed_read_and_stopped(world: World, seat: Seat) ->
     assert (first["order"]["risk"], first["order"]["egress_profile"]) == ("high", "none")
     assert second["must_end"] == second["submitted"] + 60_000
     assert ada.get("runs") == {"items": [second, first], "next": None}
-    assert ada.get("runs", limit=1) == {"items": [second], "next": second["id"]}
-    assert ada.get("runs", limit=1, before=second["id"])["items"] == [first]
+    page = ada.get("runs", limit=1)
+    assert page["items"] == [second]
+    assert ada.get("runs", limit=1, cursor=page["next"]) == {"items": [first], "next": None}
     assert ada.get(f"runs/{first['id']}") == first
     stopped = ada.post(f"runs/{first['id']}/stop", {"reason": "wrong seed"})
     assert (stopped["state"], stopped["reason"]) == ("stopped", "runs.stopped_by_person")
@@ -115,9 +116,9 @@ def test_output_is_read_on_from_where_one_stopped(world: World, seat: Seat) -> N
         executing.keep_lines(unit, run, [Line("lab", "started"), Line("out", "<b>1</b>"), Line("err", "2")])
     page = ada.get(f"runs/{run}/logs", limit=2)
     assert [(one["stream"], one["text"]) for one in page["items"]] == [("lab", "started"), ("out", "<b>1</b>")]
-    rest = ada.get(f"runs/{run}/logs", after=page["next"])
+    rest = ada.get(f"runs/{run}/logs", cursor=page["next"])
     assert [one["text"] for one in rest["items"]] == ["2"]
-    assert ada.get(f"runs/{run}/logs", after=rest["next"]) == {"items": [], "next": None}
+    assert ada.get(f"runs/{run}/logs", cursor=rest["next"]) == {"items": [], "next": None}
 
 
 def test_a_repeated_submission_is_one_run_and_another_one_under_its_key_is_refused(world: World, seat: Seat) -> None:

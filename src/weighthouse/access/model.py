@@ -258,11 +258,16 @@ class AuthorityBallot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """An entitlement that would help, and by how much it gives too much. It is words only: nothing grants from it."""
+    """An entitlement that would help, and by how much it gives too much. It is words only: nothing grants from it.
+
+    `danger` counts what it gives beyond what was asked, by kind: what lets plaintext out, what changes the rules,
+    what saves, what submits; `excess` counts all of it.
+    """
 
     entitlement: str
     name: str
     excess: int
+    danger: tuple[int, ...] = ()
     why: str
     slots: tuple[Slot, ...]
     max: Millis

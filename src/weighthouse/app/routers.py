@@ -8,19 +8,14 @@ import importlib.util
 from fastapi import APIRouter
 
 from weighthouse.app.declared import ROOMS
+from weighthouse.policy import api as policy
 
-# Code of a run, a policy's text and a manifest have limits of about half of this in their own shapes.
+# Code of a run and a manifest have limits of about half of this in their own shapes.
 LARGER_BODIES = dict.fromkeys(
-    (
-        "/api/v1/runs",
-        "/runs/new",
-        "/api/v1/policy",
-        "/api/v1/egress/check",
-        "/api/v1/weights/saves",
-        "/workload/v1/saves",
-    ),
-    2 * 1024 * 1024,
+    ("/api/v1/runs", "/runs/new", "/api/v1/weights/saves", "/workload/v1/saves"), 2 * 1024 * 1024
 )
+# A policy's text, published, checked or weighed: JSON may write a letter of two bytes in six.
+LARGER_BODIES |= dict.fromkeys(("/api/v1/policy", "/api/v1/egress/check"), 3 * policy.LAB_LIMIT + 64 * 1024)
 MODULES = ("api", "browser", "pages", "workload")
 
 

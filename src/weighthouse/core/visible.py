@@ -7,6 +7,7 @@ where they need it; what is not yet assigned is somebody's next letter or emoji 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ from weighthouse.core.errors import Invalid
 
 _ZWNJ, _ZWJ, _TEXT_STYLE, _EMOJI_STYLE, _KEYCAP = 0x200C, 0x200D, 0xFE0E, 0xFE0F, 0x20E3
 _FLAG, _TAG_END = 0x1F3F4, 0xE007F
+# All that is worth a look: what stands below U+0300 and not here is seen, so that a long text costs little.
+_SUSPECT = re.compile("[\x00-\x1f\x7f-\x9f\xad\u0300-\U0010ffff]")
+_SUSPECT_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0300-\U0010ffff]")
 _MOST_MARKS = 3  # on one letter; pointed Hebrew needs three, and more climb over the lines above and below
 
 
@@ -32,17 +36,14 @@ def hidden(text: str, *, lines: bool = False) -> str:
 
 def places(text: str, *, lines: bool = False) -> Iterator[int]:
     """The places of all such characters."""
-    if text.isascii() and text.isprintable():
-        return
-    marks = 0
-    for place, letter in enumerate(text):
-        code = ord(letter)
-        marks = marks + 1 if code >= 0x300 and _in(code, letters.MARKS) else 0
-        if (
-            marks > _MOST_MARKS
-            or (marks and place == 0)
-            or (not 0x20 <= code <= 0x7E and _in(code, letters.NEVER) and not _is_seen(text, place, lines))
-        ):
+    marks, last = 0, -2
+    for found in (_SUSPECT_IN_LINES if lines else _SUSPECT).finditer(text):
+        place, code = found.start(), ord(found.group())
+        if _in(code, letters.MARKS) and not _in(code, letters.NEVER):
+            marks, last = marks + 1 if place == last + 1 else 1, place
+            if marks > _MOST_MARKS or place == 0:
+                yield place
+        elif _in(code, letters.NEVER) and not _is_seen(text, place, lines):
             yield place
 
 

@@ -48,16 +48,16 @@ from weighthouse.policy.rules.accounts import account_ref, accounts_of, check_su
 from weighthouse.policy.rules.difference import difference
 from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
 from weighthouse.policy.rules.read import read_lab
+from weighthouse.policy.rules.tree import LAB_LIMIT, refuse
 from weighthouse.policy.rules.verdict import EVALUATION_ERROR, engine
 
 __all__ = [
-    "ACTIONS", "EVALUATION_ERROR", "LAB_RESOURCE", "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH", "Bundle",
-    "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab", "PersonEntry",
-    "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "SensitivityClass",
-    "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of",
-    "check_succession", "current", "current_text", "decide", "difference", "digest_of",
-    "duration_text", "of_digest", "parse", "parse_duration", "published",
-    "size_text", "store",
+    "ACTIONS", "EVALUATION_ERROR", "LAB_LIMIT", "LAB_RESOURCE", "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH",
+    "Bundle", "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab",
+    "PersonEntry", "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry",
+    "SensitivityClass", "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of", "check_succession",
+    "current", "current_text", "decide", "difference", "digest_of", "duration_text", "of_digest", "parse",
+    "parse_duration", "published", "size_text", "store",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -194,6 +194,13 @@ def store(unit: Unit, text: str, name: str, published_by: str = "") -> Bundle:
 
     Raises Invalid(`policy.*`) for a faulty text, Conflict `policy.unchanged` when this very text is in force.
     """
+    if len(text.encode("utf-8", "surrogatepass")) > LAB_LIMIT:  # the same for the first text and for every later one
+        refuse(
+            "policy.too_large",
+            name,
+            f"the text is larger than {size_text(LAB_LIMIT)}.",
+            "Split out what is not policy; comments count, too.",
+        )
     lab = parse(text, name)
     digest = digest_of(text)
     memory = unit.part(PolicyMemory)

@@ -154,7 +154,7 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -
     person = caller.principal
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
     votes = counted_now(unit, request.id)
-    setting = _setting(unit, bundle, request, terms)
+    setting = _setting(unit, bundle, request, terms, [one.vote.voter for one in votes])
     narrower = _narrower(bundle, request)
     missing, dropped = _counts(unit, bundle, request, votes, terms)
     refusals = unit.part(Refusals)
@@ -213,12 +213,22 @@ def _narrower(bundle: policy.Bundle, request: Request) -> tuple[Suggestion, ...]
         one
         for one in ranked
         if here is not None
-        and (one.broad, one.excess) < (here.broad, here.excess)
+        and (one.broad, one.danger, one.excess) < (here.broad, here.danger, here.excess)
         and bundle.lab.entitlements[one.entitlement].eligible_teams & teams
     )
 
 
-def _setting(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms | None) -> words.Setting:
+def _line(lab: policy.Lab, person: str, voters: Sequence[str]) -> tuple[str, ...]:
+    """Those of `voters` whom a person reports to, or who report to them, in words. Shown, and no more than that."""
+    above = lab.people[person].manager if person in lab.people else ""
+    found = [f"{lab.people[one].name}, whom they report to" for one in voters if one == above and one in lab.people]
+    below = [one for one in voters if one in lab.people and lab.people[one].manager == person]
+    return (*found, *(f"{lab.people[one].name}, who reports to them" for one in below))
+
+
+def _setting(
+    unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms | None, votes: Sequence[str]
+) -> words.Setting:
     lab = bundle.lab
     person = lab.people.get(request.person)
     entitlement = lab.entitlements.get(request.entitlement)
@@ -235,4 +245,6 @@ def _setting(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms |
         first_time=not grant_rows.ever(unit.conn, request.person, request.entitlement, request.resource),
         refused_before=rows.count_refused(unit.conn, request.person, request.entitlement, unit.now - 30 * DAY),
         policy_changed=request.policy_digest != bundle.digest,
+        reports_to=lab.people[person.manager].name if person and person.manager in lab.people else "",
+        line_voted=_line(lab, request.person, votes),
     )

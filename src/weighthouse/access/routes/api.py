@@ -20,7 +20,6 @@ router = APIRouter(prefix="/api/v1", tags=["access"])
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=128)]
 Name = Annotated[str, Field(min_length=1, max_length=260)]
-POLICY_LIMIT = 1024 * 1024
 
 
 class Body(BaseModel):
@@ -75,7 +74,7 @@ class PolicyText(Body):
     """A policy text and the name by which messages call it."""
 
     name: Annotated[str, Field(min_length=1, max_length=120)]
-    text: Annotated[str, Field(max_length=POLICY_LIMIT)]
+    text: Annotated[str, Field(max_length=policy.LAB_LIMIT)]
 
 
 def _plain(value: object) -> Any:

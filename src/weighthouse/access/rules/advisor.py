@@ -1,7 +1,8 @@
 """Which entitlement would do, narrowest first. Guards people from asking for too much; it cannot give anything.
 
-Deterministic: the same lab and question give the same order. Excess counts the (action, resource) pairs that an
-entitlement gives beyond what was asked for.
+Deterministic: the same lab and question give the same order. Narrow is what does little harm, before it is what gives
+few things: each (action, resource) pair beyond what was asked for weighs by what it lets somebody do, and one that
+lets plaintext out outweighs any number of others. Excess counts the pairs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,14 @@ import msgspec
 
 from weighthouse.access.model import Found, Slot, Suggestion
 from weighthouse.core.clock import Millis
+
+# What an action lets somebody do, the worst first. Whatever is not listed only reads, or only closes.
+DANGER: tuple[frozenset[str], ...] = (
+    frozenset({"egress.connect", "weights.export"}),  # plaintext leaves
+    frozenset({"policy.publish"}),  # the rules change by which keys are released
+    frozenset({"weights.save"}),
+    frozenset({"run.submit", "redteam.run"}),
+)
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,14 +52,28 @@ class Thing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def advise(candidates: Iterable[Candidate], resource: str, action: str | None) -> list[Suggestion]:
-    """Rank the candidates that open `resource` (for `action`, if given) by excess privilege, narrowest first."""
+    """Rank the candidates that open `resource` (for `action`, if given) by the harm they could do, least first."""
     found = []
     for candidate in candidates:
         if resource not in candidate.reached or (action is not None and action not in candidate.actions):
             continue
         excess = len(candidate.actions) * len(candidate.reached) - 1
         found.append(_suggestion(candidate, excess, action, resource))
-    return sorted(found, key=lambda one: (one.broad, one.excess, len(one.slots), one.max, one.entitlement))
+    return sorted(found, key=narrowness)
+
+
+def narrowness(one: Suggestion) -> tuple[object, ...]:
+    """What suggestions are ranked by, narrowest first."""
+    return (one.broad, one.danger, one.excess, len(one.slots), one.max, one.entitlement)
+
+
+def _danger(candidate: Candidate, action: str | None) -> tuple[int, ...]:
+    """How many (action, resource) pairs beyond the asked one it gives, of each kind, the worst first."""
+    reached = len(candidate.reached)
+    counts = [len(candidate.actions & kind) * reached for kind in DANGER]
+    for place, kind in enumerate(DANGER):
+        counts[place] -= action in kind
+    return tuple(counts)
 
 
 def _suggestion(candidate: Candidate, excess: int, action: str | None, resource: str) -> Suggestion:
@@ -61,12 +84,15 @@ def _suggestion(candidate: Candidate, excess: int, action: str | None, resource:
         parts.append(f"{', '.join(extra)} beyond what you named")
     if others:
         parts.append(f"and reaches {others} other resource{'s' if others > 1 else ''}")
+    if candidate.actions & DANGER[0] and action not in DANGER[0]:
+        parts.append("it lets plaintext out")
     if candidate.broad:
         parts.append("broad: needs a longer justification")
     return Suggestion(
         entitlement=candidate.id,
         name=candidate.name,
         excess=excess,
+        danger=_danger(candidate, action),
         why="; ".join(parts) + ".",
         slots=candidate.slots,
         max=candidate.max,

@@ -26,6 +26,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     first_time: bool
     refused_before: int
     policy_changed: bool
+    reports_to: str = ""
+    line_voted: tuple[str, ...] = ()
 
 
 def span(value: Millis) -> str:
@@ -53,6 +55,8 @@ def lines(request: Request, setting: Setting) -> tuple[str, ...]:
         f"The resource is of class {request.cls}, in environment {request.environment}.",
         f"Their reason: “{request.reason}”",
     ]
+    if setting.reports_to:
+        said.append(f"{setting.person_name} reports to {setting.reports_to}.")
     if request.operation:
         facts = ", ".join(f"{key} = {value}" for key, value in sorted(request.operation.items()))
         said.append(f"Only for this one operation: {facts}.")
@@ -81,6 +85,7 @@ def unusual(
         said.append("The resource is of the most sensitive class of this lab.")
     if setting.policy_changed:
         said.append("Policy has changed since this was asked; both the old and the new requirement must be met.")
+    said += [f"One who has voted stands in their line: {one}." for one in setting.line_voted]
     if mixes_alphabets(request.reason):
         said.append("The reason mixes alphabets within one word, as look-alike texts do.")
     said += [vote_lost(voter, code) for voter, code in dropped]

@@ -12,8 +12,7 @@ from weighthouse.core import paging
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.egress import api
 from weighthouse.egress.model import Level
-
-POLICY_LIMIT = 1024 * 1024
+from weighthouse.policy import api as policy
 
 router = APIRouter(prefix="/api/v1")
 _LEVELS = get_args(Level)
@@ -24,7 +23,7 @@ class PolicyText(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     name: Annotated[str, Field(min_length=1, max_length=120)]
-    text: Annotated[str, Field(max_length=POLICY_LIMIT)]
+    text: Annotated[str, Field(max_length=policy.LAB_LIMIT)]
 
 
 @router.get("/egress/budgets")
