@@ -14,6 +14,7 @@ from starlette.responses import Response
 from weighthouse.access import api as access
 from weighthouse.core.caller import Caller
 from weighthouse.core.door import door
+from weighthouse.core.paging import MOST
 from weighthouse.core.work import Unit
 from weighthouse.detect import api as detect
 from weighthouse.governance import api as governance
@@ -23,22 +24,29 @@ from weighthouse.runs import api as runs
 router = APIRouter(include_in_schema=False)
 
 SHOWN = 5
+HELD = 25
+LOOKED_AT = 100  # of the newest runs that the reader may see, for their own
 
 
 @router.get("/")
 def home(request: Request) -> Response:
     """What waits for the reader, their grants, requests and runs, and the news of their office."""
     with door(request).enter(request, write=False) as (unit, caller):
-        mine = access.my_requests(unit, caller)
-        waiting = access.inbox(unit, caller, SHOWN + 1)
+        mine = [one for one in access.my_requests(unit, caller) if one.state == "pending"]  # open ones come first
+        held = [one for one in access.grants_of(unit, caller, limit=HELD + 1) if one.state == "active"]
+        # Asked first whether anything waits: somebody under a hold has no inbox, and has this page.
+        waiting = access.inbox(unit, caller, SHOWN + 1) if access.waiting(unit, caller, 1) else []
+        running = [one for one in runs.page(unit, caller, limit=LOOKED_AT) if one.owner == caller.principal]
         return door(request).render(
             request,
             "web/home.html",
             cards=waiting[:SHOWN],
             more=len(waiting) > SHOWN,
-            grants=[one for one in access.grants_of(unit, caller) if one.state == "active"],
-            requests=[one for one in mine if one.state == "pending"][:SHOWN],
-            runs=[one for one in runs.page(unit, caller) if one.owner == caller.principal][:SHOWN],
+            grants=held[:HELD],
+            more_grants=len(held) > HELD,
+            requests=mine[:SHOWN],
+            more_requests=len(mine) > SHOWN,
+            runs=running[:SHOWN],
             names=access.names(unit),
             alarms=_alarms(unit, caller),
             **_committee(unit, caller),
@@ -53,7 +61,7 @@ def _alarms(unit: Unit, caller: Caller) -> list[detect.Alert] | None:
     """Alerts that nobody has looked at, for those who answer them; None for everybody else."""
     if not _may(unit, caller, "session.end"):
         return None
-    return [one for one in detect.alerts(unit, caller) if not one.acknowledged_by]
+    return [one for one in detect.alerts(unit, caller, limit=MOST) if not one.acknowledged_by]
 
 
 def _committee(unit: Unit, caller: Caller) -> dict[str, Any]:
