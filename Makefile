@@ -51,7 +51,7 @@ bench: $(VENV)/.dev ## every benchmark as ratios against a peer or a limit
 	@$(CLOCK); $(BIN)/python -m benchmarks.all && $(DONE)
 
 soak: $(VENV)/.dev ## the long property, race and kill runs (Shows 3 and 5 in full)
-	@$(CLOCK); WEIGHTHOUSE_KILLS=200 WEIGHTHOUSE_CUTS=0 WEIGHTHOUSE_ROUNDS=10000 WEIGHTHOUSE_CASES=100000 WEIGHTHOUSE_EXAMPLES=50 \
+	@$(CLOCK); WEIGHTHOUSE_FROZEN_S=60 WEIGHTHOUSE_KILLS=200 WEIGHTHOUSE_CUTS=0 WEIGHTHOUSE_ROUNDS=10000 WEIGHTHOUSE_CASES=100000 WEIGHTHOUSE_EXAMPLES=50 \
 	  $(BIN)/python -m pytest -q -n $(JOBS) --dist load --timeout 3000 -m "soak" && $(DONE)
 
 parts: $(PARTS)/runsc $(PARTS)/tlog/judge ## build gVisor's runsc and the log's judges from their Go modules (needs Go)

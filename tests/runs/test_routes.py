@@ -258,7 +258,7 @@ def test_a_stop_needs_a_reason_and_numbers_have_bounds(world: World, seat: Seat)
 def test_everybody_sees_the_caps_and_how_long_a_theft_would_take(seat: Seat) -> None:
     eve = seat("eve")
     budgets = {(one["level"], one["name"]): one for one in eve.get("egress/budgets")["items"]}
-    assert {level for level, _ in budgets} == {"lab", "model", "profile", "destination"}
+    assert {level for level, _ in budgets} == {"lab", "model", "profile", "destination", "said"}
     tern = budgets["model", "model/tern"]
     assert tern["artefact_bytes"] == 16 * 1024 * 1024 and tern["theft_of_whole"] > tern["theft_of_hundredth"]
     assert all(window["spent"] == 0 for one in budgets.values() for window in one["windows"])
@@ -267,6 +267,16 @@ def test_everybody_sees_the_caps_and_how_long_a_theft_would_take(seat: Seat) -> 
     assert [(one["host"], one["owner"]) for one in profiles["mirror"]["entries"]] == [
         ("mirror.lab.internal", "platform")
     ]
+
+
+def test_the_check_of_a_policy_text_names_the_model_without_a_size_and_is_for_those_concerned(seat: Seat) -> None:
+    text = EXAMPLE_LAB.read_text("utf-8")
+    unsized = text.replace("    size: 4MiB\n", "")
+    dee = seat("dee")
+    assert dee.post("egress/check", {"name": "lab.yaml", "text": text})["items"] == []
+    named = dee.post("egress/check", {"name": "lab.yaml", "text": unsized})["items"]
+    assert [one["model"] for one in named] == ["model/wren"] and "size" in named[0]["remedy"]
+    assert refused(seat("eve").post, "egress/check", {"name": "lab.yaml", "text": text})[0] == 403
 
 
 @pytest.mark.parametrize("path", ["egress/budgets", "egress/profiles"])
