@@ -117,10 +117,18 @@ class Lab:
             attributes={**attributes, "run": run},
         )
 
+    def confirm(self, caller: Caller, act: str, subject: str, **parameters: str) -> None:
+        """The caller gives a second factor for exactly this act, as a step-up at the provider records it."""
+        with begin(self.system, caller) as unit:
+            wanted = identity.Act(type=act, subject=subject, parameters=parameters)
+            identity.factor_given(unit, caller, [wanted], method="test", at=unit.now)
+
     def device(self, person: str) -> DeviceId:
         """The person's enrolled device, enrolled now if they have none."""
         if person not in self.devices:
             self.keys[person] = Key()
+            mark = identity.thumbprint_of(self.keys[person].jwk)
+            self.confirm(self.caller(person), "device.enrol", mark)
             with begin(self.system, self.caller(person)) as unit:
                 made = identity.enrol_device(unit, self.caller(person), self.keys[person].jwk, f"{person}'s laptop")
             self.devices[person] = made.id
@@ -138,8 +146,9 @@ class Lab:
             return api.card(unit, self.caller(person), request)
 
     def signed(self, person: str, card: api.Card, verdict: str, **changed: Any) -> api.VoteSignature:
-        """The person's device signature over the card's statement."""
+        """The person's device signature over the card's statement, and a second factor given for that decision."""
         device = self.device(person)
+        self.confirm(self.caller(person), "request.vote", card.request.id, verdict=verdict, digest=card.digest)
         statement = {**card.statement, "verdict": verdict, "device": device, **changed}
         return api.VoteSignature(
             kind="device", device=device, at=statement["at"], value=self.keys[person].sign(encode(statement))
@@ -152,12 +161,15 @@ class Lab:
         card = self.card(person, request)
         signature = self.signed(person, card, verdict)
         who = caller or self.caller(person)
+        if caller is not None:
+            self.confirm(who, "request.vote", request, verdict=verdict, digest=card.digest)
         with begin(self.system, who) as unit:
             return api.vote(unit, who, request, verdict, digest=card.digest, signature=signature)  # type: ignore[arg-type]
 
     def attest(self, person: str, request: str, verdict: str = "approve") -> api.Request:
         card = self.card(person, request)
         signature = api.VoteSignature(kind="attested", at=card.statement["at"])
+        self.confirm(self.caller(person), "request.vote", request, verdict=verdict, digest=card.digest)
         with begin(self.system, self.caller(person)) as unit:
             return api.vote(unit, self.caller(person), request, verdict, digest=card.digest, signature=signature)  # type: ignore[arg-type]
 
@@ -210,6 +222,7 @@ class Lab:
         )  # fmt: skip
         for person in ("chi", "gil", "hana"):
             self.vote(person, request.id)
+        self.confirm(self.caller("dee"), "policy.publish", "lab", policy=policy.digest_of(new))
         with begin(self.system, self.caller("dee")) as unit:
             api.publish_policy(unit, self.caller("dee"), new, "lab.yaml")
         self.text = new

@@ -7,7 +7,7 @@ import pytest
 from tests.access.support import REASON, Lab, refused
 from weighthouse.access import api
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import HOUR
+from weighthouse.core.canonical import encode
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import begin, read
@@ -130,6 +130,7 @@ def test_access_case_9_a_frozen_voter_does_not_count_and_suspends_the_grant(lab:
     with begin(lab.system, lab.caller("chi")) as unit:
         identity.freeze(unit, PrincipalId("ben"), "laptop stolen", lab.caller("chi"))
     assert lab.vote("chi", request.id).state == "pending"
+    lab.confirm(lab.caller("chi"), "person.thaw", "ben")
     with begin(lab.system, lab.caller("chi")) as unit:
         identity.thaw(unit, PrincipalId("ben"), "found again", lab.caller("chi"))
     lab.clock.advance(1_001)
@@ -189,13 +190,22 @@ def test_access_case_14_a_team_whose_name_begins_like_another_is_another(lab: La
         lab.vote("kim", request.id)
 
 
-def test_a_vote_needs_a_fresh_second_factor(lab: Lab) -> None:
-    request = lab.ask("ada")
-    for stale in (lab.caller("ben", level=1), lab.caller("ben", age=2 * HOUR)):
-        with pytest.raises(Unauthenticated) as error:
-            lab.vote("ben", request.id, caller=stale)
-        assert refused(error) == "identity.step_up_required"
-    assert denials(lab) == ["identity.step_up_required"] * 2
+def test_a_vote_needs_a_second_factor_for_this_verdict_on_this_request(lab: Lab) -> None:
+    request, other = lab.ask("ada"), lab.ask("eve")
+    ben, card = lab.caller("ben"), lab.card("ben", request.id)
+    borrowed = lab.signed("ben", lab.card("ben", other.id), "approve")
+    assert borrowed.value
+    lab.confirm(ben, "request.vote", request.id, verdict="deny", digest=card.digest)
+    statement = {**card.statement, "verdict": "approve", "device": lab.device("ben")}
+    signature = api.VoteSignature(
+        kind="device", device=lab.device("ben"), at=statement["at"], value=lab.keys["ben"].sign(encode(statement))
+    )
+    with pytest.raises(Unauthenticated) as error, begin(lab.system, ben) as unit:
+        api.vote(unit, ben, request.id, "approve", digest=card.digest, signature=signature)
+    assert refused(error) == "identity.act_unconfirmed" and len(lab.log("identity.ActUnconfirmed")) == 1
+    lab.confirm(ben, "request.vote", request.id, verdict="approve", digest=card.digest)
+    with begin(lab.system, ben) as unit:
+        assert api.vote(unit, ben, request.id, "approve", digest=card.digest, signature=signature).state == "pending"
 
 
 def test_what_one_may_not_know_of_does_not_exist(lab: Lab) -> None:

@@ -314,6 +314,7 @@ def test_policy_is_published_only_as_the_text_that_was_approved_and_once(lab: La
     with pytest.raises(Denied) as error, begin(lab.system, lab.caller("dee")) as unit:
         api.publish_policy(unit, lab.caller("dee"), other, "lab.yaml")
     assert refused(error) == "access.operation_differs"
+    lab.confirm(lab.caller("dee"), "policy.publish", "lab", policy=policy.digest_of(new))
     with begin(lab.system, lab.caller("dee")) as unit:
         assert api.publish_policy(unit, lab.caller("dee"), new, "lab.yaml").version == 2
     with pytest.raises(WeighthouseError) as error, begin(lab.system, lab.caller("dee")) as unit:

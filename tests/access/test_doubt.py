@@ -100,6 +100,7 @@ def test_yesterdays_whole_folder_releases_nothing_until_two_people_have_looked(
 
 
 def look(lab: Lab, person: str, hold: str, reason: str) -> api.Hold:
+    lab.confirm(lab.caller(person), "hold.lift", hold)
     with begin(lab.system, lab.caller(person)) as unit:
         return api.lift_hold(unit, lab.caller(person), hold, reason)
 

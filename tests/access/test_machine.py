@@ -242,6 +242,7 @@ class Requests(RuleBasedStateMachine):
 
     @rule(person=st.sampled_from((*TEAMS, *ASKERS)))
     def freeze_or_thaw(self, person: str) -> None:
+        self.lab.confirm(self.lab.caller("chi"), "person.thaw", person)
         with begin(self.lab.system) as unit:
             if person in self.frozen:
                 identity.thaw(unit, PrincipalId(person), "cleared", self.lab.caller("chi"))
@@ -258,6 +259,7 @@ class Requests(RuleBasedStateMachine):
                 self.held = api.place_hold(unit, SYSTEM, "model/tern", "bulk reads")
             self.hold = "model/tern"
         elif "chi" not in self.frozen:
+            self.lab.confirm(self.lab.caller("chi"), "hold.lift", self.held.id)
             with begin(self.lab.system) as unit:
                 api.lift_hold(unit, self.lab.caller("chi"), self.held.id, "explained")
             self.hold = None

@@ -67,6 +67,18 @@ def no_certificate_check(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("weighthouse.identity.api.devices.verify_ed25519", lambda *_: True)
 
 
+def any_account(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.access.rules.deciding.Member.has", lambda _member, _account: True)
+
+
+def any_factor_enrols(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.identity.api.devices.require_act", lambda *_: None)
+
+
+def any_factor_votes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.access.api.votes.identity.require_act", lambda *_: None)
+
+
 def no_passphrase(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SealedKeys, "open", lambda *_: None)
 
@@ -137,6 +149,10 @@ WEAKNESSES: list[tuple[str, Weaken]] = [
     ("replayed-vote", silent_refusals),
     ("planted-device", no_certificate_check),
     ("planted-device", silent_refusals),
+    ("moved-account", silent_refusals),
+    ("reused-id", any_account),
+    ("stolen-cookie-enrols", any_factor_enrols),
+    ("borrowed-factor", any_factor_votes),
     ("copied-state", no_passphrase),
     ("one-approval", allow_all),
     ("one-approval", silent_refusals),

@@ -54,6 +54,30 @@ REMOVALS = (
         "    if not genuine:",
     ),
     Removal(
+        "moved-account",
+        "access/api/facts.py",
+        "    if not caller.account or caller.account not in one.accounts:",
+        "    if not caller.account:",
+    ),
+    Removal(
+        "reused-id",
+        "access/rules/deciding.py",
+        "    if not requester.has(request.account):",
+        "    if not requester.accounts:",
+    ),
+    Removal(
+        "stolen-cookie-enrols",
+        "identity/api/devices.py",
+        '    require_act(unit, caller, Act(type="device.enrol", subject=thumbprint(key.jwk)))',
+        "    assert require_act and Act",
+    ),
+    Removal(
+        "borrowed-factor",
+        "identity/api/acts.py",
+        "if one.digest == wanted",
+        "if one.digest",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",

@@ -62,6 +62,8 @@ class Committee(World):
             **changed,
         }
         caller = self.person(who)
+        if choice in api.CHOICES:
+            self.confirm(who, "committee.ballot", motion, ballot=choice, digest=view.digest)
         with begin(self.system, caller) as unit:
             return api.cast(unit, caller, motion, choice, **sent)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.house import source
 
-SHARED = {"identity.step_up_required"}  # one code for one remedy, wherever a fresh second factor is asked for
+SHARED: set[str] = set()
 REFERENCE = source.ROOT / "docs" / "reference"
 
 

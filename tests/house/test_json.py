@@ -16,6 +16,7 @@ TEXTS = {
     ("formats.py", "text"),
     ("request.py", "operation"),
     ("acts.py", "text.rsplit('RESULT ', 1)[1].splitlines()[0]"),
+    ("http.py", "str(refusal.details.get('acts', '[]'))"),
     ("ground.py", "one['text'][len(MARK):]"),
 }
 

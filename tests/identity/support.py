@@ -52,6 +52,7 @@ class Lab:
 
     def __init__(self, database: Database, clock: ManualClock, folder: Path, **flags: object) -> None:
         self.folder = folder
+        self._steps: dict[str, int] = {}
         self.clock = clock
         values = {"state": folder, "mode": "development", "server.origin": ORIGIN, **flags}
         self.system = bind_log(
@@ -108,8 +109,9 @@ class Lab:
         return secret_of(SEED, subject)
 
     def code(self, subject: str) -> str:
-        """The authenticator's code of this moment."""
-        return totp_code(self.secret(subject).totp, self.clock.now() // STEP)
+        """A code of the authenticator that was not used yet; the provider takes each once."""
+        step = self._steps[subject] = max(self.clock.now() // STEP, self._steps.get(subject, 0) + 1)
+        return totp_code(self.secret(subject).totp, step)
 
     def _record(self, result: api.SignInResult) -> None:
         with begin(self.system) as unit:
@@ -147,6 +149,12 @@ class Lab:
             binding="dpop",
         )
 
+    def confirm(self, caller: Caller, act: str, subject: str, **parameters: str) -> None:
+        """The caller gives a second factor for exactly this act, as a step-up at the provider records it."""
+        with begin(self.system, caller) as unit:
+            wanted = api.Act(type=act, subject=subject, parameters=parameters)
+            api.factor_given(unit, caller, [wanted], method="test", at=unit.now)
+
     def client(self, *, peer: str = "127.0.0.1", key: DeviceKey | None = None, agent: str = AGENT) -> Client:
         """A command line on one machine, with a key of its own and this lab's clock."""
         key = key or DeviceKey.generate()
@@ -160,7 +168,7 @@ class Lab:
         client = client or self.client()
         secret = self.secret(who)
         self.clock.advance(STEP)
-        client.sign_in_headless(who, secret.password, secret.totp, step_up=step_up, code=self.code(who))
+        client.sign_in_headless(who, secret.password, secret.totp, step_up=step_up, code=lambda: self.code(who))
         return client
 
     def browser(self, *, peer: str = "127.0.0.1", agent: str = AGENT) -> Browser:

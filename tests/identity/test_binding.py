@@ -207,3 +207,13 @@ def test_a_session_cannot_be_hidden_behind_two_hundred_newer_ones(lab: Lab) -> N
         assert api.end_sessions_of(unit, "ada", "a reason", "chi") == 1
     assert browser.me().json()["code"] == "identity.session_ended"
     assert lab.log("SessionEnded")[-1].data["session"] == first.id
+
+
+def test_identity_case_26_a_cookie_without_its_browsers_own_mark_ends_the_session(lab: Lab) -> None:
+    victim = lab.browser()
+    victim.sign_in("ada")
+    thief = elsewhere(lab, victim, peer="127.0.0.1", agent=AGENT)
+    thief.cookies.pop(api.DEVICE_COOKIE)
+    assert thief.me().json()["code"] == "identity.session_used_elsewhere"
+    assert lab.told("SessionUsedElsewhere", "changed") == ["browser mark"]
+    assert victim.me().status_code == 401

@@ -39,7 +39,10 @@ class Device:
         return answer
 
     def decide(self, page: str, choice: str, **more: str) -> httpx.Response:
-        """Choose `choice` on the first signed form of `page`."""
+        """Choose `choice` on the first signed form of `page`; confirm it with the second factor that it takes."""
+        return self._world.confirmed(self._client, lambda: self._decide(page, choice, **more))
+
+    def _decide(self, page: str, choice: str, **more: str) -> httpx.Response:
         text = self._client.get(page).text
         form = re.search(
             r'<form method="post" action="([^"]+)" [^>]*data-choice="(\w+)"[^>]*data-statement="([^"]+)"', text

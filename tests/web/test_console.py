@@ -3,7 +3,6 @@ back from a refusal leads to a page."""
 
 from __future__ import annotations
 
-import json
 import re
 
 import httpx
@@ -19,7 +18,6 @@ from tests.web.test_pages import ASK, REASON, ask
 from tests.web.world import World, field
 from weighthouse.access import api as access
 from weighthouse.core.caller import SYSTEM, Assurance, Caller
-from weighthouse.core.clock import HOUR
 from weighthouse.core.ids import PrincipalId, new_id
 from weighthouse.core.work import begin, read
 from weighthouse.detect import api as detect
@@ -68,11 +66,11 @@ def test_a_form_that_was_refused_leads_back_to_its_page_and_never_to_a_place_tha
 
 
 def test_after_a_second_factor_the_reader_is_on_the_page_again(world: World) -> None:
-    ben = world.browser("ben")
-    world.clock.advance(11 * 60_000)  # type: ignore[attr-defined]
-    data = {"jwk": json.dumps(Device(world, "ben", ben).jwk), "name": "x", "proof": "A" * 86}
-    refused = world.send(ben, "/sessions", "/devices", data, Referer=world.origin + "/sessions")
-    assert refused.status_code == 401 and 'href="/step-up?return_to=/sessions"' in refused.text
+    gil = world.browser("gil")
+    world.clock.advance(16 * 60_000)  # type: ignore[attr-defined]
+    data = {"model": "model/tern", "reason": "Not yet."}
+    refused = world.send(gil, "/committee", "/committee/holds", data, Referer=world.origin + "/committee")
+    assert refused.status_code == 401 and 'href="/step-up?return_to=/committee"' in refused.text
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_an_unknown_address_keeps_the_readers_own_navigation_and_tells_a_visitor
     assert stranger.status_code == 404 and "Sign out" not in stranger.text
 
 
-def test_the_card_says_whose_approval_is_the_last_and_asks_for_a_fresh_factor_first(world: World) -> None:
+def test_the_card_says_whose_approval_is_the_last_and_asks_for_a_factor_of_its_own(world: World) -> None:
     ada, ben = world.browser("ada"), world.browser("ben")
     card = ask(world, ada)
     page = ben.get(card).text
@@ -103,11 +101,12 @@ def test_the_card_says_whose_approval_is_the_last_and_asks_for_a_fresh_factor_fi
     assert "What is unusual" in page and "Load weights inside a run" in page and "No language model took part" in page
     digest = field(page, "digest")
     assert page.count(digest) >= 2  # in the form, and whole before the reader's eyes
-    for _ in range(4):  # an idle session would end
-        world.clock.advance(HOUR // 3)  # type: ignore[attr-defined]
-        stale = ben.get(card).text
-    assert "First a fresh second factor" in stale and f"/step-up?return_to={card}" in stale
-    assert 'name="verdict"' not in stale
+    assert "takes a second factor given for exactly it" in page
+    device = Device(world, "ben", ben)
+    device.enrol()
+    assert device.decide(card, "approve").status_code == 303
+    confirmed = [text for fact in world.facts("identity.ActConfirmed") for text in fact["acts"]]
+    assert confirmed[-1] == f"Vote to approve the request {card.rsplit('/', 1)[1]} ({digest})."
 
 
 def test_the_count_in_the_navigation_is_the_length_of_the_inbox(world: World) -> None:

@@ -6,9 +6,10 @@ import json
 import re
 
 from tests.web.device import Device
-from tests.web.world import World
+from tests.web.world import World, field
 from weighthouse.app.initialise import EXAMPLE_LAB
 from weighthouse.core.work import begin
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 
@@ -68,12 +69,18 @@ def test_a_resource_that_one_may_not_know_of_has_no_page_and_no_wizard(world: Wo
 def test_a_second_factor_that_is_missing_is_offered_not_just_demanded(world: World) -> None:
     ben = world.browser("ben")
     world.clock.advance(11 * 60_000)  # type: ignore[attr-defined]
-    answer = Device(world, "ben", ben).enrol()
+    device = Device(world, "ben", ben)
+    form = {
+        "csrf": field(ben.get("/sessions").text, "csrf"),
+        "jwk": json.dumps(device.jwk),
+        "name": "x",
+        "proof": device.proof_for(device.jwk),
+    }
+    headers = {"Origin": world.origin, "Referer": f"{world.origin}/sessions"}
+    answer = ben.post("/devices", data=form, headers={**headers, "Accept": "application/json"})
     assert (answer.status_code, answer.json()["step_up"]) == (401, True)
-    browser = world.send(
-        ben,
-        "/sessions",
-        "/devices",
-        {"jwk": json.dumps(Device(world, "ben", ben).jwk), "name": "x", "proof": "A" * 86},
-    )
-    assert "Confirm it is you" in browser.text and "/step-up?return_to=" in browser.text
+    browser = ben.post("/devices", data=form, headers=headers)
+    assert browser.status_code == 303 and "return_to=%2Fsessions" in browser.headers["location"]
+    assert f"Enrol the key {identity.thumbprint_of(device.jwk)}" in world.confirm(ben, browser.headers["location"])
+    form["csrf"] = field(ben.get("/sessions").text, "csrf")
+    assert ben.post("/devices", data=form, headers=headers).status_code == 200

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from fastapi import APIRouter, FastAPI
@@ -53,6 +54,7 @@ class World:
     ) -> None:
         flags = {"state": state, "mode": mode, "server.port": port, "keys.scrypt_cost": CHEAP, **(settings or {})}
         resolved = Settings(declared.settings(), flags=flags)
+        self._steps: dict[str, int] = {}
         self.origin, self.clock, self.state = f"http://127.0.0.1:{port}", clock, state
         home = Home(state)
         home.make()
@@ -99,8 +101,9 @@ class World:
         return provider.dev_secret(self.system, self.account(person)).password
 
     def code(self, person: str) -> str:
-        """The six digits on the person's authenticator now."""
-        return totp_code(provider.dev_secret(self.system, self.account(person)).totp, self.clock.now() // STEP)
+        """Six digits of the person's authenticator that were not used yet; the provider takes each once."""
+        step = self._steps[person] = max(self.clock.now() // STEP, self._steps.get(person, 0) + 1)
+        return totp_code(provider.dev_secret(self.system, self.account(person)).totp, step)
 
     def browser(self, person: str, return_to: str = "/sessions") -> httpx.Client:
         """A browser in which `person` has signed in with a second factor."""
@@ -129,9 +132,38 @@ class World:
     def send(
         self, client: httpx.Client, page: str, path: str, data: dict[str, Any], **headers: str
     ) -> httpx.Response:
-        """Send a form that `page` shows, with its token, as a browser without JavaScript does."""
-        token = field(client.get(page).text, "csrf")
-        return client.post(path, data={"csrf": token, **data}, headers={"Origin": self.origin, **headers})
+        """Send a form that `page` shows, with its token, as a browser without JavaScript does.
+
+        Where the server asks for a second factor for this very act, give it, come back, and send the form again.
+        """
+
+        def post() -> httpx.Response:
+            token = field(client.get(page).text, "csrf")  # another one after a step-up, which renews the session
+            return client.post(path, data={"csrf": token, **data}, headers={"Origin": self.origin, **headers})
+
+        return self.confirmed(client, post)
+
+    def confirmed(self, client: httpx.Client, send: Callable[[], httpx.Response]) -> httpx.Response:
+        """Send a form; if an act waits for its second factor, walk the page that names it and the provider's."""
+        answer = send()
+        place = answer.headers.get("location", "")
+        if answer.headers.get("content-type", "") == "application/problem+json" and "acts" in answer.json():
+            place = "/confirm?" + urlencode({"acts": answer.json()["acts"]})
+        if not place.startswith("/confirm?"):
+            return answer
+        self.confirm(client, place)
+        return send()
+
+    def confirm(self, client: httpx.Client, place: str) -> str:
+        """Give the second factor that `/confirm` leads to, as whoever is signed in; return the page's words."""
+        person = str(client.get("/api/v1/me", headers={"Accept": "application/json"}).json()["principal"])
+        shown = client.get(place)
+        link = re.search(r'href="([^"]*/authorize\?[^"]*)"', shown.text)
+        assert link, shown.text
+        step = self._answer(client, "/" + html.unescape(link.group(1)).split("//", 1)[-1].split("/", 1)[1], person)
+        step = client.get(inside(step))
+        assert step.status_code == 303, step.text
+        return shown.text
 
     def facts(self, kind: str) -> list[dict[str, Any]]:
         """The data of every log entry of one kind."""

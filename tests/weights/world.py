@@ -123,11 +123,18 @@ class World:
             )
             return identity.authenticate(unit, credential)
 
+    def confirm(self, name: str, act: str, subject: str, **parameters: str) -> None:
+        """The person gives a second factor for exactly this act, as a step-up at the provider records it."""
+        with begin(self.system, self.person(name)) as unit:
+            wanted = identity.Act(type=act, subject=subject, parameters=parameters)
+            identity.factor_given(unit, self.person(name), [wanted], method="test", at=unit.now)
+
     def device(self, name: str) -> tuple[str, ec.EllipticCurvePrivateKey]:
         if name not in self.devices:
             key = ec.generate_private_key(ec.SECP256R1())
             numbers = key.public_key().public_numbers()
             jwk = {"kty": "EC", "crv": "P-256", "x": _b64(numbers.x), "y": _b64(numbers.y)}
+            self.confirm(name, "device.enrol", identity.thumbprint_of(jwk))
             with begin(self.system, self.person(name)) as unit:
                 self.devices[name] = (identity.enrol_device(unit, self.person(name), jwk, "laptop").id, key)
         return self.devices[name]
@@ -156,6 +163,9 @@ class World:
             r, s = decode_dss_signature(key.sign(encode(statement), ec.ECDSA(hashes.SHA256())))
             value = base64.urlsafe_b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).rstrip(b"=").decode()
             signature = access.VoteSignature(kind="device", at=statement["at"], device=device, value=value)
+            said = {"verdict": "approve", "digest": card.digest}
+            act = identity.Act(type="request.vote", subject=request, parameters=said)
+            identity.factor_given(unit, caller, [act], method="test", at=unit.now)
             access.vote(unit, caller, request, "approve", digest=card.digest, signature=signature)
 
     def begin_save(self, caller: Caller, model: str = TERN, parent: str | None = None, shards: int = 1) -> Draft:

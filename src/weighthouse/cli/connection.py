@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -152,11 +152,14 @@ def connect(ctx: click.Context, *, anonymous: bool = False) -> Connection:
 def needs_second_factor(error: Exception) -> bool:
     """Return whether a refusal would be lifted by a fresh second factor."""
     code = str(getattr(error, "code", ""))
-    return getattr(error, "status", 0) in (401, 403) and any(mark in code for mark in ("step_up", "second_factor"))
+    return getattr(error, "status", 0) in (401, 403) and any(
+        mark in code for mark in ("step_up", "second_factor", "act_unconfirmed")
+    )
 
 
 def fresh(connection: Connection, act: Callable[[], T]) -> T:
     """Run `act`; when the server wants a fresh second factor first, get one and run it again, once."""
+    from weighthouse_sdk.client.http import acts_of
     from weighthouse_sdk.errors import Refused
 
     try:
@@ -164,21 +167,30 @@ def fresh(connection: Connection, act: Callable[[], T]) -> T:
     except Refused as error:
         if not needs_second_factor(error) or not (sys.stdin.isatty() or "WEIGHTHOUSE_TOTP_SECRET" in os.environ):
             raise
-        click.echo("This needs a fresh second factor.", err=True)
-    sign_in(connection, headless="WEIGHTHOUSE_TOTP_SECRET" in os.environ, step_up=True)
+        acts = acts_of(error)
+        click.echo(error.message if acts else "This needs a fresh second factor.", err=True)
+    sign_in(connection, headless="WEIGHTHOUSE_TOTP_SECRET" in os.environ, step_up=True, acts=acts)
     return act()
 
 
-def sign_in(connection: Connection, *, headless: bool, step_up: bool = False, account: str = "") -> SignedIn:
+def sign_in(
+    connection: Connection,
+    *,
+    headless: bool,
+    step_up: bool = False,
+    account: str = "",
+    acts: Sequence[Mapping[str, Any]] = (),
+) -> SignedIn:
     """Sign in or step up, in the browser or (development provider only) in this terminal, and keep the session."""
     if headless:
         name = account or os.environ.get("WEIGHTHOUSE_ACCOUNT") or click.prompt("Account", err=True)
         password = os.environ.get("WEIGHTHOUSE_PASSWORD") or click.prompt("Password", hide_input=True, err=True)
         secret = os.environ.get("WEIGHTHOUSE_TOTP_SECRET", "")
         code = "" if secret else click.prompt("Code, if asked for one", default="", hide_input=True, err=True)
-        session = connection.client.sign_in_headless(name, password, secret, step_up=step_up, code=code)
+        session = connection.client.sign_in_headless(name, password, secret, step_up=step_up, acts=acts, code=code)
     else:
-        session = connection.client.sign_in_browser(_open, step_up=step_up)
+        session = connection.client.sign_in_browser(_open, step_up=step_up, acts=acts)
+    connection.client.confirm = None  # `fresh` asks instead: it says what for, and keeps the token that comes of it
     connection.remember(session)
     return session
 

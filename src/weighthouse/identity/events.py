@@ -106,6 +106,28 @@ class StepUpDone(Event, frozen=True, kw_only=True):
     method: str
 
 
+class ActConfirmed(Event, frozen=True, kw_only=True):
+    """A second factor was given for exactly these acts, shown together; each may be done once with it."""
+
+    KIND: ClassVar[str] = "identity.ActConfirmed"
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    acts: tuple[str, ...]
+    method: str
+
+
+class ActUnconfirmed(Event, frozen=True, kw_only=True):
+    """An act was refused because no second factor had been given for it: the person is asked, or it was not them."""
+
+    KIND: ClassVar[str] = "identity.ActUnconfirmed"
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    act: str
+    about: str
+
+
 class PersonFrozen(Event, frozen=True, kw_only=True):
     """A person was frozen: every session ended, none can begin, no vote of theirs counts."""
 

@@ -12,6 +12,7 @@ from weighthouse.core.ids import DeviceId, PrincipalId, SessionId
 from weighthouse.core.settings import Setting
 
 FRESH: Millis = 10 * MINUTE  # how long a second factor counts as fresh for acts of this room
+ACT_LIFE: Millis = 5 * MINUTE  # how long a factor given for an act waits for it
 START_LIFE: Millis = 10 * MINUTE  # how long a begun sign-in may wait for its callback
 HISTORY: Millis = 180 * DAY  # sign-ins older than this say nothing any more
 
@@ -113,6 +114,8 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
     address: str = ""
     user_agent: str = ""
+    device_mark: str = ""
+    """The browser's own mark, which it got at its first sign-in; a cookie counts only beside it."""
 
     def __repr__(self) -> str:
         return f"Credential({self.kind}, …)"
@@ -193,6 +196,28 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     seen: Millis
 
 
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """One act that needs a second factor of its own: its type, what it is done to, and what else defines it."""
+
+    type: str
+    subject: str
+    parameters: dict[str, str] = {}
+
+
+class GivenFactor(msgspec.Struct, frozen=True, kw_only=True):
+    """A second factor that was given for one act and not used yet. `digest` names the act with all it is bound to."""
+
+    v: int = 1
+    id: str
+    digest: str
+    person: str
+    account: str
+    session: str
+    method: str
+    at: Millis
+    until: Millis
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """A begun sign-in or step-up, kept on the server until its callback; used at most once."""
 
@@ -212,6 +237,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     expires: Millis
     account: str = ""
     """The account that must answer, if one has answered before: a second factor of another one settles nothing."""
+    acts: tuple[Act, ...] = ()
+    """The acts that the factor is for; `nonce` is then the salt of the challenge over their digests."""
 
 
 class SignInStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,6 +247,8 @@ class SignInStart(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     transaction: str
     reasons: tuple[str, ...] = ()
+    acts: tuple[str, ...] = ()
+    """In words, what the second factor is asked for."""
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):

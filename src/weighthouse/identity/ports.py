@@ -53,6 +53,25 @@ class Provider(Protocol):
         """The key with exactly this id; raises Unauthenticated `identity.token_key` or Unavailable."""
 
 
+class ActFactor(Protocol):
+    """A way to give a second factor for acts: the step-up at the provider now, a passkey next.
+
+    The room derives a challenge from the acts (`rules.acts.challenge_of`: a digest over every one of them with a
+    fresh salt), shows the acts in words, hands the challenge out, and keeps it sealed until the answer. Whatever
+    verified the answer tells the room by `api.acts.factor_given`; nothing else does.
+    """
+
+    method: str
+    """How it is called in the log."""
+
+    def ask(self, challenge: str) -> str:
+        """What the person's browser needs to answer: an address to go to, or the options of a ceremony."""
+
+    def answered(self, challenge: str, answer: str, *, not_before: Millis) -> Millis:
+        """When the factor was given, if `answer` is by the asked account over this very challenge and no older than
+        `not_before`; raises Unauthenticated `identity.*` otherwise."""
+
+
 class Places(Protocol):
     """Facts about network addresses."""
 

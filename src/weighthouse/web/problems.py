@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
@@ -80,7 +80,7 @@ _JUST_SIGN_IN = frozenset(
 
 def needs_step_up(error: WeighthouseError) -> bool:
     """Return whether a fresh second factor would answer this refusal; every room ends such a code alike."""
-    return error.code.endswith((".step_up_needed", ".step_up_required"))
+    return error.code.endswith((".step_up_needed", ".step_up_required", ".act_unconfirmed"))
 
 
 def status_of(error: WeighthouseError) -> int:
@@ -123,6 +123,9 @@ def to_page(request: Request, error: WeighthouseError) -> Response:
     if error.code in _JUST_SIGN_IN and request.method in ("GET", "HEAD"):
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse("/sign-in?return_to=" + quote(here, safe=""), 303)
+    if error.code == "identity.act_unconfirmed":  # say what is confirmed, then lead on to the provider and back
+        asked = urlencode({"acts": str(error.details["acts"]), "return_to": back_to(request) or "/"})
+        return RedirectResponse(f"/confirm?{asked}", 303)
     door = request.app.state.door
     page: Response = door.render(
         request,

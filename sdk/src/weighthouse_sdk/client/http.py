@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -22,6 +23,9 @@ ProblemError = Refused
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 Walk = Callable[[str], dict[str, str]]
+Acts = Sequence[Mapping[str, Any]]
+Confirm = Callable[[Acts], object]
+Code = str | Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Client:
         self.url = url.rstrip("/")
         self.key = key
         self.token = token
+        self.confirm: Confirm | None = None
+        """How to give the second factor for acts that a refusal names; what was refused is then sent once more."""
         self._http = httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
         weakref.finalize(self, self._http.close)  # a client that is dropped leaves no connection open
 
@@ -91,7 +97,29 @@ class Client:
         idempotency_key: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send one request with a fresh proof. Raises ProblemError for a refusal, SdkError if nobody answers."""
+        """Send one request with a fresh proof. Raises ProblemError for a refusal, SdkError if nobody answers.
+
+        A refusal that asks for a second factor for this very act is answered by `confirm`, if it is set, once.
+        """
+        send = partial(self._send, method, path, body, params, idempotency_key, headers)
+        try:
+            return send()
+        except ProblemError as refusal:
+            acts = acts_of(refusal)
+            if not acts or self.confirm is None:
+                raise
+            self.confirm(acts)
+            return send()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        params: Mapping[str, str | int] | None,
+        idempotency_key: str,
+        headers: Mapping[str, str] | None,
+    ) -> Any:
         url = f"{self.url}/api/v1/{path.lstrip('/')}"
         sent = {"Accept": "application/json", "DPoP": self.key.proof(method, url, token=self.token)}
         if self.token:
@@ -119,9 +147,9 @@ class Client:
         start = self.post("login", {"redirect_uri": redirect_uri, "device_jwk": self.key.jwk})
         return self._finish(start, walk)
 
-    def step_up(self, walk: Walk, redirect_uri: str) -> SignedIn:
-        """Raise this session by a fresh second factor; the token changes."""
-        return self._finish(self.post("step-up", {"redirect_uri": redirect_uri}), walk)
+    def step_up(self, walk: Walk, redirect_uri: str, acts: Acts = ()) -> SignedIn:
+        """Raise this session by a fresh second factor, given for `acts` if there are any; the token changes."""
+        return self._finish(self.post("step-up", {"redirect_uri": redirect_uri, "acts": list(acts)}), walk)
 
     def _finish(self, start: dict[str, Any], walk: Walk) -> SignedIn:
         for _ in range(3):
@@ -141,23 +169,36 @@ class Client:
         raise SdkError("client.sign_in_stuck", "The server keeps asking for a second factor.", "Tell an operator.")
 
     def sign_in_browser(
-        self, open_browser: Callable[[str], object] | None = None, *, step_up: bool = False
+        self, open_browser: Callable[[str], object] | None = None, *, step_up: bool = False, acts: Acts = ()
     ) -> SignedIn:
-        """Sign in (or step up) with the system's browser and a listener on loopback."""
+        """Sign in (or step up, for `acts`) with the system's browser and a listener on loopback."""
         from weighthouse_sdk.client.loopback import Listener
 
         with Listener(open_browser) as listener:
-            act = self.step_up if step_up else self.sign_in
-            return act(listener.walk, listener.redirect_uri)
+            if step_up:
+                return self.step_up(listener.walk, listener.redirect_uri, acts)
+            return self.sign_in(listener.walk, listener.redirect_uri)
 
     def sign_in_headless(
-        self, account: str, password: str, totp_secret: str, *, step_up: bool = False, code: str = ""
+        self,
+        account: str,
+        password: str,
+        totp_secret: str,
+        *,
+        step_up: bool = False,
+        acts: Acts = (),
+        code: Code = "",
     ) -> SignedIn:
-        """Sign in (or step up) by filling in the development provider's page. For demos and tests only."""
+        """Sign in (or step up, for `acts`) by filling in the development provider's page. For demos and tests only.
+
+        Later refusals that ask for a factor for an act are answered the same way.
+        """
         from weighthouse_sdk.client.headless import REDIRECT, walker
 
         walk = walker(self._http, account, password, totp_secret, code)
-        return (self.step_up if step_up else self.sign_in)(walk, REDIRECT)
+        done = self.step_up(walk, REDIRECT, acts) if step_up else self.sign_in(walk, REDIRECT)
+        self.confirm = lambda asked: self.step_up(walk, REDIRECT, asked)
+        return done
 
     def sign_out(self) -> None:
         """End this session on the server."""
@@ -165,7 +206,7 @@ class Client:
         self.token = ""
 
     def enrol(self, name: str) -> dict[str, Any]:
-        """Enrol this key as a device that may sign votes; needs a fresh second factor."""
+        """Enrol this key as a device that may sign votes; needs a second factor for exactly that."""
         person = str(self.get("me")["principal"])
         statement = canonical({"enrol": person, "thumbprint": self.key.thumbprint})
         proof = b64url(self.key.sign(statement))
@@ -175,6 +216,14 @@ class Client:
     def sign_vote(self, statement: Mapping[str, Any]) -> str:
         """Return this device's base64url signature over the canonical form of what the card showed."""
         return b64url(self.key.sign(canonical(statement)))
+
+
+def acts_of(refusal: ProblemError) -> list[dict[str, Any]]:
+    """Return the acts that a refusal asks a second factor for, none if it is another refusal."""
+    if refusal.code != "identity.act_unconfirmed":
+        return []
+    found = json.loads(str(refusal.details.get("acts", "[]")))
+    return [dict(one) for one in found] if isinstance(found, list) else []
 
 
 def canonical(value: object) -> bytes:

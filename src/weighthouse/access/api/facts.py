@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
+from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.model import Slot
 from weighthouse.access.rules.advisor import Candidate
 from weighthouse.access.rules.deciding import Member, Terms
@@ -230,6 +231,20 @@ def directory(unit: Unit, bundle: policy.Bundle, people: Iterable[str]) -> dict[
     return found
 
 
+def _moved(bundle: policy.Bundle, caller: Caller) -> DeniedEvent:
+    return DeniedEvent(
+        principal=caller.principal,
+        kind=caller.kind,
+        action="person.act",
+        resource=policy.LAB_RESOURCE,
+        code="access.account_moved",
+        rule="access",
+        grant="",
+        policy_digest=bundle.digest,
+        context={},
+    )
+
+
 def person_of(unit: Unit, bundle: policy.Bundle, caller: Caller) -> str:
     """The person who calls; raises Denied for workloads, the system and people who do not count now."""
     if caller.kind != "person":
@@ -250,5 +265,6 @@ def person_of(unit: Unit, bundle: policy.Bundle, caller: Caller) -> str:
             "access.account_moved",
             "The account that you signed in with is no longer yours in this lab.",
             "Sign in again with an account that the lab names as yours.",
+            record=[_moved(bundle, caller)],
         )
     return caller.principal

@@ -23,7 +23,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.canonical import digest, encode
-from weighthouse.core.errors import Denied, Invalid, NotFound, Unauthenticated, WeighthouseError
+from weighthouse.core.errors import Denied, Invalid, NotFound, WeighthouseError
 from weighthouse.core.ids import HoldId, PrincipalId, check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
@@ -132,12 +132,12 @@ def _may_know(bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[s
 
 
 def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authority: Authority | None = None) -> Hold:
-    """Lift a hold. A security hold needs `hold.place` with a fresh second factor, and not its own subject; one of the
+    """Lift a hold. A security hold needs `hold.place`, a second factor for it, and not its own subject; one of the
     log needs two different people, one of that kind and another of that kind or a reader of the log, and is returned
     unlifted to the first; one of the committee needs `authority`, and nothing else will do.
 
     Raises NotFound `access.no_such_hold`, Denied `access.hold_needs_committee`, `access.authority_refused`,
-    `access.hold_on_oneself`, Unauthenticated `identity.step_up_required`.
+    `access.hold_on_oneself`, Unauthenticated `identity.act_unconfirmed`.
     """
     text = _reason(reason)
     bundle = policy.current(unit)
@@ -150,7 +150,7 @@ def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authorit
     elif found.kind == "security" or explain(unit, caller, "hold.place", policy.LAB_RESOURCE).allowed:
         _security(unit, bundle, caller, found)
     else:
-        _auditor(unit, caller)
+        _auditor(unit, caller, found)
     if found.kind == "log" and not _second_look(unit, caller, found, text):
         return msgspec.structs.replace(found, looked=(caller.principal,))
     rows.lift(unit.conn, found.id, unit.now, caller.principal, text)
@@ -185,10 +185,10 @@ def _may_hold(unit: Unit, who: tuple[str, str]) -> bool:
     return explain(unit, asked, "hold.place", policy.LAB_RESOURCE).allowed
 
 
-def _auditor(unit: Unit, caller: Caller) -> None:
+def _auditor(unit: Unit, caller: Caller, hold: Hold) -> None:
     """An auditor is the natural second pair of eyes on the log, and may lift nothing else."""
     authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
-    _fresh(unit, caller)
+    _confirmed(unit, caller, hold)
 
 
 def _security(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold) -> None:
@@ -199,14 +199,11 @@ def _security(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold) -> 
             "Nobody lifts a hold on themselves.", "Ask security.",
         )  # fmt: skip
     authorise(unit, caller, "hold.place", resource)
-    _fresh(unit, caller)
+    _confirmed(unit, caller, hold)
 
 
-def _fresh(unit: Unit, caller: Caller) -> None:
-    if caller.assurance.level < 2 or unit.now - caller.assurance.at > policy.STEP_UP_FRESH:
-        raise Unauthenticated(
-            "identity.step_up_required", "Lifting a hold needs a fresh second factor.", "Confirm it, then lift again."
-        )
+def _confirmed(unit: Unit, caller: Caller, hold: Hold) -> None:
+    identity.require_act(unit, caller, identity.Act(type="hold.lift", subject=hold.id))
 
 
 def _authorised(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold, authority: Authority | None) -> str:

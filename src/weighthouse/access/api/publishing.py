@@ -19,6 +19,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied, Unavailable
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 MOST_CHANGES = 100
@@ -37,7 +38,13 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     policy.check_succession(before.lab, lab)
     person_of(unit, before, caller)
     digest = policy.digest_of(text)
+    act = identity.Act(type="policy.publish", subject=policy.LAB_RESOURCE, parameters={"policy": digest})
+    stale = caller.assurance.level < 2 or unit.now - caller.assurance.at > policy.STEP_UP_FRESH
+    if stale:
+        identity.require_act(unit, caller, act)  # asked first: giving it also answers what the rules would ask
     decision = authorise(unit, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
+    if not stale:
+        identity.require_act(unit, caller, act)
     after = policy.store(unit, text, name, caller.principal)
     _record(unit, after, before.digest, caller.principal, decision.grant or "", before.lab)
     if decision.grant is not None:

@@ -1,5 +1,5 @@
-"""Voting. Guards every grant: a vote is one person's signature, with a fresh second factor, over exactly one request
-under exactly one policy.
+"""Voting. Guards every grant: a vote is one person's signature, with a second factor given for it, over exactly one
+request under exactly one policy.
 
 The request's row is locked first, so that of two last votes one makes the grant and none is lost; the vote is unique
 for (request, person), so that nobody votes twice, on whichever server.
@@ -29,9 +29,10 @@ from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
-from weighthouse.core.errors import Conflict, Denied, Invalid, Unauthenticated
+from weighthouse.core.errors import Conflict, Denied, Invalid
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 
@@ -49,7 +50,7 @@ def vote(
 
     `digest` is the request's digest as the voter saw it. Raises NotFound `access.no_such_request`; Denied
     `access.self_approval`, `access.not_an_approver`, `access.vote_signature`, `access.attested_not_enough`;
-    Unauthenticated `identity.step_up_required`; Conflict `access.request_differs`, `access.already_voted`,
+    Unauthenticated `identity.act_unconfirmed`; Conflict `access.request_differs`, `access.already_voted`,
     `access.request_closed`, `access.request_lapsed`, `access.policy_moved`.
     """
     if verdict not in ("approve", "deny"):
@@ -62,7 +63,6 @@ def vote(
         raise no_such_request()
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
     _may(unit, bundle, caller, request, voter)
-    _fresh(unit, bundle, caller, request, terms)
     if digest != request.digest:
         raise Conflict(
             "access.request_differs",
@@ -71,6 +71,8 @@ def vote(
         )
     _one_account(unit, bundle, caller, request)
     cast = _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms)
+    said = {"verdict": verdict, "digest": request.digest}
+    identity.require_act(unit, caller, identity.Act(type="request.vote", subject=request.id, parameters=said))
     if not rows.add_vote(unit.conn, cast, unit.now):
         if _counts_still(unit, bundle, request, voter, terms):
             raise Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
@@ -143,28 +145,6 @@ def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, vo
         raise closed(request)
     if unit.now >= request.lapses:
         raise Conflict("access.request_lapsed", "The time to decide on this is over.", "The requester may ask again.")
-
-
-def _fresh(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, terms: Terms | None) -> None:
-    window = terms.fresh if terms is not None else 0
-    if caller.assurance.level < 2 or unit.now - caller.assurance.at > window:
-        line = DeniedEvent(
-            principal=caller.principal,
-            kind=caller.kind,
-            action="request.vote",
-            resource=request.id,
-            code="identity.step_up_required",
-            rule="access",
-            grant="",
-            policy_digest=bundle.digest,
-            context={},
-        )
-        raise Unauthenticated(
-            "identity.step_up_required",
-            "A vote needs a second factor that was given a short time ago.",
-            "Confirm with your second factor, then vote again.",
-            record=[line],
-        )
 
 
 def _signed(

@@ -41,8 +41,8 @@ class Narrower(msgspec.Struct, frozen=True, kw_only=True):
 class CardView(msgspec.Struct, frozen=True, kw_only=True):
     """The approval card as its page shows it. `statement` is the text that a device completes and signs.
 
-    `cap` is the longest time that policy allows; `fresh` how old the second factor may be, and `stale` whether the
-    reader's is older; `last` whether the reader's approval is the only one that is missing.
+    `cap` is the longest time that policy allows; `act` what a second factor for the vote is bound to, but for the
+    verdict; `last` whether the reader's approval is the only one that is missing.
     """
 
     request: api.Request
@@ -70,8 +70,7 @@ class CardView(msgspec.Struct, frozen=True, kw_only=True):
     mine: bool
     voted: str
     signature: str
-    fresh: Millis
-    stale: bool
+    act: str
     closes: Millis
 
 
@@ -141,7 +140,7 @@ def card(unit: Unit, caller: Caller, made: api.Card) -> CardView:
     terms = terms_of(lab, request.entitlement, request.resource)
     thing, asked = lab.resources.get(request.resource), lab.entitlements.get(request.entitlement)
     slots, last = _slots(lab, made, caller.principal)
-    fresh = terms.fresh if terms else 0
+    act = {"type": "request.vote", "subject": request.id, "parameters": {"digest": made.digest}}
     return CardView(
         request=request,
         requester=_name(lab, request.person),
@@ -172,8 +171,7 @@ def card(unit: Unit, caller: Caller, made: api.Card) -> CardView:
         mine=request.person == caller.principal,
         voted=next((vote.verdict for vote in made.votes if vote.voter == caller.principal), ""),
         signature=request.vote_signature,
-        fresh=fresh,
-        stale=caller.assurance.level < 2 or unit.now - caller.assurance.at > fresh,
+        act=canonical.encode(act).decode(),
         closes=made.expires,
     )
 

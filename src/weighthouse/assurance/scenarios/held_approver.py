@@ -26,11 +26,13 @@ def attack(ground: Ground, request: access.Request) -> Observed:
         with begin(ground.system) as unit:  # the card as its other approver sees it; the thief has Ben's key
             card = access.card(unit, ground.act_as("chi").caller, request.id)
         thief = ground.act_as("ben")
-        statement = {**card.statement, "voter": "ben", "verdict": "approve", "device": thief.device}
+        caller = thief.caller
+        honest.factor(ground, caller, "request.vote", str(request.id), verdict="approve", digest=request.digest)
+        his = {"voter": "ben", "account": caller.account, "device": thief.device}
+        statement = {**card.statement, **his, "verdict": "approve"}
         signature = access.VoteSignature(
             kind="device", at=statement["at"], device=thief.device, value=thief.sign(statement)
         )
-        caller = thief.caller
         with begin(ground.system, caller) as unit:
             access.vote(unit, caller, request.id, "approve", digest=card.digest, signature=signature)
     except WeighthouseError as refusal:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from weighthouse.access import api as access
 from weighthouse.assurance.ports import Ground
+from weighthouse.core.caller import Caller
 from weighthouse.core.clock import HOUR, Millis
 from weighthouse.core.work import begin, read
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 REASON = "An exercise of the red team: this request is part of an attack scenario."
@@ -35,10 +37,18 @@ def ask(
         )
 
 
+def factor(ground: Ground, caller: Caller, act: str, subject: str, **parameters: str) -> None:
+    """Have a person's second factor be given for exactly this act, as their step-up at the provider does."""
+    with begin(ground.system, caller) as unit:
+        wanted = identity.Act(type=act, subject=subject, parameters=parameters)
+        identity.factor_given(unit, caller, [wanted], method="exercise", at=unit.now)
+
+
 def vote(ground: Ground, person: str, request: access.Request) -> access.Request:
     """Have a person approve a request, signing what their card shows with their own device."""
     actor = ground.act_as(person)
     caller = actor.caller
+    factor(ground, caller, "request.vote", str(request.id), verdict="approve", digest=request.digest)
     with begin(ground.system, caller) as unit:
         card = access.card(unit, caller, request.id)
         statement = {**card.statement, "verdict": "approve", "device": actor.device}

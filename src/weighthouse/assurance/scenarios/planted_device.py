@@ -18,6 +18,7 @@ def attack(ground: Ground, request: access.Request) -> Observed:
     thief, session = ground.act_as("eve"), ground.act_as("ben").caller
     names = {"hers": thief.caller.account, "his": session.account}
     assert ground.raw_sql(RENAME, device=thief.device, **names) == 1
+    honest.factor(ground, session, "request.vote", str(request.id), verdict="approve", digest=request.digest)
     with read(ground.system, session) as unit:
         card = access.card(unit, session, request.id)
     statement = {**card.statement, "verdict": "approve", "device": thief.device}

@@ -17,6 +17,7 @@ def prepare(ground: Ground) -> Loot:
     old = honest.ask(ground, "eve")
     ben = ground.act_as("ben")
     caller = ben.caller
+    honest.factor(ground, caller, "request.vote", str(old.id), verdict="approve", digest=old.digest)
     with begin(ground.system, caller) as unit:
         card = access.card(unit, caller, old.id)
         statement = {**card.statement, "verdict": "approve", "device": ben.device}
@@ -31,6 +32,7 @@ def prepare(ground: Ground) -> Loot:
 def attack(ground: Ground, loot: Loot) -> Observed:
     request, signature = loot
     session = ground.act_as("ben").caller  # the thief has his session as well, and not the key of his device
+    honest.factor(ground, session, "request.vote", str(request.id), verdict="approve", digest=request.digest)
     return tried(
         ground,
         session,

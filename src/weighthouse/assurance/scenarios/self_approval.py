@@ -14,6 +14,7 @@ CODE = "access.self_approval"
 def attack(ground: Ground, request: access.Request) -> Observed:
     thief, at = ground.act_as("eve"), ground.system.clock.now()
     caller = thief.caller  # asked for outside the unit below: it can be a request of its own
+    honest.factor(ground, caller, "request.vote", str(request.id), verdict="approve", digest=request.digest)
     statement = {
         "type": "weighthouse/vote/2",
         "account": caller.account,

@@ -59,15 +59,17 @@ def vacancies(unit: Unit) -> tuple[str, ...]:
     return quorum.vacancies(charter_of(unit))
 
 
-def check_member(unit: Unit, caller: Caller, charter: Charter) -> None:
-    """Raise unless the caller is a person in a voting seat with a fresh second factor."""
+def check_member(unit: Unit, caller: Caller, charter: Charter, *, confirmed: bool = False) -> None:
+    """Raise unless the caller is a person in a voting seat with a fresh second factor; with `confirmed` the act
+    itself asks for one of its own."""
     if caller.kind != "person" or caller.principal not in charter.voting:
         raise Denied(
             "governance.no_voting_seat",
             "Only a member with a voting seat of the charter in force may do this.",
             "Ask a member of the committee; seats are part of the lab configuration.",
         )
-    if caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH:
+    stale = caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH
+    if stale and not confirmed:
         raise Unauthenticated(
             "governance.step_up_needed",
             "A member acts with a second factor that is not older than 15 minutes.",

@@ -35,6 +35,7 @@ from weighthouse.governance.model import (
     ballot_statement,
 )
 from weighthouse.governance.rules import quorum
+from weighthouse.identity import api as identity
 
 TEXT_LIMIT = 10_000
 SUBJECT_LIMIT = 200
@@ -140,13 +141,13 @@ def cast(
 ) -> Ballot:
     """Cast a ballot, or recuse: `signature` is by the member's device over the statement that the motion showed.
 
-    Raises Denied, `governance.no_voting_seat`, `governance.step_up_needed`, `governance.unknown_choice`,
+    Raises Denied, `governance.no_voting_seat`, `identity.act_unconfirmed`, `governance.unknown_choice`,
     `governance.other_motion`, `governance.signature_stale`, `governance.already_voted`, `governance.recused`,
     `governance.closed`, `governance.charter_changed`, `identity.*`.
     """
     access.require(unit, caller, "committee.vote", "lab")
     charter = charter_of(unit)
-    check_member(unit, caller, charter)
+    check_member(unit, caller, charter, confirmed=True)
     known = next((one for one in CHOICES if one == choice), None)
     if known is None:
         raise Invalid("governance.unknown_choice", "There is no such answer.", f"Choose one of {', '.join(CHOICES)}.")
@@ -168,6 +169,8 @@ def cast(
     _check_once([one.choice for one in counting.live(unit, earlier, digest).ballots], known)
     ballot = Ballot(motion=found.id, member=member, choice=known, at=at, device=device, signature=signature)
     counting.check_signature(unit, ballot, digest)
+    act = identity.Act(type="committee.ballot", subject=found.id, parameters={"ballot": known, "digest": digest})
+    identity.require_act(unit, caller, act)
     store.add_ballot(unit.conn, ballot)
     audit.append(
         unit,

@@ -17,7 +17,7 @@ from weighthouse.core import canonical, paging
 from weighthouse.core.door import Cursor, door
 from weighthouse.core.work import Unit
 from weighthouse.governance import api
-from weighthouse.governance.api import CHOICES, CLASSES, ReleaseStatus
+from weighthouse.governance.api import CHOICES, CLASSES, MotionView, ReleaseStatus
 from weighthouse.policy import api as policy
 
 router = APIRouter(include_in_schema=False)
@@ -52,12 +52,18 @@ def committee(request: Request, done: str = "", cursor: Cursor = None) -> Respon
             motions=here.items,
             here=here,
             may_read=may_read,
+            acts={view.motion.id: canonical.encode(_act(view)).decode() for view in here.items},
             statements={view.motion.id: canonical.encode(view.statement).decode() for view in here.items},
             choices=CHOICES,
             classes=CLASSES,
             sits=caller.principal in charter.voting,
             done=_DONE.get(done, ""),
         )
+
+
+def _act(view: MotionView) -> dict[str, object]:
+    """What a second factor for a ballot on this motion is bound to, but for the answer."""
+    return {"type": "committee.ballot", "subject": view.motion.id, "parameters": {"digest": view.digest}}
 
 
 def _releases(unit: Unit) -> list[ReleaseStatus]:

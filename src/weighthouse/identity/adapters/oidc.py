@@ -105,7 +105,8 @@ class OidcProvider:
         if wish.step_up:
             value = self._wanted.step_up_value
             claims = {"id_token": {"acrs": {"essential": True, "value": value}, "auth_time": {"essential": True}}}
-            query |= {"max_age": "0", "acr_values": value, "claims": json.dumps(claims, separators=(",", ":"))}
+            query |= {"max_age": "0", "prompt": "login", "acr_values": value}
+            query["claims"] = json.dumps(claims, separators=(",", ":"))
         return self._discovered().authorization + "?" + urlencode(query)
 
     def redeem(self, *, code: str, verifier: str, redirect_uri: str) -> Redeemed:

@@ -7,6 +7,7 @@ instead of a unit, because no lock may be held while a provider answers.
 from __future__ import annotations
 
 from weighthouse.identity.api.accounts import account_holds
+from weighthouse.identity.api.acts import factor_given, require_act
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.devices import (
     device,
@@ -14,6 +15,7 @@ from weighthouse.identity.api.devices import (
     end_device,
     enrol_device,
     possession,
+    thumbprint_of,
     verify_device_signature,
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
@@ -32,6 +34,7 @@ from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, call
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload
 from weighthouse.identity.model import (
+    Act,
     Arrival,
     Credential,
     Device,
@@ -55,6 +58,7 @@ __all__ = [
     "DEVICE_COOKIE",
     "SESSION_COOKIE",
     "START_COOKIE",
+    "Act",
     "Arrival",
     "Credential",
     "Device",
@@ -79,6 +83,7 @@ __all__ = [
     "end_workload",
     "ended_by_another",
     "enrol_device",
+    "factor_given",
     "finish_sign_in",
     "freeze",
     "is_active",
@@ -91,10 +96,12 @@ __all__ = [
     "read_credential",
     "record_sign_in",
     "renew_workload",
+    "require_act",
     "sessions_of",
     "settle_accounts",
     "teams_of",
     "thaw",
+    "thumbprint_of",
     "tidy",
     "verify_device_signature",
 ]

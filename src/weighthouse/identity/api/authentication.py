@@ -18,7 +18,7 @@ from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api.accounts import vouched
-from weighthouse.identity.api.sealing import mark_of_origin, memory, refused, unseal
+from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.workloads import authenticate_workload
@@ -145,6 +145,9 @@ def _check_browser(unit: Unit, session: Session, credential: Credential) -> None
         _used_elsewhere(unit, session, credential, "address")
     if family_of(credential.user_agent) != family_of(session.user_agent):
         _used_elsewhere(unit, session, credential, "browser")
+    # Address and self-description are easily imitated; the mark is a secret of this one browser.
+    if session.device_mark != f"browser:{mark(unit, 'browser', credential.device_mark)}":
+        _used_elsewhere(unit, session, credential, "browser mark")
 
 
 def _used_elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> NoReturn:

@@ -19,9 +19,10 @@ from weighthouse.core.ids import DeviceId, new_id
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
+from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
-from weighthouse.identity.model import FRESH, Device, PrincipalState
+from weighthouse.identity.model import Act, Device, PrincipalState
 from weighthouse.identity.rules.jwks import device_key, thumbprint
 from weighthouse.identity.rules.signature import verify_es256
 from weighthouse.identity.store import devices as store
@@ -41,6 +42,11 @@ def _statement(device: Device) -> bytes:
     return encode({**said, "account": device.account} if device.account else said)
 
 
+def thumbprint_of(jwk: dict[str, str]) -> str:
+    """Return the RFC 7638 name of a P-256 public key; raises `identity.bad_key`."""
+    return thumbprint(device_key(jwk).jwk)
+
+
 def possession(person: str, jwk: dict[str, str]) -> bytes:
     """Return what a new device signs to show that it holds its key: person and thumbprint, in canonical form."""
     return encode({"enrol": person, "thumbprint": thumbprint(device_key(jwk).jwk)})
@@ -52,18 +58,12 @@ def _check_account(unit: Unit, caller: Caller) -> None:
 
 
 def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, proof: bytes | None = None) -> Device:
-    """Enrol a P-256 key for the caller, who has proved a second factor within ten minutes.
+    """Enrol a P-256 key for the caller, who has given a second factor for exactly that.
 
     `proof` is the key's signature over `possession`; the HTTP door always demands it. Raises `identity.bad_key`,
-    `identity.device_taken`, `identity.step_up_required`.
+    `identity.device_taken`, `identity.act_unconfirmed`.
     """
     _check_account(unit, caller)
-    if caller.kind != "person" or caller.assurance.level < 2 or unit.now - caller.assurance.at > FRESH:
-        raise Unauthenticated(
-            "identity.step_up_required",
-            "Enrolling a device needs a fresh second factor.",
-            "Step up, then enrol again.",
-        )
     if not 1 <= len(name) <= 80 or visible.line_problem(name):
         raise Invalid("identity.bad_name", "A device's name has 1 to 80 printable characters.", "Choose another.")
     key = device_key(jwk)
@@ -71,6 +71,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         raise Invalid("identity.bad_key", "The proof is not by the key to be enrolled.", "Sign with that key.")
     if store.device_of_key(unit.conn, thumbprint(key.jwk)) is not None:
         raise Conflict("identity.device_taken", "This key is or was enrolled already.", "Make a fresh key.")
+    require_act(unit, caller, Act(type="device.enrol", subject=thumbprint(key.jwk)))
     device = Device(
         id=DeviceId(new_id("dev")),
         person=caller.principal,

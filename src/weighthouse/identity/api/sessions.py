@@ -17,10 +17,11 @@ from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.states import change_state, lock, state_of, version_now
 from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded, SessionStarted
-from weighthouse.identity.model import Binding, PrincipalState, Session
+from weighthouse.identity.model import Act, Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
 
 
@@ -251,6 +252,8 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     """
     if _stands_unfrozen(unit, principal):
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
+    if isinstance(by, Caller) and by.kind == "person":  # the operator of the machine has no session to give one in
+        require_act(unit, by, Act(type="person.thaw", subject=principal))
     change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""), mend=True)
     audit.append(
         unit, PersonThawed(principal=principal, reason=reason, by=_name(by), version=version_now(unit, principal))

@@ -18,12 +18,13 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance
 from weighthouse.core.errors import Denied, Unauthenticated
 from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite
-from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, provider_of, refuse
+from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, nonce_of, provider_of, refuse
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
 from weighthouse.identity.model import (
@@ -44,6 +45,8 @@ from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.rules.risk import Verdict
 from weighthouse.identity.store import sign_ins as store
 from weighthouse.policy import api as policy
+
+METHOD = "step-up at the provider"
 
 
 def finish_sign_in(
@@ -124,7 +127,7 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
         refuse("identity.code_refused", "The answer holds no fresh code.")
     redeemed = provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)
     asked = Asked(
-        nonce=start.nonce,
+        nonce=nonce_of(start),
         now=now,
         level=start.level,
         fresh_since=start.created if start.level > 1 else None,
@@ -282,4 +285,7 @@ def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival)
             method=raised.assurance.method,
         ),
     )
-    return _signed_in(unit, raised, secret, start, arrival)
+    done = _signed_in(unit, raised, secret, start, arrival)
+    if start.acts:
+        factor_given(unit, done.caller, start.acts, method=METHOD, at=raised.assurance.at)
+    return done

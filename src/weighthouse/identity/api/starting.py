@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -22,11 +22,13 @@ from weighthouse.identity.api.sessions import digest_of, expired, fresh_secret
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.model import (
     START_LIFE,
+    Act,
     Session,
     SignInStart,
     Start,
 )
 from weighthouse.identity.ports import Provider, Site, Wish
+from weighthouse.identity.rules.acts import challenge_of, check_acts, digest_of_act, words_of
 from weighthouse.identity.rules.jwks import device_key, thumbprint
 from weighthouse.identity.rules.return_path import check_redirect, check_return_path
 from weighthouse.identity.store import sessions as session_store
@@ -63,9 +65,15 @@ def begin_sign_in(
     return _keep(system, draft)
 
 
-def begin_step_up(system: System, caller: Caller, return_to: str = "/", *, redirect_uri: str) -> SignInStart:
-    """Begin raising the caller's own session to a fresh second factor; raises as `begin_sign_in` does."""
+def begin_step_up(
+    system: System, caller: Caller, return_to: str = "/", *, redirect_uri: str, acts: Sequence[Act] = ()
+) -> SignInStart:
+    """Begin raising the caller's own session to a fresh second factor, given for `acts` if there are any.
+
+    Raises as `begin_sign_in` does, and `identity.bad_act`.
+    """
     check_return_path(return_to)
+    check_acts(acts)
     profile = provider_of(system).profile()
     with read(system, caller) as unit:
         session = live_session(unit, caller.session or "")
@@ -78,7 +86,12 @@ def begin_step_up(system: System, caller: Caller, return_to: str = "/", *, redir
     return _keep(
         system,
         msgspec.structs.replace(
-            draft, level=2, person=str(caller.principal), session=str(session.id), account=caller.account
+            draft,
+            level=2,
+            person=str(caller.principal),
+            session=str(session.id),
+            account=caller.account,
+            acts=tuple(acts),
         ),
     )
 
@@ -123,11 +136,22 @@ def keep_in(unit: Unit, draft: Start, reasons: tuple[str, ...] = ()) -> SignInSt
     wish = Wish(
         redirect_uri=start.redirect_uri,
         state=start.state,
-        nonce=start.nonce,
+        nonce=nonce_of(start),
         challenge=challenge,
         step_up=start.level > 1,
     )
-    return SignInStart(url=provider_of(unit.system).authorize_url(wish), transaction=transaction, reasons=reasons)
+    url = provider_of(unit.system).authorize_url(wish)
+    told = tuple(words_of(act) for act in start.acts)
+    return SignInStart(url=url, transaction=transaction, reasons=reasons, acts=told)
+
+
+def nonce_of(start: Start) -> str:
+    """What the provider's token must carry: for acts the challenge over their digests, so that a token for others
+    is a token for nothing."""
+    if not start.acts:
+        return start.nonce
+    bound = {"person": start.person, "account": start.account, "session": start.session}
+    return challenge_of([digest_of_act(act, **bound) for act in start.acts], start.nonce)
 
 
 def live_session(unit: Unit, session_id: str) -> Session | None:

@@ -10,6 +10,7 @@ from weighthouse.core.work import System, begin
 from weighthouse.identity.api.authentication import end_used_elsewhere
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.model import HISTORY, Session
+from weighthouse.identity.store import acts as act_store
 from weighthouse.identity.store import sessions as session_store
 from weighthouse.identity.store import sign_ins as store
 
@@ -27,6 +28,7 @@ def tidy(system: System) -> int:
                 end_used_elsewhere(unit, session)
                 written += 1
         store.forget_starts(unit.conn, unit.now)
+        act_store.forget_acts(unit.conn, unit.now)
         store.forget_results(unit.conn, unit.now - HISTORY)
         session_store.forget_sessions(unit.conn, unit.now - KEEP_SESSIONS)
     return written

@@ -30,7 +30,8 @@ OPEN: dict[str, Any] = {"security": []}  # nobody is signed in yet
 
 
 def _start(start: SignInStart) -> dict[str, Any]:
-    return {"status": "step_up", "url": start.url, "transaction": start.transaction, "reasons": list(start.reasons)}
+    shown = {"reasons": list(start.reasons), "acts": list(start.acts)}
+    return {"status": "step_up", "url": start.url, "transaction": start.transaction, **shown}
 
 
 def _person(person: Person) -> dict[str, Any]:
@@ -85,10 +86,11 @@ def token(request: Request, body: Token) -> dict[str, Any]:
 
 @router.post("/step-up")
 def step_up(request: Request, body: StepUp) -> dict[str, Any]:
-    """Begin raising this session to a fresh second factor."""
+    """Begin raising this session to a fresh second factor, given for the acts that are named."""
     with door(request).enter(request, write=False) as (unit, caller):
         system = unit.system
-    return _start(api.begin_step_up(system, caller, redirect_uri=body.redirect_uri))
+    acts = [api.Act(type=one.type, subject=one.subject, parameters=one.parameters) for one in body.acts]
+    return _start(api.begin_step_up(system, caller, redirect_uri=body.redirect_uri, acts=acts))
 
 
 @router.get("/me")
@@ -148,7 +150,7 @@ def devices(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None
 
 @router.post("/devices")
 def enrol(request: Request, body: Enrol, key: Key = None) -> dict[str, Any]:
-    """Enrol a key that may sign the caller's votes; needs a second factor from the last ten minutes."""
+    """Enrol a key that may sign the caller's votes; needs a second factor for exactly that."""
     with door(request).enter(request) as (unit, caller):
         proof = base64.urlsafe_b64decode(body.proof + "==")
         jwk = body.jwk.model_dump()

@@ -6,10 +6,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from weighthouse.identity.rules.acts import MOST_TOGETHER
+
 Secret = Annotated[str, StringConstraints(min_length=16, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Value = Annotated[str, StringConstraints(max_length=4096)]
 Coordinate = Annotated[str, StringConstraints(min_length=43, max_length=43, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+Part = Annotated[str, StringConstraints(max_length=200)]
 
 
 class Body(BaseModel):
@@ -39,10 +44,19 @@ class Token(Body):
     params: dict[Annotated[str, StringConstraints(max_length=64)], Value] = Field(max_length=16)
 
 
+class ActNamed(Body):
+    """One act that a second factor is to be given for, as the refusal `identity.act_unconfirmed` names it."""
+
+    type: Annotated[str, StringConstraints(max_length=64)]
+    subject: Annotated[str, StringConstraints(max_length=200)]
+    parameters: dict[Annotated[str, StringConstraints(max_length=64)], Part] = Field(default={}, max_length=8)
+
+
 class StepUp(Body):
-    """Begin a step-up; the answer comes to `redirect_uri` on loopback."""
+    """Begin a step-up, for these acts if any are named; the answer comes to `redirect_uri` on loopback."""
 
     redirect_uri: Address
+    acts: list[ActNamed] = Field(default=[], max_length=MOST_TOGETHER)
 
 
 class Enrol(Body):

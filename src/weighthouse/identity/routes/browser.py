@@ -5,6 +5,7 @@ Every cookie is `__Host-`, HttpOnly, Secure and Lax; a session cookie is always 
 
 from __future__ import annotations
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -18,6 +19,7 @@ from weighthouse.identity.routes.reception import arrival_of, system_of
 router = APIRouter(include_in_schema=False)
 
 START_S = 600
+MAX_ACTS = 4_096
 DEVICE_S = 180 * 86_400
 
 
@@ -52,6 +54,30 @@ def step_up(request: Request, return_to: str = "/") -> Response:
     with door(request).enter(request, write=False) as (unit, caller):
         system = unit.system
     return _to_provider(api.begin_step_up(system, caller, return_to, redirect_uri=api.callback_of(system)))
+
+
+@router.get("/confirm")
+def confirm(request: Request, acts: str, return_to: str = "/") -> Response:
+    """Say in words what a second factor is asked for, and lead on to the provider. Nothing is done by looking.
+
+    The words are made here from the acts themselves; whoever sends a person here with other acts than they meant
+    has them read so.
+    """
+    with door(request).enter(request, write=False) as (unit, caller):
+        system = unit.system
+    try:
+        wanted = msgspec.json.decode(acts[:MAX_ACTS], type=list[api.Act])
+    except msgspec.MsgspecError:
+        wanted = []
+    if not wanted:
+        raise Invalid("identity.bad_act", "The acts to confirm cannot be read.", "Start from the page again.")
+    start = api.begin_step_up(system, caller, return_to, redirect_uri=api.callback_of(system), acts=wanted)
+    with door(request).enter(request, write=False):
+        page = door(request).render(
+            request, "identity/confirm.html", acts=start.acts, provider=start.url, return_to=return_to
+        )
+    _keep(page, START_COOKIE, start.transaction, START_S)
+    return page
 
 
 @router.get("/callback")

@@ -165,4 +165,5 @@ def read_credential(
         url=url,
         address=client_address(peer, headers, networks(trusted_proxies)),
         user_agent=" ".join(_all(headers, "user-agent"))[:MAX_AGENT],
+        device_mark=cookie(headers, DEVICE_COOKIE)[:128] if kind == "cookie" else "",
     )

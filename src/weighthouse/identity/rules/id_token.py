@@ -124,7 +124,13 @@ def _check_times(claims: dict[str, Any], asked: Asked) -> None:
 
 
 def _auth_time(claims: dict[str, Any], asked: Asked) -> int:
-    auth_time = _date(claims, "auth_time", required=asked.fresh_since is not None) or 0
+    auth_time = _date(claims, "auth_time", required=False) or 0
+    if asked.fresh_since is not None and not auth_time:
+        refuse(
+            "identity.no_auth_time",
+            "The identity provider does not say when the second factor was given (no 'auth_time' in its token), so "
+            "none can be told from one of this morning, and what needs one of its own is refused.",
+        )
     if auth_time > asked.now // 1000 + LEEWAY:
         refuse("identity.token_time", "The token says that the person signed in in the future.")
     if asked.fresh_since is not None and auth_time < asked.fresh_since // 1000 - LEEWAY:

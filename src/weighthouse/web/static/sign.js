@@ -48,22 +48,39 @@ const thumbprint = async (jwk) => base64url(await crypto.subtle.digest("SHA-256"
 
 const sign = async (key, value) => base64url(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, bytes(value)));
 
-async function enrol(form) {
+// A key is made and kept before it is enrolled: the second factor is given for exactly this key, and comes back here.
+async function fresh(form) {
   const pair = await crypto.subtle.generateKey(ALGORITHM, false, ["sign"]);
-  const full = await crypto.subtle.exportKey("jwk", pair.publicKey);
+  const record = { principal: form.dataset.sign, device: "", key: pair.privateKey, open: pair.publicKey };
+  await keep(record);
+  return record;
+}
+
+async function enrol(form, known, choice) {
+  const made = known ?? (await fresh(form));
+  const full = await crypto.subtle.exportKey("jwk", made.open);
   const jwk = { kty: full.kty, crv: full.crv, x: full.x, y: full.y };
   const body = new URLSearchParams({
     csrf: form.elements.namedItem("csrf").value,
     name: navigator.userAgentData?.platform ? `Browser on ${navigator.userAgentData.platform}` : "Browser",
     jwk: JSON.stringify(jwk),
-    proof: await sign(pair.privateKey, { enrol: form.dataset.sign, thumbprint: await thumbprint(jwk) }),
+    proof: await sign(made.key, { enrol: form.dataset.sign, thumbprint: await thumbprint(jwk) }),
   });
   const answer = await fetch("/devices", { method: "POST", body, headers: { Accept: "application/json" }, redirect: "error" });
   const said = await answer.json();
+  if (said.code === "identity.act_unconfirmed") return confirm(form, JSON.parse(said.acts), choice);
   if (!answer.ok) throw new Refused(said);
-  const record = { principal: form.dataset.sign, device: said.device, key: pair.privateKey };
+  const record = { ...made, device: said.device };
   await keep(record);
   return record;
+}
+
+// One second factor for what belongs together: the key that will sign, and what it will sign.
+function confirm(form, acts, choice) {
+  const act = form.dataset.act ? JSON.parse(form.dataset.act) : null;
+  if (act) acts.push({ ...act, parameters: { ...act.parameters, [form.dataset.choice]: choice } });
+  location.assign(`/confirm?${new URLSearchParams({ acts: JSON.stringify(acts), return_to: location.pathname })}`);
+  return new Promise(() => {}); // the page is left
 }
 
 function fill(form, name, value) {
@@ -86,7 +103,7 @@ function tell(form, text, tone) {
 async function submit(form, button) {
   const known = await find(form.dataset.sign);
   const must = form.dataset.kind === "device";
-  const record = known ?? (must ? await enrol(form) : null);
+  const record = known?.device ? known : must ? await enrol(form, known, button.value) : null;
   if (record) {
     const statement = { ...JSON.parse(form.dataset.statement), [form.dataset.choice]: button.value, device: record.device };
     fill(form, "device", record.device);
@@ -107,7 +124,7 @@ for (const form of document.querySelectorAll("form[data-sign]")) {
   form.hidden = false;
   for (const other of document.querySelectorAll("[data-unsigned]")) other.hidden = true;
   find(form.dataset.sign).then((known) => {
-    if (known) tell(form, "This browser's key will sign exactly what is shown here.");
+    if (known?.device) tell(form, "This browser's key will sign exactly what is shown here.");
     else if (form.dataset.kind === "device") tell(form, "This browser has no key yet: deciding makes one, enrols it, and signs with it.");
     else tell(form, "No key in this browser: the server attests this vote for your session.");
   });

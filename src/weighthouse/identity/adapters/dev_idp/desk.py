@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from weighthouse.core.clock import MINUTE, Clock, Millis
-from weighthouse.identity.adapters.dev_idp.people import DevPerson, DevSecret, matching_step
+from weighthouse.identity.adapters.dev_idp.people import STEP, DevPerson, DevSecret, matching_step
 
 TRIES = 5
 LOCKED_FOR: Millis = 15 * MINUTE
@@ -66,7 +66,7 @@ class Desk:
         self._questions: dict[str, Question] = {}
         self._codes: dict[str, Answer] = {}
         self._failures: dict[str, tuple[int, Millis]] = {}
-        self._steps: dict[str, int] = {}
+        self._steps: dict[str, set[int]] = {}
         self._lock = threading.Lock()
 
     def ask(self, question: Question) -> str:
@@ -105,7 +105,8 @@ class Desk:
                 return Tried(None, reason)
             self._failures.pop(subject, None)
             if step is not None:
-                self._steps[subject] = step
+                spent = self._steps.get(subject, set())
+                self._steps[subject] = {one for one in spent if one >= self._clock.now() // STEP - 1} | {step}
         return Tried(person, second_factor=step is not None)
 
     def _judge(
@@ -120,7 +121,7 @@ class Desk:
         if code or second_factor:
             if step is None:
                 return "wrong code"
-            if step <= self._steps.get(person.subject, 0):  # a code that was watched over a shoulder is spent
+            if step in self._steps.get(person.subject, ()):  # a code that was watched over a shoulder is spent
                 return "code used before"
         return ""
 

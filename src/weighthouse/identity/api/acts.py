@@ -1,0 +1,91 @@
+"""A second factor for the act. Guards what cannot be taken back from whoever holds a session but not its person.
+
+A factor given a minute ago proves that its person was there, not that they wanted this. So enrolling a key, voting,
+answering a motion, lifting a hold, publishing policy and thawing a person each take a factor given for exactly that:
+single-use, for this person, account and session, good for minutes. To place a hold or to freeze needs none: they only
+stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.ids import new_id
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.sealing import memory, refused, seal, unseal
+from weighthouse.identity.events import ActConfirmed, ActUnconfirmed
+from weighthouse.identity.model import ACT_LIFE, Act, GivenFactor
+from weighthouse.identity.rules.acts import check_acts, digest_of_act, words_of
+from weighthouse.identity.store import acts as store
+
+
+def digest_for(caller: Caller, act: Act) -> str:
+    """The digest that a factor for `act` by this caller is bound to."""
+    return digest_of_act(act, person=caller.principal, account=caller.account, session=str(caller.session or ""))
+
+
+def factor_given(unit: Unit, caller: Caller, acts: Sequence[Act], *, method: str, at: Millis) -> None:
+    """Keep that `caller` gave a second factor for exactly these acts, shown together.
+
+    For whatever has verified one against `challenge_of` these acts (`ports.ActFactor`), and for nothing else.
+    """
+    check_acts(acts)
+    for act in acts:
+        given = GivenFactor(
+            id=new_id("fac"),
+            digest=digest_for(caller, act),
+            person=caller.principal,
+            account=caller.account,
+            session=str(caller.session or ""),
+            method=method,
+            at=at,
+            until=unit.now + ACT_LIFE,
+        )
+        body, code = seal(unit, "act", given)
+        store.insert_act(unit.conn, factor=given.id, session=given.session, until=given.until, body=body, seal=code)
+    told = tuple(words_of(act) for act in acts)
+    session = str(caller.session or "")
+    audit.append(unit, ActConfirmed(session=session, principal=caller.principal, acts=told, method=method))
+
+
+def require_act(unit: Unit, caller: Caller, act: Act) -> None:
+    """Use up the factor that `caller` gave for exactly this act; it is used when this unit commits.
+
+    Raises Unauthenticated `identity.act_unconfirmed`, which names the act to confirm, with one line.
+    """
+    check_acts([act])
+    wanted = digest_for(caller, act)
+    given = next((one for one in _given(unit, caller) if one.digest == wanted), None)
+    if given is None or caller.kind != "person" or not store.take_act(unit.conn, given.id):
+        raise _unconfirmed(caller, act)
+    # Before the commit, so that neither a kill nor a row put back ever makes it good for a second act.
+    unit.before_commit(lambda: memory(unit.system).condemn(given.id, given.until))
+
+
+def _given(unit: Unit, caller: Caller) -> Iterator[GivenFactor]:
+    """What was given in the caller's session and is still good: in time, not used, and no row of somebody else's."""
+    for factor, body, code in store.acts_of(unit.conn, str(caller.session or "")):
+        given = unseal(unit, "act", body, code, GivenFactor)
+        if given is None or given.id != factor:
+            raise refused("act", factor, "the seal does not hold")
+        if unit.now < given.until and not memory(unit.system).condemned(given.id):
+            yield given
+
+
+def _unconfirmed(caller: Caller, act: Act) -> Unauthenticated:
+    line = ActUnconfirmed(
+        session=str(caller.session or ""), principal=caller.principal, act=act.type, about=act.subject
+    )
+    return Unauthenticated(
+        "identity.act_unconfirmed",
+        f"This takes a second factor given for exactly this: {words_of(act)}",
+        "Confirm it with your second factor, then do it again within five minutes.",
+        record=[line],
+        acts=msgspec.json.encode([act]).decode(),
+    )
