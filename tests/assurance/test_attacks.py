@@ -75,6 +75,10 @@ def any_factor_enrols(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("weighthouse.identity.api.devices.require_act", lambda *_: None)
 
 
+def no_key_is_young(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.identity.api.devices.check_grown", lambda *_: None)
+
+
 def any_factor_votes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("weighthouse.access.api.votes.identity.require_act", lambda *_: None)
 
@@ -153,6 +157,7 @@ WEAKNESSES: list[tuple[str, Weaken]] = [
     ("reused-id", any_account),
     ("stolen-cookie-enrols", any_factor_enrols),
     ("borrowed-factor", any_factor_votes),
+    ("young-key", no_key_is_young),
     ("copied-state", no_passphrase),
     ("one-approval", allow_all),
     ("one-approval", silent_refusals),

@@ -78,6 +78,12 @@ REMOVALS = (
         "if one.digest",
     ),
     Removal(
+        "young-key",
+        "identity/api/new_keys.py",
+        "    if begins is not None and unit.now >= begins:",
+        "    if begins is None or unit.now:",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",

@@ -132,6 +132,7 @@ NOT_CODES = {
     "audit.witnesses",
     "detect.bulk",
     "detect.elsewhere",
+    "detect.new-key",
     "detect.output",
     "detect.spray",
     "detect.written",

@@ -46,6 +46,7 @@ from weighthouse.assurance.scenarios import (
     unknown_host,
     wrong_environment,
     wrong_image,
+    young_key,
 )
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -58,6 +59,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     reused_id.SCENARIO,
     stolen_cookie_enrols.SCENARIO,
     borrowed_factor.SCENARIO,
+    young_key.SCENARIO,
     expired_grant.SCENARIO,
     banked_requests.SCENARIO,
     alternating_roles.SCENARIO,

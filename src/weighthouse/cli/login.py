@@ -10,7 +10,7 @@ import socket
 
 import click
 
-from weighthouse.cli.connection import connect, fresh, server, sign_in
+from weighthouse.cli.connection import Connection, connect, fresh, server, sign_in
 from weighthouse.cli.show import Column, card, listing, output, say
 from weighthouse.cli.words import when
 
@@ -96,6 +96,32 @@ def enrol_device(ctx: click.Context, name: str) -> None:
     connection = connect(ctx)
     device = fresh(connection, lambda: connection.client.enrol(name[:80]))
     say(f"Enrolled this machine's key as {device['id']}.")
+
+
+@devices.command("confirm")
+@click.argument("device")
+@click.option("--of", "person", metavar="PERSON", help="Confirm a key of PERSON as the second person.")
+@click.pass_context
+def confirm_device(ctx: click.Context, device: str, person: str | None) -> None:
+    """Confirm DEVICE, so that it may sign what is sensitive: your own with this machine's older key, or another's.
+
+    Ask the person first, in person or by telephone, which key they see on their machine.
+    """
+    connection = connect(ctx)
+    if person:
+        fresh(connection, lambda: connection.post(f"/people/{person}/devices/{device}/confirm"))
+    else:
+        fresh(connection, lambda: _confirm_own(connection, device))
+    say(f"Confirmed {device}.")
+
+
+def _confirm_own(connection: Connection, device: str) -> None:
+    found = {str(one["id"]): one for one in connection.items("/devices")}
+    mine = next((id_ for id_, one in found.items() if one["thumbprint"] == connection.client.key.thumbprint), "")
+    said = {"type": "weighthouse/confirm-key/1", "person": connection.me(), "device": device}
+    statement = {**said, "thumbprint": str(found.get(device, {}).get("thumbprint", ""))}
+    body = {"by": mine or "none", "signature": connection.client.sign_vote(statement)}
+    connection.post(f"/devices/{device}/confirm", body)
 
 
 @devices.command("end")

@@ -171,6 +171,12 @@ def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 
+def confirm_key(unit: Unit, caller: Caller, person: str, device: str) -> None:
+    """Confirm a new key of somebody else as the second person. Raises Denied, `identity.device_unknown`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    identity.confirm_others_key(unit, caller, device, of=person)
+
+
 def thaw(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`."""
     access.require(unit, caller, "person.freeze", "lab")

@@ -18,7 +18,7 @@ from weighthouse.core.clock import DAY, SECOND
 from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit
 from weighthouse.detect import api, store
-from weighthouse.detect.model import BULK, Alert, Incident, Limits
+from weighthouse.detect.model import BULK, NEW_KEY, Alert, Incident, Limits
 from weighthouse.detect.rules import bulk, elsewhere, facts, spray, volume, written
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
@@ -82,6 +82,31 @@ def on_used_elsewhere(unit: Unit, entry: audit.Entry) -> None:
     incident = elsewhere.conclude(entry.index, principal, session)
     if not store.known(unit.conn, incident.key):
         _act(unit, incident, _end_all)
+
+
+def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
+    """A further key for somebody who has one: how a thief stays. Their pages tell them; this tells security."""
+    device, person = facts.text(entry.data, "device"), facts.text(entry.data, "principal")
+    if not device or not _has_another(unit, person, device):
+        return
+    incident = Incident(
+        rule=NEW_KEY,
+        key=f"{NEW_KEY}:{device}",
+        severity="low",
+        principal=person,
+        session="",
+        evidence=(entry.index,),
+        text="A person who has a key enrolled another one. If they did not, end it and their sessions.",
+    )
+    if not store.known(unit.conn, incident.key):
+        _act(unit, incident)
+
+
+def _has_another(unit: Unit, person: str, device: str) -> bool:
+    try:
+        return any(one.id != device for one in identity.devices_of(unit, person))
+    except WeighthouseError:  # a record that cannot be believed is no reason to say nothing
+        return True
 
 
 def on_read(unit: Unit, entry: audit.Entry) -> None:
@@ -172,6 +197,7 @@ def _hold(unit: Unit, incident: Incident) -> str:
 
 FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
+    audit.Follower("detect.new-key", facts.ENROLLED_KINDS, on_enrolled),
     audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
     audit.Follower("detect.output", facts.OUTPUT_KINDS, on_output),
     audit.Follower("detect.bulk", facts.READ_KINDS, on_read),

@@ -20,10 +20,12 @@ MOST_READS = 2_000
 SPRAY = "spray-then-success"
 ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
+NEW_KEY = "another-key"
 WRITTEN = "database-written"
 OUTPUT = "output-volume"
 
 TITLES: dict[str, str] = {
+    NEW_KEY: "Another key was enrolled for somebody who has one",
     SPRAY: "Many accounts failed from one network, then one got in",
     ELSEWHERE: "A session was used without the key it is bound to",
     OUTPUT: "One person's runs say more than training needs",

@@ -175,6 +175,17 @@ class DeviceEnrolled(Event, frozen=True, kw_only=True):
     name: str
 
 
+class DeviceConfirmed(Event, frozen=True, kw_only=True):
+    """A new key was confirmed, by an older one of its person or by a second person: it signs what is sensitive."""
+
+    KIND: ClassVar[str] = "identity.DeviceConfirmed"
+    SUBJECT: ClassVar[str] = "device"
+    device: str
+    principal: str
+    by: str
+    how: str
+
+
 class DeviceEnded(Event, frozen=True, kw_only=True):
     """A device's key counts no more."""
 

@@ -55,6 +55,20 @@ settings: tuple[Setting, ...] = (
     Setting("identity.sessions_per_person", "int", 10, "Live sessions of one person; the oldest ends.", minimum=1),
     Setting("identity.workload_s", "int", 600, "Seconds a workload's token lives without renewal.", minimum=30),
     Setting("identity.proxy", "text", "", "HTTP proxy to the issuer; the environment's proxies are not used."),
+    Setting(
+        "identity.new_keys",
+        "text",
+        "auto",
+        "Whether a new key waits to be confirmed before it signs what is sensitive; auto: in production only.",
+        choices=("auto", "confirm", "at-once"),
+    ),
+    Setting(
+        "identity.new_key_s",
+        "int",
+        24 * 3600,
+        "Seconds after which a further key of a person that nobody confirmed counts all the same.",
+        minimum=3600,
+    ),
     Setting("identity.places_csv", "text", "", "CSV of address ranges: range,network,country[,lat,lon,radius_km]."),
     Setting("identity.trusted_proxies", "text", "", "Comma-separated networks whose X-Forwarded-For is believed."),
 )
@@ -161,6 +175,10 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     principal: PrincipalId
     v: int = 1
     adopted: str = ""
+    first: tuple[str, ...] = ()
+    """Devices that were enrolled while the person had no other: they wait for a second person."""
+    confirmed: tuple[str, ...] = ()
+    """Devices that an older key or a second person has confirmed."""
     version: int = 0
     epoch: int = 0
     frozen_at: Millis | None = None

@@ -109,6 +109,7 @@ def attest(unit: Unit, statement: bytes) -> bytes:
 _PROBLEMS = {
     "identity.device_not_certified": "identity.device_not_certified",
     "identity.device_unknown": "access.voter_device_ended",
+    "identity.key_young": "identity.key_young",
     "identity.record_refused": "access.voter_inactive",
 }
 

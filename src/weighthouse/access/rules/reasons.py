@@ -66,6 +66,7 @@ _GRANT_TEXTS = {
     "access.operation_missing": "Policy now asks to name the operation.",
     "access.environment_mismatch": "The resource has moved to another environment.",
     "access.person_inactive": "The person is frozen or has left the lab.",
+    "identity.key_young": "A key that signed a vote is new, and nobody has confirmed it yet.",
     "identity.device_not_certified": "A device that signed a vote does not carry this server's certificate.",
 }
 

@@ -98,6 +98,14 @@ def freeze(request: Request, person: str, body: Because) -> dict[str, Any]:
         return {"frozen": person}
 
 
+@router.post("/people/{person}/devices/{device}/confirm")
+def confirm_key(request: Request, person: str, device: str) -> dict[str, Any]:
+    """Confirm somebody else's new key, after asking them. Needs `person.freeze` on the lab, and a second factor."""
+    with door(request).enter(request) as (unit, caller):
+        api.confirm_key(unit, caller, person, device)
+        return {"confirmed": device}
+
+
 @router.post("/people/{person}/thaw")
 def thaw(request: Request, person: str, body: Because) -> dict[str, Any]:
     """Let a frozen person sign in again. Needs `person.freeze` on the lab."""

@@ -10,6 +10,9 @@ from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.acts import factor_given, require_act
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.devices import (
+    confirm_others_key,
+    confirm_own_key,
+    confirmation,
     device,
     devices_of,
     end_device,
@@ -17,8 +20,10 @@ from weighthouse.identity.api.devices import (
     possession,
     thumbprint_of,
     verify_device_signature,
+    waiting_keys,
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
+from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
     end_session,
@@ -69,11 +74,15 @@ __all__ = [
     "SignedIn",
     "account_holds",
     "adopt_accounts",
+    "at_once",
     "authenticate",
     "begin_sign_in",
     "begin_step_up",
     "callback_of",
     "client_address",
+    "confirm_others_key",
+    "confirm_own_key",
+    "confirmation",
     "cookie",
     "device",
     "devices_of",
@@ -104,4 +113,5 @@ __all__ = [
     "thumbprint_of",
     "tidy",
     "verify_device_signature",
+    "waiting_keys",
 ]

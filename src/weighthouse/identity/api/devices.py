@@ -14,12 +14,14 @@ from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import DeviceId, new_id
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
@@ -85,7 +87,8 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     def listed(state: PrincipalState) -> PrincipalState:
         if len(state.devices) >= MAX_DEVICES:
             raise Conflict("identity.too_many_devices", f"A person has at most {MAX_DEVICES} devices.", "End one.")
-        return msgspec.structs.replace(state, devices=(*state.devices, device.id))
+        first = state.first if state.devices else (device.id,)
+        return msgspec.structs.replace(state, devices=(*state.devices, device.id), first=first)
 
     change_state(unit, caller.principal, listed)
     certificate = unit.part(Signers).signer("device").sign(_statement(device))
@@ -166,7 +169,9 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
     """End a device of `person` for good, with its line; who may is the caller's to judge."""
 
     def without(state: PrincipalState) -> PrincipalState:
-        return msgspec.structs.replace(state, devices=tuple(one for one in state.devices if one != device_id))
+        lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed")}
+        left = {name: tuple(one for one in ids if one != device_id) for name, ids in lists.items()}
+        return msgspec.structs.replace(state, **left)
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
@@ -178,7 +183,8 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
 def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:
     """Check that `signature` (ES256, raw r and s, 64 bytes) over `data` is by `person`'s live device.
 
-    Raises `identity.device_not_certified`, `identity.device_unknown` or `identity.bad_signature`.
+    A key that is new and not confirmed signs nothing yet. Raises `identity.device_not_certified`,
+    `identity.device_unknown`, `identity.bad_signature` or `identity.key_young`.
     """
     found = device(unit, device_id)
     if found.person != person or not verify_es256(found.jwk, signature, data):
@@ -187,3 +193,40 @@ def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes
             "The signature is not by this person's device over this text.",
             "Open the card again and sign exactly what it shows with your own enrolled device.",
         )
+    check_grown(unit, found, state_of(unit, person))
+
+
+def waiting_keys(unit: Unit, person: str) -> list[tuple[Device, Millis | None]]:
+    """A person's live keys that do not count yet, each with when it will by itself (None: after a second person)."""
+    state = state_of(unit, person)
+    found = ((one, counts_from(unit, one, state)) for one in devices_of(unit, person))
+    return [(one, begins) for one, begins in found if begins is None or unit.now < begins]
+
+
+def confirm_own_key(unit: Unit, caller: Caller, device_id: str, *, by: str, signature: bytes) -> None:
+    """Confirm the caller's new key with an older one of theirs, which signs `confirmation` of it."""
+    found = device(unit, device_id)
+    if found.person != caller.principal or by == device_id:
+        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
+    verify_device_signature(unit, by, caller.principal, confirmation(found), signature)
+    confirm_key(unit, caller, found, f"by the older key {by}")
+
+
+def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str) -> None:
+    """Confirm the new key of another person, as the second one; whether the caller may is judged above this room."""
+    found = device(unit, device_id)
+    if found.person != of:
+        raise NotFound("identity.device_unknown", "This person has no such device.", "Ask them for its id.")
+    if caller.principal == found.person or caller.account == found.account:
+        raise Denied(
+            "identity.key_of_oneself",
+            "Nobody is the second person for their own key.",
+            "Confirm it with an older key of yours, or ask somebody who may freeze people.",
+        )
+    confirm_key(unit, caller, found, "by a second person")
+
+
+def confirmation(device: Device) -> bytes:
+    """What an older key signs to confirm `device`."""
+    said = {"type": "weighthouse/confirm-key/1", "person": device.person, "thumbprint": device.thumbprint}
+    return encode({**said, "device": device.id})

@@ -20,7 +20,7 @@ from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import once
 from weighthouse.identity import api
 from weighthouse.identity.api import Person, Session, SignedIn, SignInStart
-from weighthouse.identity.routes.bodies import End, Enrol, Login, StepUp, Token
+from weighthouse.identity.routes.bodies import Confirm, End, Enrol, Login, StepUp, Token
 from weighthouse.identity.routes.reception import arrival_of, system_of
 
 router = APIRouter(prefix="/api/v1", tags=["identity"])
@@ -161,6 +161,15 @@ def enrol(request: Request, body: Enrol, key: Key = None) -> dict[str, Any]:
             lambda: api.enrol_device(unit, caller, jwk, body.name, proof=proof),
         )
         return answer
+
+
+@router.post("/devices/{device}/confirm")
+def confirm_device(request: Request, device: str, body: Confirm) -> dict[str, Any]:
+    """Confirm one's new key with an older one: its signature, and a second factor for exactly that."""
+    with door(request).enter(request) as (unit, caller):
+        signature = base64.urlsafe_b64decode(body.signature + "==")
+        api.confirm_own_key(unit, caller, device, by=body.by, signature=signature)
+        return {"confirmed": device}
 
 
 @router.post("/devices/{device}/end")

@@ -67,6 +67,14 @@ class Enrol(Body):
     proof: Annotated[str, StringConstraints(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
+class Confirm(Body):
+    """Confirm a new key: `signature` (ES256, r and s, base64url) of the older key `by` over the canonical
+    {"type": "weighthouse/confirm-key/1", "person", "thumbprint", "device"} of the new one."""
+
+    by: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    signature: Annotated[str, StringConstraints(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
 class End(Body):
     """End something of one's own, and why."""
 

@@ -47,6 +47,8 @@ def sessions(request: Request, done: str = "") -> Response:
             "identity/sessions.html",
             sessions=api.sessions_of(unit, caller.principal),
             devices=api.devices_of(unit, caller.principal),
+            waiting=api.waiting_keys(unit, caller.principal),
+            at_once=api.at_once(unit.system),
             current=caller.session,
             done=_DONE.get(done, ""),
         )

@@ -1,0 +1,62 @@
+"""New keys. Guards what is sensitive from a key that somebody enrolled in a person's name a moment ago.
+
+A key signs votes and ballots only once it is confirmed: by an older key of the same person, by a second person, or by
+a day in which its owner, who is told, did not end it. The first key of a person has no owner's eyes on it yet, so it
+waits for a second person. Where the lab is only tried out (mode demo or development) keys count at once, and it is
+said so.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.work import System, Unit
+from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.states import change_state
+from weighthouse.identity.events import DeviceConfirmed
+from weighthouse.identity.model import Act, Device, PrincipalState
+
+
+def at_once(system: System) -> bool:
+    """Whether new keys count at once here: by the setting, or because the lab is only tried out."""
+    chosen = system.settings.text("identity.new_keys")
+    return chosen == "at-once" or (chosen == "auto" and system.settings.text("mode") != "production")
+
+
+def counts_from(unit: Unit, device: Device, state: PrincipalState) -> Millis | None:
+    """When a key begins to sign what is sensitive by itself; None if it waits for a second person."""
+    if device.id in state.confirmed or at_once(unit.system):
+        return device.at
+    if device.id in state.first:
+        return None
+    return device.at + unit.system.settings.integer("identity.new_key_s") * SECOND
+
+
+def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
+    """Raise Denied `identity.key_young` for a key that nobody has confirmed yet."""
+    begins = counts_from(unit, device, state)
+    if begins is not None and unit.now >= begins:
+        return
+    waits = "a second person" if begins is None else "an older key of yours, a second person, or a day"
+    raise Denied(
+        "identity.key_young",
+        f"This key is new, and signs what is sensitive only once {waits} has confirmed it.",
+        "Have it confirmed with `weighthouse devices confirm`, or sign with an older key.",
+    )
+
+
+def confirm_key(unit: Unit, caller: Caller, device: Device, how: str) -> None:
+    """Confirm a live key; the caller gives a second factor for exactly that. Who may is judged by who calls this."""
+    require_act(unit, caller, Act(type="device.confirm", subject=device.thumbprint))
+
+    def confirmed(state: PrincipalState) -> PrincipalState:
+        if device.id not in state.devices:
+            raise NotFound("identity.device_unknown", "This device has been ended.", "Pick a live one.")
+        return msgspec.structs.replace(state, confirmed=(*state.confirmed, device.id))
+
+    change_state(unit, device.person, confirmed)
+    audit.append(unit, DeviceConfirmed(device=device.id, principal=device.person, by=caller.principal, how=how))
