@@ -55,7 +55,14 @@ class Player:
     def stolen(self, method: str, url: str) -> identity.Credential:
         token, thief = self._lab.sign_in(self._person).token, DeviceKey.generate()
         thief.now = lambda: self._lab.clock.now() / 1000
-        proof = thief.proof(method, url, token=token)
+        proof = thief.proof(method, url, token=token, nonce=identity.fresh_nonce(self._lab.system))
+        return identity.Credential(
+            kind="dpop", value=token, proof=proof, method=method, url=url, address="203.0.113.66"
+        )
+
+    def minted(self, method: str, url: str, nonce: str) -> identity.Credential:
+        token = self._client.token
+        proof = self._client.key.proof(method, url, token=token, nonce=nonce)
         return identity.Credential(
             kind="dpop", value=token, proof=proof, method=method, url=url, address="203.0.113.66"
         )
@@ -91,6 +98,9 @@ class LabGround:
     def later(self, by: Millis) -> None:
         not_here("a moved clock")
 
+    def restart(self) -> None:
+        not_here("a restart")
+
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self)
 
@@ -119,6 +129,10 @@ class CopyGround:
 
     def later(self, by: Millis) -> None:
         self._clock.advance(by)
+
+    def restart(self) -> None:
+        folder = self._live.lab.folder / "copy"
+        self.system.bind(Memory, FileMemory(folder / "identity.memory", now=self._clock.now()))
 
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._live)

@@ -72,6 +72,18 @@ REMOVALS = (
         "    assert require_act and Act",
     ),
     Removal(
+        "proof-minted-ahead",
+        "identity/rules/freshness.py",
+        "    return 0 <= now - at < STEP + LIFE",
+        "    return 0 <= now - at",
+    ),
+    Removal(
+        "replayed-proof",
+        "identity/api/freshness.py",
+        '    text = f"identity.nonce\\x00{memory(system).epoch}\\x00{at}"',
+        '    text = f"identity.nonce\\x00{at}"',
+    ),
+    Removal(
         "borrowed-factor",
         "identity/api/acts.py",
         "if one.digest == wanted",

@@ -41,6 +41,7 @@ def test_key_and_session_are_readable_by_their_owner_only(at: At) -> None:
     assert home.stat().st_mode & 0o077 == 0
     assert {path.name: path.stat().st_mode & 0o077 for path in home.iterdir()} == {
         "device.pem": 0,
+        "nonces.json": 0,
         "sessions.json": 0,
     }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,6 @@ _LOG = note.VerifierKey("log.example/fuzz", note.ED25519, _PUBLIC)
 _CHECKPOINT = checkpoint.Checkpoint(_LOG.name, 1, EMPTY_ROOT, ())
 _NOTE = str(note.Note(_CHECKPOINT.text(), (checkpoint.sign_note(_LOG, _KEY.sign, _CHECKPOINT, 0),))).encode()
 _DEVICE = DeviceKey(ec.derive_private_key(7, ec.SECP256R1()))
-_NOW = int(time.time() * 1000)
 _URL = "https://weighthouse.lab/api/v1/me"
 
 
@@ -81,7 +79,7 @@ def _same(data: bytes) -> object:
 
 
 def _check_proof(text: str) -> object:
-    return dpop.check_proof(text, method="GET", url=_URL, token=None, now=_NOW)
+    return dpop.check_proof(text, method="GET", url=_URL, token=None)
 
 
 def _floe(data: bytes) -> object:

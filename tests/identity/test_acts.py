@@ -32,7 +32,7 @@ def stepped(lab: Lab, client: Client, *acts: dict[str, object], who: str = "ben"
 
 def caller(lab: Lab, client: Client) -> api.Credential:
     url = f"{client.url}/api/v1/me"
-    proof = client.key.proof("GET", url, token=client.token)
+    proof = client.key.proof("GET", url, token=client.token, nonce=api.fresh_nonce(lab.system))
     return api.Credential(kind="dpop", value=client.token, proof=proof, url=url, address="127.0.0.1")
 
 

@@ -234,7 +234,10 @@ def test_what_is_no_json_or_too_much_is_refused_before_it_is_an_order(world: Wor
     url = f"{world.origin}/api/v1/runs"
     with httpx.Client(transport=InProcess(world.app)) as plain:
         for content, status in ((b"{", 400), (b"[]", 422), (b'"x"', 422), (b" " * (2 * 1024 * 1024 + 1), 413)):
-            proof = {"Authorization": f"DPoP {ada.token}", "DPoP": ada.key.proof("POST", url, token=ada.token)}
+            proof = {
+                "Authorization": f"DPoP {ada.token}",
+                "DPoP": ada.key.proof("POST", url, token=ada.token, nonce=ada.nonce),
+            }
             answer = plain.post(url, content=content, headers={**proof, "Content-Type": "application/json"})
             assert answer.status_code == status, (content[:10], answer.text)
             assert answer.headers["content-type"] == "application/problem+json"

@@ -37,6 +37,10 @@ class Actor(Protocol):
         """Return what a thief has who copied the session's secret: the secret, from another machine, with a proof for
         this address by a key of the thief's own. The session is spent by it: the next `act_as` must sign in anew."""
 
+    def minted(self, method: str, url: str, nonce: str) -> identity.Credential:
+        """Return what a thief has who used this person's machine for a moment: the session's secret, and one proof by
+        its key for this address, made after `nonce`. The thief presents it from their own machine."""
+
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How an attack inside a sandbox went. `reports` are the JSON lines that the code printed after `ATTACK `."""
@@ -78,6 +82,9 @@ class Ground(Protocol):
 
     def witnessed(self) -> AbstractContextManager[None]:
         """Have an outside witness cosign the log meanwhile. Only on a copy."""
+
+    def restart(self) -> None:
+        """Forget what a server forgets that is started anew. Only on a copy."""
 
     def copy(self) -> AbstractContextManager[Ground]:
         """Return a ground on a copy of the database and the state beside it; it is thrown away afterwards."""

@@ -61,13 +61,31 @@ def _kept() -> Answer:
 
 
 def _keep(kept: Answer) -> None:
+    _write("sessions.json", kept)
+
+
+def _write(name: str, kept: Mapping[str, Any]) -> None:
     """Replace the file whole, so that a crash leaves the old one or the new one."""
     folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = folder() / f".sessions-{secrets.token_hex(4)}"
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(kept, file, indent=1)
-    fresh.replace(folder() / "sessions.json")
+    fresh.replace(folder() / name)
+
+
+def _nonces() -> dict[str, str]:
+    """Return the servers' newest nonces, for the next command's proofs; a lost or odd file costs one request."""
+    try:
+        kept = json.loads((folder() / "nonces.json").read_text("utf-8"))
+    except (ValueError, OSError):
+        return {}
+    return {str(one): str(nonce) for one, nonce in kept.items()} if isinstance(kept, dict) else {}
+
+
+def _keep_nonce(nonces: dict[str, str], client: Client) -> None:
+    if client.nonce != nonces.get(client.url, ""):
+        _write("nonces.json", {**nonces, client.url: client.nonce})
 
 
 def server(ctx: click.Context) -> str:
@@ -144,8 +162,15 @@ def connect(ctx: click.Context, *, anonymous: bool = False) -> Connection:
             f"Nobody is signed in to {address} on this machine.",
             "Run `weighthouse login` first, or name another server with --server.",
         )
-    client = Client(address, DeviceKey.load_or_make(folder() / "device.pem"), token=str(entry.get("token", "")))
+    nonces = _nonces()
+    client = Client(
+        address,
+        DeviceKey.load_or_make(folder() / "device.pem"),
+        token=str(entry.get("token", "")),
+        nonce=nonces.get(address, ""),
+    )
     ctx.call_on_close(client.close)
+    ctx.call_on_close(lambda: _keep_nonce(nonces, client))
     return Connection(client)
 
 

@@ -82,6 +82,9 @@ class Places(Protocol):
 class Memory(Protocol):
     """What must not be forgotten when somebody restores an old database: kept outside it."""
 
+    epoch: str
+    """A random name of this process's memory of one-time values: with the process both begin anew."""
+
     def version(self, principal: str) -> int:
         """The largest version of this principal's state ever seen here."""
 
@@ -101,4 +104,10 @@ class Memory(Protocol):
         """Forget sessions whose longest life is over anyway."""
 
     def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
-        """Whether this one-time value is new; it is remembered until `keep_until`."""
+        """Whether this one-time value is new; it is remembered until `keep_until`, by the monotonic clock."""
+
+    def asked(self, who: str, *, now: Millis) -> Millis:
+        """Note that `who` was asked for something newer; return for how long they have been without answering."""
+
+    def answered(self, who: str) -> None:
+        """Forget that `who` was asked."""

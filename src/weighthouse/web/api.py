@@ -6,6 +6,7 @@ Guards against a route that was mounted without its guards: there is no other wa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import System
+from weighthouse.identity import api as identity
 from weighthouse.web import guard, problems
 from weighthouse.web.body import BodyLimit
 from weighthouse.web.door import ConsoleDoor
@@ -92,7 +94,12 @@ def _stack(
     limit, seconds = system.settings.integer("web.body_limit"), system.settings.integer("web.body_seconds")
     app.add_middleware(BodyLimit, limit=limit, larger=larger, seconds=seconds)
     app.add_middleware(problems.Catch)
-    app.add_middleware(SecurityHeaders, form_targets=targets, secure=origin.startswith("https://"))
+    app.add_middleware(
+        SecurityHeaders,
+        form_targets=targets,
+        secure=origin.startswith("https://"),
+        proof_nonce=partial(identity.fresh_nonce, system),
+    )
 
 
 def _answer_errors(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ by mistake. An answer that brings its own policy keeps it.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,8 +60,11 @@ def page_policy(nonce: str, form_targets: tuple[str, ...]) -> str:
 class SecurityHeaders:
     """The outermost layer: makes the nonce and the request id, and stamps the answer on its way out."""
 
-    def __init__(self, app: ASGIApp, form_targets: tuple[str, ...], secure: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, form_targets: tuple[str, ...], secure: bool, proof_nonce: Callable[[], str]
+    ) -> None:
         self._app = app
+        self._proof_nonce = proof_nonce
         self._form_targets = form_targets
         self._secure = secure
 
@@ -73,11 +77,15 @@ class SecurityHeaders:
         state["request_id"] = request_id = new_id("rqs")
         journal.REQUEST.set(request_id)  # of this request's own task: what is logged in it names it
 
+        proves = any(name == b"dpop" for name, _ in scope["headers"])
+
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 self._stamp(headers, nonce)
                 headers["X-Request-Id"] = request_id
+                if proves:  # RFC 9449, 8.2: the next proof is made after this, so that nobody asks for it again
+                    headers["DPoP-Nonce"] = self._proof_nonce()
             await send(message)
 
         await self._app(scope, receive, stamped)

@@ -110,8 +110,14 @@ def to_problem(scope: Scope, error: WeighthouseError) -> Response:
         **({"step_up": True} if needs_step_up(error) else {}),
         **{name: value for name, value in error.details.items() if name not in _OWN},
     }
-    headers = {"WWW-Authenticate": 'DPoP algs="ES256"'} if status == 401 else {}
+    headers = {"WWW-Authenticate": _challenge(error)} if status == 401 else {}
     return Response(json.dumps(body, ensure_ascii=False), status, headers, media_type="application/problem+json")
+
+
+def _challenge(error: WeighthouseError) -> str:
+    """What a 401 asks for: a token with a proof, or (RFC 9449, section 8) the proof again, with a nonce of ours."""
+    again = ' error="use_dpop_nonce",' if error.code == "identity.proof_nonce" else ""
+    return f'DPoP{again} algs="ES256"'
 
 
 _OWN = frozenset({"type", "title", "status", "detail", "code", "remedy", "request"})

@@ -22,6 +22,7 @@ from weighthouse_sdk.errors import Refused, SdkError, extra
 ProblemError = Refused
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+MAX_NONCE = 512
 Walk = Callable[[str], dict[str, str]]
 Acts = Sequence[Mapping[str, Any]]
 Confirm = Callable[[Acts], object]
@@ -52,6 +53,7 @@ class Client:
         token: str = "",
         transport: httpx.BaseTransport | None = None,
         timeout_s: float = 30.0,
+        nonce: str = "",
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
@@ -61,6 +63,8 @@ class Client:
         self.url = url.rstrip("/")
         self.key = key
         self.token = token
+        self.nonce = nonce
+        """The server's newest nonce for proofs (RFC 9449, section 8); kept from answer to answer."""
         self.confirm: Confirm | None = None
         """How to give the second factor for acts that a refusal names; what was refused is then sent once more."""
         self._http = httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
@@ -121,7 +125,7 @@ class Client:
         headers: Mapping[str, str] | None,
     ) -> Any:
         url = f"{self.url}/api/v1/{path.lstrip('/')}"
-        sent = {"Accept": "application/json", "DPoP": self.key.proof(method, url, token=self.token)}
+        sent = {"Accept": "application/json"}
         if self.token:
             sent["Authorization"] = f"DPoP {self.token}"
         if idempotency_key:
@@ -130,13 +134,30 @@ class Client:
         if method != "GET":
             sent["Content-Type"] = "application/json"
             content = json.dumps(dict(body or {})).encode()
+        sent |= headers or {}
+        answer = self._proved(method, url, content, params, sent)
+        if answer.status_code == 401 and _wants_nonce(answer):
+            answer = self._proved(method, url, content, params, sent)
+        return _read(answer)
+
+    def _proved(
+        self,
+        method: str,
+        url: str,
+        content: bytes | None,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
+        """Send once, with a proof made after the newest nonce, and keep the nonce that comes back."""
+        proof = self.key.proof(method, url, token=self.token, nonce=self.nonce)
         try:
             answer = self._http.request(
-                method, url, content=content, params=dict(params or {}) or None, headers={**sent, **(headers or {})}
+                method, url, content=content, params=dict(params or {}) or None, headers={**headers, "DPoP": proof}
             )
         except httpx.HTTPError as error:
             raise _unreachable(self.url, error) from error
-        return _read(answer)
+        self.nonce = answer.headers.get("dpop-nonce", self.nonce)[:MAX_NONCE]
+        return answer
 
     def sign_in(self, walk: Walk, redirect_uri: str) -> SignedIn:
         """Sign in: `walk` takes the provider's address and returns what came back to `redirect_uri`.
@@ -248,6 +269,11 @@ def canonical(value: object) -> bytes:
         raise SdkError(
             "client.not_canonical", "The document is not Unicode, or is nested too deep.", "Ask the server again."
         ) from None
+
+
+def _wants_nonce(answer: httpx.Response) -> bool:
+    """Whether the server asks for the proof again, with the nonce that it sends along; nothing was done yet."""
+    return "dpop-nonce" in answer.headers and "use_dpop_nonce" in answer.headers.get("www-authenticate", "")
 
 
 def _unreachable(url: str, error: httpx.HTTPError) -> SdkError:

@@ -93,8 +93,9 @@ class DeviceKey:
         r, s = decode_dss_signature(self._private.sign(data, ec.ECDSA(hashes.SHA256())))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
-    def proof(self, method: str, url: str, *, token: str = "") -> str:
-        """Return a fresh DPoP proof (RFC 9449) for one request, bound to `token` if there is one."""
+    def proof(self, method: str, url: str, *, token: str = "", nonce: str = "") -> str:
+        """Return a fresh DPoP proof (RFC 9449) for one request, bound to `token` and made after the
+        server's `nonce`, if there are any."""
         claims: dict[str, Any] = {
             "htm": method,
             "htu": url.split("?", 1)[0].split("#", 1)[0],
@@ -103,6 +104,8 @@ class DeviceKey:
         }
         if token:
             claims["ath"] = b64url(hashlib.sha256(token.encode()).digest())
+        if nonce:
+            claims["nonce"] = nonce
         header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.jwk}
         text = ".".join(b64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
         return f"{text}.{b64url(self.sign(text.encode()))}"

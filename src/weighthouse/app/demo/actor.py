@@ -89,11 +89,17 @@ class Actor:
     def stolen(self, method: str, url: str) -> identity.Credential:
         return self._credential(method, url, DeviceKey.generate(), THIEF_ADDRESS)
 
-    def _credential(self, method: str, url: str, key: DeviceKey, address: str) -> identity.Credential:
+    def minted(self, method: str, url: str, nonce: str) -> identity.Credential:
+        return self._credential(method, url, self.client.key, THIEF_ADDRESS, nonce)
+
+    def _credential(
+        self, method: str, url: str, key: DeviceKey, address: str, nonce: str | None = None
+    ) -> identity.Credential:
+        nonce = identity.fresh_nonce(self._system) if nonce is None else nonce
         return identity.Credential(
             kind="dpop",
             value=self.client.token,
-            proof=key.proof(method, url, token=self.client.token),
+            proof=key.proof(method, url, token=self.client.token, nonce=nonce),
             method=method,
             url=url,
             address=address,

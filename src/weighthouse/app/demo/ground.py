@@ -132,6 +132,9 @@ class LiveGround:
     def witnessed(self) -> AbstractContextManager[None]:
         not_here("another witness of the live log; take a copy")
 
+    def restart(self) -> None:
+        not_here("a restart of the live server; take a copy")
+
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self.system)
 
@@ -216,6 +219,9 @@ class CopyGround:
         finally:
             witness.stop()
             serving.join()
+
+    def restart(self) -> None:
+        bind_memories(self._system, Home(self._system.settings.path("state")))
 
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self._system)

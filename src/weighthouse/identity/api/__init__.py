@@ -23,6 +23,7 @@ from weighthouse.identity.api.devices import (
     waiting_keys,
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
+from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
@@ -95,6 +96,7 @@ __all__ = [
     "factor_given",
     "finish_sign_in",
     "freeze",
+    "fresh_nonce",
     "is_active",
     "issue_workload",
     "networks",

@@ -18,6 +18,7 @@ from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api.accounts import vouched
+from weighthouse.identity.api.freshness import answered, check_first_use, check_nonce, went_unanswered
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
 from weighthouse.identity.api.states import change_state, state_of
@@ -25,7 +26,7 @@ from weighthouse.identity.api.workloads import authenticate_workload
 from weighthouse.identity.events import CredentialRefused, SessionUsedElsewhere
 from weighthouse.identity.model import SESSION_TOUCH, Credential, PrincipalState, Session
 from weighthouse.identity.rules.arrival import family_of, origin_of
-from weighthouse.identity.rules.proof import check_proof
+from weighthouse.identity.rules.proof import Proof, check_proof
 from weighthouse.identity.store import devices as device_store
 from weighthouse.identity.store import sessions as store
 from weighthouse.policy import api as policy
@@ -123,18 +124,27 @@ def _check_token(unit: Unit, session: Session, credential: Credential) -> None:
             method=credential.method,
             url=credential.url,
             token=credential.value,
-            now=unit.now,
         )
-        if proof.key == session.key and not memory(unit.system).first_use(
-            f"proof {proof.key} {proof.jti}", keep_until=proof.keep_until, now=unit.now
-        ):
-            raise Unauthenticated(
-                "identity.proof_replayed", "This proof was used before.", "Make a fresh proof for each request."
-            )
+        if proof.key == session.key:
+            check_first_use(unit.system, proof)
     except Unauthenticated as error:
         raise _refusal(unit, session, credential, error) from error
     if proof.key != session.key:
         _used_elsewhere(unit, session, credential, "key")
+    _check_fresh(unit, session, credential, proof)
+
+
+def _check_fresh(unit: Unit, session: Session, credential: Credential, proof: Proof) -> None:
+    """Ask for a proof with a newer nonce. That is no news, unless nothing but old proofs comes from there."""
+    who = f"{session.id} {origin_of(credential.address)}"
+    try:
+        check_nonce(unit.system, proof.nonce)
+    except Unauthenticated as error:
+        if went_unanswered(unit.system, who):
+            answered(unit.system, who)  # one line for each time that it went on for a while
+            raise _refusal(unit, session, credential, error) from error
+        raise
+    answered(unit.system, who)
 
 
 def _check_browser(unit: Unit, session: Session, credential: Credential) -> None:

@@ -21,6 +21,7 @@ from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of
 from weighthouse.identity.api.directory import person_for
+from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite
@@ -57,6 +58,8 @@ def finish_sign_in(
     Returns the session with its secret, or where to go for the second factor that the risk check demands. Raises
     `identity.*`; every refusal is in the log once, and the attempt is used up.
     """
+    if arrival.proof:  # before the attempt is used up: a client that is asked for a newer proof comes again
+        check_nonce_first(system, arrival.proof)
     with begin(system) as unit:
         start = _take(unit, transaction, params, arrival)
     try:
@@ -117,12 +120,13 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
     with read(system) as unit:
         now = unit.now
     if start.key:
-        proof = check_proof(arrival.proof, method=arrival.method, url=arrival.url, token=None, now=now)
-        fresh = memory(system).first_use(f"proof {proof.key} {proof.jti}", keep_until=proof.keep_until, now=now)
-        if proof.key != start.key or not fresh:
-            refuse("identity.proof_refused", "The proof is not by the key that began this, or was used before.")
-    code = params.get("code", "")
-    used = memory(system).first_use(f"code {digest_of(code)}", keep_until=now + START_LIFE, now=now)
+        proof = check_proof(arrival.proof, method=arrival.method, url=arrival.url, token=None)
+        if proof.key != start.key:
+            refuse("identity.proof_refused", "The proof is not by the key that began this.")
+        check_first_use(system, proof)
+        check_nonce(system, proof.nonce)
+    code, tick = params.get("code", ""), system.clock.monotonic()
+    used = memory(system).first_use(f"code {digest_of(code)}", keep_until=tick + START_LIFE, now=tick)
     if not code or len(code) > 4096 or not used:
         refuse("identity.code_refused", "The answer holds no fresh code.")
     redeemed = provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)

@@ -1,11 +1,12 @@
 """What this process remembers of sessions and states. Guards against a database put back to before a freeze.
 
 `ProcessMemory` forgets at exit; the app binds the file adapter, which does not. One-time values (DPoP proof ids,
-authorization codes) live a minute or two and are kept in memory only.
+authorization codes) live some minutes and are kept in memory only: proofs of before a restart do not count after it.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
 
 from weighthouse.core.clock import Millis
@@ -20,7 +21,9 @@ class ProcessMemory:
         self._versions: dict[str, int] = {}
         self._condemned: dict[str, Millis] = {}
         self._used: dict[str, Millis] = {}
+        self._asked: dict[str, Millis] = {}
         self._sweep_at = SWEEP_AT
+        self.epoch = secrets.token_hex(16)
         self._lock = threading.Lock()
 
     def version(self, principal: str) -> int:
@@ -60,6 +63,16 @@ class ProcessMemory:
                 return False
             self._used[key] = keep_until
             return True
+
+    def asked(self, who: str, *, now: Millis) -> Millis:
+        with self._lock:
+            if who not in self._asked and len(self._asked) >= SWEEP_AT:
+                self._asked.pop(next(iter(self._asked)))
+            return now - self._asked.setdefault(who, now)
+
+    def answered(self, who: str) -> None:
+        with self._lock:
+            self._asked.pop(who, None)
 
     def keep(self, line: str) -> None:
         """Make a fact outlast the process; here it does not."""
