@@ -28,6 +28,7 @@ from weighthouse.web.dress import dress
 from weighthouse.web.frame import Frame, environment
 from weighthouse.web.guard import BROKER
 from weighthouse.web.headers import SecurityHeaders
+from weighthouse.web.heads import Heads
 from weighthouse.web.model import settings
 from weighthouse.web.reading import OneReading, known_parameters
 from weighthouse.web.schema import describe
@@ -94,6 +95,7 @@ def _stack(
     limit, seconds = system.settings.integer("web.body_limit"), system.settings.integer("web.body_seconds")
     app.add_middleware(BodyLimit, limit=limit, larger=larger, seconds=seconds)
     app.add_middleware(problems.Catch)
+    app.add_middleware(Heads)
     app.add_middleware(
         SecurityHeaders,
         form_targets=targets,

@@ -88,8 +88,10 @@ def send(
             answer = client.send(request, stream=True, follow_redirects=False)
             with contextlib.closing(answer):
                 return answer.status_code, b"".join(_within(answer, limit, began + whole_s))
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError) as error:
         raise Broken("cannot be reached") from error
+    except (httpx.InvalidURL, ValueError) as error:  # a name that IDNA refuses, half a character: it is no address
+        raise Broken("names an address that is none") from error
 
 
 def _within(answer: httpx.Response, limit: int, end: float) -> Iterator[bytes]:

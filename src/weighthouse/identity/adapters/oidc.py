@@ -12,37 +12,31 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn
-from urllib.parse import quote_plus, urlencode, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import httpx
 import msgspec
 
 from weighthouse.core.canonical import NotUtf8, utf8
-from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Clock, Millis
+from weighthouse.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
 from weighthouse.identity.adapters.exchange import Broken, send
 from weighthouse.identity.model import IssuerProfile, PublicKey
 from weighthouse.identity.ports import Redeemed, Wish
+from weighthouse.identity.rules.discovery import Endpoints, Unfit, read_discovery, with_query
 from weighthouse.identity.rules.jwks import MAX_KEY_SET, parse_key_set
 
-REFRESH: Millis = HOUR
+REFRESH: Millis = 10 * MINUTE
 UNKNOWN_EVERY: Millis = 5 * MINUTE
 RETRY_EVERY: Millis = 5 * SECOND
-KEYS_LIFE: Millis = DAY
+KEYS_LIFE: Millis = (
+    10 * MINUTE
+)  # a key that the issuer has withdrawn counts no longer than this, whoever keeps us from it
 DISCOVERY_LIFE: Millis = DAY
 SLOTS = 16  # requests that may wait for the provider at once, so that a hanging one leaves threads for everybody else
 MAX_DOCUMENT = 64 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _AGAIN = "Try again in a moment; an operator can check the provider and the identity settings."
-
-
-class Endpoints(msgspec.Struct, frozen=True):
-    """What discovery told us."""
-
-    authorization: str
-    token: str
-    jwks: str
-    announces_iss: bool
 
 
 def _down(what: str) -> NoReturn:
@@ -107,7 +101,7 @@ class OidcProvider:
             claims = {"id_token": {"acrs": {"essential": True, "value": value}, "auth_time": {"essential": True}}}
             query |= {"max_age": "0", "prompt": "login", "acr_values": value}
             query["claims"] = json.dumps(claims, separators=(",", ":"))
-        return self._discovered().authorization + "?" + urlencode(query)
+        return with_query(self._discovered().authorization, query)
 
     def redeem(self, *, code: str, verifier: str, redirect_uri: str) -> Redeemed:
         form = {
@@ -158,11 +152,11 @@ class OidcProvider:
             self._unknown = now  # a flood of made-up ids must not become a flood of fetches
             self._refresh(now)
         if self._fetched is None or now - self._fetched >= KEYS_LIFE:
-            _down("has shown no keys for a day")
+            _down("has shown no keys for ten minutes")
         return self._keys.get(kid)
 
     def _refresh(self, now: Millis) -> None:
-        """Fetch the key set; on failure go on with the keys that are known, for a day at most."""
+        """Fetch the key set; on failure go on with the keys that are known, for ten minutes at most."""
         if self._failed is not None and now - self._failed < RETRY_EVERY:
             return
         self._failed = now
@@ -194,24 +188,17 @@ class OidcProvider:
             status, body = self._send("GET", where, MAX_DOCUMENT)
             if status != 200:
                 _down(f"answered {status} when asked who it is")
-            self._endpoints = self._read_discovery(_json(body))
+            self._endpoints = self._read_discovery(body)
         except WeighthouseError:
             if self._endpoints is None:
                 raise
         return self._endpoints
 
-    def _read_discovery(self, found: dict[str, Any]) -> Endpoints:
-        if found.get("issuer") != self._wanted.issuer:
-            _down("calls itself by another name than identity.issuer")
-        urls = [str(found.get(name, "")) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-                _down("wants to be spoken to without TLS")
-        if "S256" not in found.get("code_challenge_methods_supported", ["S256"]):
-            _down("does not know PKCE with S256")
-        announces = found.get("authorization_response_iss_parameter_supported") is True
-        return Endpoints(urls[0], urls[1], urls[2], announces)
+    def _read_discovery(self, body: bytes) -> Endpoints:
+        try:
+            return read_discovery(_json(body), self._wanted.issuer)
+        except Unfit as unfit:
+            _down(str(unfit))
 
     def _send(
         self, method: str, url: str, limit: int, form: dict[str, str] | None = None, authorization: str = ""
@@ -235,6 +222,10 @@ def _json(body: bytes) -> dict[str, Any]:
         _down("does not answer in UTF-8 without a byte order mark")
     except (ValueError, RecursionError):
         _down("does not answer in JSON")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except ValueError:
+        _down("answers with half a character, which nothing can write down")
     if not isinstance(value, dict):
         _down("does not answer in JSON")
     return value

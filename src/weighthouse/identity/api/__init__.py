@@ -35,7 +35,7 @@ from weighthouse.identity.api.sessions import (
     thaw,
 )
 from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
-from weighthouse.identity.api.sign_in import finish_sign_in
+from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload
@@ -62,7 +62,9 @@ from weighthouse.identity.rules.arrival import (
 
 __all__ = [
     "DEVICE_COOKIE",
+    "MOST_BEGUN",
     "SESSION_COOKIE",
+    "SEVERAL",
     "START_COOKIE",
     "Act",
     "Arrival",

@@ -16,7 +16,7 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance
-from weighthouse.core.errors import Denied, Unauthenticated
+from weighthouse.core.errors import Denied, Unauthenticated, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of
@@ -24,7 +24,7 @@ from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite
+from weighthouse.identity.api.sessions import digest_of, end_session, fresh_secret, open_session, rewrite
 from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, nonce_of, provider_of, refuse
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
@@ -44,9 +44,13 @@ from weighthouse.identity.rules.compact import open_token
 from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
 from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.rules.risk import Verdict
+from weighthouse.identity.store import sessions as session_store
 from weighthouse.identity.store import sign_ins as store
 from weighthouse.policy import api as policy
 
+SEVERAL = "."
+"""Stands between the secrets of the attempts that one browser has begun in several tabs."""
+MOST_BEGUN = 4
 METHOD = "step-up at the provider"
 
 
@@ -64,7 +68,7 @@ def finish_sign_in(
         start = _take(unit, transaction, params, arrival)
     try:
         claimed = _ask_provider(system, start, params, arrival)
-    except Unauthenticated as error:
+    except WeighthouseError as error:
         with begin(system) as unit:
             audit.append(unit, _failure(unit, error.code, arrival))
         raise
@@ -93,18 +97,27 @@ def _turn_away(unit: Unit, arrival: Arrival, code: str, message: str) -> NoRetur
 
 def _take(unit: Unit, transaction: str, params: Mapping[str, str], arrival: Arrival) -> Start:
     """Take the begun attempt out of the database: by its secret AND its state, and for one callback only."""
-    row = store.read_start(unit.conn, digest_of(transaction)) if transaction else None
-    if row is None:
+    begun = [start for one in transaction.split(SEVERAL)[-MOST_BEGUN:] if (start := _begun(unit, one))]
+    if not begun:
         _turn_away(unit, arrival, "identity.start_unknown", "This sign-in was not begun here, or has been used.")
-    start = unseal(unit, "start", row[0], row[1], Start)
-    if start is None or start.secret != digest_of(transaction):
-        raise refused("start", "", "the seal does not hold")
-    if not hmac.compare_digest(params.get("state", "").encode(), start.state.encode()):
+    state = params.get("state", "").encode("utf-8", "replace")
+    start = next((one for one in begun if hmac.compare_digest(state, one.state.encode())), None)
+    if start is None:
         _turn_away(unit, arrival, "identity.state_mismatch", "The answer belongs to another sign-in than this.")
     if not store.take_start(unit.conn, start.secret):
         _turn_away(unit, arrival, "identity.start_unknown", "This sign-in has been used.")
     if unit.now >= start.expires:
         _turn_away(unit, arrival, "identity.start_expired", "This sign-in took longer than ten minutes.")
+    return start
+
+
+def _begun(unit: Unit, transaction: str) -> Start | None:
+    row = store.read_start(unit.conn, digest_of(transaction)) if transaction else None
+    if row is None:
+        return None
+    start = unseal(unit, "start", row[0], row[1], Start)
+    if start is None or start.secret != digest_of(transaction):
+        raise refused("start", "", "the seal does not hold")
     return start
 
 
@@ -224,6 +237,8 @@ def _open(
     if not device:
         device_mark = secrets.token_urlsafe(32)
         device = f"browser:{mark(unit, 'browser', device_mark)}"
+    if arrival.session_secret:
+        _end_former(unit, arrival.session_secret)
     learn(
         unit,
         person=person,
@@ -247,6 +262,14 @@ def _open(
         reasons=verdict.codes(),
     )
     return _signed_in(unit, session, secret, start, arrival, device_mark)
+
+
+def _end_former(unit: Unit, secret: str) -> None:
+    """End the session that this browser had: it is replaced, and nobody would ever end it by hand."""
+    row = session_store.by_secret(unit.conn, digest_of(secret))
+    former = unseal(unit, "session", row.body, row.seal, Session) if row else None
+    if former is not None and former.binding == "browser" and former.secret == digest_of(secret):
+        end_session(unit, former.id, "signed in anew", former.person)
 
 
 def _assurance(unit: Unit, claimed: Claimed) -> Assurance:

@@ -11,14 +11,23 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from weighthouse.core.door import door
-from weighthouse.core.errors import Invalid, Unauthenticated
+from weighthouse.core.errors import Invalid, Unauthenticated, WeighthouseError
 from weighthouse.identity import api
-from weighthouse.identity.api import DEVICE_COOKIE, SESSION_COOKIE, START_COOKIE, SignedIn, SignInStart
+from weighthouse.identity.api import (
+    DEVICE_COOKIE,
+    MOST_BEGUN,
+    SESSION_COOKIE,
+    SEVERAL,
+    START_COOKIE,
+    SignedIn,
+    SignInStart,
+)
 from weighthouse.identity.routes.reception import arrival_of, system_of
 
 router = APIRouter(include_in_schema=False)
 
 START_S = 600
+_LOADED_AGAIN = frozenset({"identity.start_unknown", "identity.state_mismatch"})
 MAX_ACTS = 4_096
 DEVICE_S = 180 * 86_400
 
@@ -35,17 +44,23 @@ def _drop(response: Response, name: str) -> None:
     response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def _to_provider(start: SignInStart) -> Response:
+def _to_provider(request: Request, start: SignInStart) -> Response:
     response = _go(start.url)
-    _keep(response, START_COOKIE, start.transaction, START_S)
+    _keep(response, START_COOKIE, _begun(request, start), START_S)
     return response
+
+
+def _begun(request: Request, start: SignInStart) -> str:
+    """The attempts that this browser has begun: each tab comes back to its own, whichever began last."""
+    before = api.cookie(request.headers.items(), START_COOKIE).split(SEVERAL)
+    return SEVERAL.join([one for one in [*before, start.transaction] if one][-MOST_BEGUN:])
 
 
 @router.get("/login")
 def login(request: Request, return_to: str = "/") -> Response:
     """Begin a sign-in and send the browser to the identity provider."""
     system = system_of(request)
-    return _to_provider(api.begin_sign_in(system, return_to, redirect_uri=api.callback_of(system)))
+    return _to_provider(request, api.begin_sign_in(system, return_to, redirect_uri=api.callback_of(system)))
 
 
 @router.get("/step-up")
@@ -53,7 +68,7 @@ def step_up(request: Request, return_to: str = "/") -> Response:
     """Send the signed-in person to the identity provider for a fresh second factor."""
     with door(request).enter(request, write=False) as (unit, caller):
         system = unit.system
-    return _to_provider(api.begin_step_up(system, caller, return_to, redirect_uri=api.callback_of(system)))
+    return _to_provider(request, api.begin_step_up(system, caller, return_to, redirect_uri=api.callback_of(system)))
 
 
 @router.get("/confirm")
@@ -76,7 +91,7 @@ def confirm(request: Request, acts: str, return_to: str = "/") -> Response:
         page = door(request).render(
             request, "identity/confirm.html", acts=start.acts, provider=start.url, return_to=return_to
         )
-    _keep(page, START_COOKIE, start.transaction, START_S)
+    _keep(page, START_COOKIE, _begun(request, start), START_S)
     return page
 
 
@@ -88,15 +103,29 @@ def callback(request: Request) -> Response:
     if len(params) != len(request.query_params.multi_items()):
         raise Invalid("identity.bad_callback", "The answer names one parameter twice.", "Sign in again.")
     transaction = api.cookie(request.headers.items(), START_COOKIE)
-    done = api.finish_sign_in(system, transaction, params, arrival_of(request, system))
+    try:
+        done = api.finish_sign_in(system, transaction, params, arrival_of(request, system))
+    except Unauthenticated as error:
+        if error.code in _LOADED_AGAIN and _signed_in(request):
+            return _go("/")  # the page was loaded again after it had done its work
+        raise
     if not isinstance(done, SignedIn):
-        return _to_provider(done)
+        return _to_provider(request, done)
     response = _go(done.return_to)
     _keep(response, SESSION_COOKIE, done.secret, None)
-    _drop(response, START_COOKIE)
+    if SEVERAL not in transaction:
+        _drop(response, START_COOKIE)
     if done.device_mark:
         _keep(response, DEVICE_COOKIE, done.device_mark, DEVICE_S)
     return response
+
+
+def _signed_in(request: Request) -> bool:
+    try:
+        with door(request).enter(request, write=False):
+            return True
+    except WeighthouseError:
+        return False
 
 
 @router.post("/logout")

@@ -12,7 +12,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from joserfc import jws
@@ -31,6 +31,7 @@ from weighthouse.identity.adapters.dev_idp.asking import authorization_fault, re
 from weighthouse.identity.adapters.dev_idp.desk import QUESTION_LIFE, Answer, Desk, Question
 from weighthouse.identity.adapters.dev_idp.people import DevPerson, DevSecret
 from weighthouse.identity.model import SignInResult
+from weighthouse.identity.rules.discovery import with_query
 from weighthouse.identity.rules.id_token import half_hash
 
 TENANT = "7d3f1a52-0b6e-4c19-9a57-5e0c2d8b41f6"
@@ -163,8 +164,8 @@ class DevIdp:
         return HTMLResponse(text, status, {**_HEADERS, "Content-Security-Policy": pages.policy(origin)})
 
     def _back(self, redirect_uri: str, state: str, **answer: str) -> Response:
-        query = urlencode({**answer, **({"state": state} if state else {}), "iss": self.issuer})
-        return RedirectResponse(f"{redirect_uri}?{query}", 303, _HEADERS)
+        query = {**answer, **({"state": state} if state else {}), "iss": self.issuer}
+        return RedirectResponse(with_query(redirect_uri, query), 303, _HEADERS)
 
     async def _sign_in(self, request: Request) -> Response:
         async with request.form(max_files=0, max_fields=10) as form:
