@@ -59,6 +59,7 @@ def system(folder: Path, name: str) -> System:
     made = System(Settings((*DECLARED, *api.settings), flags={"state": folder}), SystemClock(), database)
     made.bind(Signers, MemorySigners())
     made.bind(SignerMemory, FileSignerMemory(folder / f"{name}.memory"))
+    api.begin(made)
     return made
 
 

@@ -100,6 +100,7 @@ def make_system(folder: Path) -> System:
     system.bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))
     system.bind(Refusals, FileRefusals(folder / "access.refusals"))
     system.bind(Memory, FileMemory(folder / "identity.memory", now=system.clock.now()))
+    audit.begin(system)
     return system
 
 

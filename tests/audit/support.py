@@ -54,6 +54,7 @@ def bind_log(system: System, folder: Path) -> System:
     """Bind what the log needs from outside the database."""
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
     system.bind(Recorder, api.append)
+    api.begin(system)
     return system
 
 

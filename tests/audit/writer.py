@@ -51,6 +51,8 @@ def open_system(url: str, folder: Path, clock: Clock | None = None) -> System:
     system = System(settings, clock or SystemClock(), Database(url))
     system.bind(Signers, MemorySigners(b"\x07" * 32))
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
+    system.database.create_all()
+    api.begin(system)
     return system
 
 

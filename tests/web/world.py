@@ -70,6 +70,7 @@ class World:
         self.system.bind(Places, TablePlaces(None))
         self.system.bind(ObjectStore, FolderStore(home.objects))
         self.system.bind(Ground, wiring.machine(resolved))
+        audit.begin(self.system)
         audit.start(self.system)
         with begin(self.system, SYSTEM) as unit:
             text = EXAMPLE_LAB.read_text("utf-8")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from weighthouse.access import api as access
-from weighthouse.app import declared
+from weighthouse.app import declared, memories
 from weighthouse.app.draft import Draft
 from weighthouse.app.home import Home
 from weighthouse.app.wiring import admit, assemble, open_system
@@ -124,9 +124,10 @@ def _make(settings: Settings, draft: Draft, secret: str, text: str) -> None:
         system = assemble(settings, draft.inside, keys)
         try:
             draft.claim(system)
-            admit(system)
+            admit(system, new=True)
             with begin(system, SYSTEM) as unit:
                 access.publish_policy(unit, None, text, "lab.yaml")
+            memories.settle(system, draft.inside)
         finally:
             system.database.close()
         draft.finish()
@@ -161,6 +162,9 @@ def reopen(settings: Settings, home: Home, secret: str | None = None) -> System:
 
 def serveable(settings: Settings, home: Home) -> System:
     """Open a kept system to serve it. Raises `app.half_state` if no lab was ever published in it, as well."""
+    check_exists(home)
+    if memories.never_begun(settings, home):
+        raise _half(home)
     system = reopen(settings, home)
     try:
         with read(system) as unit:
@@ -168,12 +172,16 @@ def serveable(settings: Settings, home: Home) -> System:
     except WeighthouseError as error:
         if error.code == "policy.none":
             system.database.close()
-            raise Unavailable(
-                "app.half_state",
-                f"{home.root} has keys, but no lab was ever published: an older `init` was interrupted here.",
-                "Nothing is lost with it: remove the folder and run `weighthouse init` again.",
-            ) from None
+            raise _half(home) from None
     return system
+
+
+def _half(home: Home) -> Unavailable:
+    return Unavailable(
+        "app.half_state",
+        f"{home.root} has keys, but no lab was ever published: an older `init` was interrupted here.",
+        "Nothing is lost with it: remove the folder and run `weighthouse init` again.",
+    )
 
 
 def hold(home: Home, what: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
-from weighthouse.app import schema
+from weighthouse.app import memories, schema
 from weighthouse.app.home import Home, database_url
 from weighthouse.app.origin import check_address, origin
 from weighthouse.audit import api as audit
@@ -43,18 +43,27 @@ from weighthouse.weights.adapters.embedded import FolderStore
 from weighthouse.weights.ports import ObjectStore
 
 
-def open_system(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None) -> System:
+def open_system(
+    settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None, *, new: bool = False
+) -> System:
     """Open the database and bind every part; refuse a schema or a log that is not this server's.
 
-    Raises `app.unknown_schema`, `app.demo_off_loopback`, `core.other_machine`, `audit.log_forked` and
+    With `new` the memories beside the database begin; without it, one that is missing was lost. Raises
+    `app.memory_missing`, `app.unknown_schema`, `app.demo_off_loopback`, `core.other_machine`, `audit.log_forked` and
     their kin; nothing is served yet.
     """
-    return admit(assemble(settings, home, keys, clock))
+    if not new:
+        memories.check(home)
+    system = admit(assemble(settings, home, keys, clock), new=new)
+    memories.settle(system, home)
+    return system
 
 
-def admit(system: System) -> System:
+def admit(system: System, *, new: bool = False) -> System:
     """Judge what `assemble` opened, and close it again if it is refused."""
     with _closed_on_refusal(system.database):
+        if new:
+            audit.begin(system)
         machines.hold(system)
         audit.start(system)
         identity.adopt_accounts(system)

@@ -16,7 +16,7 @@ from weighthouse.access.api.learning import close_for_good, doubt_after
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
-from weighthouse.access.api.tidying import tidy
+from weighthouse.access.api.tidying import ever_refused, tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
 from weighthouse.access.model import (
@@ -67,6 +67,7 @@ __all__ = [
     "close_for_good",
     "close_on_doubt",
     "doubt_after",
+    "ever_refused",
     "explain",
     "explain_for",
     "give_back",

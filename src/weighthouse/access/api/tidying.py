@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from weighthouse.access.api.sealing import agrees, open_grant, open_request
 from weighthouse.access.events import Denied as DeniedEvent
-from weighthouse.access.events import GrantEnded, RequestLapsed
+from weighthouse.access.events import GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, RequestWithdrawn
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import grants as rows
 from weighthouse.access.store import requests as request_rows
@@ -80,3 +80,9 @@ def _set_aside(unit: Unit, action: str, row: str, code: str) -> DeniedEvent:
         policy_digest=policy.current(unit).digest,
         context={},
     )
+
+
+def ever_refused(unit: Unit) -> bool:
+    """Whether the log tells of anything that the memory of refusals must know: an end, a hold, a closed request."""
+    kinds = (GrantEnded.KIND, HoldPlaced.KIND, RequestDenied.KIND, RequestWithdrawn.KIND)
+    return any(audit.entries(unit, kind=kind, limit=1) for kind in kinds)

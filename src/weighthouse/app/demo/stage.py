@@ -80,7 +80,7 @@ class Stage:
         self.home.make()
         self._ends.callback(self._forget_sockets)
         self.keys = SealedKeys.create(self.home.keys_file, PASSPHRASE, cost=DEMO_SCRYPT)
-        self.system: System = open_system(Settings(declared.settings(), flags=flags), self.home, self.keys)
+        self.system: System = open_system(Settings(declared.settings(), flags=flags), self.home, self.keys, new=True)
         self._ends.callback(self.system.database.close)
         self.mirror = Mirror(self.folder).start()
         self._ends.callback(self.mirror.stop)

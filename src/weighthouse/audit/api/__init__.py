@@ -10,6 +10,7 @@ from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.doubting import doubts
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
+from weighthouse.audit.api.growing import begin
 from weighthouse.audit.api.learning import learn
 from weighthouse.audit.api.missing import LOST, watch_lines
 from weighthouse.audit.api.personal import erase, reveal
@@ -53,6 +54,7 @@ __all__ = [
     "append",
     "ask_witnesses",
     "backlog",
+    "begin",
     "condition",
     "confirm_clock",
     "consistency",

@@ -127,15 +127,25 @@ def recall(system: System) -> Remembered | None:
         raise _unusable(error) from error
 
 
+def begin(system: System) -> None:
+    """Begin the memory of a log that has no entry yet, for `init` alone; whatever is there already stays.
+
+    Done before the first entry, for a process killed right after its first commit must find a memory. Anywhere else
+    a missing memory is a lost one, and the log is refused.
+    """
+    if recall(system) is not None:
+        return
+    with read(system) as unit:
+        if store.read_head(unit.conn) is not None or store.count_entries(unit.conn):
+            return
+    try:
+        system.part(SignerMemory).remember(signing.origin_of(system), Remembered(0, tree.EMPTY_ROOT))
+    except OSError as error:
+        raise _unusable(error) from error
+
+
 def judge_memory(system: System, conn: Connection, size: int, root: bytes, remembered: Remembered | None) -> None:
     """Raise unless the stored tree continues the `remembered` one, the last that this signer signed."""
-    if remembered is None and size == 0:
-        # Begun before the first entry, for a process killed right after its first commit must find a memory.
-        try:
-            system.part(SignerMemory).remember(signing.origin_of(system), Remembered(0, tree.EMPTY_ROOT))
-        except OSError as error:
-            raise _unusable(error) from error
-        return
     if remembered is not None and (remembered.size, remembered.root) == (size, root):
         return
     node = tiles.node_from_tiles(tile_reader(conn))

@@ -23,9 +23,7 @@ def judge(remembered: Remembered | None, size: int, root: bytes, root_at: Callab
     `root_at(n)` computes the root of the first n leaves of the present tree. Codes: `audit.memory_missing` (a log
     without memory), `audit.log_smaller`, `audit.log_forked`.
     """
-    if remembered is None:
-        if size == 0:
-            return
+    if remembered is None:  # for an empty log too: emptied tables beside a lost memory look like a beginning
         raise Unavailable(
             "audit.memory_missing",
             f"The database holds a log of {size} entries, but the signer's memory outside it is gone, so nobody can "
