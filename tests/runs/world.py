@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.weights.world import WREN, World
 from weighthouse.app import declared
-from weighthouse.app.server import Served
+from weighthouse.app.gates import Gates
 from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
@@ -49,7 +50,7 @@ class RunsWorld(World):
             origin="http://127.0.0.1",
             hosts=["control.weighthouse"],
         )
-        self.broker = Served(Broker(application), unix=short / "b" / "broker")
+        self.gates = Gates(Broker(application), self._told)
         self.runner = self.new_runner(short)
 
     def new_runner(self, short: Path) -> Runner:
@@ -58,21 +59,23 @@ class RunsWorld(World):
             folder=self.state / "runs",
             sockets=short,
             judge=short / "judge",
-            broker=short / "b" / "broker",
+            gates=self.gates,
         )
 
     def start(self) -> RunsWorld:
         self.judge.start()
-        self.broker.start()
+        self.gates.start()
         self.runner.start()
         return self
 
     def close(self) -> None:
         self.runner.stop()
-        self.broker.stop()
-        if self.broker._loop is not None and not self.broker._loop.is_running():
-            self.broker._loop.close()
+        self.gates.stop()
         self.judge.stop()
+
+    def _told(self, run: str, process: int, user: int) -> None:
+        with begin(self.system, SYSTEM) as unit:
+            runs.note_foreign_peer(unit, run, process, user)
 
     def submit(
         self,

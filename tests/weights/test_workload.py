@@ -1,7 +1,7 @@
 """A run's own SDK over a Unix socket: token by socket, save, load, lease renewal, refusals with the server's codes.
 
-The bridge stands where the run's proxy stands: it names the run on each request and hands it to the real broker,
-door and routes. Only the token's source is the test's.
+The bridge stands where the run's gate stands: it hands each request to the real broker as the run whose socket it
+is, door and routes; what a header says of another run is nothing. Only the token's source is the test's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Bridge(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def __init__(self, path: Path, app: Any, run: str) -> None:
-        self.client = httpx.Client(transport=InProcess(app), base_url="http://control.weighthouse")
+        self.client = httpx.Client(transport=InProcess(app.of(run)), base_url="http://control.weighthouse")
         self.run = run
         super().__init__(str(path), Handler)
 
@@ -50,9 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         kept = {name: value for name, value in self.headers.items() if name in ("Authorization", "Content-Type")}
-        reply = self.server.client.post(
-            self.path, content=body, headers={**kept, "x-weighthouse-run": self.server.run}
-        )
+        reply = self.server.client.post(self.path, content=body, headers={**kept, "x-weighthouse-run": new_id("run")})
         self.send_response(reply.status_code)
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()

@@ -115,6 +115,17 @@ class VolumeFilled(Event, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class ForeignPeer(Event, frozen=True, kw_only=True):
+    """A process that is not a run's own proxy reached that run's socket to the control plane, and got no answer."""
+
+    KIND: ClassVar[str] = "runs.ForeignPeer"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    code: str
+    process: int
+    user: int
+
+
 class Unsandboxed(Event, frozen=True, kw_only=True):
     """A run was started without any sandbox, because the operator's settings allow it. This is an alarm."""
 

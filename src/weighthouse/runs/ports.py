@@ -7,7 +7,7 @@ driver judged that it is not the host (`runs.sandbox_is_host`). Contract suite: 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -98,6 +98,26 @@ class Ground(Protocol):
 
     def sandbox(self) -> Sandbox:
         """Return the strongest usable driver; raises `runs.no_sandbox`."""
+
+
+class Gate(Protocol):
+    """The socket of one run, through which its proxy reaches the control plane."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def expect(self, pids: Sequence[int]) -> None:
+        """Answer these processes alone, as the kernel names who connects; nobody before this was called."""
+
+    def close(self) -> None:
+        """Answer nobody any more, and remove the socket."""
+
+
+class Gates(Protocol):
+    """Opens the gates of runs: which run speaks is which gate it came through."""
+
+    def open(self, run: str, path: Path) -> Gate:
+        """Listen on `path`; raises `app.cannot_listen`."""
 
 
 class Tokens:

@@ -13,10 +13,11 @@ from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting
-from weighthouse.runs.events import RunStopped, StopAsked
+from weighthouse.runs.events import ForeignPeer, RunStopped, StopAsked
 from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
 
+FOREIGN_PEER = "runs.foreign_peer"
 MAX_PAGE = 200
 MAX_LINES = 1000
 MAX_NOTE = 200
@@ -140,6 +141,11 @@ def workload_token(unit: Unit, run: str) -> tuple[str, Run]:
     if found is None or token is None or not going or found.stop_asked not in {"", *GENTLE}:
         raise Unavailable("runs.not_running", "No such run is being executed here.", "Submit a new run.")
     return token, found
+
+
+def note_foreign_peer(unit: Unit, run: str, process: int, user: int) -> None:
+    """Put on record that somebody else than its proxy reached a run's socket, and was turned away."""
+    audit.append(unit, ForeignPeer(run=run, code=FOREIGN_PEER, process=process, user=user))
 
 
 def report(

@@ -31,7 +31,7 @@ from weighthouse.runs.jobs.ending import Ending
 from weighthouse.runs.jobs.given import Given, give
 from weighthouse.runs.jobs.processes import mark
 from weighthouse.runs.model import GENTLE, MIB, Limits, Line, Ticket
-from weighthouse.runs.ports import Ground, Handle, SandboxSpec
+from weighthouse.runs.ports import Gate, Gates, Ground, Handle, SandboxSpec
 from weighthouse.runs.rules import furniture
 from weighthouse.weights import api as weights
 
@@ -50,7 +50,7 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     sockets: Path
     judge: Path
-    broker: Path
+    gates: Gates
 
 
 class Execution(threading.Thread):
@@ -67,6 +67,7 @@ class Execution(threading.Thread):
         self._ask_at = 0.0
         self._lost = ""
         self._way: egress.Way | None = None
+        self._gate: Gate | None = None
         self._feeder: egress.Feeder | None = None
         self._sandbox: Handle | None = None
         self._failure = ""
@@ -97,6 +98,7 @@ class Execution(threading.Thread):
         order = ticket.order
         folder = self._fresh(self._places.folder / self._run)
         sockets = self._fresh(self._places.sockets / ("run_" + self._run[-10:]))
+        self._gate = self._places.gates.open(self._run, sockets / "gate")
         self._way = egress.open_way(
             self._system,
             run=self._run,
@@ -105,13 +107,16 @@ class Execution(threading.Thread):
             person=ticket.owner,
             folder=sockets,
             judge=self._places.judge,
-            broker=self._places.broker,
+            broker=self._gate.path,
         )
+        self._gate.expect(self._way.handle.pids)
         given = Given()
         try:
             self._sandbox = sandbox.start(self._spec(ticket, ground, folder, given))
         finally:
             given.close()
+            # The sandbox has the socket itself. From here on no path leads to it, whatever another run gets to see.
+            self._way.socket.unlink(missing_ok=True)
         weights.lend_outbox(self._system, self._run, self._sandbox.out)
         marks = " ".join(mark(pid) for pid in (self._sandbox.pid, *self._way.handle.pids))
         facts, digest = self._sandbox.facts, self._way.proxy_digest
@@ -211,7 +216,7 @@ class Execution(threading.Thread):
             raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
         assert self._way is not None
         box, pause = self._fresh(folder / "box"), self._pause(ticket)
-        give(self._system, order, code=folder / "code", way=self._way.socket.parent, given=given, pause=pause)
+        give(self._system, order, code=folder / "code", way=self._way.socket, given=given, pause=pause)
         settings = self._system.settings
         return SandboxSpec(
             name=self._run,
@@ -261,6 +266,8 @@ class Execution(threading.Thread):
         if self._way is not None:
             way = self._way
             steps.append(lambda: egress.close_way(self._system, way, "the run ended"))
+        if self._gate is not None:
+            steps.append(self._gate.close)
         for step in steps:
             try:
                 step()

@@ -42,7 +42,7 @@ class Given:
 
 
 def give(system: System, order: Order, *, code: Path, way: Path, given: Given, pause: Callable[[], None]) -> None:
-    """Open what an order names and add it to `given`; `code` is a folder to make, `way` the folder of the socket.
+    """Open what an order names and add it to `given`; `code` is a folder to make, `way` the way out's socket.
 
     `pause` is called during what may take long, and may raise. Raises `runs.ground_moved`, what weights raises.
     """
@@ -51,7 +51,7 @@ def give(system: System, order: Order, *, code: Path, way: Path, given: Given, p
         raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
     given.add(dataset, "/data")
     given.add(_written(code, order.code), "/code")
-    given.add(folders.hold_folder(way), "/egress")
+    given.add(folders.hold(way), "/egress/socket")
     if order.parent is not None:
         given.add(weights.inbox(system, order.parent, pause), "/in")
 

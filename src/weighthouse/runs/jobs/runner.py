@@ -21,7 +21,7 @@ from weighthouse.runs.api import executing
 from weighthouse.runs.jobs.execution import Execution, Places
 from weighthouse.runs.jobs.processes import end_marked
 from weighthouse.runs.jobs.turns import Turns
-from weighthouse.runs.ports import Tokens
+from weighthouse.runs.ports import Gates, Tokens
 
 log = logging.getLogger("weighthouse.runs")
 
@@ -29,11 +29,11 @@ LOOK_S = 0.2
 
 
 class Runner:
-    """Executes runs until `stop`. `folder` is scratch, `sockets` a short path; `judge` and `broker` are sockets."""
+    """Executes runs until `stop`. `folder` is scratch, `sockets` a short path; `judge` is one."""
 
-    def __init__(self, system: System, *, folder: Path, sockets: Path, judge: Path, broker: Path) -> None:
+    def __init__(self, system: System, *, folder: Path, sockets: Path, judge: Path, gates: Gates) -> None:
         self._system = system
-        self._places = Places(folder=folder, sockets=sockets, judge=judge, broker=broker)
+        self._places = Places(folder=folder, sockets=sockets, judge=judge, gates=gates)
         self._stop = threading.Event()
         self._lock: int | None = None
         self._threads: dict[str, Execution] = {}
