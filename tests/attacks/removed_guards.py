@@ -205,6 +205,20 @@ REMOVALS = (
     Removal(
         "host-paths", "runs/rules/orders.py", "        if _FILE.fullmatch(name) is None:", "        if not name:"
     ),
+    Removal("foreign-parent", "runs/api/references.py", "    if found is None:", "    if found or not found:"),
+    Removal(
+        "swapped-parent",
+        "core/folders.py",
+        "READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "READ = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC",
+    ),
+    Removal(
+        "rewritten-shard",
+        "weights/adapters/taking.py",
+        "    if not leaves or root_of(leaves).hex() != signed.root:",
+        "    if not leaves:",
+    ),
+    Removal("impersonated-run", "app/gates.py", "            if pid in self._expected:", "            if pid:"),
     Removal(
         "unknown-host",
         "egress/api/verdicts.py",

@@ -18,6 +18,7 @@ from tests.ports.benches import Bench
 
 from weighthouse.core import folders
 from weighthouse.core.errors import WeighthouseError
+from weighthouse.runs.adapters import cloning
 from weighthouse.runs.ports import Mount
 
 TARGETS = ("/in", "/data", "/code")
@@ -29,14 +30,14 @@ pairs = [(a.encode(), b.encode()) for a, b in zip(sys.argv[1::2], sys.argv[2::2]
 print("swapping", flush=True)
 while True:
     for a, b in pairs: libc.renameat2(-100, a, -100, b, 2)
-    time.sleep(0.0005)
+    time.sleep(PAUSE)
 """
 
 
 @contextmanager
-def swapping(pairs: list[tuple[Path, Path]]) -> Iterator[None]:
+def swapping(pairs: list[tuple[Path, Path]], pause: str = "0.0005") -> Iterator[None]:
     """Exchange each pair of names over and over, in a process of its own."""
-    command = [sys.executable, "-c", SWAP, *(str(path) for pair in pairs for path in pair)]
+    command = [sys.executable, "-c", SWAP.replace("PAUSE", pause), *(str(path) for pair in pairs for path in pair)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None and process.stdout.readline() == b"swapping\n"
@@ -90,3 +91,31 @@ def test_r1_no_start_ever_mounts_what_was_swapped_in(bench: Bench, short: Path, 
     honest = seen.count("['ours', 'ours', 'ours']")
     assert not [one for one in seen if "FOREIGN" in one], seen
     assert tries - honest <= tries // 100 + 1, [one for one in seen if "ours" not in one]
+
+
+CLONES = """
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location("cloning", sys.argv[1])
+cloning = importlib.util.module_from_spec(spec); spec.loader.exec_module(cloning)
+cloning.enter(os.geteuid() != 0)
+held, seen = int(sys.argv[2]), {True: 0, False: 0}
+for _ in range(int(sys.argv[3])):
+    tree = cloning.clone(held)
+    seen[cloning.same(tree, held)] += 1
+    os.close(tree)
+print(seen[True], seen[False])
+"""
+
+
+@pytest.mark.parametrize("tries", [pytest.param(4000, id="4000"), pytest.param(40_000, marks=pytest.mark.soak)])
+def test_r1_what_is_cloned_for_a_runtime_is_always_what_is_held(short: Path, tries: int) -> None:
+    """The program before gVisor's runtime, against two swappers: about one path in thirty leads elsewhere here."""
+    own, other = folder(short / "own", "ours"), folder(short / "other", "FOREIGN")
+    held = checked(own)
+    command = [sys.executable, "-I", "-S", "-c", CLONES, cloning.__file__, str(held), str(tries)]
+    try:
+        with swapping([(own, other)], pause="0"), swapping([(own, other)], pause="0"):
+            done = subprocess.run(command, pass_fds=(held,), capture_output=True, text=True, check=False)
+    finally:
+        os.close(held)
+    assert done.stdout.split() == [str(tries), "0"], done.stderr

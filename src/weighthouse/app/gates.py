@@ -56,6 +56,7 @@ class Gate:
 
     def close(self) -> None:
         self._expected = frozenset()
+        self._gates.closed(self._run)
         self._gates.run(self._shut())
 
     async def _shut(self) -> None:
@@ -205,6 +206,7 @@ class Gates:
     def __init__(self, broker: Broker, told: Told) -> None:
         self._broker = broker
         self.told = told
+        self._open: dict[str, Path] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -218,7 +220,16 @@ class Gates:
         """Listen for the proxy of `run` on `path`, which lies in a folder that this server made for it (0700)."""
         gate = Gate(self, run, path, self._broker.of(run))
         self.run(gate.listen())
+        self._open[run] = path
         return gate
+
+    def path(self, run: str) -> Path | None:
+        """Where the gate of a run is, None when it has none."""
+        return self._open.get(run)
+
+    def closed(self, run: str) -> None:
+        """Forget a gate that was closed."""
+        self._open.pop(run, None)
 
     def run(self, work: Any) -> None:
         """Do something in the gates' own thread, and wait for it."""

@@ -119,6 +119,9 @@ class Gates(Protocol):
     def open(self, run: str, path: Path) -> Gate:
         """Listen on `path`; raises `app.cannot_listen`."""
 
+    def path(self, run: str) -> Path | None:
+        """Where the gate of a run is, None when it has none."""
+
 
 class Tokens:
     """The tokens of running workloads, in memory only: the broker hands one to its own run and to nobody else."""

@@ -19,11 +19,13 @@ from weighthouse.runs.api.watching import (
     workload_token,
 )
 from weighthouse.runs.model import OPEN, Environment, Facts, LogLine, Order, Point, Run, settings
+from weighthouse.runs.ports import Gates
 
 __all__ = [
     "OPEN",
     "Environment",
     "Facts",
+    "Gates",
     "LogLine",
     "Order",
     "Point",

@@ -40,6 +40,7 @@ class Runner:
         self._turns = Turns(system)
         self._thread = threading.Thread(target=self._take, name="runner", daemon=True)
         system.bind(Tokens, Tokens())
+        system.bind(Gates, gates)
 
     def start(self) -> Runner:
         """Take the folder, reap, and begin; a folder that another server holds leaves this one without a runner."""

@@ -1,0 +1,105 @@
+"""A run of Eve's that saves a checkpoint, step by step as its code would. Guards thefts of weights from scenery.
+
+The run has an identity, a grant and a folder like any other; its files lie where its sandbox would write them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from weighthouse.assurance.ports import Ground
+from weighthouse.assurance.scenarios import honest
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import MINUTE
+from weighthouse.core.ids import new_id
+from weighthouse.core.work import begin
+from weighthouse.identity import api as identity
+from weighthouse.runs import api as runs
+from weighthouse.weights import api as weights
+from weighthouse_sdk import checkpoint
+from weighthouse_sdk.checkpoint_binding import Recipient
+
+
+class Saving(msgspec.Struct, frozen=True, kw_only=True):
+    """A save that was written and is ready for its commit. `out` is a descriptor of the run's folder."""
+
+    grant: str
+    run: Caller
+    save: str
+    version: str
+    envelope: bytes
+    out: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's own code finds its save."""
+        return Path(f"/proc/self/fd/{self.out}") / self.save
+
+    def shards(self) -> list[Path]:
+        return sorted((self.folder / "shards").glob("*.floe"))
+
+
+def written(ground: Ground, grant: str = "", model: str = "model/wren", environment: str = "research") -> Saving:
+    """Have a run of Eve's write a checkpoint of `model` under `grant` (by default Wren's, which nobody approves)."""
+    grant = grant or honest.trainer(ground)
+    run = _run(ground, grant, model, environment)
+    recipient, signer = Recipient(), Ed25519PrivateKey.generate()
+    with begin(ground.system, run) as unit:
+        ticket = weights.begin_save(
+            unit,
+            run,
+            model=model,
+            parent=None,
+            shards=1,
+            recipient=recipient.public,
+            signer=signer.public_key().public_bytes_raw(),
+        )
+    out = weights.outbox(ground.system, run.attributes["run"])
+    tensors: dict[str, Any] = {"embed": numpy.ones((300, 64), dtype="float32")}
+    parsed = checkpoint.parse_save(msgspec.to_builtins(ticket))
+    plan = checkpoint.plan_shards(tensors)
+    folder = Path(f"/proc/self/fd/{out}") / ticket.save
+    envelope = checkpoint.save(tensors, parsed, recipient, signer, folder, plan=plan)
+    return Saving(grant=grant, run=run, save=ticket.save, version=ticket.version, envelope=envelope, out=out)
+
+
+def commit(ground: Ground, saving: Saving) -> weights.Version:
+    """Commit a save as the run's SDK does: the shards are taken over first."""
+    weights.take(ground.system, saving.run, saving.save, saving.envelope)
+    with begin(ground.system, saving.run) as unit:
+        return weights.commit(unit, saving.run, saving.save, saving.envelope)
+
+
+def over(ground: Ground, saving: Saving) -> None:
+    """End the run, remove what it left, and give its grant back."""
+    os.close(saving.out)
+    run = saving.run.attributes["run"]
+    weights.drop_outbox(ground.system, run)
+    with begin(ground.system) as unit:
+        identity.end_workload(unit, run)
+    honest.give_back(ground, saving.grant)
+
+
+def _run(ground: Ground, grant: str, model: str, environment: str) -> Caller:
+    run = new_id("run")
+    eve = ground.act_as("eve").caller
+    facts = {
+        "person": "eve",
+        "account": eve.account,
+        "grant": grant,
+        "model": model,
+        "sandbox": "bubblewrap",
+        "environment": environment,
+    }
+    with begin(ground.system) as unit:
+        facts["image_digest"] = runs.environments(unit)[0].digest
+        token = identity.issue_workload(unit, run=run, attributes=facts, expires=unit.now + 5 * MINUTE)
+    with begin(ground.system) as unit:
+        shown = identity.Credential(kind="workload", value=token, proof=run, url="/workload/v1/saves")
+        return identity.authenticate(unit, shown)
