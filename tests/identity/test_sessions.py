@@ -48,7 +48,7 @@ def credential(lab: Lab, client: Client, proof: str = "", **changes: str) -> api
 
 @pytest.mark.parametrize(
     ("peer", "agent", "changed"),
-    [("10.9.9.9", AGENT, "address"), ("127.0.0.1", "curl/8", "browser"), ("::1", AGENT, "address")],
+    [("10.9.9.9", AGENT, "browser mark"), ("127.0.0.1", "curl/8", "browser mark"), ("::1", AGENT, "browser mark")],
 )
 def test_identity_case_26_a_stolen_cookie_ends_the_session(lab: Lab, peer: str, agent: str, changed: str) -> None:
     victim = lab.browser()

@@ -18,12 +18,15 @@ from weighthouse.core.clock import DAY, SECOND
 from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit
 from weighthouse.detect import api, store
-from weighthouse.detect.model import BULK, NEW_KEY, Alert, Incident, Limits
-from weighthouse.detect.rules import bulk, elsewhere, facts, spray, volume, written
+from weighthouse.detect.model import BULK, NEW_KEY, Alert, Attempt, Incident, Limits
+from weighthouse.detect.rules import bulk, elsewhere, facts, roaming, spray, stopped, volume, written
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 MOST_MUTES = 200
+
+
+LOOK_BACK = 5_000  # entries of the log that a rule over a short time looks back at
 
 
 def limits(unit: Unit) -> Limits:
@@ -52,13 +55,29 @@ def on_sign_in(unit: Unit, entry: audit.Entry) -> None:
     now = limits(unit)
     if not store.keep_attempt(unit.conn, one, now.spray_window):
         return
-    for incident in spray.find(store.attempts_from(unit.conn, one.network), now.spray_accounts, now.spray_window):
+    kept = store.attempts_from(unit.conn, one.network)
+    if not one.succeeded:
+        _tell(unit, stopped.sprayed(one.network, one.at, _failing(kept, one, now), 2 * now.spray_accounts))
+    for incident in spray.find(kept, now.spray_accounts, now.spray_window):
         if store.known(unit.conn, incident.key):
             continue
         if _is_the_owner(unit, incident):
             _act(unit, msgspec.structs.replace(incident, severity="medium"), _leave)
         else:
             _act(unit, incident, _end_one)
+
+
+def _failing(kept: list[Attempt], newest: Attempt, now: Limits) -> dict[str, int]:
+    """Return who fails from one network within the window, with an index each; who got in since has mistyped."""
+    began = newest.at - now.spray_window
+    in_it = sorted((one for one in kept if began <= one.at <= newest.at), key=lambda one: (one.at, one.index))
+    failing: dict[str, int] = {}
+    for one in in_it:
+        if one.succeeded:
+            failing.pop(one.principal, None)
+        else:
+            failing[one.principal or one.account] = one.index
+    return failing
 
 
 def _is_the_owner(unit: Unit, incident: Incident) -> bool:
@@ -79,9 +98,37 @@ def on_used_elsewhere(unit: Unit, entry: audit.Entry) -> None:
     session, principal = facts.text(entry.data, "session"), facts.text(entry.data, "principal")
     if not session or not principal:
         return
-    incident = elsewhere.conclude(entry.index, principal, session)
+    incident = elsewhere.conclude(entry.index, principal, session, facts.text(entry.data, "changed"))
     if not store.known(unit.conn, incident.key):
-        _act(unit, incident, _end_all)
+        _act(unit, incident, _end_all if incident.severity == "high" else _ended_already)
+
+
+def on_moved(unit: Unit, entry: audit.Entry) -> None:
+    """One session in several countries: a person looks."""
+    _tell(unit, roaming.conclude(entry.index, entry.data))
+
+
+def on_stopped(unit: Unit, entry: audit.Entry) -> None:
+    """What was stopped is told. Nobody is locked out by it, for anybody can knock in another's name."""
+    person = facts.text(entry.data, "principal")
+    _tell(unit, stopped.conclude(entry.index, entry.at, entry.kind, entry.data))
+    if entry.kind == "identity.StepUpDemanded" and person:
+        _tell(unit, stopped.fatigue(person, entry.at, _lately(unit, entry, person, stopped.FATIGUE_PROMPTS * 4)))
+    if entry.kind == "access.Denied" and person:
+        _tell(unit, stopped.refusals(person, entry.at, _lately(unit, entry, person, stopped.REFUSALS * 4)))
+
+
+def _lately(unit: Unit, entry: audit.Entry, person: str, most: int) -> list[tuple[int, int]]:
+    """Return index and time of the person's newest entries of this kind among the newest `most` up to this one."""
+    subject = person if entry.subject == person else None
+    start = max(0, entry.index - LOOK_BACK)
+    found = audit.entries(unit, start=start, limit=most, kind=entry.kind, subject=subject, newest_first=True)
+    return [(one.index, one.at) for one in found if one.data.get("principal") == person and one.index <= entry.index]
+
+
+def _tell(unit: Unit, incident: Incident | None) -> None:
+    if incident is not None and not store.known(unit.conn, incident.key):
+        _act(unit, incident)
 
 
 def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
@@ -92,7 +139,7 @@ def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
     incident = Incident(
         rule=NEW_KEY,
         key=f"{NEW_KEY}:{device}",
-        severity="low",
+        severity="high" if _from_afar(unit, person) else "low",
         principal=person,
         session="",
         evidence=(entry.index,),
@@ -100,6 +147,14 @@ def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
     )
     if not store.known(unit.conn, incident.key):
         _act(unit, incident)
+
+
+def _from_afar(unit: Unit, person: str) -> bool:
+    """Whether a session of the person was opened from a country new to them."""
+    try:
+        return any(stopped.NEAR & set(one.reasons) for one in identity.sessions_of(unit, person))
+    except WeighthouseError:
+        return True
 
 
 def _has_another(unit: Unit, person: str, device: str) -> bool:
@@ -177,6 +232,10 @@ def _nothing_got_in(_unit: Unit, incident: Incident) -> str:
     return f"nothing to end: {incident.principal} needs a new password"
 
 
+def _ended_already(_unit: Unit, incident: Incident) -> str:
+    return f"{incident.session} was ended; the person's others go on"
+
+
 def _held_already(_unit: Unit, _incident: Incident) -> str:
     return "nothing to end: what was written did not count"
 
@@ -197,6 +256,8 @@ def _hold(unit: Unit, incident: Incident) -> str:
 
 FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
+    audit.Follower("detect.roaming", facts.MOVED_KINDS, on_moved),
+    audit.Follower("detect.stopped", stopped.KINDS, on_stopped),
     audit.Follower("detect.new-key", facts.ENROLLED_KINDS, on_enrolled),
     audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
     audit.Follower("detect.output", facts.OUTPUT_KINDS, on_output),

@@ -21,10 +21,14 @@ SPRAY = "spray-then-success"
 ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
 NEW_KEY = "another-key"
+STOPPED = "stopped-at-the-door"
+SEVERAL_COUNTRIES = "session-in-several-countries"
 WRITTEN = "database-written"
 OUTPUT = "output-volume"
 
 TITLES: dict[str, str] = {
+    STOPPED: "Somebody tried a door that held",
+    SEVERAL_COUNTRIES: "One session is used from several countries",
     NEW_KEY: "Another key was enrolled for somebody who has one",
     SPRAY: "Many accounts failed from one network, then one got in",
     ELSEWHERE: "A session was used without the key it is bound to",

@@ -55,6 +55,23 @@ class SessionUsedElsewhere(Event, frozen=True, kw_only=True):
     user_agent: str
 
 
+class SessionMoved(Event, frozen=True, kw_only=True):
+    """A session is used from an address it was not seen at before, with its mark or key: a journey, most likely."""
+
+    KIND: ClassVar[str] = "identity.SessionMoved"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"address"})
+    SUBJECT: ClassVar[str] = "session"
+    session: str
+    principal: str
+    binding: str
+    outcome: str
+    countries: int
+    returned: bool
+    since: int
+    origin: str
+    address: str
+
+
 class SignInFailed(Event, frozen=True, kw_only=True):
     """A sign-in did not come about: wrong password at the provider, or a token, state or proof refused here."""
 

@@ -70,6 +70,13 @@ settings: tuple[Setting, ...] = (
         minimum=3600,
     ),
     Setting("identity.places_csv", "text", "", "CSV of address ranges: range,network,country[,lat,lon,radius_km]."),
+    Setting(
+        "identity.roaming",
+        "text",
+        "step_up",
+        "A session seen from another country, its mark or key along: it goes on, falls back to one factor, or ends.",
+        choices=("continue", "step_up", "end"),
+    ),
     Setting("identity.trusted_proxies", "text", "", "Comma-separated networks whose X-Forwarded-For is believed."),
 )
 
@@ -154,6 +161,11 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     assurance: Assurance
     account: str = ""
     """The account that proved it, as `policy.account_ref` names it; empty in rows from before accounts were kept."""
+    country: str = ""
+    countries: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    moved: Millis = 0
+    """Where it was lately: its country and those before it, keyed marks of its last addresses, when it moved."""
     reasons: tuple[str, ...] = ()
     ended: Millis | None = None
     ended_reason: str = ""

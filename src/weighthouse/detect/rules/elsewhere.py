@@ -9,12 +9,15 @@ from __future__ import annotations
 from weighthouse.detect.model import ELSEWHERE, Incident
 
 
-def conclude(index: int, principal: str, session: str) -> Incident:
-    """Return the incident for one fact `identity.SessionUsedElsewhere`; repeats for one session are one incident."""
+def conclude(index: int, principal: str, session: str, changed: str = "key") -> Incident:
+    """Return the incident for one fact `identity.SessionUsedElsewhere`; repeats for one session are one incident.
+
+    A browser that calls itself otherwise but brings its own mark is odd, and no proof of a thief.
+    """
     return Incident(
         rule=ELSEWHERE,
         key=f"{ELSEWHERE}:{session}",
-        severity="high",
+        severity="medium" if changed == "browser" else "high",
         principal=principal,
         session=session,
         evidence=(index,),

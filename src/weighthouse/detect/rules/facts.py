@@ -18,6 +18,7 @@ STRANGE = frozenset({"new_device", "first_sign_in"})  # what the risk check says
 READ_KINDS = frozenset({"weights.LoadStarted", "weights.WeightsExported"})
 HIGH, SPENT = "egress.OutputHigh", "egress.OutputSpent"
 OUTPUT_KINDS = frozenset({HIGH, SPENT})
+MOVED_KINDS = frozenset({"identity.SessionMoved"})
 ENROLLED_KINDS = frozenset({"identity.DeviceEnrolled"})
 ELSEWHERE_KINDS = frozenset({"identity.SessionUsedElsewhere"})
 

@@ -1,6 +1,6 @@
 """Authentication of every single request. Guards from stolen cookies and tokens, replays, and edited rows.
 
-A cookie counts only from the browser and address it was given to; a token only with a fresh proof by its key; a run's
+A cookie counts only from the browser it was given to; a token only with a fresh proof by its key; a run's
 token only through the socket that vouches for that run. What shows up anywhere else ends the session at once.
 """
 
@@ -19,6 +19,7 @@ from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api.accounts import vouched
 from weighthouse.identity.api.freshness import answered, check_first_use, check_nonce, went_unanswered
+from weighthouse.identity.api.roaming import settle
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
 from weighthouse.identity.api.states import change_state, state_of
@@ -68,6 +69,7 @@ def _judge(unit: Unit, credential: Credential) -> Caller:
         _check_token(unit, session, credential)
     else:
         _check_browser(unit, session, credential)
+    session = settle(unit, session, credential.address)
     _touch(unit, session)
     return caller_of(unit, session, state, address=credential.address, user_agent=credential.user_agent)
 
@@ -150,14 +152,11 @@ def _check_fresh(unit: Unit, session: Session, credential: Credential, proof: Pr
 def _check_browser(unit: Unit, session: Session, credential: Credential) -> None:
     if session.binding != "browser":
         _used_elsewhere(unit, session, credential, "kind of credential")
-    # A machine changes its address within its /64 (RFC 8981), and a browser is updated, under a living session.
-    if origin_of(credential.address) != origin_of(session.address):
-        _used_elsewhere(unit, session, credential, "address")
-    if family_of(credential.user_agent) != family_of(session.user_agent):
-        _used_elsewhere(unit, session, credential, "browser")
-    # Address and self-description are easily imitated; the mark is a secret of this one browser.
+    # Address and self-description are easily imitated, and change honestly; the mark is a secret of this one browser.
     if session.device_mark != f"browser:{mark(unit, 'browser', credential.device_mark)}":
         _used_elsewhere(unit, session, credential, "browser mark")
+    if family_of(credential.user_agent) != family_of(session.user_agent):
+        _used_elsewhere(unit, session, credential, "browser")
 
 
 def _used_elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> NoReturn:

@@ -48,6 +48,7 @@ def open_session(
     assurance: Assurance,
     account: str,
     reasons: tuple[str, ...],
+    country: str = "",
 ) -> tuple[Session, str]:
     """Make a session and its log entry; return it with its secret. The oldest session beyond the limit ends."""
     settings = unit.system.settings
@@ -76,6 +77,8 @@ def open_session(
         assurance=assurance,
         account=account,
         reasons=reasons,
+        country=country,
+        countries=(country,) if country else (),
     )
     body, code = seal(unit, "session", session)
     store.insert_session(

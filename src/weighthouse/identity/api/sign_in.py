@@ -39,7 +39,7 @@ from weighthouse.identity.model import (
     SignInStart,
     Start,
 )
-from weighthouse.identity.rules.arrival import family_of, origin_of
+from weighthouse.identity.rules.arrival import family_of
 from weighthouse.identity.rules.compact import open_token
 from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
 from weighthouse.identity.rules.proof import check_proof
@@ -233,7 +233,7 @@ def _open(
     device: str,
     verdict: Verdict,
 ) -> SignedIn:
-    device_mark = ""
+    device_mark = "" if start.key else arrival.device_mark  # shown again, so that it does not run out under a session
     if not device:
         device_mark = secrets.token_urlsafe(32)
         device = f"browser:{mark(unit, 'browser', device_mark)}"
@@ -255,6 +255,7 @@ def _open(
         key=start.key,
         address=arrival.address,
         network=place.network if place else "",
+        country=place.country if place else "",
         user_agent=arrival.user_agent,
         device_mark=device,
         assurance=_assurance(unit, claimed),
@@ -294,8 +295,9 @@ def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival)
     session = live_session(unit, start.session)
     if session is None:
         _turn_away(unit, arrival, "identity.session_ended", "The session that was to be raised has ended.")
-    here = (origin_of(arrival.address), family_of(arrival.user_agent), digest_of(arrival.session_secret))
-    bound = (origin_of(session.address), family_of(session.user_agent), session.secret)
+    came = f"browser:{mark(unit, 'browser', arrival.device_mark)}"
+    here = (came, family_of(arrival.user_agent), digest_of(arrival.session_secret))
+    bound = (session.device_mark, family_of(session.user_agent), session.secret)
     if session.person != start.person or (session.binding == "browser" and here != bound):
         _turn_away(unit, arrival, "identity.step_up_other_session", "Another session asked for the second factor.")
     secret = fresh_secret("wht_" if session.binding == "dpop" else "whs_")

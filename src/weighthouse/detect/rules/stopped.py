@@ -1,0 +1,89 @@
+"""What was stopped and must be seen all the same: the doors held, and somebody tried them.
+
+Nothing is ended or locked by these rules: an attacker who knows a name could aim that at its owner. Each is one
+incident a person (or session, or network) and day, so that nobody fills the list by trying again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from weighthouse.core.clock import DAY, MINUTE, Millis
+from weighthouse.detect.model import STOPPED, Incident, Severity
+
+KINDS = frozenset({"identity.SignInDenied", "identity.CredentialRefused", "identity.StepUpDemanded", "access.Denied"})
+FATIGUE_PROMPTS, FATIGUE_WINDOW = 4, 30 * MINUTE
+REFUSALS, REFUSAL_WINDOW = 30, 10 * MINUTE
+NEAR = frozenset({"new_country", "new_country_for_lab", "impossible_travel"})
+_DENIED: dict[str, tuple[Severity, str]] = {
+    "impossible_travel": ("high", "A right password or key came from where its owner cannot be; it was turned away."),
+    "new_country_for_lab": ("medium", "A sign-in from a country that nobody here signs in from was turned away."),
+    "frozen": ("medium", "Somebody who is frozen has signed in at the provider and was turned away."),
+}
+_CREDENTIAL: dict[str, tuple[Severity, str]] = {
+    "identity.proof_replayed": (
+        "high",
+        "A proof of this session was presented a second time: it was seen on its way.",
+    ),
+    "identity.proof_nonce": (
+        "medium",
+        "Old proofs of this session are presented, and no new one: made ahead, perhaps.",
+    ),
+    "identity.account_moved": ("medium", "A session was used whose account is its person's no more."),
+}
+
+
+def conclude(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Incident | None:
+    """Return the incident that one fact tells of by itself, None where it tells of none."""
+    person = str(data.get("principal", ""))
+    if kind == "identity.SignInDenied":
+        for reason in data.get("reasons", ()):
+            if reason in _DENIED:
+                severity, text = _DENIED[reason]
+                return _incident(f"{reason}:{person}:{at // DAY}", severity, person, "", (index,), text)
+    if kind == "identity.CredentialRefused" and data.get("code") in _CREDENTIAL:
+        severity, text = _CREDENTIAL[str(data["code"])]
+        session = str(data.get("subject_id", ""))
+        return _incident(f"{data['code']}:{session}:{at // DAY}", severity, person, session, (index,), text)
+    return None
+
+
+def fatigue(person: str, at: Millis, prompts: Iterable[tuple[int, Millis]]) -> Incident | None:
+    """Return the incident of many demands for a second factor in a short time; `prompts` are (index, time) pairs."""
+    text = "A second factor was asked for again and again: somebody has the password, and hopes for a tired yes."
+    found = tuple(sorted(index for index, when in prompts if at - FATIGUE_WINDOW < when <= at))
+    if len(found) < FATIGUE_PROMPTS:
+        return None
+    return _incident(f"fatigue:{person}:{at // DAY}", "medium", person, "", found[-64:], text)
+
+
+def refusals(person: str, at: Millis, denied: Iterable[tuple[int, Millis]]) -> Incident | None:
+    """Return the incident of a burst of refusals of one principal; `denied` are (index, time) pairs."""
+    found = tuple(sorted(index for index, when in denied if at - REFUSAL_WINDOW < when <= at))
+    if not person or len(found) < REFUSALS:
+        return None
+    text = f"{len(found)} refusals within {REFUSAL_WINDOW // MINUTE} minutes: somebody tries what they may not."
+    return _incident(f"refusals:{person}:{at // DAY}", "medium", person, "", found[-64:], text)
+
+
+def sprayed(network: str, at: Millis, failing: Mapping[str, int], accounts: int) -> Incident | None:
+    """Return the incident of many accounts failing from one network, none got in; by who fails, their index."""
+    if len(failing) < accounts:
+        return None
+    text = f"{len(failing)} accounts failed to sign in from one network; none has got in from it so far."
+    return _incident(f"sprayed:{network}:{at // DAY}", "medium", "", "", tuple(sorted(failing.values()))[-64:], text)
+
+
+def _incident(
+    key: str, severity: Severity, person: str, session: str, evidence: tuple[int, ...], text: str
+) -> Incident:
+    return Incident(
+        rule=STOPPED,
+        key=f"{STOPPED}:{key}",
+        severity=severity,
+        principal=person,
+        session=session,
+        evidence=evidence,
+        text=text,
+    )
