@@ -52,6 +52,27 @@ def end(ctx: click.Context, session: str, person: str | None, reason: str) -> No
     say(f"Ended {session}.")
 
 
+@command.command("not-me")
+@click.confirmation_option(prompt="End every session of yours and set your keys aside?")
+@click.pass_context
+def not_me(ctx: click.Context) -> None:
+    """Stop everything that is done in your name: somebody else is you. Needs no second factor; security undoes it."""
+    connection = connect(ctx)
+    done = connection.post("/sessions/not-me")
+    connection.forget()
+    say(f"Ended {done['sessions']} sessions and set {done['devices']} keys aside. Now speak with security.")
+
+
+@command.command("restore-keys")
+@click.argument("person")
+@click.pass_context
+def restore_keys(ctx: click.Context, person: str) -> None:
+    """Let the keys of PERSON count again that they had set aside; needs person.freeze."""
+    connection = connect(ctx)
+    done = fresh(connection, lambda: connection.post(f"/people/{person}/devices/restore"))
+    say(f"{done['restored']} keys of {person} count again.")
+
+
 @command.command("people")
 @output
 @click.pass_context

@@ -171,6 +171,14 @@ def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 
+def restore_keys(unit: Unit, caller: Caller, person: str) -> int:
+    """Let the keys of somebody else count again that they had set aside. Raises Denied, `identity.no_keys_aside`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    if person == caller.principal:
+        raise Conflict("detect.own_keys", "These are your own keys.", "Ask another responder to look at it.")
+    return identity.restore_keys(unit, identity.person(unit, person).id, caller)
+
+
 def confirm_key(unit: Unit, caller: Caller, person: str, device: str) -> None:
     """Confirm a new key of somebody else as the second person. Raises Denied, `identity.device_unknown`."""
     access.require(unit, caller, "person.freeze", "lab")

@@ -256,8 +256,8 @@ def _hold(unit: Unit, incident: Incident) -> str:
 
 FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
-    audit.Follower("detect.roaming", facts.MOVED_KINDS, on_moved),
-    audit.Follower("detect.stopped", stopped.KINDS, on_stopped),
+    audit.Follower("detect.several-countries", facts.MOVED_KINDS, on_moved),
+    audit.Follower("detect.at-the-door", stopped.KINDS, on_stopped),
     audit.Follower("detect.new-key", facts.ENROLLED_KINDS, on_enrolled),
     audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
     audit.Follower("detect.output", facts.OUTPUT_KINDS, on_output),

@@ -21,12 +21,14 @@ SPRAY = "spray-then-success"
 ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
 NEW_KEY = "another-key"
+NOT_ME = "not-me"
 STOPPED = "stopped-at-the-door"
 SEVERAL_COUNTRIES = "session-in-several-countries"
 WRITTEN = "database-written"
 OUTPUT = "output-volume"
 
 TITLES: dict[str, str] = {
+    NOT_ME: "A person says that somebody acts in their name",
     STOPPED: "Somebody tried a door that held",
     SEVERAL_COUNTRIES: "One session is used from several countries",
     NEW_KEY: "Another key was enrolled for somebody who has one",

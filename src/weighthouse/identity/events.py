@@ -180,6 +180,27 @@ class AccountAdopted(Event, frozen=True, kw_only=True):
     ended: int
 
 
+class Disowned(Event, frozen=True, kw_only=True):
+    """A person said that it was not them: every session of theirs has ended, every key is set aside."""
+
+    KIND: ClassVar[str] = "identity.Disowned"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    session: str
+    sessions: int
+    devices: int
+
+
+class KeysRestored(Event, frozen=True, kw_only=True):
+    """Security let a person's keys count again that they had set aside."""
+
+    KIND: ClassVar[str] = "identity.KeysRestored"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    devices: int
+    by: str
+
+
 class DeviceEnrolled(Event, frozen=True, kw_only=True):
     """A person enrolled a key that may sign their votes."""
 

@@ -197,6 +197,8 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     frozen_reason: str = ""
     sessions: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    suspended: tuple[str, ...] = ()
+    """Keys that their person set aside with everything else, as somebody acted in their name."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,6 +98,13 @@ def freeze(request: Request, person: str, body: Because) -> dict[str, Any]:
         return {"frozen": person}
 
 
+@router.post("/people/{person}/devices/restore")
+def restore_keys(request: Request, person: str) -> dict[str, Any]:
+    """Let keys count again that somebody had set aside. Needs `person.freeze` on the lab, and a second factor."""
+    with door(request).enter(request) as (unit, caller):
+        return {"restored": api.restore_keys(unit, caller, person)}
+
+
 @router.post("/people/{person}/devices/{device}/confirm")
 def confirm_key(request: Request, person: str, device: str) -> dict[str, Any]:
     """Confirm somebody else's new key, after asking them. Needs `person.freeze` on the lab, and a second factor."""

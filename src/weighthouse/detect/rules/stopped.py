@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from weighthouse.core.clock import DAY, MINUTE, Millis
-from weighthouse.detect.model import STOPPED, Incident, Severity
+import msgspec
 
-KINDS = frozenset({"identity.SignInDenied", "identity.CredentialRefused", "identity.StepUpDemanded", "access.Denied"})
+from weighthouse.core.clock import DAY, MINUTE, Millis
+from weighthouse.detect.model import NOT_ME, STOPPED, Incident, Severity
+
+KINDS = frozenset(
+    {
+        "identity.SignInDenied",
+        "identity.CredentialRefused",
+        "identity.StepUpDemanded",
+        "access.Denied",
+        "identity.Disowned",
+    }
+)
 FATIGUE_PROMPTS, FATIGUE_WINDOW = 4, 30 * MINUTE
 REFUSALS, REFUSAL_WINDOW = 30, 10 * MINUTE
 NEAR = frozenset({"new_country", "new_country_for_lab", "impossible_travel"})
@@ -42,6 +52,11 @@ def conclude(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Inci
             if reason in _DENIED:
                 severity, text = _DENIED[reason]
                 return _incident(f"{reason}:{person}:{at // DAY}", severity, person, "", (index,), text)
+    if kind == "identity.Disowned":
+        session = str(data.get("session", ""))
+        text = "Their sessions have ended and their keys are set aside. Speak with them, and look at what was done."
+        told = _incident("", "high", person, session, (index,), text)
+        return msgspec.structs.replace(told, rule=NOT_ME, key=f"{NOT_ME}:{index}")
     if kind == "identity.CredentialRefused" and data.get("code") in _CREDENTIAL:
         severity, text = _CREDENTIAL[str(data["code"])]
         session = str(data.get("subject_id", ""))

@@ -23,6 +23,7 @@ from weighthouse.identity.api.devices import (
     waiting_keys,
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
+from weighthouse.identity.api.disowning import disown, restore_keys
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.results import record_sign_in
@@ -89,6 +90,7 @@ __all__ = [
     "cookie",
     "device",
     "devices_of",
+    "disown",
     "end_device",
     "end_session",
     "end_sessions_of",
@@ -110,6 +112,7 @@ __all__ = [
     "record_sign_in",
     "renew_workload",
     "require_act",
+    "restore_keys",
     "sessions_of",
     "settle_accounts",
     "teams_of",

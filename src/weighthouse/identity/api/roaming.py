@@ -54,6 +54,10 @@ def settle(unit: Unit, session: Session, address: str) -> Session:
     return moved
 
 
+def _been(session: Session) -> tuple[str, ...]:
+    return session.countries or ((session.country,) if session.country else ())
+
+
 def _along(session: Session, place: Place | None) -> Along:
     return Along(
         mark=True,
@@ -70,7 +74,8 @@ def _changed(
     if outcome == "abroad" and unit.system.settings.text("identity.roaming") == "step_up":
         assurance = Assurance(min(assurance.level, 1), assurance.at, assurance.method)
     country = place.country if place else ""
-    gone = (*(one for one in session.countries if one != country), country) if country else session.countries
+    been = _been(session)
+    gone = (*(one for one in been if one != country), country) if country else been
     return msgspec.structs.replace(
         session,
         address=address,
@@ -96,7 +101,7 @@ def _write(unit: Unit, session: Session, moved: Session, origin: str, outcome: O
             binding=session.binding,
             outcome=outcome,
             countries=len(moved.countries),
-            returned=bool(moved.country) and moved.country in session.countries and moved.country != session.country,
+            returned=bool(moved.country) and moved.country in _been(session) and moved.country != session.country,
             since=unit.now - session.moved if session.moved else 0,
             origin=origin,
             address=moved.address,

@@ -78,7 +78,6 @@ def open_session(
         account=account,
         reasons=reasons,
         country=country,
-        countries=(country,) if country else (),
     )
     body, code = seal(unit, "session", session)
     store.insert_session(

@@ -140,6 +140,17 @@ def end_session(request: Request, session: str, body: End) -> dict[str, Any]:
         return {"ended": session}
 
 
+@router.post("/sessions/not-me")
+def not_me(request: Request) -> dict[str, Any]:
+    """End every session of the caller and set their keys aside, as somebody acts in their name. It only stops, so it
+    needs no second factor; security undoes it."""
+    with door(request).enter(request) as (unit, caller):
+        if caller.kind != "person":
+            raise Denied("identity.people_only", "This is for people.", "Stop the run instead.")
+        sessions, devices = api.disown(unit, caller)
+        return {"sessions": sessions, "devices": devices}
+
+
 @router.get("/devices")
 def devices(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """The caller's own live devices, in the order in which they were enrolled."""

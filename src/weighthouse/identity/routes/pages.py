@@ -64,6 +64,14 @@ def end_session(request: Request, session: str) -> Response:
     return RedirectResponse("/sessions?done=ended", 303)
 
 
+@router.post("/sessions/not-me")
+def not_me(request: Request) -> Response:
+    """Stop everything that is done in the caller's name; their own browser is signed out with it."""
+    with door(request).enter(request) as (unit, caller):
+        api.disown(unit, caller)
+    return RedirectResponse("/sign-in?return_to=/sessions", 303)
+
+
 @router.post("/devices")
 def enrol(
     request: Request,
