@@ -24,6 +24,7 @@ from weighthouse.core import shape
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import begin, read
+from weighthouse.identity import api as identity
 from weighthouse_verify.__main__ import main as verifier
 
 TERN = ("ada", "weights.load", "model/tern")
@@ -112,6 +113,15 @@ def test_who_may_place_no_hold_settles_no_doubt(lab: Lab) -> None:
         look(lab, "ada", hold, "Nothing to see here, let us go on.")
     assert refused(error) == "access.no_grant"
     assert lab.log("access.HoldLookedAt") == []
+
+
+def test_somebody_who_looked_and_has_left_since_is_not_the_second(lab: Lab) -> None:
+    lab.system.database.ours = frozenset({shape.Part("table", "nowhere", "")})
+    (hold,) = close_on_doubt(lab.system)
+    look(lab, "chi", hold, "I looked at it on my last day.")
+    with begin(lab.system) as unit:
+        identity.freeze(unit, "chi", "Her laptop was stolen.", lab.caller("dee"))
+    assert look(lab, "fay", hold, "I have read the whole log.").lifted is None
 
 
 def test_a_trigger_planted_under_a_running_server_closes_every_release_until_it_is_gone(lab: Lab) -> None:

@@ -165,7 +165,7 @@ def _second_look(unit: Unit, caller: Caller, hold: Hold, reason: str) -> bool:
     refusals, me = unit.part(Refusals), (str(caller.principal), caller.account)
     looked = refusals.looked(hold.id)
     others = [one for one in looked if one[0] != me[0] and one[1] != me[1]]  # one account never is two people
-    if any(_may_hold(unit, me) or _may_hold(unit, other) for other in others):
+    if any(_may_settle(unit, me, other) for other in others):
         return True
     if me not in looked:
         unit.after_commit(lambda: refusals.look(hold.id, *me))
@@ -173,8 +173,14 @@ def _second_look(unit: Unit, caller: Caller, hold: Hold, reason: str) -> bool:
     return False
 
 
-def _may_hold(unit: Unit, who: tuple[str, str]) -> bool:
-    """Whether a person may place holds on the lab at this moment: who looked once may have left since."""
+def _may_settle(unit: Unit, one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two people together settle a doubt at this moment: who looked first may have left since."""
+    if not (_may(unit, other, "hold.place") or _may(unit, other, "audit.read")):
+        return False
+    return _may(unit, one, "hold.place") or _may(unit, other, "hold.place")
+
+
+def _may(unit: Unit, who: tuple[str, str], action: str) -> bool:
     asked = Caller(
         principal=PrincipalId(who[0]),
         kind="person",
@@ -182,7 +188,7 @@ def _may_hold(unit: Unit, who: tuple[str, str]) -> bool:
         assurance=Assurance(2, unit.now, "assumed"),
         binding="none",
     )
-    return explain(unit, asked, "hold.place", policy.LAB_RESOURCE).allowed
+    return explain(unit, asked, action, policy.LAB_RESOURCE).allowed
 
 
 def _auditor(unit: Unit, caller: Caller, hold: Hold) -> None:
