@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from weighthouse.core import database as databases
 from weighthouse.core import machine, store, volume
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
-from weighthouse.core.errors import Invalid, Unavailable
+from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read, retry
 
 MOUNTS = """22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
@@ -216,3 +218,24 @@ def test_data_case_32_a_deadlock_ends_in_one_change_and_one_no(
 
     assert retry(system, None, victim) == "in the end" and len(tries) == 2
     database.close()
+
+
+def test_a_refused_connection_is_closed_and_fills_no_server(postgres_url: str) -> None:
+    refused, watch = Database(postgres_url, schema="nowhere"), Database(postgres_url)
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            with pytest.raises(WeighthouseError), refused.engine.connect():
+                pass
+        gc.collect()
+    with watch.engine.connect() as connection:
+        until = time.monotonic() + 10
+        while connection.execute(others).scalar_one() and time.monotonic() < until:
+            connection.rollback()
+        assert connection.execute(others).scalar_one() == 0
+    refused.close()
+    watch.close()

@@ -6,6 +6,8 @@ it turns into a write, no silent type coercion, no foreign keys left off.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,18 +123,19 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves; the driver's own rule would defer it
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            f"busy_timeout = {BUSY_TIMEOUT}",
-            f"journal_size_limit = {MAX_WAL_KEPT}",  # what a long reader made it grow to is given back
-            "trusted_schema = OFF",
-        ):
-            cursor.execute("PRAGMA " + pragma)
-        cursor.close()
+        with _closed_if_refused(connection):
+            connection.isolation_level = None  # we say BEGIN ourselves; the driver's own rule would defer it
+            cursor = connection.cursor()
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                f"busy_timeout = {BUSY_TIMEOUT}",
+                f"journal_size_limit = {MAX_WAL_KEPT}",  # what a long reader made it grow to is given back
+                "trusted_schema = OFF",
+            ):
+                cursor.execute("PRAGMA " + pragma)
+            cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -167,9 +170,20 @@ def _postgresql(url: str, pool_size: int, schema: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
-        _agree(connection, schema)
+        with _closed_if_refused(connection):
+            _agree(connection, schema)
 
     return engine
+
+
+@contextlib.contextmanager
+def _closed_if_refused(connection: Any) -> Iterator[None]:
+    """Close what the pool does not know yet: a server that is refused again and again must not be filled by it."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _agree(connection: Any, schema: str) -> None:
