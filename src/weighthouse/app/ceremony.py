@@ -20,16 +20,27 @@ from weighthouse.core.work import System
 from weighthouse.keys.adapters.embedded import SealedKeys
 
 REASON = (10, 500)
-_FORKS = {"audit.log_smaller", "audit.log_forked", "audit.memory_missing", "audit.memory_damaged", "audit.lines_lost"}
+FORKS = {
+    "audit.cluster_changed",
+    "audit.fenced_off",
+    "audit.lines_lost",
+    "audit.log_forked",
+    "audit.log_smaller",
+    "audit.memory_damaged",
+    "audit.memory_missing",
+}
+"""Every refusal at start whose remedy is this ceremony."""
 _MEMORY = "signer memory: "  # how the log's own check marks the one problem that the ceremony is there to accept
 
 
 class Fork(msgspec.Struct, frozen=True):
-    """What would be accepted: the signer's own words, the entries it signed and those that are there."""
+    """What would be accepted: the signer's own words, all that is wrong, the entries it signed and those there."""
 
     why: str
     signed: int
     found: int
+    also: tuple[str, ...] = ()
+    whole: bool = False  # nothing that was signed or committed is missing
 
     @property
     def phrase(self) -> str:
@@ -48,9 +59,9 @@ def examine(system: System) -> Fork:
     try:
         audit.start(system)
     except WeighthouseError as error:
-        if error.code not in _FORKS:
+        if error.code not in FORKS:
             raise
-        why = error.message
+        code, why = error.code, error.message
     else:
         raise Conflict(
             "app.no_fork",
@@ -58,14 +69,16 @@ def examine(system: System) -> Fork:
             "Start the server as always.",
         )
     report = audit.verify(system)
-    damaged = [one for one in report.problems if not one.what.startswith((_MEMORY, audit.LOST))]
+    damaged = [one for one in report.problems if not one.what.startswith((_MEMORY, audit.LOST, audit.MOVED))]
     if damaged:
         raise Unavailable(
             "app.log_damaged",
             f"The stored log is not whole (entry {damaged[0].index}: {damaged[0].what}), so it cannot be accepted.",
             "Restore a good backup; the ceremony accepts a lost tail, never an edited entry.",
         )
-    return Fork(why, audit.last_signed(system).size, report.size)
+    also = tuple(one.what for one in report.problems if why not in one.what and one.what not in why)
+    whole = code == "audit.cluster_changed" and all(one.what.startswith(audit.MOVED) for one in report.problems)
+    return Fork(why, audit.last_signed(system).size, report.size, also, whole)
 
 
 def accept(system: System, fork: Fork, reason: str, typed: str) -> int:
@@ -75,7 +88,7 @@ def accept(system: System, fork: Fork, reason: str, typed: str) -> int:
         raise Invalid(
             "app.bad_reason",
             f"The ceremony has a reason of {REASON[0]} to {REASON[1]} visible characters; it stays in the log.",
-            "Say what happened to the newer entries, and who decided.",
+            "Say what happened to the database, or to the newer entries, and who decided.",
         )
     if typed.strip() != fork.phrase:
         raise Invalid(

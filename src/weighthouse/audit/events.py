@@ -42,6 +42,22 @@ class ForkAccepted(Event, frozen=True, kw_only=True):
     found_root: str
 
 
+class ClusterMoved(Event, frozen=True, kw_only=True):
+    """An operator moved the log into a new PostgreSQL cluster: nothing signed is missing, and it is counted anew.
+
+    `floor` is where the old cluster's count of transactions stood, `counter` where the new one's begins; `waiting`
+    rows were on their way and joined the log, or were kept out of it with a line of their own.
+    """
+
+    KIND: ClassVar[str] = "audit.ClusterMoved"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    reason: str
+    floor: int
+    counter: int
+    waiting: int
+
+
 class ClockConfirmed(Event, frozen=True, kw_only=True):
     """The operator of the machine said that a clock which had leapt is right, and it is believed again."""
 

@@ -23,7 +23,7 @@ from weighthouse.cli.show import say
     "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
 )
 def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | None) -> None:
-    """Go on with a restored or shortened log, offline; what was lost stays on record in it."""
+    """Go on with a restored, shortened or moved log, offline; what was lost stays on record in it."""
     from weighthouse.app import ceremony, initialise
     from weighthouse.core.memory import keep_private
 
@@ -34,15 +34,20 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
     try:
         fork = ceremony.examine(system)
         say(fork.why)
-        say(f"Signed so far: {fork.signed} entries; in the database: {fork.found}. What is missing is lost for good.")
-        say("Witnesses keep refusing this log until their own operators decide; every earlier checkpoint proves it.")
+        for what in fork.also:
+            say(f"As well: {what}")
+        say(f"Signed so far: {fork.signed} entries; in the database: {fork.found}.")
+        if fork.whole:
+            say("Nothing that was signed is missing. The log goes on in this database, counted anew.")
+        else:
+            say("What is missing is lost for good. Witnesses keep refusing until their own operators decide.")
         reason = reason or click.prompt("Reason, for the log", err=True)
         typed = click.prompt(f"To accept this for good, type '{fork.phrase}'", err=True)
         size = ceremony.accept(system, fork, str(reason), str(typed))
     finally:
         system.database.close()
         home.lock.release()
-    click.echo(f"Accepted. The log has {size} entries; entry {size - 1} records the fork and your reason.")
+    click.echo(f"Accepted. The log has {size} entries; entry {size - 1} records it and your reason.")
 
 
 @click.command("mend")

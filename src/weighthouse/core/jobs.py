@@ -56,6 +56,12 @@ def release(unit: Unit, name: str, fencing: int) -> None:
         store.write_lease(unit.conn, name, row[0], fencing, 0, new=False)
 
 
+def fencing(unit: Unit, name: str) -> int:
+    """Return the number of the lease `name`, 0 if nobody ever held it."""
+    row = store.read_lease(unit.conn, name, lock=False)
+    return row[1] if row else 0
+
+
 def check_fencing(unit: Unit, name: str, fencing: int) -> None:
     """Raise `core.fenced_off` unless `fencing` is still the number of the lease; locks the row until commit."""
     row = store.read_lease(unit.conn, name, lock=True)

@@ -6,6 +6,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
 from weighthouse.audit.api.checking import start, verify
+from weighthouse.audit.api.clusters import MOVED
 from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.doubting import doubts
 from weighthouse.audit.api.following import pump
@@ -38,6 +39,7 @@ from weighthouse.audit.model import (
 
 __all__ = [
     "LOST",
+    "MOVED",
     "Backlog",
     "Condition",
     "Doubt",

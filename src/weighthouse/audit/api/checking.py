@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from weighthouse.audit.api import growing, lanes, missing, scanning, signing
+from weighthouse.audit.api import clusters, growing, lanes, missing, scanning, signing
 from weighthouse.audit.api.reading import columns_agree
 from weighthouse.audit.model import Problem, Remembered, Report
 from weighthouse.audit.rules import tiles, tree
@@ -27,7 +27,8 @@ _WIDTH, _BYTES = tiles.TILE_WIDTH, tree.HASH_BYTES
 def start(system: System) -> None:
     """Refuse to start on a log that is not the one this server signed last.
 
-    Raises `audit.tampered`, `audit.log_smaller`, `audit.log_forked` or `audit.memory_missing`.
+    Raises `audit.tampered`, `audit.log_smaller`, `audit.log_forked`, `audit.memory_missing`, `audit.lines_lost`, and
+    on PostgreSQL `audit.cluster_changed` and `audit.fenced_off`.
     """
     remembered = growing.recall(system)
     with read(system) as unit:
@@ -36,6 +37,7 @@ def start(system: System) -> None:
             raise growing.tampered("there are entries, but no signed head")
         growing.trusted_edge(system, unit.conn, head)
         growing.judge_memory(system, unit.conn, head.size, head.root, remembered)
+    clusters.start(system)
     problem = scanning.first_look(system)
     if problem:
         raise growing.tampered(problem)
@@ -57,6 +59,7 @@ def verify(system: System) -> Report:
             problems.append(found)
             if len(problems) == MAX_PROBLEMS:
                 break
+    problems.extend(clusters.problems(system))
     problems.extend(missing.problems(system))
     return Report(not problems, head.size, tuple(sorted(problems, key=lambda p: p.index)))
 

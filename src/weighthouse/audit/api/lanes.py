@@ -12,7 +12,7 @@ import threading
 import time
 from weakref import WeakKeyDictionary
 
-from weighthouse.audit.api import growing, signing
+from weighthouse.audit.api import clusters, growing, signing
 from weighthouse.audit.events import LinesLost
 from weighthouse.audit.model import Acknowledged, Gap
 from weighthouse.audit.ports import LineMemory
@@ -111,13 +111,16 @@ class Taken:
 def put(unit: Unit, leaves: list[bytes]) -> outbox.State:
     """Chain `leaves` in the transaction of their change, and see that they are there; return the outbox's state.
 
-    Raises `audit.line_not_kept`, and `audit.lines_lost` if the row before them is nowhere.
+    Raises `audit.line_not_kept`, `audit.lines_lost` if the row before them is nowhere, and `audit.cluster_changed` if
+    the sequencer could never take them: the log never had a floor above a transaction that can still write.
     """
     taken: Taken | None = unit.memo.get(_LANE)
     if taken is None:
         taken = unit.memo[_LANE] = Taken(unit)
         _check_last(unit, taken)
     state, rows = taken.state, []
+    if state.xid < state.floor:
+        raise clusters.changed()
     for leaf in leaves:
         number = taken.number + 1
         code = signing.chain_outbox(unit.system, state.epoch, state.xid, taken.lane.name, number, taken.code, leaf)

@@ -14,14 +14,13 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from weighthouse.audit.api import appending, growing, signing
+from weighthouse.audit.api import appending, clusters, growing
 from weighthouse.audit.events import LinesLost, OutboxRefused
 from weighthouse.audit.model import Backlog, Gap, Leaf
 from weighthouse.audit.rules import lanes as rules
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox
 from weighthouse.core import canonical, jobs
-from weighthouse.core import signing as codes
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import WeighthouseError
@@ -29,7 +28,7 @@ from weighthouse.core.ids import new_id
 from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.audit")
-LEASE = "audit.sequencer"
+LEASE = clusters.LEASE
 LEASE_TTL: Millis = 10 * SECOND
 STAND_DOWN_S = 15.0
 _holders: WeakKeyDictionary[System, str] = WeakKeyDictionary()
@@ -92,12 +91,7 @@ def drain(system: System, fencing: int, limit: int = 1000) -> int:
         jobs.check_fencing(unit, LEASE, fencing)
         head = store.read_head(unit.conn, lock=True) or growing.EMPTY_HEAD
         growing.check_seal(system, head)
-        barrier = outbox.barrier(unit.conn)
-        if barrier < head.floor:
-            raise growing.tampered(
-                "the database counts transactions from lower than it did before, as a copy into a new cluster does; "
-                "accept it with `weighthouse audit accept-fork` if you made that copy"
-            )
+        barrier = clusters.judge(unit, head)
         rows, floor = outbox.take(unit.conn, barrier, limit)
         if not rows:
             return 0
@@ -108,30 +102,29 @@ def drain(system: System, fencing: int, limit: int = 1000) -> int:
     return len(rows)
 
 
-def judge(unit: Unit, row: outbox.Waiting, head: store.HeadRow, known: rules.Progress) -> list[tuple[Leaf, bytes]]:
-    """Return the row's own entry, or one that says why it was kept out; before it, what is missing of its lane."""
-    if not _genuine(unit, row, head):
+def judge(
+    unit: Unit, row: outbox.Waiting, head: store.HeadRow, known: rules.Progress, *, moved: bool = False
+) -> list[tuple[Leaf, bytes]]:
+    """Return the row's own entry, or one that says why it was kept out; before it, what is missing of its lane.
+
+    With `moved`, the floor is of another cluster's count. What was written here is then told from a copy by its lane
+    alone, which is remembered for longer than such a row may be old.
+    """
+    if not clusters.genuine(unit, row, head):
         return [_kept_out(unit, row, "it does not carry this software's code")]
-    gap = rules.follow(known, row.lane, row.number, row.prev, row.mac, unit.now) if row.lane else None
-    if row.xid < head.floor or gap is False:
-        return [_kept_out(unit, row, "it is a copy of a row that is in the log already")]
     said = msgspec.json.decode(row.leaf)
     del said["v"]
     leaf = (Leaf(**said), row.leaf)
+    fresh = moved and row.lane and leaf[0].at > unit.now - rules.TOLD
+    gap = rules.follow(known, row.lane, row.number, row.prev, row.mac, unit.now) if row.lane else None
+    if gap is False or (row.xid < head.floor and not fresh):
+        return [_kept_out(unit, row, "it is a copy of a row that is in the log already")]
     if isinstance(gap, Gap):
         logger.critical("rows %d to %d of %s are missing before outbox row %d", gap.first, gap.last, gap.lane, row.id)
         return [appending.prepare(unit, LinesLost(lane=gap.lane, first=gap.first, last=gap.last)), leaf]
     if leaf[0].kind == LinesLost.KIND:  # another server missed them first
         known.lost += int(leaf[0].data["last"]) - int(leaf[0].data["first"]) + 1
     return [leaf]
-
-
-def _genuine(unit: Unit, row: outbox.Waiting, head: store.HeadRow) -> bool:
-    """Whether this software wrote the row. Rows without a lane are of a server from before there were lanes."""
-    if not row.lane:
-        return codes.equal(row.mac, signing.seal_outbox(unit.system, head.epoch, row.xid, row.leaf))
-    expected = signing.chain_outbox(unit.system, head.epoch, row.xid, row.lane, row.number, row.prev, row.leaf)
-    return codes.equal(row.mac, expected)
 
 
 def _kept_out(unit: Unit, row: outbox.Waiting, why: str) -> tuple[Leaf, bytes]:

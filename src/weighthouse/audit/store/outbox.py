@@ -43,11 +43,13 @@ class Row(NamedTuple):
 
 
 class State(NamedTuple):
-    """The transaction's number, about how many rows wait, the log's epoch, and whether a lane's last row waits."""
+    """The transaction's number, about how many rows wait, the log's epoch and floor, and whether a lane's last row
+    waits."""
 
     xid: int
     waiting: int
     epoch: int
+    floor: int
     last_waits: bool
 
 
@@ -55,11 +57,13 @@ _STATE = text(
     "SELECT pg_current_xact_id()::text::bigint, "
     "coalesce((SELECT last_value FROM log_outbox_id_seq) - (SELECT min(id) FROM log_outbox) + 1, 0), "
     "coalesce((SELECT epoch FROM log_head), 0), "
+    "coalesce((SELECT floor FROM log_head), 0), "
     "EXISTS (SELECT 1 FROM log_outbox WHERE lane = :lane AND number = :number)"
 )
 _COLUMNS = (outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac, outbox.c.lane, outbox.c.number, outbox.c.prev)
 _WAITING = select(*_COLUMNS)
 _BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_UNCOUNTED = outbox.c.xid >= text("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
 _LANES = text("SELECT lane, min(number), max(number), count(*) FROM log_outbox WHERE lane IS NOT NULL GROUP BY lane")
 
 
@@ -101,6 +105,17 @@ def take(conn: Connection, below: int, limit: int) -> tuple[list[Waiting], int]:
     last = rows[-1]
     rest = _WAITING.where(outbox.c.xid == last.xid, outbox.c.id > last.id).order_by(outbox.c.id)
     return rows + _read(conn, rest), last.xid + 1
+
+
+def everything(conn: Connection) -> list[Waiting]:
+    """Return every row in the order of insertion: where rows of two clusters wait, their numbers have no order."""
+    return _read(conn, _WAITING.order_by(outbox.c.id))
+
+
+def uncounted(conn: Connection, limit: int) -> list[Waiting]:
+    """Return rows of transactions that this cluster has not come to yet: no snapshot of the cluster that wrote them
+    shows any."""
+    return _read(conn, _WAITING.where(_UNCOUNTED).order_by(outbox.c.id).limit(limit))
 
 
 def _read(conn: Connection, query: Select[Any]) -> list[Waiting]:
