@@ -166,3 +166,8 @@ class TestFolder:
         monkeypatch.undo()
         refused(lambda: length(store, SHARD), NotFound, "weights.no_object")
         store.put_new(SHARD, b"x")
+
+
+def test_it_says_what_room_is_left_and_that_is_less_than_the_volume_has(store: ObjectStore, root: Path) -> None:
+    room, disk = store.room(), os.statvfs(root)
+    assert room is None or 0 <= room < disk.f_blocks * disk.f_frsize

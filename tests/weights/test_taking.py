@@ -14,7 +14,9 @@ from weighthouse.core.errors import Conflict, Invalid
 from weighthouse.core.work import begin
 from weighthouse.weights import api as weights
 from weighthouse.weights import store
+from weighthouse.weights.api import shares
 from weighthouse.weights.api.sealing import seal
+from weighthouse.weights.ports import ObjectStore
 
 DAY = 24 * 3_600_000
 
@@ -187,3 +189,55 @@ def _as_before(world: World, version: weights.Version, draft: Draft) -> str:
     for shard in (world.state / "objects" / "versions" / version.id / "shards").iterdir():
         shard.unlink()
     return version.id
+
+
+def test_r6_what_one_run_commits_in_all_is_bounded_and_others_go_on(world: World) -> None:
+    """Attack: commit a small save again and again, until the volume is full for everybody."""
+    world.grant("ada", "tern-train")
+    run, other = world.run("ada"), world.run("ada")
+    world.limit(run_committed_mib=1)
+    kept = 0
+    while True:
+        draft = world.begin_save(run)
+        envelope = draft.write(arrays(kept))
+        before = world.size()
+        try:
+            world.commit(run, draft, envelope)
+        except Invalid as refusal:
+            assert refusal.code == "weights.run_full"
+            break
+        kept += 1
+    assert 2 <= kept <= 6, "each is a little over 150 KB"
+    assert world.since(before) == ["weights.ManifestRefused"]
+    assert not (world.state / "objects" / "versions" / draft.ticket.version).exists()
+    draft = world.begin_save(other)
+    assert world.commit(other, draft, draft.write(arrays())).counter == kept + 1
+
+
+def test_r6_a_run_never_has_more_than_is_left_for_others(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada").attributes["run"]
+    free = world.system.part(ObjectStore).room()
+    assert free is not None
+    with pytest.raises(Invalid, match="more than one run may"):
+        shares.reserve(world.system, run, {("sav", "a"): free * 3 // 4})
+    first = shares.reserve(world.system, run, {("sav", "a"): free // 4})
+    assert shares.reserve(world.system, run, {("sav", "a"): free // 4}) == [], "the same commit again"
+    shares.give_back(world.system, run, first)
+    assert shares.reserve(world.system, run, {("sav", "b"): free // 4}) == [("sav", "b")]
+
+
+def test_r6_a_save_that_was_refused_is_not_counted(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    world.limit(run_committed_mib=1)
+    for _ in range(8):
+        draft = world.begin_save(run)
+        envelope = draft.write(arrays())
+        for shard in shards(draft):
+            shard.unlink()
+        with pytest.raises(Invalid) as refusal:
+            world.commit(run, draft, envelope)
+        assert refusal.value.code == "weights.bad_shard"
+    draft = world.begin_save(run)
+    assert world.commit(run, draft, draft.write(arrays())).counter == 1

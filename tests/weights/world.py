@@ -93,6 +93,14 @@ class World:
         with begin(self.system) as unit:
             access.publish_policy(unit, None, text or LAB.read_text("utf-8"), "lab.yaml")
 
+    def limit(self, **chosen: int) -> None:
+        """Serve with other limits of this room from now on."""
+        flags = {f"weights.{name}": value for name, value in chosen.items()}
+        self.system.settings = Settings(
+            (*DECLARED, *audit.settings, *identity_settings, *keys.settings, *weights.settings),
+            flags={"state": self.state, "mode": "development", **flags},
+        )
+
     def unit(self, caller: Caller | None = None) -> Any:
         return begin(self.system, caller)
 

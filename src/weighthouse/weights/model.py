@@ -18,6 +18,13 @@ settings = (
         minimum=5,
         maximum=3600,
     ),
+    Setting(
+        "weights.run_committed_mib",
+        "int",
+        1 << 20,
+        "What one run may commit in all; never more than half of what the store's volume would hold without it.",
+        minimum=1,
+    ),
 )
 _DEFAULTS = {setting.name: setting.default for setting in settings}
 SAVE_LIFE: Millis = DAY

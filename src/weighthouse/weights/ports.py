@@ -42,6 +42,9 @@ class ObjectStore(Protocol):
     def is_taken(self, target: str, signed: Signed) -> bool:
         """Whether `take` of this process found or made exactly these bytes at `target`; reads no byte of it."""
 
+    def room(self) -> int | None:
+        """How many bytes more can be kept here; None where the store has no end of its own."""
+
     def folder(self, prefix: str) -> int | None:
         """A descriptor of a prefix's folder on this machine, made if needed; None for remote stores. Close it."""
 

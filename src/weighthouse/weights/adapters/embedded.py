@@ -18,7 +18,7 @@ from pathlib import Path
 from weighthouse.core import folders
 from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.weights.adapters.opened import Opened, down, missing, strange
-from weighthouse.weights.adapters.taking import check, leaves_length, leaves_name, take
+from weighthouse.weights.adapters.taking import LEAST_FREE, check, leaves_length, leaves_name, take
 from weighthouse.weights.adapters.writing import PART, write_new
 from weighthouse.weights.model import Signed
 from weighthouse.weights.rules.paths import check_path
@@ -80,6 +80,10 @@ class FolderStore:
     def is_taken(self, target: str, signed: Signed) -> bool:
         with self.open(target) as kept:
             return self._taken.get(kept.mark) == signed
+
+    def room(self) -> int | None:
+        disk = os.statvfs(self._root)
+        return max(0, disk.f_bavail * disk.f_frsize - LEAST_FREE)
 
     def folder(self, prefix: str) -> int | None:
         with self._folder(check_path(prefix), make=0o700) as found:

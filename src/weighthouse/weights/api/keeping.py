@@ -16,6 +16,7 @@ from weighthouse.core.ids import check_id
 from weighthouse.core.work import System, Unit, read
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
+from weighthouse.weights.api import shares
 from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.loading import wrapped_keys
 from weighthouse.weights.api.sealing import open_version, seal
@@ -105,6 +106,7 @@ def outbox(system: System, run: str) -> int:
 def drop_outbox(system: System, run: str) -> bool:
     """Remove all that an ended run left; its versions lie elsewhere. Returns whether all of it went."""
     lend_outbox(system, run, None)
+    shares.end(system, run)
     return forget(system.part(ObjectStore), run_prefix(check_id(run, "run")))
 
 

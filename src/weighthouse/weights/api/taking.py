@@ -16,6 +16,7 @@ from weighthouse.core.errors import Invalid, NotFound, Unavailable, WeighthouseE
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import System, Unit, read
 from weighthouse.weights import store
+from weighthouse.weights.api import shares
 from weighthouse.weights.api.saving import own_save, refused
 from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.model import OPEN, SAVE_LIFE, Save
@@ -31,13 +32,25 @@ def take(system: System, caller: Caller, save_id: str, envelope: bytes) -> None:
     """Copy the shards of a save to where a commit of it may name them. The same again goes on where it stopped.
 
     What a commit would refuse for another reason is left to it. Raises Invalid `weights.bad_manifest`,
-    `weights.bad_shard` naming it, Unavailable `weights.taking` when it takes long: the commit is then sent again.
+    `weights.bad_shard` naming it, `weights.run_full` before any is copied, Unavailable `weights.taking` when it takes
+    long: the commit is then sent again.
     """
     with read(system, caller) as unit:
         ready = _ready(unit, caller, save_id, envelope)
     if ready is None:
         return
     save, listed = ready
+    wanted = {(save.id, shard.id): signed(shard).length for shard in listed.shards}
+    with read(system, caller), refused(save):
+        left = shares.reserve(system, save.run, wanted)
+    try:
+        _all(system, caller, save, listed, left)
+    finally:
+        shares.give_back(system, save.run, left)
+
+
+def _all(system: System, caller: Caller, save: Save, listed: manifest.Manifest, left: list[shares.Shard]) -> None:
+    """Take shard after shard; `left` loses each that is there."""
     started = time.monotonic()
     for number, shard in enumerate(listed.shards):
         if time.monotonic() - started > PATIENCE_S:
@@ -47,6 +60,8 @@ def take(system: System, caller: Caller, save_id: str, envelope: bytes) -> None:
                 "Send the same commit again.",
             )
         _one(system, caller, save, shard)
+        if (save.id, shard.id) in left:
+            left.remove((save.id, shard.id))
 
 
 def _ready(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> tuple[Save, manifest.Manifest] | None:
