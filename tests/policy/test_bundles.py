@@ -113,27 +113,3 @@ def test_the_memory_never_goes_back(tmp_path: Path) -> None:
     other.remember(1, "a")
     assert (one.newest(), other.newest()) == (one.newest(), one.newest())
     assert other.newest().version == 2 and (tmp_path / "m").stat().st_mode & 0o777 == 0o600
-
-
-def difference(old: str, new: str) -> list[str]:
-    assert LAB.count(old) == 1
-    return policy.difference(policy.parse(LAB, "a"), policy.parse(LAB.replace(old, new), "b"))
-
-
-def test_what_opens_a_door_stands_first_and_is_named() -> None:
-    assert policy.difference(policy.parse(LAB, "a"), policy.parse(LAB, "b")) == []
-    train = "    duration: {default: 2h, longest: 8h, chain: 2d}\n    approval:\n      steward: {team: weights-stewards, count: 1}\n      security: {team: security, count: 1}"
-    swapped = train.replace("security: {team: security", "security: {team: audit")
-    assert difference(train, swapped) == [
-        "WIDER: entitlement 'tern-train' was approved by 1 of weights-stewards and 1 of security, becomes approved by "
-        "1 of weights-stewards and 1 of audit."
-    ]
-    assert difference("subject: eve}]\n    teams: [training]", "subject: eve}]\n    teams: [training, security]")[
-        0
-    ] == ("WIDER: person 'eve' joins team 'security'.")
-    assert difference("    fresh: 1h\n", "    fresh: 2h\n") == ["WIDER: changed class 'frontier': fresh."]
-    assert difference("    fresh: 1h\n", "    fresh: 30m\n") == ["Changed class 'frontier': fresh."]
-    lines = difference("    actions: [weights.load]", "    actions: [weights.load, weights.save]")
-    assert lines == ["WIDER: entitlement 'tern-load' gains action 'weights.save'."]
-    removed = LAB[LAB.index("separations:") : LAB.index("egress:\n  none")]
-    assert difference(removed, "") == ["WIDER: removed separation 'export-and-train'."]

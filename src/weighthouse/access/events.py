@@ -212,7 +212,8 @@ class Denied(Event, frozen=True, kw_only=True):
 
 
 class PolicyPublished(Event, frozen=True, kw_only=True):
-    """A new policy is in force. `changes` are its differences in plain words (the first hundred)."""
+    """A new policy is in force. `changes` are its differences in plain words, the wider ones first; beyond a hundred
+    the last one says how many more there are."""
 
     KIND: ClassVar[str] = "access.PolicyPublished"
     GRAVE: ClassVar[bool] = True

@@ -45,7 +45,7 @@ from weighthouse.policy.model import (
 )
 from weighthouse.policy.ports import PolicyMemory
 from weighthouse.policy.rules.accounts import account_ref, accounts_of, check_succession
-from weighthouse.policy.rules.difference import difference
+from weighthouse.policy.rules.difference import difference, shortened
 from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
 from weighthouse.policy.rules.read import read_lab
 from weighthouse.policy.rules.tree import LAB_LIMIT, refuse
@@ -57,7 +57,7 @@ __all__ = [
     "PersonEntry", "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry",
     "SensitivityClass", "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of", "check_succession",
     "current", "current_text", "decide", "difference", "digest_of", "duration_text", "of_digest", "parse",
-    "parse_duration", "published", "size_text", "store",
+    "parse_duration", "published", "shortened", "size_text", "store",
 ]  # fmt: skip
 
 _KEPT = 8

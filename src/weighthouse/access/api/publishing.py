@@ -115,6 +115,6 @@ def _record(unit: Unit, bundle: policy.Bundle, previous: str, by: str, grant: st
             previous=previous,
             by=by,
             grant=grant,
-            changes=tuple(changes[:MOST_CHANGES]),
+            changes=tuple(policy.shortened(changes, MOST_CHANGES)),
         ),
     )

@@ -1,134 +1,172 @@
 """What a new lab changes, in plain words. Guards approvers of a policy text from approving what they did not read.
 
-Lines are sorted by weight: what opens a door or weakens an approval comes first and begins with `WIDER`.
+Every changed field of every noun has a line that names the noun and the field with what was and what becomes; no line
+takes the place of another. What opens a door or weakens an approval begins with `WIDER` and comes first, by the rules
+in `widening`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from weighthouse.policy.model import Entitlement, Lab, PersonEntry, SensitivityClass
-from weighthouse.policy.rules.quantities import duration_text
+from weighthouse.policy.model import Lab
+from weighthouse.policy.rules.widening import Inner, Members, Things, Value, rule_of
 
-_SECTIONS = (
-    ("environment", "environments"),
-    ("class", "classes"),
-    ("team", "teams"),
-    ("person", "people"),
-    ("resource", "resources"),
-    ("entitlement", "entitlements"),
-    ("egress profile", "egress_profiles"),
-)
+_LONGEST_WORDS = 160
+"""Of words that decide nothing; what decides is always said whole."""
 
 
 def difference(old: Lab, new: Lab) -> list[str]:
-    """Return one sentence for each thing that was added, removed or changed; wider ones first."""
-    lines: list[str] = []
-    for word, section in _SECTIONS:
-        before: Mapping[str, Any] = getattr(old, section)
-        after: Mapping[str, Any] = getattr(new, section)
-        for id_ in sorted(before.keys() | after.keys()):
-            lines.extend(_one(word, id_, before.get(id_), after.get(id_)))
-    was = {separation.id: separation for separation in old.separations}
-    now = {separation.id: separation for separation in new.separations}
-    for id_ in sorted(was.keys() | now.keys()):
-        if was.get(id_) != now.get(id_):
-            verb = "added" if id_ not in was else "WIDER: removed" if id_ not in now else "WIDER: changed"
-            lines.append(f"{verb} separation '{id_}'.")
-    if old.committee != new.committee:
-        lines.append("WIDER: the committee's charter changed.")
-    return sorted(dict.fromkeys(_front(line) for line in lines), key=lambda line: not line.startswith("WIDER"))
+    """Return a sentence for each thing and field that was added, removed or changed; wider ones first."""
+    lines = dict.fromkeys(_front(line) for line in _changed("the lab", old, new))
+    return sorted(lines, key=lambda line: not line.startswith("WIDER"))
+
+
+def shortened(lines: list[str], most: int) -> list[str]:
+    """At most `most` lines; the last one says how many were left out, and how many of those open a door."""
+    if len(lines) <= most:
+        return lines
+    wide = [line for line in lines if line.startswith("WIDER")]
+    kept = (wide + [line for line in lines if not line.startswith("WIDER")])[: most - 1]
+    left, wider = len(lines) - len(kept), max(0, len(wide) - len(kept))
+    mark = "WIDER: " if wider else ""
+    return [*kept, f"{mark}and {left} more changes, {wider} of them WIDER: compare the two texts."]
 
 
 def _front(line: str) -> str:
     return line if line.startswith("WIDER") else line[0].upper() + line[1:]
 
 
-def _one(word: str, id_: str, before: object, after: object) -> list[str]:
-    if before == after:
-        return []
-    if before is None:
-        wide = "WIDER: " if word in ("entitlement", "egress profile", "person") else ""
-        return [f"{wide}added {word} '{id_}'{_summary(after)}."]
-    if after is None:
-        return [f"removed {word} '{id_}'."]
-    if isinstance(before, Entitlement) and isinstance(after, Entitlement):
-        return _entitlement(before, after)
-    if isinstance(before, PersonEntry) and isinstance(after, PersonEntry):
-        return _person(before, after)
-    if isinstance(before, SensitivityClass) and isinstance(after, SensitivityClass):
-        return _class(before, after)
-    return [f"{'WIDER: ' if word != 'environment' else ''}changed {word} '{id_}': {_fields(before, after)}."]
+def _line(wide: bool, text: str) -> str:
+    """One sentence on one line: no value writes a second line that looks like ours."""
+    plain = "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text.replace("\\", "\\\\"))
+    return f"{'WIDER: ' if wide else ''}{plain}."
 
 
-def _summary(thing: object) -> str:
-    if isinstance(thing, Entitlement):
-        return f" with {', '.join(sorted(thing.actions))} on {', '.join(thing.resources)}, {_quorum(thing)}"
-    if isinstance(thing, PersonEntry):
-        return f" in {', '.join(sorted(thing.teams)) or 'no team'}"
-    return ""
-
-
-def _quorum(entitlement: Entitlement) -> str:
-    if entitlement.standing:
-        return "standing"
-    if not entitlement.requires:
-        return "no approval"
-    return "approved by " + " and ".join(f"{slot.count} of {slot.team}" for slot in entitlement.requires)
-
-
-def _entitlement(before: Entitlement, after: Entitlement) -> list[str]:
+def _changed(label: str, before: Any, after: Any) -> list[str]:
+    """The lines of one noun, field by field."""
+    if type(before) is not type(after):
+        return [_line(True, f"{label} was {_said(before)}, becomes {_said(after)}")]
     lines: list[str] = []
-    label = f"entitlement '{after.id}'"
-    for word, was, now in (
-        ("action", before.actions, after.actions),
-        ("resource", frozenset(before.resources), frozenset(after.resources)),
-        ("eligible team", before.eligible_teams, after.eligible_teams),
-    ):
-        lines += [f"WIDER: {label} gains {word} '{name}'." for name in sorted(now - was)]
-        lines += [f"{label} loses {word} '{name}'." for name in sorted(was - now)]
-    if _quorum(before) != _quorum(after):
-        lines.append(f"WIDER: {label} was {_quorum(before)}, becomes {_quorum(after)}.")
-    if before.max_duration != after.max_duration:
-        wide = "WIDER: " if after.max_duration > before.max_duration else ""
-        was_text, now_text = duration_text(before.max_duration), duration_text(after.max_duration)
-        lines.append(f"{wide}{label} lasts at most {now_text} instead of {was_text}.")
-    return lines or [f"changed {label}: {_fields(before, after)}."]
+    for field in after.__struct_fields__:
+        was, now = getattr(before, field), getattr(after, field)
+        if was != now or type(was) is not type(now):
+            lines += _field(label, field, rule_of(type(after), field), was, now)
+    return lines
 
 
-def _person(before: PersonEntry, after: PersonEntry) -> list[str]:
-    lines = [f"WIDER: person '{after.id}' joins team '{team}'." for team in sorted(after.teams - before.teams)]
-    lines += [f"person '{after.id}' leaves team '{team}'." for team in sorted(before.teams - after.teams)]
-    if before.accounts != after.accounts:
-        lines.append(f"WIDER: the accounts of person '{after.id}' change.")
-    if before.active != after.active:
-        lines.append(
-            f"{'WIDER: ' if after.active else ''}person '{after.id}' is {'' if after.active else 'not '}active."
+def _field(label: str, field: str, rule: Value | Members | Things | Inner, was: Any, now: Any) -> list[str]:
+    if isinstance(rule, Members):
+        return _members(label, rule, was, now)
+    if isinstance(rule, Things):
+        return _things(label, rule, was, now)
+    if isinstance(rule, Inner):
+        return _inner(label, rule, was, now)
+    return [_value(label, field, rule, was, now)]
+
+
+def _value(label: str, field: str, rule: Value, was: Any, now: Any) -> str:
+    wide = rule.wider(was, now)
+    texts = [_by(rule.said, one) for one in (was, now)]
+    if texts[0] == texts[1]:  # said alike and yet different: then the plain values tell them apart
+        texts = [repr(was), repr(now)]
+    if not wide:
+        texts = [_clipped(one) for one in texts]
+    return _line(wide, f"{label}: {rule.word or _word(field)} was {texts[0]}, becomes {texts[1]}")
+
+
+def _members(label: str, rule: Members, was: Iterable[Any], now: Iterable[Any]) -> list[str]:
+    before, after = frozenset(was), frozenset(now)
+    opens = rule.empty_is_any and not after
+    narrows = rule.empty_is_any and not before
+    gained = sorted((_by(rule.said, one) for one in after - before), key=str)
+    lost = sorted((_by(rule.said, one) for one in before - after), key=str)
+    lines = [_line(rule.gains and not narrows, f"{label} gains {rule.word} {one}") for one in gained]
+    lines += [_line(rule.loses or opens, f"{label} loses {rule.word} {one}") for one in lost]
+    if opens:
+        lines.append(_line(True, f"{label} lists no {rule.word} any more, which allows every one"))
+    return lines or [_line(False, f"{label}: the order of each {rule.word} changes")]
+
+
+def _things(label: str, rule: Things, was: Any, now: Any) -> list[str]:
+    before, after = _keyed(rule, was), _keyed(rule, now)
+    if before is None or after is None:
+        return [_line(True, f"{label}: each {rule.word} was {_said(was)}, becomes {_said(now)}")]
+    lines: list[str] = []
+    for key in sorted(before.keys() | after.keys()):
+        name = f"{rule.word} '{key}'" if label == "the lab" else f"{rule.word} '{key}' of {label}"
+        if key not in before:
+            lines.append(_line(rule.added, f"added {name}{_whole(after[key])}"))
+        elif key not in after:
+            lines.append(_line(rule.removed, f"removed {name}"))
+        elif before[key] != after[key]:
+            lines += _changed(name, before[key], after[key])
+    return lines or [_line(False, f"{label}: the order of each {rule.word} changes")]
+
+
+def _keyed(rule: Things, things: Any) -> Mapping[str, Any] | None:
+    """The things by key, or None if two share one: then they are told whole."""
+    if isinstance(things, Mapping):
+        return things
+    found = {rule.key(one): one for one in things}
+    return found if len(found) == len(things) else None
+
+
+def _inner(label: str, rule: Inner, was: Any, now: Any) -> list[str]:
+    name = f"the {rule.word}" if label == "the lab" else f"{label}: {rule.word}"
+    if was is None:
+        return [_line(True, f"added {name}{_whole(now)}")]
+    if now is None:
+        return [_line(True, f"removed {name}")]
+    return _changed(name, was, now)
+
+
+def _whole(noun: Any) -> str:
+    """Every field that says anything, for a noun that is new."""
+    said = []
+    for field in noun.__struct_fields__:
+        value, rule = getattr(noun, field), rule_of(type(noun), field)
+        if field != "id" and value not in (None, "", (), frozenset(), {}):
+            word = (rule.word if isinstance(rule, Value) else "") or _word(field)
+            said.append(f"{word} {_each(rule, value)}")
+    return f" with {'; '.join(said)}" if said else ""
+
+
+def _each(rule: Value | Members | Things | Inner, value: Any) -> str:
+    if isinstance(rule, Value):
+        return _by(rule.said, value)
+    if isinstance(rule, Members):
+        return ", ".join(sorted(_by(rule.said, one) for one in value))
+    return _said(value)
+
+
+def _by(said: Any, value: Any) -> str:
+    return _said(value) if said is None else str(said(value))
+
+
+def _said(value: Any) -> str:
+    """A value as people read it, whole: no two different ones of a field are said alike."""
+    if isinstance(value, msgspec.Struct):
+        return (
+            "(" + "; ".join(f"{_word(name)} {_said(getattr(value, name))}" for name in value.__struct_fields__) + ")"
         )
-    return lines or [f"changed person '{after.id}': {_fields(before, after)}."]
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_said(one)}" for key, one in sorted(value.items())) or "nothing"
+    if isinstance(value, frozenset | set):
+        return ", ".join(sorted(_said(one) for one in value)) or "nothing"
+    if isinstance(value, tuple | list):
+        return ", ".join(_said(one) for one in value) or "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"'{value}'" if isinstance(value, str) else "nothing" if value is None else str(value)
 
 
-def _class(before: SensitivityClass, after: SensitivityClass) -> list[str]:
-    weaker = (
-        after.max_grant > before.max_grant
-        or after.assurance < before.assurance
-        or after.fresh > before.fresh
-        or after.approvals.people < before.approvals.people
-        or after.approvals.teams < before.approvals.teams
-        or (before.vote_signature == "device" and after.vote_signature == "attested")
-        or (before.sandbox == "gvisor" and after.sandbox == "any")
-        or after.read_budget_bytes > before.read_budget_bytes
-        or after.rank < before.rank
-        or (bool(before.images) and not set(after.images) <= set(before.images))
-        or (bool(before.images) and not after.images)
-    )
-    return [f"{'WIDER: ' if weaker else ''}changed class '{after.id}': {_fields(before, after)}."]
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST_WORDS else f"{text[:_LONGEST_WORDS]}… ({len(text)} characters)"
 
 
-def _fields(before: object, after: object) -> str:
-    assert isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct)
-    names = [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
-    return ", ".join(names)
+def _word(field: str) -> str:
+    return field.removesuffix("_bytes").replace("_", " ")

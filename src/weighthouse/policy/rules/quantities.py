@@ -57,6 +57,11 @@ def duration_text(value: Millis) -> str:
     return f"{value // SECOND}s"
 
 
+def date_text(value: Millis | None) -> str:
+    """Say a UTC midnight as its day; None is no end."""
+    return "no end" if value is None else datetime.fromtimestamp(value // SECOND, tz=UTC).strftime("%Y-%m-%d")
+
+
 def size_text(value: int) -> str:
     """Say a size in the largest unit that divides it."""
     for unit in ("PiB", "TiB", "GiB", "MiB", "KiB"):
