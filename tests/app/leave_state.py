@@ -23,7 +23,7 @@ from weighthouse.core.work import read
 from weighthouse.runs.adapters import contained
 
 STATES = Path(__file__).parent / "states"
-LEFT_OUT = ("sockets", "*.pem", "lock", "running.json")
+LEFT_OUT = ("sockets", "*.pem", "lock", "running.json", "log-condition.json")
 
 
 def leave(folder: Path) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from cryptography.hazmat.backends.openssl.backend import backend
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from weighthouse.app import truth
 from weighthouse.app.home import Home
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.settings import Settings
@@ -42,6 +43,7 @@ def examine(settings: Settings, home: Home) -> list[Finding]:
         _sandbox,
         _limits,
         _state,
+        _log,
         _mode,
         _budgets,
         _witness,
@@ -127,6 +129,27 @@ def _state(_settings: Settings, home: Home) -> Iterator[Finding]:
         yield Finding("state", "ok", f"{home.root}, readable by its owner alone")
     if os.statvfs(home.root).f_bavail * os.statvfs(home.root).f_frsize < 1024 * MIB:
         yield Finding("disk", "weak", "less than 1 GiB is free", "Free space: when it is full, changes are refused.")
+
+
+def _log(_settings: Settings, home: Home) -> Iterator[Finding]:
+    """By the word of the server that runs: what it has found in the log since, and not what it was at start."""
+    if not home.exists():
+        return
+    server = truth.running(home)
+    if server is None:
+        remedy = "Start it, then ask again; `weighthouse audit verify` checks an exported log without any server."
+        yield Finding("log", "weak", "no server of this folder runs, so nobody looks after its log", remedy)
+        return
+    told = truth.log_of(home, server)
+    if told is None:
+        remedy = "Wait a minute after its start; otherwise look into what the server prints, and start it again."
+        yield Finding("log", "missing", "the server that runs has not said for a minute how its log is", remedy)
+        return
+    for problem in told.problems:
+        yield Finding("log", "missing", problem, "docs/how-to/verify-the-log.md says what to do about it.")
+    if not told.problems:
+        checked = f"checked {told.rounds} times from end to end, now at entry {told.place}"
+        yield Finding("log", "ok", f"{told.size} entries, {checked}; nothing is missing, late or in doubt")
 
 
 def _files(root: Path) -> Iterator[Path]:

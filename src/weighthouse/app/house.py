@@ -49,6 +49,7 @@ class House:
         self.system = system
         self.home = home
         self.workers = Workers(system)
+        self._telling = truth.telling(home, system)
         self._learning = Learning(system, home.memory / "learnt")
         settings = system.settings
         app = application(system, extra)
@@ -75,7 +76,7 @@ class House:
         try:
             audit.ask_witnesses(self.system)
             access.close_on_doubt(self.system)
-            for part in (self._learning, self._served, self._runs, self.workers):
+            for part in (self._learning, self._served, self._runs, self.workers, self._telling):
                 part.start()
                 self._started.append(part)
             truth.tell(self.home, self.system.settings)

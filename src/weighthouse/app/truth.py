@@ -1,20 +1,27 @@
-"""What a running server's settings are, told by that server. Guards operators from explaining another one's settings.
+"""What a running server's settings are, and how its log is, told by it. Guards operators from another one's word.
 
 The server writes what it has resolved, with every source and no secret, into its state folder, beside who it is; it
-counts only while that very process lives.
+counts only while that very process lives. How its log is counts for a minute.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import msgspec
 
 from weighthouse.app.home import Home
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import SECOND
+from weighthouse.core.jobs import Loop, Timer
 from weighthouse.core.settings import Explained, Settings
+from weighthouse.core.work import System, read
 
 NAME = "running.json"
+LOG = "log-condition.json"
+EVERY_S, OLD_S = 5, 60
 
 
 class Running(msgspec.Struct, frozen=True):
@@ -28,17 +35,66 @@ class Running(msgspec.Struct, frozen=True):
 def tell(home: Home, settings: Settings) -> None:
     """Write down the settings that this process serves with; the caller holds the folder's lock."""
     told = Running(os.getpid(), _started(os.getpid()), settings.explain())
-    fresh = home.root / f".{NAME}"
+    _write(home.root, NAME, msgspec.json.encode(told))
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    fresh = folder / f".{name}"
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(told))
-    fresh.replace(home.root / NAME)
+        file.write(data)
+    fresh.replace(folder / name)
+
+
+class LogTold(msgspec.Struct, frozen=True):
+    """How the log was at `looked`, by the clock of the machine since its start, which nobody sets."""
+
+    process: int
+    started: str
+    looked: float
+    size: int
+    rounds: int
+    place: int
+    problems: list[str]
+
+
+def telling(home: Home, system: System) -> Loop:
+    """Return the part of a server that says again and again how its log is."""
+    return Loop(system, [Timer("log-condition", EVERY_S * SECOND, lambda found: _tell_log(home, found))])
+
+
+def _tell_log(home: Home, system: System) -> None:
+    with read(system) as unit:
+        found = audit.condition(unit)
+    problems = [*found.problems, *(one.detail for one in audit.doubts(system))]
+    me = os.getpid()
+    told = LogTold(
+        me,
+        _started(me),
+        time.monotonic(),
+        found.size,
+        found.scan.rounds,
+        found.scan.place,
+        list(dict.fromkeys(problems)),
+    )
+    _write(home.root, LOG, msgspec.json.encode(told))
+
+
+def log_of(home: Home, server: Running) -> LogTold | None:
+    """Return what that server last said of its log; None if it has said nothing for a minute."""
+    try:
+        told = msgspec.json.decode((home.root / LOG).read_bytes(), type=LogTold)
+    except (OSError, msgspec.DecodeError):
+        return None
+    same = (told.process, told.started) == (server.process, server.started)
+    return told if same and time.monotonic() - told.looked < OLD_S else None
 
 
 def forget(home: Home) -> None:
     """Nothing is served any more."""
     (home.root / NAME).unlink(missing_ok=True)
+    (home.root / LOG).unlink(missing_ok=True)
 
 
 def running(home: Home) -> Running | None:

@@ -14,7 +14,7 @@ from weighthouse.cli.show import Column, listing, output
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
 @output
 def command(state: Path | None, fmt: str | None) -> None:
-    """Say what this machine has and lacks; exit 6 if something needed is missing."""
+    """Say what this machine has and lacks, and how the log of its server is; exit 6 if something is missing."""
     from weighthouse.app import doctor, initialise
 
     settings, home = initialise.load_settings({}, state=state)

@@ -104,6 +104,12 @@ def _advance(system: System, follower: Follower, limit: int) -> int:
     return len(rows)
 
 
+def moved_lately(system: System) -> list[str]:
+    """Name the followers whose cursor the database moved within the last hour, as far as this process has met it."""
+    now = time.monotonic()
+    return sorted(name for name, at in _told.get(system, {}).items() if now - at < TELL_EVERY_S)
+
+
 def _tell(unit: Unit, follower: Follower, found: int, resumed: int) -> None:
     """Leave one line an hour: a trigger that moves the cursor does so at every step."""
     told, now = _told.setdefault(unit.system, {}), time.monotonic()
