@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from weighthouse.access.model import Apart, Hold
+from weighthouse.core import durable
 from weighthouse.core.errors import Unavailable
 
 
@@ -90,34 +91,42 @@ class FileRefusals:
         self._catch_up()
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self._lock:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        with self._lock, durable.told(self._path):
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                self._catch_up()
-                os.ftruncate(handle, self._read_to)
-                os.pwrite(handle, msgspec.json.encode(line) + b"\n", self._read_to)
-                os.fsync(handle)
+                self._read(handle)
+                durable.append(handle, msgspec.json.encode(line) + b"\n")
+                self._read(handle)
             finally:
                 os.close(handle)
-            self._catch_up()
 
     def _catch_up(self) -> None:
         """Read what has been appended since; one `stat` when nothing has."""
         if self._size() == self._read_to:
             return
         with self._lock:
-            # Asked again: while this thread waited, another may have appended and read further than the first answer.
-            if self._size() < self._read_to:
+            try:
+                handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
                 self._broken("has become shorter")
-            with self._path.open("rb") as file:
-                file.seek(self._read_to)
-                fresh = file.read()
-            whole = fresh[: fresh.rfind(b"\n") + 1]
-            for line in whole.splitlines():
-                self._apply(line)
-            self._read_to += len(whole)
-            self._standing = tuple(self._holds.values())
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH)  # a line that its writer still takes back is never read
+                self._read(handle)
+            finally:
+                os.close(handle)
+
+    def _read(self, handle: int) -> None:
+        """Take in what follows the place read to; the caller holds both locks."""
+        size = os.fstat(handle).st_size
+        if size < self._read_to:
+            self._broken("has become shorter")
+        fresh = os.pread(handle, size - self._read_to, self._read_to)
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        for line in whole.splitlines():
+            self._apply(line)
+        self._read_to += len(whole)
+        self._standing = tuple(self._holds.values())
 
     def _size(self) -> int:
         try:

@@ -15,6 +15,7 @@ import msgspec
 
 from weighthouse.audit.model import Acknowledged, Gap
 from weighthouse.audit.store.acknowledged import ProcessLines
+from weighthouse.core import durable
 from weighthouse.core.ids import new_id
 
 _SLOT = 128
@@ -32,7 +33,7 @@ class FileLines(ProcessLines):
         self._file: int | None = None
         lost = folder / "lost"
         if lost.exists():
-            self._lost = [msgspec.json.decode(line, type=Gap) for line in lost.read_bytes().splitlines()]
+            self._lost = [msgspec.json.decode(line, type=Gap) for line in _lines(lost.read_bytes())]
 
     def acknowledge(self, lane: str, number: int, at: int) -> None:
         super().acknowledge(lane, number, at)
@@ -43,7 +44,8 @@ class FileLines(ProcessLines):
                 fcntl.flock(self._file, fcntl.LOCK_EX)
             slot = self._slots.setdefault(lane, len(self._slots))
             line = f"{lane} {number} {at} .".encode().ljust(_SLOT - 1) + b"\n"
-            os.pwrite(self._file, line, slot * _SLOT)
+            with durable.told(self._folder):
+                durable.write(self._file, line, slot * _SLOT)
 
     def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
         found = []
@@ -63,16 +65,24 @@ class FileLines(ProcessLines):
 
     def lose(self, gap: Gap) -> None:
         super().lose(gap)
-        with self._writing, (self._folder / "lost").open("ab") as file:
-            file.write(msgspec.json.encode(gap) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        path = self._folder / "lost"
+        with self._writing, durable.told(path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                durable.append(handle, msgspec.json.encode(gap) + b"\n")
+            finally:
+                os.close(handle)
 
     def forgive(self) -> None:
         super().forgive()
         for name, _ in self.left_behind():
             self.forget(name)
         (self._folder / "lost").unlink(missing_ok=True)
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The whole lines: what follows the last line's end was never acknowledged."""
+    return data[: data.rfind(b"\n") + 1].splitlines()
 
 
 def _read(data: bytes) -> list[Acknowledged]:

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from weighthouse.audit.model import Remembered
+from weighthouse.core import durable
 from weighthouse.core.errors import Unavailable
 
 _SLOT = 512
@@ -91,7 +92,8 @@ class FileSignerMemory:
         text = f"weighthouse-signer-memory/1 {_name(origin)} {signed.size} {signed.root.hex()} "
         line = (text + hashlib.sha256(text.encode()).hexdigest() + "\n").encode()
         whole = line.ljust(_SLOT - 1) + b"\n"
-        os.pwrite(file, whole, slot * _SLOT)
+        with durable.told(self._path):
+            durable.write(file, whole, slot * _SLOT)
         return whole
 
     def _slots(self, file: int, origin: str) -> list[tuple[int, Remembered]]:

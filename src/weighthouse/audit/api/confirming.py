@@ -15,7 +15,7 @@ import msgspec
 
 from weighthouse.audit.api.appending import append
 from weighthouse.audit.events import ClockConfirmed
-from weighthouse.core import visible
+from weighthouse.core import durable, visible
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import Clock, Millis
 from weighthouse.core.errors import Invalid, Unavailable
@@ -49,7 +49,7 @@ def confirm_clock(folder: Path, clock: Clock, by: str, reason: str) -> None:
         new.unlink(missing_ok=True)
         handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            os.write(handle, word)
+            durable.write(handle, word, 0)
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -100,7 +100,10 @@ class Taken:
         if committed and self.number > self.lane.number:
             self.lane.number, self.lane.code, self.lane.xid = self.number, self.code, self.state.xid
             self.lane.used = time.monotonic()
-            memory(self._system).acknowledge(self.lane.name, self.number, self._at)
+            try:
+                memory(self._system).acknowledge(self.lane.name, self.number, self._at)
+            except Unavailable:  # the change is durable: this process misses its row, only the next one would not
+                logger.exception("a line was acknowledged, and only this process remembers it")
         self._all.give_back(self.lane)
 
     def drop(self) -> None:

@@ -6,10 +6,13 @@ returns. A line that cannot be read stops the start: an unreadable memory is not
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from weighthouse.core import durable
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Unavailable
 from weighthouse.identity.store.memory import ProcessMemory
@@ -27,7 +30,8 @@ class FileMemory(ProcessMemory):
             self._load(now)
             if alone:
                 # Only then: a server that still writes into the file would go on writing into the one replaced.
-                self._compact()
+                with contextlib.suppress(Unavailable):  # on a full disk the file stays as it is, and is as true
+                    self._compact()
         finally:
             os.close(handle)
         self._file = self._open()[0]
@@ -35,7 +39,7 @@ class FileMemory(ProcessMemory):
     def _open(self) -> tuple[int, bool]:
         """Open the file at this path and say whether no other process holds it; hold it from then on."""
         while True:
-            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 alone = True
@@ -66,19 +70,23 @@ class FileMemory(ProcessMemory):
     def _compact(self) -> None:
         lines = [f"v {version} {name}\n" for name, version in self._versions.items()]
         lines += [f"s {until} {name}\n" for name, until in self._condemned.items()]
-        draft = self._path.with_suffix(".new")
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, "".join(lines).encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        draft.replace(self._path)
+        with durable.told(self._path):
+            durable.replace(self._path, "".join(lines).encode(), self._path.with_suffix(".new"))
 
     def keep(self, line: str) -> None:
         if self._file is not None:
-            os.write(self._file, (line + "\n").encode())
-            os.fsync(self._file)
+            with durable.told(self._path), self._alone():
+                durable.append(self._file, (line + "\n").encode())
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other writers out, by the folder: the file's own lock says only that somebody has it open."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def close(self) -> None:
         """Close the file; nothing is lost, every line is already on disk."""

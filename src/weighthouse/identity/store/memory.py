@@ -33,14 +33,14 @@ class ProcessMemory:
     def raise_version(self, principal: str, version: int) -> None:
         with self._lock:
             if version > self._versions.get(principal, 0):
+                self.keep(f"v {version} {principal}")  # first: what is only in this process is not kept
                 self._versions[principal] = version
-                self.keep(f"v {version} {principal}")
 
     def condemn(self, session: str, until: Millis) -> None:
         with self._lock:
             if session not in self._condemned:
-                self._condemned[session] = until
                 self.keep(f"s {until} {session}")
+                self._condemned[session] = until
 
     def condemned(self, session: str) -> bool:
         with self._lock:

@@ -12,6 +12,7 @@ import os
 import threading
 from pathlib import Path
 
+from weighthouse.core import durable
 from weighthouse.core.errors import Unavailable
 from weighthouse.policy.ports import Remembered
 
@@ -62,16 +63,10 @@ class FilePolicyMemory:
             fcntl.flock(folder, fcntl.LOCK_EX)  # two processes must not overtake each other with an older version
             if version > self.newest().version:
                 self._replace({"version": version, "digest": digest})
-                os.fsync(folder)
         finally:
             os.close(folder)
 
     def _replace(self, content: dict[str, int | str]) -> None:
         fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.{threading.get_ident()}")
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, json.dumps(content).encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        fresh.replace(self._path)
+        with durable.told(self._path):
+            durable.replace(self._path, json.dumps(content).encode(), fresh)

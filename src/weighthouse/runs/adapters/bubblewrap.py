@@ -13,7 +13,7 @@ import platform
 import secrets
 from pathlib import Path
 
-from weighthouse.core import canonical
+from weighthouse.core import canonical, durable
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import NO_CORE
 from weighthouse.runs.adapters.cgroups import Groups
@@ -170,7 +170,7 @@ def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[int]]:
 def _passed(data: bytes) -> int:
     """Return a descriptor that the sandbox's own program reads `data` from."""
     descriptor = os.memfd_create("data", os.MFD_CLOEXEC)
-    os.write(descriptor, data)
+    durable.write(descriptor, data, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
