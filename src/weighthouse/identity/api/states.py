@@ -37,8 +37,17 @@ def state_of(unit: Unit, principal: str) -> PrincipalState:
             state = _judge(fresh, principal, store.read_state(fresh.conn, principal))
     if state.version < known:
         raise refused("principal", principal, f"version {state.version} is older than {known}, which was seen before")
-    memory(unit.system).raise_version(principal, state.version)
+    if state.version > known:
+        _remember(unit, principal, state.version)
     return state
+
+
+def _remember(unit: Unit, principal: str, version: int) -> None:
+    """Remember a version that was read; in a unit that writes it may be its own, no fact before it is committed."""
+    if unit.read_only:
+        memory(unit.system).raise_version(principal, version)
+    else:
+        unit.after_commit(lambda: memory(unit.system).raise_version(principal, version))
 
 
 def fresh_state(principal: str) -> PrincipalState:
