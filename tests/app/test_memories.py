@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from weighthouse.access import api as access
+from weighthouse.access.ports import Refusals
 from weighthouse.app import initialise
 from weighthouse.app.home import Home
+from weighthouse.app.learning import Learning
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import begin
+from weighthouse.identity import api as identity
+from weighthouse.identity.ports import Memory
 
 PASSPHRASE = "a passphrase for tests"
 
@@ -81,3 +85,55 @@ def test_a_folder_of_before_in_which_nothing_was_refused_gets_its_memory_of_refu
     (home.memory / "refusals").unlink()
     assert opened(home) == ""
     assert (home.memory / "refusals").stat().st_mode & 0o777 == 0o600
+
+
+def learn_again(home: Home) -> Learning:
+    """Open the folder and learn from its log once, as a start of the server does; the thread never runs."""
+    settings, same = initialise.load_settings({"keys.scrypt_cost": 1 << 10}, state=home.root)
+    learning = Learning(initialise.reopen(settings, same, PASSPHRASE), home.memory / "learnt")
+    learning.catch_up()
+    learning.settle()
+    return learning
+
+
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_memory_restored_from_a_backup_learns_what_it_missed_from_the_log(home: Home, restored: bool) -> None:
+    first = learn_again(home)
+    backup = {name: (home.memory / name).read_bytes() for name in ("identity", "refusals")}
+    with begin(first.system, SYSTEM) as unit:
+        identity.freeze(unit, "hana", "She behaves oddly tonight.", "system")
+        hold = access.place_hold(unit, SYSTEM, "model/tern", "Something is wrong here.")
+    first.catch_up()
+    first.settle()
+    known = first.system.part(Memory).version("hana")
+    first.system.database.close()
+    for name, content in backup.items():
+        if restored:
+            (home.memory / name).write_bytes(content)
+        else:  # the form of folders made before: nothing says how far the memory has come, and a number stands beside
+            (home.memory / name).write_bytes(b"")
+            (home.memory / "learnt").write_text("2\n")
+    again = learn_again(home)
+    assert known and again.system.part(Memory).version("hana") == known
+    assert hold.id in {one.id for one in again.system.part(Refusals).holds()}
+    again.system.database.close()
+
+
+@pytest.mark.parametrize("name", ["identity", "refusals"])
+def test_a_memory_that_was_emptied_or_overwritten_with_nothing_is_refused(home: Home, name: str) -> None:
+    learn_again(home).system.database.close()
+    assert opened(home) == ""
+    (home.memory / name).write_bytes(b"")
+    assert opened(home) == "app.memory_missing"
+    (home.memory / name).write_bytes(bytes(200))
+    assert opened(home).endswith(".memory_broken")
+
+
+def test_a_place_beyond_the_log_is_learnt_from_the_beginning(home: Home) -> None:
+    first = learn_again(home)
+    first.system.part(Memory).learnt_to(999_999)
+    first.system.part(Refusals).learnt_to(999_999)
+    first.system.database.close()
+    again = learn_again(home)
+    assert 0 < again.place < 999_999 and again.system.part(Memory).learnt() == again.place
+    again.system.database.close()

@@ -16,6 +16,12 @@ from weighthouse.access.model import Apart, Hold
 class Refusals(Protocol):
     """Remembers, outside the database, every no that must outlive its row. Calls are durable when they return."""
 
+    def learnt(self) -> int:
+        """Up to which place of the log everything that it refuses is remembered here; 0 if nobody has said."""
+
+    def learnt_to(self, place: int) -> None:
+        """Remember that; the last word counts. It stands in the memory itself, so that an older one says less."""
+
     def close(self, ids: Sequence[str]) -> None:
         """Remember that these grants and requests are over for good."""
 

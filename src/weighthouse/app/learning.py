@@ -1,7 +1,8 @@
 """Learns from the log, all the time and before anything is served, what any server of this lab has refused.
 
-Guards against a second server that says yes because it never heard the no. How far it has come is kept beside the
-memories that it fills, never in the database; when it cannot read the log, decisions are soon refused.
+Guards against a second server that says yes because it never heard the no, and against a memory that was lost or
+restored from a backup. How far each memory has come stands in that memory, never in the database: an older file has
+come less far, an empty one nowhere. When the log cannot be read, decisions are soon refused.
 """
 
 from __future__ import annotations
@@ -11,46 +12,49 @@ import threading
 from pathlib import Path
 
 from weighthouse.access import api as access
-from weighthouse.app import declared
+from weighthouse.app import declared, memories
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System
+from weighthouse.identity import api as identity
 
 log = logging.getLogger("weighthouse.learning")
 EVERY_S = 0.25
 DOUBT_S = 10.0
+KEEP_AFTER = 1_000  # entries: that many are learnt again after a restart, which costs less than a line for each
 
 
 class Learning:
     """One thread that reads the log to its end again and again; `start` returns when it has reached it once."""
 
     def __init__(self, system: System, kept: Path) -> None:
-        self._system, self._kept = system, kept
+        self.system, self._kept = system, kept
         self._learners = declared.learners()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="learning", daemon=True)
-        self.place = self._recall()
-
-    def _recall(self) -> int:
-        try:
-            text = self._kept.read_text("ascii").strip()
-        except FileNotFoundError:
-            return 0
-        return int(text) if text.isdigit() else 0  # from the beginning again: that is slow, and never wrong
+        self.place = self._marked = min(access.learnt(system), identity.learnt(system))
 
     def catch_up(self) -> None:
         """Learn to the end of the log; raise what keeps the log from being read."""
-        place = self.place
-        while (after := audit.learn(self._system, self.place, self._learners)) != self.place:
+        while (after := audit.learn(self.system, self.place, self._learners)) != self.place:
             self.place = after
-        if self.place != place:
-            draft = self._kept.with_suffix(".new")
-            draft.write_text(f"{self.place}\n", "ascii")
-            draft.replace(self._kept)
-        access.doubt_after(self._system, DOUBT_S)
+        if not 0 <= self.place - self._marked < KEEP_AFTER:  # less than before: the log is a shorter one
+            self._mark()
+        access.doubt_after(self.system, DOUBT_S)
+
+    def _mark(self) -> None:
+        access.learnt_to(self.system, self.place)
+        identity.learnt_to(self.system, self.place)
+        self._marked = self.place
+
+    def settle(self) -> None:
+        """Let each memory say how far it has come: from now on one that says nothing was lost."""
+        self._mark()
+        memories.marked(self._kept)
 
     def start(self) -> Learning:
         self.catch_up()
+        self.settle()
         self._thread.start()
         return self
 
@@ -71,4 +75,4 @@ class Learning:
         """End the thread; what this process then decides, it decides by what it knows."""
         self._stop.set()
         self._thread.join(timeout=10)
-        access.doubt_after(self._system, float("inf"))
+        access.doubt_after(self.system, float("inf"))

@@ -7,10 +7,12 @@ grants and holds. `init` begins them; from then on a missing one was lost, and n
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from weighthouse.access import api as access
 from weighthouse.app.home import Home
-from weighthouse.core.errors import Unavailable
+from weighthouse.core import durable
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, read
 
@@ -20,11 +22,27 @@ REFUSALS = "refusals"
 """What folders made before it was begun by `init` have only from the first no on."""
 
 
+MARKED = b"weighthouse-learnt/2\n"
+"""In `learnt` once each memory holds the place in the log up to which it is whole; before, a number stood there."""
+
+
 def check(home: Home) -> None:
-    """Raise `app.memory_missing` if a kept folder has lost a memory."""
+    """Raise `app.memory_missing` if a kept folder has lost a memory, or what was in it."""
     for name in SINCE_INIT:
         if not (home.memory / name).is_file():
             raise missing(home, name)
+    learnt = home.memory / "learnt"
+    if learnt.is_file() and learnt.read_bytes() == MARKED:
+        for name in ("identity", REFUSALS):
+            if not (home.memory / name).is_file() or not (home.memory / name).stat().st_size:
+                raise missing(home, name, "is missing or empty")
+
+
+def marked(learnt: Path) -> None:
+    """Remember that no memory is empty from now on."""
+    if not learnt.is_file() or learnt.read_bytes() != MARKED:
+        with durable.told(learnt):
+            durable.replace(learnt, MARKED, learnt.with_suffix(".new"))
 
 
 def never_begun(settings: Settings, home: Home) -> bool:
@@ -37,6 +55,11 @@ def settle(system: System, home: Home) -> None:
     """Begin the memory of refusals where nothing was ever refused; raise `app.memory_missing` where something was."""
     path = home.memory / REFUSALS
     if path.is_file():
+        try:
+            access.learnt(system)  # reads it: one that nobody can read is refused now, not at the first question
+        except WeighthouseError:
+            system.database.close()
+            raise
         return
     with read(system) as unit:
         ever = access.ever_refused(unit)
@@ -51,11 +74,11 @@ def settle(system: System, home: Home) -> None:
         os.close(folder)
 
 
-def missing(home: Home, name: str) -> Unavailable:
+def missing(home: Home, name: str, how: str = "is missing") -> Unavailable:
     """The refusal of a folder whose memory `name` is gone."""
     return Unavailable(
         "app.memory_missing",
-        f"{home.memory / name} is missing, so nobody knows what was refused, ended or published last: a lost memory "
+        f"{home.memory / name} {how}, so nobody knows what was refused, ended or published last: a lost memory "
         "is not an empty one.",
         "Restore the file from the newest backup of the state folder; nothing was served.",
     )

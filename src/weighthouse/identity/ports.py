@@ -88,6 +88,12 @@ class Memory(Protocol):
     def version(self, principal: str) -> int:
         """The largest version of this principal's state ever seen here."""
 
+    def learnt(self) -> int:
+        """Up to which place of the log everything that it refuses is remembered here; 0 if nobody has said."""
+
+    def learnt_to(self, place: int) -> None:
+        """Remember that; the last word counts. It stands in the memory itself, so that an older one says less."""
+
     def raise_version(self, principal: str, version: int) -> None:
         """Remember `version`, if it is larger."""
 

@@ -24,7 +24,8 @@ from weighthouse.core.errors import Unavailable
 
 class FileRefusals:
     """Keeps one JSON object a line: `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}`,
-    `{"look": [id, person, account]}`, `{"apart": held}`. A torn last line was never
+    `{"look": [id, person, account]}`, `{"apart": held}`,
+    `{"learnt": place}`. A torn last line was never
     acknowledged and is cut off by the next append."""
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +38,15 @@ class FileRefusals:
         self._standing: tuple[Hold, ...] = ()
         self._looked: dict[str, frozenset[tuple[str, str]]] = {}
         self._apart: dict[str, dict[str, Apart]] = {}
+        self._learnt = 0
         self._doubt_at: float | None = None
+
+    def learnt(self) -> int:
+        self._catch_up()
+        return self._learnt
+
+    def learnt_to(self, place: int) -> None:
+        self._append({"learnt": place})
 
     def close(self, ids: Sequence[str]) -> None:
         self._catch_up()
@@ -125,6 +134,8 @@ class FileRefusals:
         whole = fresh[: fresh.rfind(b"\n") + 1]
         for line in whole.splitlines():
             self._apply(line)
+        if b"\0" in fresh[len(whole) :]:
+            self._broken("ends in what no server has written")
         self._read_to += len(whole)
         self._standing = tuple(self._holds.values())
 
@@ -147,6 +158,8 @@ class FileRefusals:
                     self._lifted.add(hold_id)
                 case {"look": [str(hold_id), str(person), str(account)]}:
                     self._looked[hold_id] = self._looked.get(hold_id, frozenset()) | {(person, account)}
+                case {"learnt": int(place)}:
+                    self._learnt = place
                 case {"apart": dict(held)}:
                     kept = msgspec.convert(held, Apart)
                     self._apart.setdefault(kept.person, {})[kept.grant] = kept

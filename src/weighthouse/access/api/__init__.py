@@ -12,7 +12,7 @@ from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold
 from weighthouse.access.api.lasting import held, lost, refuse_for_good, refused_for_good
-from weighthouse.access.api.learning import close_for_good, doubt_after
+from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
@@ -77,6 +77,8 @@ __all__ = [
     "holds",
     "inbox",
     "inbox_page",
+    "learnt",
+    "learnt_to",
     "lift_hold",
     "list_holds",
     "log_doubts",

@@ -55,6 +55,16 @@ def close_for_good(system: System, ids: Sequence[str]) -> None:
     system.part(Refusals).close(ids)
 
 
+def learnt(system: System) -> int:
+    """Up to which place of the log this server's memory of refusals is whole."""
+    return system.part(Refusals).learnt()
+
+
+def learnt_to(system: System, place: int) -> None:
+    """Keep that place in the memory itself."""
+    system.part(Refusals).learnt_to(place)
+
+
 def doubt_after(system: System, seconds: float) -> None:
     """Let every decision be refused unless the log is learnt from again within `seconds`."""
     system.part(Refusals).doubt_after(seconds)

@@ -1,6 +1,7 @@
 """The memory of identity in a file of the state folder. Guards freezes and ends from whoever can restore a database.
 
-One line a fact: `v <version> <principal>` or `s <until> <session>`; appended and flushed to disk before the call
+One line a fact: `v <version> <principal>`, `s <until> <session>`, or `l <place> log`, up to which all that the log
+refuses is in here; appended and flushed to disk before the call
 returns. A line that cannot be read stops the start: an unreadable memory is not an empty one.
 """
 
@@ -51,12 +52,14 @@ class FileMemory(ProcessMemory):
             os.close(handle)  # replaced while it was being opened
 
     def _load(self, now: Millis) -> None:
-        lines = self._path.read_text("utf-8").split("\n")
-        lines.pop()  # what follows the last newline was never acknowledged
+        text = self._path.read_text("utf-8", "replace")
+        *lines, rest = text.split("\n")  # what follows the last newline was never acknowledged
+        if "\0" in rest:  # no write that was cut short leaves these, but a disk that lost what it had
+            lines.append(rest)
         for number, line in enumerate(lines, start=1):
             kind, _, rest = line.partition(" ")
             figure, _, name = rest.partition(" ")
-            if kind not in ("v", "s") or not figure.isdigit() or not name:
+            if kind not in ("v", "s", "l") or not figure.isdigit() or not name or not name.isprintable():
                 raise Unavailable(
                     "identity.memory_broken",
                     f"Line {number} of {self._path.name} cannot be read, so nobody knows which sessions are over.",
@@ -64,11 +67,14 @@ class FileMemory(ProcessMemory):
                 )
             if kind == "v":
                 self._versions[name] = max(int(figure), self._versions.get(name, 0))
+            elif kind == "l":
+                self._learnt = int(figure)
             elif int(figure) > now:
                 self._condemned[name] = int(figure)
 
     def _compact(self) -> None:
-        lines = [f"v {version} {name}\n" for name, version in self._versions.items()]
+        lines = [f"l {self._learnt} log\n"]
+        lines += [f"v {version} {name}\n" for name, version in self._versions.items()]
         lines += [f"s {until} {name}\n" for name, until in self._condemned.items()]
         with durable.told(self._path):
             durable.replace(self._path, "".join(lines).encode(), self._path.with_suffix(".new"))

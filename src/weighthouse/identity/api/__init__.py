@@ -25,6 +25,7 @@ from weighthouse.identity.api.devices import (
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
 from weighthouse.identity.api.disowning import disown, restore_keys
 from weighthouse.identity.api.freshness import fresh_nonce
+from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
@@ -103,6 +104,8 @@ __all__ = [
     "fresh_nonce",
     "is_active",
     "issue_workload",
+    "learnt",
+    "learnt_to",
     "networks",
     "people",
     "person",

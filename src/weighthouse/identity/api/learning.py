@@ -20,6 +20,16 @@ KINDS = frozenset(
 )
 
 
+def learnt(system: System) -> int:
+    """Up to which place of the log this server's memory of states and sessions is whole."""
+    return memory(system).learnt()
+
+
+def learnt_to(system: System, place: int) -> None:
+    """Keep that place in the memory itself."""
+    memory(system).learnt_to(place)
+
+
 def learn(system: System, entries: Sequence[audit.Entry]) -> None:
     """Remember what these entries end."""
     longest = system.settings.integer("identity.absolute_s") * SECOND

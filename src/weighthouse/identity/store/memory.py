@@ -23,6 +23,7 @@ class ProcessMemory:
         self._used: dict[str, Millis] = {}
         self._asked: dict[str, Millis] = {}
         self._sweep_at = SWEEP_AT
+        self._learnt = 0
         self.epoch = secrets.token_hex(16)
         self._lock = threading.Lock()
 
@@ -53,6 +54,15 @@ class ProcessMemory:
     def forget(self, now: Millis) -> None:
         with self._lock:
             self._condemned = {session: until for session, until in self._condemned.items() if until > now}
+
+    def learnt(self) -> int:
+        with self._lock:
+            return self._learnt
+
+    def learnt_to(self, place: int) -> None:
+        with self._lock:
+            self.keep(f"l {place} log")
+            self._learnt = place
 
     def first_use(self, key: str, *, keep_until: Millis, now: Millis) -> bool:
         with self._lock:
