@@ -13,6 +13,7 @@ import msgspec
 from weighthouse.core.clock import Millis
 from weighthouse.core.ids import GrantId, HoldId, RequestId
 
+PUBLISH = "policy.publish"
 RequestState = Literal["pending", "approved", "denied", "withdrawn", "lapsed", "invalidated"]
 GrantState = Literal["active", "ended"]
 EndReason = Literal["expired", "revoked", "surrendered", "used", "superseded", "account_moved"]

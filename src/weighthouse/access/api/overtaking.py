@@ -12,7 +12,7 @@ from weighthouse.access.api.requests import settle
 from weighthouse.access.api.sealing import open_request
 from weighthouse.access.events import PolicyPublished, RequestOvertaken, RequestSubmitted
 from weighthouse.access.model import Request
-from weighthouse.access.rules.deciding import Member, outgrown
+from weighthouse.access.rules.deciding import Member, base_moved, outgrown
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
@@ -29,7 +29,7 @@ def settle_overtaken(unit: Unit, bundle: policy.Bundle) -> int:
     done = 0
     for row in rows.all_pending(unit.conn, unit.now):
         request = open_request(unit, row)
-        why = _outgrown(unit, bundle.lab, request) if request is not None else ""
+        why = _settles(unit, bundle, request) if request is not None else ""
         if request is None or not why:
             continue
         settle(unit, request, "invalidated", why)
@@ -50,8 +50,15 @@ def settle_overtaken(unit: Unit, bundle: policy.Bundle) -> int:
     return done
 
 
+def _settles(unit: Unit, bundle: policy.Bundle, request: Request) -> str:
+    return _outgrown(unit, bundle.lab, request) or base_moved(request, bundle.digest)
+
+
 def overtaken(unit: Unit, request: Request) -> str:
     """The code of what any policy since the request was asked did not allow about it, or an empty text."""
+    moved = base_moved(request, policy.current(unit).digest)
+    if moved:
+        return moved
     asked = audit.entries(unit, kind=RequestSubmitted.KIND, subject=request.id, limit=1)
     start = asked[0].index if asked else 0
     while page := audit.entries(unit, kind=PolicyPublished.KIND, start=start, limit=_PAGE):

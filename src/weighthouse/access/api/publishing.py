@@ -1,7 +1,8 @@
 """Publishing policy. Guards the rules from the one person who may type them.
 
 The first policy of a lab is published by whoever starts it; every later one by a person whose grant, approved by
-others, names the digest of exactly this text. The grant is used up by it.
+others, names the digest of exactly this text and was asked for, and approved, under the very policy that it replaces:
+the difference that its approvers saw is the one that comes about. The grant is used up by it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     """Check `text`, publish it signed as the next version, and say in the log what it changes.
 
     `caller` None is the start of a lab, possible only while there is no policy. Raises Invalid(`policy.*`), Denied
-    (`access.no_grant`, `access.operation_differs`, `access.policy_exists`), Conflict `policy.unchanged`.
+    (`access.no_grant`, `access.operation_differs`, `access.base_moved`, `access.policy_exists`), Conflict
+    `policy.unchanged`.
     """
     lab = policy.parse(text, name)  # a faulty text is refused before anybody's grant is looked at
     if caller is None:

@@ -14,7 +14,7 @@ from weighthouse.access.api.facts import directory, index_of, recent
 from weighthouse.access.api.sealing import agrees, open_grant
 from weighthouse.access.model import Grant
 from weighthouse.access.ports import Refusals
-from weighthouse.access.rules.deciding import Terms, stands
+from weighthouse.access.rules.deciding import Terms, base_moved, stands
 from weighthouse.access.rules.duration import end_of
 from weighthouse.access.store.grants import StoredGrant
 from weighthouse.core.clock import Millis
@@ -49,7 +49,7 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
         return Standing(grant=ended, problem="access.grant_ended", actions=actions, end=end)
     people = directory(unit, bundle, [grant.person])
     people.update(recent(unit, bundle, {vote.voter for vote in grant.votes}))
-    problem = stands(grant.request, sealed.votes, people, terms)
+    problem = base_moved(grant.request, bundle.digest) or stands(grant.request, sealed.votes, people, terms)
     if not problem and meets_another(unit, bundle, grant):
         problem = "access.separation"
     return Standing(grant=grant, problem=problem, actions=actions, end=end)

@@ -304,6 +304,7 @@ def check_policy(request: Request, body: PolicyText) -> dict[str, Any]:
         return {
             "version": before.version + 1,
             "digest": policy.digest_of(body.text),
+            "base": before.digest,
             "lab": lab.id,
             "difference": changes,
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from weighthouse.access.model import Request, Slot, Suggestion
+from weighthouse.access.model import PUBLISH, Request, Slot, Suggestion
 from weighthouse.access.rules.reasons import vote_lost
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from weighthouse.core.visible import mixes_alphabets
@@ -60,6 +60,10 @@ def lines(request: Request, setting: Setting) -> tuple[str, ...]:
     if request.operation:
         facts = ", ".join(f"{key} = {value}" for key, value in sorted(request.operation.items()))
         said.append(f"Only for this one operation: {facts}.")
+    if PUBLISH in request.actions:
+        said.append(
+            f"What it changes is counted from policy {request.policy_digest}; once another is in force it lapses."
+        )
     said.append(f"It needs: {seats(request.slots)}, all different people, none of them {request.person}.")
     return tuple(said)
 

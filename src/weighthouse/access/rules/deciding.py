@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from weighthouse.access.model import Request, RequestState, Slot, Vote
+from weighthouse.access.model import PUBLISH, Request, RequestState, Slot, Vote
 from weighthouse.access.rules.matching import fill
 from weighthouse.core.clock import Millis
 
@@ -127,6 +127,8 @@ def _problem(request: Request, vote: Vote, member: Member | None, terms: Terms |
     signed_by = {request.vote_signature, terms.vote_signature if terms else "attested"}
     if vote.kind == "attested" and "device" in signed_by:
         return "access.attested_not_enough"
+    if base_moved(request, vote.policy_digest):
+        return "access.base_moved"
     if not member.teams & {slot.team for slot in (*request.slots, *(terms.slots if terms else ()))}:
         return "access.not_an_approver"
     return ""
@@ -155,6 +157,14 @@ def decide(
         return Outcome(state="lapsed", why="access.request_lapsed", quorum=nothing)
     quorum = weigh(request, votes, directory, terms)
     return Outcome(state="approved" if quorum.complete else "pending", quorum=quorum)
+
+
+def base_moved(request: Request, in_force: str) -> str:
+    """The code of why a text may not be put in force: its approvers were shown what it changes of another policy.
+
+    Else a text that was approved early, when it changed a word, would undo what has been restricted since.
+    """
+    return "access.base_moved" if PUBLISH in request.actions and request.policy_digest != in_force else ""
 
 
 def outgrown(request: Request, requester: Member | None, terms: Terms) -> str:
