@@ -20,9 +20,12 @@ from weighthouse.app.initialise import load_settings, reopen
 from weighthouse.audit import api as audit
 from weighthouse.audit.rules import note as notes
 from weighthouse.cli import exits, main
-from weighthouse.core.caller import SYSTEM
-from weighthouse.core.work import System, begin, read
+from weighthouse.core.caller import SYSTEM, Assurance, Caller
+from weighthouse.core.ids import PrincipalId
+from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
+from weighthouse_sdk.client import DeviceKey
 
 
 @pytest.fixture
@@ -111,6 +114,34 @@ def frozen(state: State, person: str) -> bool:
             return identity.person(unit, person).frozen
     finally:
         system.database.close()
+
+
+def test_the_first_key_of_a_lab_is_confirmed_by_the_operator_who_names_it(state: State) -> None:
+    system = state.opened()
+    with begin(system, SYSTEM) as unit:
+        device, mark = enrol_first(unit, "chi")
+    system.database.close()
+    chosen = ["chi", device, "--state", str(state.root), "--passphrase-file", str(state.passphrase)]
+    for key, status in (("another", exits.REFUSED), (mark, exits.OK)):
+        assert main.run(["devices", "confirm-first", *chosen, "--key", key, "--reason", "seen in person"]) == status
+    system = state.opened()
+    with read(system) as unit:
+        lines = audit.entries(unit, kind="identity.DeviceConfirmed")
+    system.database.close()
+    assert [(one.data["principal"], one.data["by"]) for one in lines] == [("chi", "system")]
+
+
+def enrol_first(unit: Unit, person: str) -> tuple[str, str]:
+    """Enrol a key as its owner would, who has just signed in; return its id and its thumbprint."""
+    key = DeviceKey.generate()
+    account = sorted(policy.accounts_of(policy.current(unit).lab, person))[0]
+    caller = Caller(
+        principal=PrincipalId(person), kind="person", account=account,
+        assurance=Assurance(2, unit.now, "test"), binding="none",
+    )  # fmt: skip
+    act = identity.Act(type="device.enrol", subject=key.thumbprint)
+    identity.factor_given(unit, caller, [act], method="test", at=unit.now)
+    return identity.enrol_device(unit, caller, key.jwk, "laptop").id, key.thumbprint
 
 
 def test_there_is_no_ceremony_where_nothing_has_forked(state: State) -> None:

@@ -92,3 +92,18 @@ def test_a_key_is_enrolled_listed_and_ended(at: At) -> None:
     (device,) = [one for one in ben.json("devices")["items"] if one["name"] == "Ben's laptop"]
     ben.run("devices", "end", device["id"])
     assert device["id"] not in ben.run("devices", "-o", "json")
+
+
+def test_another_persons_key_is_confirmed_with_ones_own_over_what_they_read_out(at: At) -> None:
+    ben, chi = at("ben").sign_in(), at("chi").sign_in()
+    ben.run("devices", "enrol", "--name", "laptop")
+    theirs = ben.json("devices")["items"][-1]
+    confirm = ("devices", "confirm", theirs["id"], "--of", "ben")
+    chi.run(*confirm, status=exits.USAGE)
+    chi.run(*confirm, "--key", theirs["thumbprint"], status=exits.REFUSED)
+    assert "identity.device_unknown" in chi.said, "a session and a factor confirm nothing without a key"
+    chi.run("devices", "enrol", "--name", "desk")
+    chi.run(*confirm, "--key", theirs["thumbprint"][::-1], status=exits.REFUSED)
+    assert "identity.bad_signature" in chi.said
+    chi.run(*confirm, "--key", theirs["thumbprint"])
+    assert f"Confirmed {theirs['id']}" in chi.said

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.identity.support import Lab
+from weighthouse.core.canonical import encode
 from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import WeighthouseError
@@ -34,27 +35,70 @@ def signs(lab: Lab, who: str, device: str, key: DeviceKey) -> str:
     return ""
 
 
-def second(lab: Lab, by: str, device: str, mark: str) -> None:
-    lab.confirm(lab.person(by), "device.confirm", mark)
+def grown(lab: Lab, who: str) -> tuple[Client, str]:
+    """Somebody with a key that counts: the operator of the machine has confirmed their first one."""
+    client, device = enrolled(lab, who)
     with begin(lab.system) as unit:
-        api.confirm_others_key(unit, lab.person(by), device, of="ben")
+        api.confirm_first_key(unit, who, device, mark=client.key.thumbprint, reason="seen in person")
+    return client, device
+
+
+def second(lab: Lab, by: str, device: str, mark: str, own: tuple[Client, str], **said: str) -> None:
+    """`by` confirms Ben's key with their own one, over the person and the key that Ben has read to them."""
+    lab.confirm(lab.person(by), "device.confirm", mark)
+    statement = {"type": "weighthouse/confirm-key/1", "person": "ben", "thumbprint": mark, "device": device, **said}
+    signature = own[0].key.sign(encode(statement))
+    with begin(lab.system) as unit:
+        api.confirm_others_key(unit, lab.person(by), device, of="ben", by=own[1], signature=signature)
 
 
 def test_a_first_key_waits_for_a_second_person_however_old_it_is(strict: Lab) -> None:
+    chi = grown(strict, "chi")
     client, device = enrolled(strict, "ben")
     strict.clock.advance(2 * DAY)
     assert signs(strict, "ben", device, client.key) == "identity.key_young"
     with pytest.raises(WeighthouseError) as error:
-        second(strict, "ben", device, client.key.thumbprint)
+        second(strict, "ben", device, client.key.thumbprint, (client, device))
     assert error.value.code == "identity.key_of_oneself"
-    second(strict, "chi", device, client.key.thumbprint)
+    second(strict, "chi", device, client.key.thumbprint, chi)
     assert signs(strict, "ben", device, client.key) == ""
-    assert strict.told("DeviceConfirmed", "by") == ["chi"]
+    assert strict.told("DeviceConfirmed", "by") == ["system", "chi"]
+
+
+def test_who_runs_the_identity_provider_confirms_no_key_as_somebody_else(strict: Lab) -> None:
+    """They sign in as Chi with a factor of their own making and enrol a key; what they lack is her old one."""
+    chi = grown(strict, "chi")
+    client, device = enrolled(strict, "ben")
+    thief = enrolled(strict, "chi")
+    mark = client.key.thumbprint
+    for own, said, code in (
+        (thief, {}, "identity.key_young"),
+        ((thief[0], chi[1]), {}, "identity.bad_signature"),
+        ((client, device), {}, "identity.bad_signature"),
+        (chi, {"thumbprint": thief[0].key.thumbprint}, "identity.bad_signature"),
+        (chi, {"person": "ada"}, "identity.bad_signature"),
+        ((chi[0], "none"), {}, "identity.device_unknown"),
+    ):
+        with pytest.raises(WeighthouseError) as error:
+            second(strict, "chi", device, mark, own, **said)
+        assert error.value.code == code
+        assert signs(strict, "ben", device, client.key) == "identity.key_young"
+    refused = strict.told("KeyNotConfirmed", "code")
+    assert refused == ["identity.key_young", *["identity.bad_signature"] * 4, "identity.device_unknown"]
+    assert strict.told("DeviceConfirmed", "principal") == ["chi"]
+
+
+def test_the_operator_confirms_a_first_key_only_as_its_owner_reads_it(strict: Lab) -> None:
+    client, device = enrolled(strict, "chi")
+    for person, mark in (("ben", client.key.thumbprint), ("chi", "another")):
+        with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
+            api.confirm_first_key(unit, person, device, mark=mark, reason="seen in person")
+        assert error.value.code == "identity.device_unknown"
+    assert signs(strict, "chi", device, client.key) == "identity.key_young"
 
 
 def test_a_further_key_is_confirmed_by_an_older_one_or_by_a_day(strict: Lab) -> None:
-    client, device = enrolled(strict, "ben")
-    second(strict, "chi", device, client.key.thumbprint)
+    client, device = grown(strict, "ben")
     other, new = enrolled(strict, "ben")
     with read(strict.system) as unit:
         ((waits, begins),) = api.waiting_keys(unit, "ben")
@@ -77,8 +121,7 @@ def test_a_further_key_is_confirmed_by_an_older_one_or_by_a_day(strict: Lab) -> 
 
 
 def test_a_new_key_vouches_for_no_other(strict: Lab) -> None:
-    client, device = enrolled(strict, "ben")
-    second(strict, "chi", device, client.key.thumbprint)
+    grown(strict, "ben")
     thief, young = enrolled(strict, "ben")
     _, other = enrolled(strict, "ben")
     with read(strict.system) as unit:
@@ -89,9 +132,11 @@ def test_a_new_key_vouches_for_no_other(strict: Lab) -> None:
 
 
 def test_confirming_takes_a_factor_of_its_own(strict: Lab) -> None:
+    chi, own = grown(strict, "chi")
     _, device = enrolled(strict, "ben")
     with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
-        api.confirm_others_key(unit, strict.person("chi"), device, of="ben")
+        said = api.confirmation(api.device(unit, device))
+        api.confirm_others_key(unit, strict.person("chi"), device, of="ben", by=own, signature=chi.key.sign(said))
     assert error.value.code == "identity.act_unconfirmed"
 
 

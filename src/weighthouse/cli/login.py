@@ -10,6 +10,7 @@ import socket
 
 import click
 
+from weighthouse.cli import operate
 from weighthouse.cli.connection import Connection, connect, fresh, server, sign_in
 from weighthouse.cli.show import Column, card, listing, output, say
 from weighthouse.cli.words import when
@@ -100,28 +101,33 @@ def enrol_device(ctx: click.Context, name: str) -> None:
 
 @devices.command("confirm")
 @click.argument("device")
-@click.option("--of", "person", metavar="PERSON", help="Confirm a key of PERSON as the second person.")
+@click.option("--of", "person", metavar="PERSON", help="Confirm a key of PERSON as the second person; needs --key.")
+@click.option("--key", "mark", metavar="KEY", help="The key as PERSON reads it to you from `weighthouse devices`.")
 @click.pass_context
-def confirm_device(ctx: click.Context, device: str, person: str | None) -> None:
-    """Confirm DEVICE, so that it may sign what is sensitive: your own with this machine's older key, or another's.
+def confirm_device(ctx: click.Context, device: str, person: str | None, mark: str | None) -> None:
+    """Confirm DEVICE, so that it may sign what is sensitive: your own, or another's with --of.
 
-    Ask the person first, in person or by telephone, which key they see on their machine.
+    This machine's key signs it and must count already. Ask the person first, in person or by telephone, for the
+    device and the key that they see on their machine.
     """
+    if bool(person) != bool(mark):
+        raise click.UsageError("--of PERSON and --key KEY go together: the person reads you both.")
     connection = connect(ctx)
-    if person:
-        fresh(connection, lambda: connection.post(f"/people/{person}/devices/{device}/confirm"))
-    else:
-        fresh(connection, lambda: _confirm_own(connection, device))
+    path = f"/people/{person}/devices/{device}/confirm" if person else f"/devices/{device}/confirm"
+    fresh(connection, lambda: connection.post(path, _confirmation(connection, device, person, mark)))
     say(f"Confirmed {device}.")
 
 
-def _confirm_own(connection: Connection, device: str) -> None:
-    found = {str(one["id"]): one for one in connection.items("/devices")}
-    mine = next((id_ for id_, one in found.items() if one["thumbprint"] == connection.client.key.thumbprint), "")
-    said = {"type": "weighthouse/confirm-key/1", "person": connection.me(), "device": device}
-    statement = {**said, "thumbprint": str(found.get(device, {}).get("thumbprint", ""))}
-    body = {"by": mine or "none", "signature": connection.client.sign_vote(statement)}
-    connection.post(f"/devices/{device}/confirm", body)
+def _confirmation(connection: Connection, device: str, person: str | None, mark: str | None) -> dict[str, str]:
+    """This machine's key and its signature over whose key it is."""
+    found = {str(one["id"]): str(one["thumbprint"]) for one in connection.items("/devices")}
+    own = next((id_ for id_, one in found.items() if one == connection.client.key.thumbprint), "none")
+    said = {"type": "weighthouse/confirm-key/1", "person": person or connection.me(), "device": device}
+    statement = {**said, "thumbprint": mark or found.get(device, "")}
+    return {"by": own, "signature": connection.client.sign_vote(statement)}
+
+
+devices.add_command(operate.confirm_first)
 
 
 @devices.command("end")

@@ -1,4 +1,4 @@
-"""`weighthouse audit accept-fork`, `audit witness` and `sessions mend`: acts on a state folder, with its passphrase.
+"""`audit accept-fork`, `audit witness`, `sessions mend`, `devices confirm-first`: acts on a state folder, offline.
 
 Guards against a ceremony by accident: it shows what would be lost and has both sizes typed. No server is asked, for
 none is trusted yet, or nobody who may ask it can sign in.
@@ -74,6 +74,36 @@ def mend(person: str, state: Path | None, reason: str, passphrase_file: str | No
     finally:
         system.database.close()
     say(f"Thawed {person}; the log says who and why. They sign in again and enrol their devices anew.")
+
+
+@click.command("confirm-first")
+@click.argument("person")
+@click.argument("device")
+@click.option("--key", "mark", required=True, metavar="KEY", help="The key as PERSON reads it to you.")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
+@click.option("--reason", required=True, help="How you know that it is theirs, for the log.")
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
+)
+def confirm_first(
+    person: str, device: str, mark: str, state: Path | None, reason: str, passphrase_file: str | None
+) -> None:
+    """Confirm DEVICE of PERSON offline, while nobody has a key that counts and could confirm it."""
+    from weighthouse.app import initialise
+    from weighthouse.core.caller import SYSTEM
+    from weighthouse.core.memory import keep_private
+    from weighthouse.core.work import begin
+    from weighthouse.identity import api as identity
+
+    keep_private()
+    settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
+    system = initialise.reopen(settings, home)
+    try:
+        with begin(system, SYSTEM) as unit:
+            identity.confirm_first_key(unit, person, device, mark=mark, reason=reason)
+    finally:
+        system.database.close()
+    say(f"Confirmed {device} of {person}; the log says so. They confirm the keys of the others.")
 
 
 @click.command("confirm-clock")

@@ -179,10 +179,11 @@ def restore_keys(unit: Unit, caller: Caller, person: str) -> int:
     return identity.restore_keys(unit, identity.person(unit, person).id, caller)
 
 
-def confirm_key(unit: Unit, caller: Caller, person: str, device: str) -> None:
-    """Confirm a new key of somebody else as the second person. Raises Denied, `identity.device_unknown`."""
+def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, by: str, signature: bytes) -> None:
+    """Confirm a new key of somebody else as the second person, signed by the caller's own grown key `by`. Raises
+    Denied, `identity.device_unknown`, `identity.bad_signature`, `identity.key_young`."""
     access.require(unit, caller, "person.freeze", "lab")
-    identity.confirm_others_key(unit, caller, device, of=person)
+    identity.confirm_others_key(unit, caller, device, of=person, by=by, signature=signature)
 
 
 def thaw(unit: Unit, caller: Caller, person: str, reason: str) -> None:

@@ -214,7 +214,7 @@ class DeviceEnrolled(Event, frozen=True, kw_only=True):
 
 
 class DeviceConfirmed(Event, frozen=True, kw_only=True):
-    """A new key was confirmed, by an older one of its person or by a second person: it signs what is sensitive."""
+    """A new key was confirmed, by an older one of its person, a second person's or the operator: it signs now."""
 
     KIND: ClassVar[str] = "identity.DeviceConfirmed"
     SUBJECT: ClassVar[str] = "device"
@@ -222,6 +222,17 @@ class DeviceConfirmed(Event, frozen=True, kw_only=True):
     principal: str
     by: str
     how: str
+
+
+class KeyNotConfirmed(Event, frozen=True, kw_only=True):
+    """Somebody would have confirmed another person's key without a grown key of their own: perhaps not themselves."""
+
+    KIND: ClassVar[str] = "identity.KeyNotConfirmed"
+    SUBJECT: ClassVar[str] = "device"
+    device: str
+    principal: str
+    by: str
+    code: str
 
 
 class DeviceEnded(Event, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Any
 
 import msgspec
@@ -32,6 +33,15 @@ class Because(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     reason: str = Field(min_length=1, max_length=500)
+
+
+class ConfirmOthers(BaseModel):
+    """Confirm somebody's new key: `signature` (ES256, r and s, base64url) of the caller's own grown key `by` over the
+    canonical {"type": "weighthouse/confirm-key/1", "person", "thumbprint", "device"} of the new one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    by: str = Field(min_length=1, max_length=64)
+    signature: str = Field(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")
 
 
 @router.get("/alerts")
@@ -106,10 +116,12 @@ def restore_keys(request: Request, person: str) -> dict[str, Any]:
 
 
 @router.post("/people/{person}/devices/{device}/confirm")
-def confirm_key(request: Request, person: str, device: str) -> dict[str, Any]:
-    """Confirm somebody else's new key, after asking them. Needs `person.freeze` on the lab, and a second factor."""
+def confirm_key(request: Request, person: str, device: str, body: ConfirmOthers) -> dict[str, Any]:
+    """Confirm somebody else's new key with a grown key of one's own, after asking them. Needs `person.freeze` on the
+    lab, and a second factor."""
     with door(request).enter(request) as (unit, caller):
-        api.confirm_key(unit, caller, person, device)
+        signature = base64.urlsafe_b64decode(body.signature + "==")
+        api.confirm_key(unit, caller, person, device, by=body.by, signature=signature)
         return {"confirmed": device}
 
 

@@ -10,6 +10,7 @@ from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.acts import factor_given, require_act
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.devices import (
+    confirm_first_key,
     confirm_others_key,
     confirm_own_key,
     confirmation,
@@ -85,6 +86,7 @@ __all__ = [
     "begin_step_up",
     "callback_of",
     "client_address",
+    "confirm_first_key",
     "confirm_others_key",
     "confirm_own_key",
     "confirmation",

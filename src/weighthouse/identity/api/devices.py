@@ -15,15 +15,15 @@ from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import Millis
-from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated, WeighthouseError
 from weighthouse.core.ids import DeviceId, new_id
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
-from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from
+from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from, mark_confirmed
 from weighthouse.identity.api.states import change_state, state_of, version_now
-from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
+from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
 from weighthouse.identity.rules.jwks import device_key, thumbprint
 from weighthouse.identity.rules.signature import verify_es256
@@ -212,8 +212,13 @@ def confirm_own_key(unit: Unit, caller: Caller, device_id: str, *, by: str, sign
     confirm_key(unit, caller, found, f"by the older key {by}")
 
 
-def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str) -> None:
-    """Confirm the new key of another person, as the second one; whether the caller may is judged above this room."""
+def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str, by: str, signature: bytes) -> None:
+    """Confirm the new key of another person, as the second one; whether the caller may is judged above this room.
+
+    `by` is a grown key of the caller that signs `confirmation`: a session and a factor alone both come from the
+    identity provider, so whoever runs that could be both people at once. Raises `identity.key_young` and the others
+    of `verify_device_signature`.
+    """
     found = device(unit, device_id)
     if found.person != of:
         raise NotFound("identity.device_unknown", "This person has no such device.", "Ask them for its id.")
@@ -223,10 +228,32 @@ def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str) -
             "Nobody is the second person for their own key.",
             "Confirm it with an older key of yours, or ask somebody who may freeze people.",
         )
-    confirm_key(unit, caller, found, "by a second person")
+    try:
+        verify_device_signature(unit, by, caller.principal, confirmation(found), signature)
+    except WeighthouseError as error:
+        if error.code in ("identity.bad_signature", "identity.device_unknown", "identity.key_young"):
+            error.record = (KeyNotConfirmed(device=device_id, principal=of, by=caller.principal, code=error.code),)
+        raise
+    confirm_key(unit, caller, found, f"by the key {by} of a second person")
+
+
+def confirm_first_key(unit: Unit, person: str, device_id: str, *, mark: str, reason: str) -> None:
+    """Confirm a key as whoever has the keys of this machine, since nobody has a grown key yet who could.
+
+    `mark` is its thumbprint as its owner reads it: a key that the database names in its place is not confirmed.
+    """
+    visible.check(reason, "The reason")
+    found = device(unit, device_id)
+    if found.person != person or found.thumbprint != mark:
+        raise NotFound(
+            "identity.device_unknown",
+            "This person has no such device with this key.",
+            "Ask them to read both from `weighthouse devices` on their machine.",
+        )
+    mark_confirmed(unit, found, "system", f"by the operator of this machine: {reason}")
 
 
 def confirmation(device: Device) -> bytes:
-    """What an older key signs to confirm `device`."""
+    """What an older key of the same person, or a grown one of a second person, signs to confirm `device`."""
     said = {"type": "weighthouse/confirm-key/1", "person": device.person, "thumbprint": device.thumbprint}
     return encode({**said, "device": device.id})

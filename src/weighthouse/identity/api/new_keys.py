@@ -1,9 +1,9 @@
 """New keys. Guards what is sensitive from a key that somebody enrolled in a person's name a moment ago.
 
-A key signs votes and ballots only once it is confirmed: by an older key of the same person, by a second person, or by
-a day in which its owner, who is told, did not end it. The first key of a person has no owner's eyes on it yet, so it
-waits for a second person. Where the lab is only tried out (mode demo or development) keys count at once, and it is
-said so.
+A key signs votes and ballots only once it is confirmed: by an older key of the same person, by a grown key of a
+second person, by the operator of this machine, or by a day in which its owner, who is told, did not end it. The
+first key of a person has no owner's eyes on it yet, so it waits for one of the others. Where the lab is only tried
+out (mode demo or development) keys count at once, and it is said so.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
 def confirm_key(unit: Unit, caller: Caller, device: Device, how: str) -> None:
     """Confirm a live key; the caller gives a second factor for exactly that. Who may is judged by who calls this."""
     require_act(unit, caller, Act(type="device.confirm", subject=device.thumbprint))
+    mark_confirmed(unit, device, caller.principal, how)
+
+
+def mark_confirmed(unit: Unit, device: Device, by: str, how: str) -> None:
+    """Write a live key into its person's sealed state as confirmed, with its line; who may is judged before."""
 
     def confirmed(state: PrincipalState) -> PrincipalState:
         if device.id not in state.devices:
@@ -59,4 +64,4 @@ def confirm_key(unit: Unit, caller: Caller, device: Device, how: str) -> None:
         return msgspec.structs.replace(state, confirmed=(*state.confirmed, device.id))
 
     change_state(unit, device.person, confirmed)
-    audit.append(unit, DeviceConfirmed(device=device.id, principal=device.person, by=caller.principal, how=how))
+    audit.append(unit, DeviceConfirmed(device=device.id, principal=device.person, by=by, how=how))
