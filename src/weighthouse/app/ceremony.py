@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from weighthouse.app import wiring
+from weighthouse.app import emptied, wiring
 from weighthouse.app.home import Home
 from weighthouse.app.initialise import check_exists
 from weighthouse.audit import api as audit
@@ -76,6 +76,8 @@ def examine(system: System) -> Fork:
             f"The stored log is not whole (entry {damaged[0].index}: {damaged[0].what}), so it cannot be accepted.",
             "Restore a good backup; the ceremony accepts a lost tail, never an edited entry.",
         )
+    if not report.size and audit.last_signed(system).size:
+        raise emptied.refusal(system.settings, Home(system.settings.path("state")))
     also = tuple(one.what for one in report.problems if why not in one.what and one.what not in why)
     whole = code == "audit.cluster_changed" and all(one.what.startswith(audit.MOVED) for one in report.problems)
     return Fork(why, audit.last_signed(system).size, report.size, also, whole)

@@ -6,12 +6,13 @@ Guards an existing state folder from being made over, a new one from ever holdin
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from weighthouse.access import api as access
-from weighthouse.app import declared, memories
+from weighthouse.app import declared, emptied, memories
 from weighthouse.app.draft import Draft
 from weighthouse.app.home import Home
 from weighthouse.app.wiring import admit, assemble, open_system
@@ -119,7 +120,7 @@ def _make(settings: Settings, draft: Draft, secret: str, text: str) -> None:
     try:
         draft.begin(settings, text)
         if not draft.home.settings_file.exists():
-            draft.inside.settings_file.write_text(_settings_text(settings), "utf-8")
+            draft.inside.settings_file.write_text(_settings_text(settings, draft.home), "utf-8")
         keys = SealedKeys.create(draft.inside.keys_file, secret, cost=settings.integer("keys.scrypt_cost"))
         system = assemble(settings, draft.inside, keys)
         try:
@@ -139,9 +140,17 @@ def _make(settings: Settings, draft: Draft, secret: str, text: str) -> None:
         raise
 
 
-def _settings_text(settings: Settings) -> str:
+def _settings_text(settings: Settings, home: Home) -> str:
     table = "\n[keys]\nkeyring = true\n" if settings.flag("keys.keyring") else ""
+    if settings.text("database.url"):  # else whoever forgets it later opens another database, a new one
+        table += f"\n[database]\nurl = {_quoted(emptied.shown(settings, home))}\n"
+        table += f"schema = {_quoted(settings.text('database.schema'))}\n"
     return f'# Settings of this server; `weighthouse config explain`.\nmode = "{mode(settings)}"\n{table}'
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML, which JSON's are but for characters outside the first plane."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def mode(settings: Settings) -> str:

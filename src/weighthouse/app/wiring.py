@@ -12,7 +12,7 @@ from pathlib import Path
 
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
-from weighthouse.app import memories, schema
+from weighthouse.app import emptied, memories, schema
 from weighthouse.app.home import Home, database_url
 from weighthouse.app.origin import check_address, origin
 from weighthouse.audit import api as audit
@@ -73,10 +73,12 @@ def admit(system: System, *, new: bool = False) -> System:
 def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None) -> System:
     """Open and bind without judging the log: for `open_system`, and for the ceremony over a log that is refused."""
     check_address(settings)
+    emptied.refuse_no_file(settings, home)
     home.make()
     clock = clock or SystemClock()
     database = Database(database_url(settings, home), schema=settings.text("database.schema"))
     with _closed_on_refusal(database):
+        emptied.refuse_no_tables(database, settings, home)
         with faults.spoken():
             schema.prepare(database)
         system = System(settings, clock, database)
