@@ -5,6 +5,7 @@ In none of these tests does a follower run: whatever its cursor says, the runner
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -84,3 +85,14 @@ def test_a_stopped_run_that_waited_is_not_executed_when_its_row_is_put_back(worl
     ended = world.until_ended(run, "ada")
     assert (ended.state, ended.reason) == ("failed", "runs.stopped_by_person")
     assert world.facts("runs.RunStarted") == []
+
+
+def test_a_run_whose_row_is_taken_away_ends_and_is_told_of(world: RunsWorld) -> None:
+    run = going(world)
+    marks = processes_of(world, run)
+    sql(world, f"DELETE FROM runs_run WHERE id = '{run.id}'")
+    deadline = time.monotonic() + 60
+    while not world.facts("runs.RunStopped") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(f["run"], f["why"]) for f in world.facts("runs.RunStopped")] == [(run.id, "runs.row_gone")]
+    assert gone(marks)

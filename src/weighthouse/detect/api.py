@@ -146,12 +146,14 @@ def sessions_of(unit: Unit, caller: Caller, person: str) -> list[identity.Sessio
 
 def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: str) -> None:
     """End one session of a person; nothing works for it any more. Raises Denied, `detect.no_such_session`."""
-    if session not in {one.id for one in sessions_of(unit, caller, person)}:
+    access.require(unit, caller, "session.end", "lab")
+    person = identity.person(unit, person).id
+    if not identity.is_listed(unit, person, session):
         raise NotFound(
             "detect.no_such_session", "This person has no such live session.", "List their sessions and pick one."
         )
     visible.check(reason, "The reason")
-    identity.end_session(unit, session, reason, caller)
+    identity.end_session(unit, session, reason, caller, of=person)
 
 
 def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:

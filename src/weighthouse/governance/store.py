@@ -9,7 +9,20 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Connection, Index, RowMapping, Table, Text, case, insert, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    RowMapping,
+    Table,
+    Text,
+    case,
+    delete,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy import update as change
 
 from weighthouse.core.clock import Millis
@@ -159,7 +172,9 @@ def close_motion(conn: Connection, motion_id: str, at: Millis, outcome: str) -> 
 
 
 def add_ballot(conn: Connection, ballot: Ballot) -> None:
-    """Record a ballot; the primary key lets a member's same answer from one device exist once."""
+    """Record a ballot; a member's same answer from one device exists once, in the place of what a row may hold."""
+    key = (ballots.c.motion == ballot.motion, ballots.c.member == ballot.member)
+    conn.execute(delete(ballots).where(*key, ballots.c.choice == ballot.choice, ballots.c.device == ballot.device))
     conn.execute(
         insert(ballots).values(
             motion=ballot.motion,
@@ -178,7 +193,10 @@ def ballots_on(conn: Connection, motion_id: str) -> list[Ballot]:
 
 
 def add_call(conn: Connection, call: HoldCall) -> None:
-    """Record a member's call to hold a release."""
+    """Record a member's call to hold a release, in the place of what a row may hold under its key."""
+    conn.execute(
+        delete(calls).where(calls.c.model == call.model, calls.c.member == call.member, calls.c.at == call.at)
+    )
     conn.execute(
         insert(calls).values(model=call.model, member=call.member, at=call.at, reason=call.reason, hold=None)
     )

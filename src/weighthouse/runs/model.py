@@ -20,6 +20,8 @@ OPEN: frozenset[str] = frozenset({"queued", "preparing", "running"})
 
 # Why a run is asked to stop that leave it a while to save: they accuse nobody.
 GENTLE: frozenset[str] = frozenset({"runs.stopped_by_person"})
+GONE = "runs.row_gone"
+"""Why a run ends whose row somebody took away."""
 
 Stream = Literal["out", "err", "lab"]
 Risk = Literal["low", "high"]

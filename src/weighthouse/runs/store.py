@@ -26,7 +26,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
 from weighthouse.core.keyset import ordered
 from weighthouse.core.paging import Place
-from weighthouse.runs.model import OPEN, Facts, Line, LogLine, Order, Point, Run, Ticket
+from weighthouse.runs.model import GONE, OPEN, Facts, Line, LogLine, Order, Point, Run, Ticket
 
 runs = Table(
     "runs_run",
@@ -191,8 +191,9 @@ def change(conn: Connection, run: str, *, expect: Sequence[str], **values: objec
 
 
 def stop_of(conn: Connection, run: str) -> tuple[str, str, str]:
-    """Return (code, by, text) of what asked a run to stop; empty texts when nothing did."""
-    row = conn.execute(select(runs.c.stop_asked, runs.c.stopped_by, runs.c.stop_text).where(runs.c.id == run)).one()
+    """Return (code, by, text) of what asked a run to stop; empty texts when nothing did. One without a row stops."""
+    found = select(runs.c.stop_asked, runs.c.stopped_by, runs.c.stop_text).where(runs.c.id == run)
+    row = conn.execute(found).first() or (GONE, "system", "")
     return str(row[0]), str(row[1]), str(row[2])
 
 

@@ -10,7 +10,7 @@ from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, require
 from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
-from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold
+from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold, remembered_holds
 from weighthouse.access.api.lasting import held, lost, refuse_for_good, refused_for_good
 from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
@@ -91,6 +91,7 @@ __all__ = [
     "publish_policy",
     "refuse_for_good",
     "refused_for_good",
+    "remembered_holds",
     "requests_page",
     "require",
     "revoke",

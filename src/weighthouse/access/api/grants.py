@@ -6,6 +6,7 @@ committed, so that no restored row undoes it; if the commit then fails, the gran
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from weighthouse.access.api.apart import remember
 from weighthouse.access.api.decision import authorise, holds_on
 from weighthouse.access.api.facts import person_of
-from weighthouse.access.api.sealing import open_grant
+from weighthouse.access.api.sealing import Sealed, open_grant
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import GrantEnded
@@ -133,10 +134,19 @@ def give_back(unit: Unit, caller: Caller, grant_id: str) -> Grant:
     """End one's own grant early. Raises NotFound for another's, Conflict if it is over."""
     person = person_of(unit, policy.current(unit), caller)
     row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
+    sealed = _sealed(unit, row, grant_id)
+    if row is not None and sealed is not None and sealed.grant.person == person:
+        return end_grant(unit, row, "surrendered", person, "")
+    theirs = any(one.grant == grant_id for one in unit.part(Refusals).held_apart(person))
+    if sealed is None and theirs:  # their own, as the memory knows, whatever became of its row
+        raise _end_by_id(unit, row, grant_id, "surrendered", person, "")
+    raise _no_such_grant()
+
+
+def _sealed(unit: Unit, row: rows.StoredGrant | None, grant_id: str) -> Sealed | None:
+    """What a row holds, if that is the sealed grant asked for: another's statement may stand there."""
     sealed = open_grant(unit, row) if row is not None else None
-    if row is None or sealed is None or sealed.grant.person != person:
-        raise _no_such_grant()
-    return end_grant(unit, row, "surrendered", person, "")
+    return sealed if sealed is not None and sealed.grant.id == grant_id else None
 
 
 def revoke(unit: Unit, caller: Caller, grant_id: str, reason: str) -> Grant:
@@ -149,24 +159,42 @@ def revoke(unit: Unit, caller: Caller, grant_id: str, reason: str) -> Grant:
     if not 3 <= len(text) <= wording.LONGEST or visible.hidden(reason, lines=True):
         raise Invalid("access.reason_length", "A reason has 3 to 500 visible characters.", "Say why it ends.")
     row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
-    sealed = open_grant(unit, row) if row is not None else None
+    sealed = _sealed(unit, row, grant_id)
     if caller.kind != "system":
         authorise(unit, caller, "grant.revoke", sealed.grant.resource if sealed is not None else policy.LAB_RESOURCE)
     if row is None or sealed is None:
-        unit.part(Refusals).close([grant_id])
-        raise _no_such_grant() if row is None else _never_sealed()
+        raise _end_by_id(unit, row, grant_id, "revoked", caller.principal, text)
     return end_grant(unit, row, "revoked", caller.principal, text)
+
+
+def _end_by_id(
+    unit: Unit, row: rows.StoredGrant | None, grant_id: str, why: EndReason, by: str, text: str
+) -> NotFound | Conflict:
+    """End what no believable row tells of, and return the answer: first the id is closed; one line is written."""
+    refusals = unit.part(Refusals)
+    line = GrantEnded(grant=grant_id, principal="", resource="", why=why, by=by, text=text)
+    lines = [] if refusals.closed(grant_id) else [line]
+    refusals.close([grant_id])
+    if row is not None:
+        return _never_sealed(lines)
+    return NotFound(
+        "access.no_such_grant",
+        "The database has no such grant; its id is ended for good all the same.",
+        "If you copied the id whole, tell security that a row is gone; else pick one from the list of grants.",
+        record=lines,
+    )
 
 
 def _no_such_grant() -> NotFound:
     return NotFound("access.no_such_grant", "There is no such grant.", "Pick one from the list of grants.")
 
 
-def _never_sealed() -> Conflict:
+def _never_sealed(lines: Sequence[GrantEnded] = ()) -> Conflict:
     return Conflict(
         "access.grant_seal",
         "This row is not a grant that this server sealed; it gives nothing and is remembered as ended.",
         "Tell security that somebody writes the database.",
+        record=list(lines),
     )
 
 
@@ -179,9 +207,10 @@ def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: 
     if sealed is None:
         raise _never_sealed()
     grant = sealed.grant
-    if not rows.end(unit.conn, row.id, unit.now, why, by) or grant.end <= unit.now:
-        raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     refusals = unit.part(Refusals)
+    ended = not rows.end(unit.conn, row.id, unit.now, why, by)
+    if grant.end <= unit.now or (ended and refusals.closed(grant.id)):  # a row alone is not believed
+        raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     unit.before_commit(lambda: refusals.close([grant.id]))
     remember(unit, grant, unit.now)
     line = GrantEnded(grant=grant.id, principal=grant.person, resource=grant.resource, why=why, by=by, text=text)

@@ -108,6 +108,16 @@ def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
     return sorted(found.values(), key=lambda hold: (-hold.at, hold.id))
 
 
+def remembered_holds(unit: Unit, subject: str) -> list[Hold]:
+    """The holds on a subject that stand outside the database, newest first.
+
+    A row alone stops what it names, for that is the safe side; but it never answers that nothing more is needed, or
+    whoever writes it could take it away again after somebody was told so.
+    """
+    found = [hold for hold in unit.part(Refusals).holds() if hold.subject == subject]
+    return sorted(found, key=lambda hold: (-hold.at, hold.id))
+
+
 def log_doubts(unit: Unit) -> list[str]:
     """Why the log is in doubt, as the holds on the lab say that stand for it; empty if nothing speaks against it."""
     return [hold.reason for hold in holds(unit, policy.LAB_RESOURCE) if hold.kind == "log"]

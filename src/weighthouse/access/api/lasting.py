@@ -53,8 +53,7 @@ def held(unit: Unit, action: str, resource: str, person: str) -> bool:
 
 def refuse_for_good(unit: Unit, id_: str) -> None:
     """Remember outside the database that the thing with this id is over, even if this unit then fails to commit."""
-    refusals = unit.part(Refusals)
-    unit.before_commit(lambda: refusals.close([id_]))
+    unit.part(Refusals).close([id_])
 
 
 def refused_for_good(unit: Unit, id_: str) -> bool:

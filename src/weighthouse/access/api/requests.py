@@ -6,6 +6,8 @@ nothing about it can change without becoming another request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from weighthouse.access.api.activation import activate, approve
@@ -13,9 +15,9 @@ from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.chains import check_asked
 from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
 from weighthouse.access.api.held import check_open, free_person
-from weighthouse.access.api.sealing import digest_of, open_request, seal_request
+from weighthouse.access.api.sealing import digest_of, open_grant, open_request, seal_request
 from weighthouse.access.events import Denied as DeniedEvent
-from weighthouse.access.events import RequestSubmitted, RequestWithdrawn
+from weighthouse.access.events import RequestDenied, RequestSubmitted, RequestWithdrawn
 from weighthouse.access.model import Request, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import duration as durations
@@ -24,6 +26,7 @@ from weighthouse.access.rules.advisor import advise
 from weighthouse.access.rules.card import span
 from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
+from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
 from weighthouse.core import paging, visible
@@ -307,9 +310,10 @@ def _possible(unit: Unit, bundle: policy.Bundle, request: Request) -> None:
 def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
     """Take an open request back. Raises NotFound for another's request, Conflict if it is settled."""
     person = person_of(unit, policy.current(unit), caller)
-    row = rows.find(unit.conn, check_id(request_id, "req"), lock=True)
-    request = open_request(unit, row) if row is not None else None
-    if request is None or request.person != person:
+    request = opened(unit, request_id)
+    if request is None:
+        raise refuse_by_id(unit, request_id, RequestWithdrawn(request_id=request_id))
+    if request.person != person:
         raise no_such_request()
     settle(unit, request, "withdrawn", "")
     audit.append(unit, RequestWithdrawn(request_id=request.id))
@@ -320,13 +324,43 @@ def settle(unit: Unit, request: Request, state: str, why: str) -> None:
     """Move a pending request to an end that says no, and remember it outside the database.
 
     A row that is still pending although the memory has closed it was left by a kill between the two (or put back by
-    somebody with the database): saying no to it once more is what mends it.
+    somebody with the database): saying no to it once more is what mends it. One that says it is settled is believed
+    only if something beside it agrees; otherwise it is overruled.
     """
     refusals = unit.part(Refusals)
     assert state in ("withdrawn", "denied", "invalidated")
     if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
-        raise closed(request)
+        if is_over(unit, request):
+            raise closed(request)
+        rows.overrule(unit.conn, request.id, state, why, unit.now)  # type: ignore[arg-type]
     unit.before_commit(lambda: refusals.close([request.id, grant_of(request.id)]))
+
+
+def is_over(unit: Unit, request: Request) -> bool:
+    """Whether a request is settled by more than its row: by the memory, its sealed time, or its sealed grant."""
+    if unit.part(Refusals).closed(request.id) or unit.now >= request.lapses:
+        return True
+    row = grant_rows.find(unit.conn, grant_of(request.id))
+    sealed = open_grant(unit, row) if row is not None else None
+    return sealed is not None and sealed.grant.request.id == request.id
+
+
+def opened(unit: Unit, request_id: str) -> Request | None:
+    """The sealed request of this very id, its row locked; None if the row is gone, edited or holds another's."""
+    row = rows.find(unit.conn, check_id(request_id, "req"), lock=True)
+    request = open_request(unit, row) if row is not None else None
+    return request if request is not None and request.id == request_id else None
+
+
+def refuse_by_id(unit: Unit, request_id: str, line: RequestWithdrawn | RequestDenied) -> NotFound:
+    """Close for good what no believable row tells of, and return the answer; its line is written once.
+
+    Whoever says so about an id that is not theirs takes nothing away: only a row that is gone can be closed so.
+    """
+    refusals = unit.part(Refusals)
+    lines = [] if refusals.closed(request_id) else [line]
+    refusals.close([request_id, grant_of(request_id)])
+    return no_such_request(lines)
 
 
 def closed(request: Request) -> Conflict:
@@ -338,10 +372,13 @@ def closed(request: Request) -> Conflict:
     )
 
 
-def no_such_request() -> NotFound:
-    """What one may not know of does not exist."""
+def no_such_request(lines: Sequence[RequestWithdrawn | RequestDenied] = ()) -> NotFound:
+    """What one may not know of does not exist. The same words for all, so that nobody learns which ids do."""
     return NotFound(
-        "access.no_such_request", "There is no such request.", "Open it from your inbox or from your own requests."
+        "access.no_such_request",
+        "There is no such request; a no to one whose row is gone is remembered all the same.",
+        "Open it from your inbox or from your own requests.",
+        record=list(lines),
     )
 
 

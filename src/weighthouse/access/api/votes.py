@@ -15,8 +15,8 @@ from weighthouse.access.api.cards import CARD_LIFE, counted_now, may_see, may_vo
 from weighthouse.access.api.facts import directory, member, terms_of
 from weighthouse.access.api.held import check_open, free_person
 from weighthouse.access.api.overtaking import overtaken
-from weighthouse.access.api.requests import closed, no_such_request, refuse, settle
-from weighthouse.access.api.sealing import attest, b64, open_request, open_votes, vote_problem
+from weighthouse.access.api.requests import closed, is_over, no_such_request, opened, refuse, refuse_by_id, settle
+from weighthouse.access.api.sealing import attest, b64, open_votes, vote_problem
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, VoteCast
 from weighthouse.access.model import Ballot, Request, Vote, VoteSignature
@@ -30,7 +30,6 @@ from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.errors import Conflict, Denied, Invalid
-from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
@@ -57,19 +56,20 @@ def vote(
         raise Invalid("access.bad_verdict", "A verdict is approve or deny.", "Choose one.")
     bundle = policy.current(unit)
     voter = _voter(unit, bundle, caller, request_id)
-    row = rows.find(unit.conn, check_id(request_id, "req"), lock=True)
-    request = open_request(unit, row) if row is not None else None
+    request = opened(unit, request_id)
+    if request is None and verdict == "deny":
+        raise refuse_by_id(unit, request_id, RequestDenied(request_id=request_id, by=voter))
     if request is None or not may_see(unit, bundle, request, voter):
         raise no_such_request()
     terms = terms_of(bundle.lab, request.entitlement, request.resource)
-    _may(unit, bundle, caller, request, voter)
+    _may(unit, bundle, caller, request, voter, verdict)
     if digest != request.digest:
         raise Conflict(
             "access.request_differs",
             "What you saw is not what this request says.",
             "Open the card again and decide on what it shows now.",
         )
-    _one_account(unit, bundle, caller, request)
+    _one_account(unit, bundle, caller, request, verdict)
     cast = _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms)
     said = {"verdict": verdict, "digest": request.digest}
     identity.require_act(unit, caller, identity.Act(type="request.vote", subject=request.id, parameters=said))
@@ -97,11 +97,12 @@ def _counts_still(unit: Unit, bundle: policy.Bundle, request: Request, voter: st
     return any(not problem_of(request, one, member(unit, bundle, voter), terms) for one in given)
 
 
-def _one_account(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request) -> None:
+def _one_account(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, verdict: Ballot) -> None:
     """Whoever holds one account has one vote, under whichever name policy has given it since, and none on what it
-    asked for itself."""
+    asked for itself. A vote that nobody signed keeps nobody from saying no."""
+    given = open_votes(unit, rows.votes_of(unit.conn, request.id))
     proved = [(request.person, request.account)]
-    proved += [(one.vote.voter, one.vote.account) for one in open_votes(unit, rows.votes_of(unit.conn, request.id))]
+    proved += [(one.vote.voter, one.vote.account) for one in given if verdict == "approve" or not one.problem]
     people = directory(unit, bundle, {person for person, _ in proved})
     others = {account or people[person].adopted for person, account in proved if person in people}
     others |= {account for _, account in proved}
@@ -129,7 +130,7 @@ def _cast(vote: Vote) -> VoteCast:
     )
 
 
-def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, voter: str) -> None:
+def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, voter: str, verdict: Ballot) -> None:
     if voter == request.person:
         raise refuse(
             bundle, caller, "request.vote", request.id, "access.self_approval",
@@ -141,7 +142,8 @@ def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, vo
             bundle, caller, "request.vote", request.id, "access.not_an_approver",
             "You are not in a team that this request needs.", "Leave it to the teams it names.",
         )  # fmt: skip
-    if request.state != "pending" or unit.part(Refusals).closed(request.id):
+    settled = request.state != "pending" and (verdict == "approve" or is_over(unit, request))
+    if settled or unit.part(Refusals).closed(request.id):
         raise closed(request)
     if unit.now >= request.lapses:
         raise Conflict("access.request_lapsed", "The time to decide on this is over.", "The requester may ask again.")
@@ -203,7 +205,11 @@ def _bad_signature(bundle: policy.Bundle, caller: Caller, request: Request, prob
 
 
 def _apply(unit: Unit, bundle: policy.Bundle, request: Request, cast: Vote, terms: Terms | None) -> Request:
-    """Decide on all votes, with the row locked, and carry the outcome out."""
+    """Decide on all votes, with the row locked, and carry the outcome out. One no is enough, asking no row."""
+    if cast.verdict == "deny":
+        settle(unit, request, "denied", cast.voter)
+        audit.append(unit, RequestDenied(request_id=request.id, by=cast.voter))
+        return msgspec.structs.replace(request, state="denied", settled=unit.now, settled_why=cast.voter)
     counted = counted_now(unit, request.id)
     people = directory(unit, bundle, {request.person, *(one.vote.voter for one in counted)})
     moved = overtaken(unit, request) if cast.verdict == "approve" else ""

@@ -103,6 +103,15 @@ def settle(connection: Connection, id_: str, row: int, state: RequestState, why:
     return done.rowcount == 1
 
 
+def overrule(connection: Connection, id_: str, state: RequestState, why: str, now: Millis) -> None:
+    """Write a no over a row that claims another end which nothing else knows of."""
+    connection.execute(
+        update(requests)
+        .where(requests.c.id == id_)
+        .values(state=state, settled=now, settled_why=why, row=requests.c.row + 1)
+    )
+
+
 def pending(connection: Connection, now: Millis, limit: int, place: Place | None) -> list[StoredRequest]:
     """Requests that may still be voted on, oldest first, from `place` on by (created, id)."""
     query = select(*_COLUMNS).where(requests.c.state == "pending", requests.c.lapses > now)

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
-from weighthouse.core.errors import Invalid, NotFound, Unavailable
+from weighthouse.core.errors import Invalid, NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
 from weighthouse.governance.events import RowsEdited
@@ -124,6 +124,17 @@ def check_signature(unit: Unit, ballot: Ballot, digest: str) -> None:
     identity.verify_device_signature(
         unit, ballot.device, ballot.member, canonical.encode(statement), raw_signature(ballot.signature)
     )
+
+
+def is_signed(unit: Unit, ballot: Ballot, digest: str) -> bool:
+    """Return whether a stored ballot is by its member, on a device that may have been ended since."""
+    try:
+        check_signature(unit, ballot, digest)
+    except NotFound:
+        return True
+    except WeighthouseError:
+        return False
+    return True
 
 
 def raw_signature(text: str) -> bytes:

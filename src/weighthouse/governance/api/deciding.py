@@ -151,8 +151,8 @@ def cast(
     known = next((one for one in CHOICES if one == choice), None)
     if known is None:
         raise Invalid("governance.unknown_choice", "There is no such answer.", f"Choose one of {', '.join(CHOICES)}.")
-    found = open_under(unit, motion_id, charter)
-    if digest != counting.check_motion(unit, found)[0]:
+    asked = _told(unit, motion_id, charter) if known != "for" else ""
+    if digest != (asked or counting.check_motion(unit, open_under(unit, motion_id, charter))[0]):
         raise Conflict(
             "governance.other_motion",
             "The ballot is about another text than this motion has.",
@@ -165,26 +165,29 @@ def cast(
             "Open the motion again and sign it now.",
         )
     member = str(caller.principal)
-    earlier = [one for one in store.ballots_on(unit.conn, found.id) if one.member == member]
+    earlier = [one for one in store.ballots_on(unit.conn, motion_id) if one.member == member]
+    if known != "for":  # a row that nobody signed keeps nobody from saying no
+        earlier = [one for one in earlier if counting.is_signed(unit, one, digest)]
     _check_once([one.choice for one in counting.live(unit, earlier, digest).ballots], known)
-    ballot = Ballot(motion=found.id, member=member, choice=known, at=at, device=device, signature=signature)
+    ballot = Ballot(motion=motion_id, member=member, choice=known, at=at, device=device, signature=signature)
     counting.check_signature(unit, ballot, digest)
-    act = identity.Act(type="committee.ballot", subject=found.id, parameters={"ballot": known, "digest": digest})
+    act = identity.Act(type="committee.ballot", subject=motion_id, parameters={"ballot": known, "digest": digest})
     identity.require_act(unit, caller, act)
     store.add_ballot(unit.conn, ballot)
-    audit.append(
-        unit,
-        BallotCast(
-            motion=found.id,
-            digest=digest,
-            member=member,
-            choice=known,
-            device=device,
-            signed_at=at,
-            signature=signature,
-        ),
-    )
+    audit.append(unit, _cast(ballot, digest))
     return ballot
+
+
+def _cast(ballot: Ballot, digest: str) -> BallotCast:
+    return BallotCast(
+        motion=ballot.motion,
+        digest=digest,
+        member=ballot.member,
+        choice=ballot.choice,
+        device=ballot.device,
+        signed_at=ballot.at,
+        signature=ballot.signature,
+    )
 
 
 def _check_once(earlier: Sequence[str], choice: str) -> None:
@@ -220,6 +223,21 @@ def _find(unit: Unit, motion_id: str, *, lock: bool = False) -> store.MotionRow:
             "governance.no_motion", "There is no motion with this id.", "List the motions and copy the id."
         )
     return row
+
+
+def _told(unit: Unit, motion_id: str, charter: Charter) -> str:
+    """Return the digest of a motion that is open by the log, for whoever says no to it: no row keeps them from it.
+
+    Empty where the log does not tell of it, as it may not yet of one opened a moment ago.
+    """
+    opened = audit.entries(unit, kind=MotionOpened.KIND, subject=check_id(motion_id, "mot"), limit=2)
+    if len(opened) != 1 or opened[0].data["motion"] != motion_id:
+        return ""
+    if counting.closing(unit, motion_id) is not None:
+        raise closed()
+    if opened[0].data["charter"] != digest_of(charter):
+        raise _charter_changed()
+    return str(opened[0].data["digest"])
 
 
 def open_under(unit: Unit, motion_id: str, charter: Charter) -> Motion:

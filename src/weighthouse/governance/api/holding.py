@@ -38,13 +38,13 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
     charter = charter_of(unit)
     check_member(unit, caller, charter)
     _check(unit, model, reason)
-    if _hold_on(unit, model) is not None:
+    if _hold_on(unit, model, remembered=True) is not None:
         raise Conflict(
             "governance.already_held", "The release of this model is held already.", "Nothing more is needed."
         )
     waiting = _waiting(unit, model)
     member = str(caller.principal)
-    if any(one.member == member for one in waiting):
+    if any(one.member == member for one in _told(unit, model)):
         raise Conflict(
             "governance.already_called",
             "You have called for this hold already; it needs another member, or the chair.",
@@ -108,13 +108,18 @@ def _waiting(unit: Unit, model: str) -> list[HoldCall]:
     A call can be deleted from the database and stays in the log; one made a moment ago may not have reached the log
     of PostgreSQL. A call that a row makes up only helps to hold, which is the safe side, and the log lacks it.
     """
+    found = {one.member: one for one in _told(unit, model)}
+    found.update((one.member, one) for one in store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN))
+    return sorted(found.values(), key=lambda one: (one.at, one.member))
+
+
+def _told(unit: Unit, model: str) -> list[HoldCall]:
+    """Return the calls that have led to no hold yet, of which the log tells."""
     since = unit.now - SECOND_WITHIN
     placed = audit.entries(unit, kind=HoldPlaced.KIND, subject=model, newest_first=True, limit=1)
     told = audit.entries(unit, kind=HoldCalled.KIND, subject=model, newest_first=True, limit=CALLS)
     fresh = [one for one in told if one.at >= since and one.index > (placed[0].index if placed else -1)]
-    found = {one.member: one for one in map(partial(_call_of, unit), fresh)}
-    found.update((one.member, one) for one in store.waiting_calls(unit.conn, model, since))
-    return sorted(found.values(), key=lambda one: (one.at, one.member))
+    return list(map(partial(_call_of, unit), fresh))
 
 
 def _call_of(unit: Unit, entry: audit.Entry) -> HoldCall:
@@ -138,8 +143,13 @@ def _ratified(unit: Unit, hold: str) -> bool:
     return any(one is not None and one.data["outcome"] == "carried" and one.data["about"] == hold for one in over)
 
 
-def _hold_on(unit: Unit, model: str) -> access.Hold | None:
-    return next((one for one in access.holds(unit, model) if one.kind == "governance"), None)
+def _hold_on(unit: Unit, model: str, *, remembered: bool = False) -> access.Hold | None:
+    """The hold of the committee on a model: one outside the database before one of a row alone.
+
+    With `remembered` no row counts: one that somebody wrote must not answer that a model is held already.
+    """
+    found = [*access.remembered_holds(unit, model), *([] if remembered else access.holds(unit, model))]
+    return next((one for one in found if one.kind == "governance"), None)
 
 
 def _check_model(unit: Unit, model: str) -> None:

@@ -34,6 +34,7 @@ from weighthouse.identity.api.sessions import (
     end_sessions_of,
     ended_by_another,
     freeze,
+    is_listed,
     sessions_of,
     thaw,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "freeze",
     "fresh_nonce",
     "is_active",
+    "is_listed",
     "issue_workload",
     "learnt",
     "learnt_to",

@@ -159,17 +159,17 @@ def devices_of(unit: Unit, person: str) -> list[Device]:
 
 def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
     """End one of the caller's own devices; nothing that it has signed counts any more."""
-    found = device(unit, device_id)
-    if found.person != caller.principal:
+    state = state_of(unit, caller.principal)
+    if device_id not in (*state.devices, *state.suspended):  # sealed, so it says whose it is though the row be gone
         raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
-    drop_device(unit, found.person, device_id, reason, by=caller.principal)
+    drop_device(unit, caller.principal, device_id, reason, by=caller.principal)
 
 
 def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:
     """End a device of `person` for good, with its line; who may is the caller's to judge."""
 
     def without(state: PrincipalState) -> PrincipalState:
-        lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed")}
+        lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended")}
         left = {name: tuple(one for one in ids if one != device_id) for name, ids in lists.items()}
         return msgspec.structs.replace(state, **left)
 

@@ -37,7 +37,8 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
     for entry in entries:
         data = entry.data
         principal = RUN + str(data["run"]) if entry.kind == "identity.WorkloadEnded" else str(data["principal"])
-        versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
+        if principal:  # nobody's, where a session was ended by its id alone
+            versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
         if entry.kind in _SESSIONS and entry.at + longest > now:
             memory(system).condemn(str(data["session"]), entry.at + longest)
     for principal, version in versions.items():

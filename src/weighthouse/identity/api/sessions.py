@@ -12,6 +12,7 @@ import secrets
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core import ids
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
@@ -151,30 +152,62 @@ def close(unit: Unit, session: Session, reason: str, by: str) -> None:
         session, ended=unit.now, ended_reason=reason, ended_by=by, address="", user_agent=""
     )
     rewrite(unit, over)
-    unit.after_commit(lambda: memory(unit.system).condemn(session.id, session.ends))
+    unit.before_commit(lambda: memory(unit.system).condemn(session.id, session.ends))
 
 
-def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str) -> Session:
-    """End one session now. Ending one that is over changes nothing. Raises `identity.session_unknown`."""
-    rows = store.by_ids(unit.conn, [session_id])
-    session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
-    if session is None:
-        raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from the list of sessions.")
-    if session.ended is not None:
-        return session
-    _drop(unit, session.person, frozenset({session.id}))
-    close(unit, session, reason, _name(by))
+def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, of: str = "") -> None:
+    """End one session now, by its id. Ending one that is over changes nothing.
+
+    `of` is whose it is, where the caller knows: then no row is needed. Otherwise `identity.session_unknown` is raised
+    for one whose row is gone or not believed; its id is condemned all the same, and the line written.
+    """
+    session = _sealed(unit, session_id)
+    if session is None and memory(unit.system).condemned(session_id) and of:
+        return
+    if session is not None and session.ended is not None:
+        return
+    person = session.person if session is not None else of
+    if not person:
+        raise _end_by_id(unit, session_id, reason, _name(by))
+    _drop(unit, person, frozenset({session_id}))
+    if session is not None:
+        close(unit, session, reason, _name(by))
+    else:
+        memory(unit.system).condemn(ids.check_id(session_id, "ses"), _longest(unit))
+    version = version_now(unit, person)
     audit.append(
         unit,
-        SessionEnded(
-            session=session.id,
-            principal=session.person,
-            reason=reason,
-            by=_name(by),
-            version=version_now(unit, session.person),
-        ),
+        SessionEnded(session=session_id, principal=person, reason=reason, by=_name(by), version=version),
     )
-    return session
+
+
+def _sealed(unit: Unit, session_id: str) -> Session | None:
+    """The session of this very id if its row is believed: another's sealed body may have been put there."""
+    rows = store.by_ids(unit.conn, [session_id])
+    session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
+    return session if session is not None and session.id == session_id else None
+
+
+def _longest(unit: Unit) -> int:
+    return unit.now + unit.system.settings.integer("identity.absolute_s") * SECOND
+
+
+def _end_by_id(unit: Unit, session_id: str, reason: str, by: str) -> NotFound:
+    kept = memory(unit.system)
+    line = SessionEnded(session=session_id, principal="", reason=reason, by=by)
+    lines = [] if kept.condemned(ids.check_id(session_id, "ses")) else [line]
+    kept.condemn(session_id, _longest(unit))
+    return NotFound(
+        "identity.session_unknown",
+        "There is no such session; one whose row is gone is over all the same.",
+        "Pick one from the list of sessions.",
+        record=lines,
+    )
+
+
+def is_listed(unit: Unit, person: str, session_id: str) -> bool:
+    """Whether a session is among those that live by the person's sealed state, whatever became of its row."""
+    return session_id in state_of(unit, person).sessions
 
 
 def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:

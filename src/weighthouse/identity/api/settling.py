@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.errors import Denied, NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.identity.api.accounts import vouched
 from weighthouse.identity.api.devices import drop_device, read_back
@@ -35,10 +35,18 @@ def settle_accounts(unit: Unit, person: str) -> int:
             end_session(unit, session.id, ACCOUNT_GONE, by="system")
             ended += 1
     for device in state.devices:
-        if not vouched(unit, person, read_back(unit, device).account, state):
+        if not _vouched(unit, person, device, state):
             drop_device(unit, person, device, ACCOUNT_GONE, by="system")
             ended += 1
     return ended
+
+
+def _vouched(unit: Unit, person: str, device: str, state: PrincipalState) -> bool:
+    try:
+        account = read_back(unit, device).account
+    except (Denied, NotFound):  # gone or edited: it ends, so that it is over when its row is put back
+        return False
+    return vouched(unit, person, account, state)
 
 
 def adopt_accounts(system: System) -> int:

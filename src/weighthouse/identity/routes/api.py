@@ -134,9 +134,9 @@ def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = Non
 def end_session(request: Request, session: str, body: End) -> dict[str, Any]:
     """End one of the caller's own sessions."""
     with door(request).enter(request) as (unit, caller):
-        if session not in {one.id for one in api.sessions_of(unit, caller.principal)}:
+        if not api.is_listed(unit, caller.principal, session):
             raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from your sessions.")
-        api.end_session(unit, session, body.reason, caller)
+        api.end_session(unit, session, body.reason, caller, of=caller.principal)
         return {"ended": session}
 
 

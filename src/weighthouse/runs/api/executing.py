@@ -111,7 +111,8 @@ def keep_output(unit: Unit, run: str, lines: Sequence[Line]) -> bool:
 def volume_filled(unit: Unit, run: str, size: int) -> None:
     """Put on record, and tell the run, that it has filled the place that it may write to."""
     found = store.find(unit.conn, run)
-    assert found is not None
+    if found is None:  # its end, which is near, says so
+        return
     audit.append(unit, VolumeFilled(run=run, model=found.model, code="runs.volume_full", size_bytes=size))
     keep_lines(unit, run, [Line("lab", "/out is full (runs.out_mib, runs.out_files); remove what has been saved")])
 
@@ -139,7 +140,6 @@ def end(
     with contextlib.suppress(WeighthouseError):
         identity.end_workload(unit, run)
     found = store.find(unit.conn, run, lock=True)
-    assert found is not None
     asked, by, text = store.stop_of(unit.conn, run)
     if lost and not asked:
         asked, by = lost, "system"
@@ -151,15 +151,17 @@ def end(
         "exit_status": exit_status,
         "sent_bytes": sent_bytes,
     }
-    if not store.change(unit.conn, run, expect=("preparing", "running"), **values):
+    access.refuse_for_good(unit, run)  # what is over stays over, whatever row of it is put back
+    if not store.change(unit.conn, run, expect=("preparing", "running"), **values) and found is not None:
         return found.state
+    model = found.model if found is not None else ""
     fact: Event
     if state == "succeeded":
-        fact = RunFinished(run=run, model=found.model, sent_bytes=sent_bytes)
+        fact = RunFinished(run=run, model=model, sent_bytes=sent_bytes)
     elif state == "stopped":
-        fact = RunStopped(run=run, model=found.model, why=reason, by=by, text=text, sent_bytes=sent_bytes)
+        fact = RunStopped(run=run, model=model, why=reason, by=by, text=text, sent_bytes=sent_bytes)
     else:
-        fact = RunFailed(run=run, model=found.model, code=reason, exit_status=exit_status, sent_bytes=sent_bytes)
+        fact = RunFailed(run=run, model=model, code=reason, exit_status=exit_status, sent_bytes=sent_bytes)
     audit.append(unit, fact)
     return state
 

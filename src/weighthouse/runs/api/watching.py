@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from weighthouse.core.ids import check_id
+from weighthouse.core.signing import equal
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting
+from weighthouse.runs.api.submitting import seal
 from weighthouse.runs.events import ForeignPeer, RunStopped, StopAsked
 from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
@@ -25,8 +31,13 @@ MAX_POINTS = 512
 REPORT_BYTES = 32
 
 
-def _not_there() -> NotFound:
-    return NotFound("runs.no_run", "There is no such run.", "Copy the id whole from the list of runs.")
+def _not_there(lines: Sequence[StopAsked] = ()) -> NotFound:
+    return NotFound(
+        "runs.no_run",
+        "There is no such run; a stop of one whose row is gone is remembered all the same.",
+        "Copy the id whole from the list of runs.",
+        record=list(lines),
+    )
 
 
 def _sees_all(unit: Unit, caller: Caller) -> bool:
@@ -92,20 +103,46 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
 
     Raises `runs.no_run`, `runs.ended`, or access's refusal.
     """
+    visible.check(reason, "The reason")
+    if caller.kind == "person" and not _is_sealed(unit, check_id(run, "run")):
+        raise _stop_by_id(unit, caller, run)
     found = _visible(unit, caller, run)
     if not _own(unit, caller, found):
         access.require(unit, caller, "run.stop", found.model, run=run)
-    if found.state not in OPEN:
+    if found.state not in OPEN and access.refused_for_good(unit, run):
         raise Conflict("runs.ended", f"The run has ended already ({found.state}).", "None is needed.")
-    visible.check(reason, "The reason")
     _stop(unit, found, "runs.stopped_by_person", caller.principal, reason[:500])
     stopped = store.find(unit.conn, run)
     assert stopped is not None
     return stopped
 
 
+def _is_sealed(unit: Unit, run: str) -> bool:
+    """Whether the row of a run is there and names the owner and the model for which it was submitted."""
+    found = store.find(unit.conn, run)
+    try:
+        kept = store.ticket(unit.conn, run)
+    except msgspec.MsgspecError:
+        return False
+    if found is None or kept is None or not equal(kept[1], seal(unit, kept[0])):
+        return False
+    return (found.owner, found.account, found.model) == (kept[0].owner, kept[0].account, kept[0].order.model)
+
+
+def _stop_by_id(unit: Unit, caller: Caller, run: str) -> NotFound:
+    """Remember the stop of a run whose row is gone or not believed; return the answer, with one line.
+
+    Whoever says so of a run that is not theirs does no more than whoever took its row away: it goes on no further.
+    """
+    line = StopAsked(run=run, model="", why="runs.stopped_by_person", by=caller.principal, kept=False)
+    lines = [] if access.refused_for_good(unit, run) else [line]
+    access.refuse_for_good(unit, run)
+    return _not_there(lines)
+
+
 def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
-    if run.stop_asked and (run.stop_asked not in GENTLE or code in GENTLE):
+    asked_before = run.stop_asked and access.refused_for_good(unit, run.id)  # a row alone is not believed
+    if asked_before and (run.stop_asked not in GENTLE or code in GENTLE):
         return  # a stop that leaves a while to save never delays one that does not
     access.refuse_for_good(unit, run.id)  # whatever becomes of the row, also of one that waits and is put back
     asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
