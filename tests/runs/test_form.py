@@ -62,7 +62,7 @@ def send(world: World, client: httpx.Client, files: Files | None = None, **chang
 
 def only(world: World) -> runs.Run:
     with read(world.system) as unit:
-        (found,) = store.page(unit.conn, owner=None, before=None, limit=10)
+        (found,) = store.page(unit.conn, owner=None, place=None, limit=10)
     return found
 
 
@@ -170,7 +170,7 @@ def test_the_example_and_an_earlier_order_fill_the_form(world: World, ada: httpx
     again = send(world, ada, more="model.py", more_code="WIDTH = 9\r\n")
     assert again.status_code == 303
     with read(world.system) as unit:
-        newest = store.page(unit.conn, owner=None, before=None, limit=1)[0]
+        newest = store.page(unit.conn, owner=None, place=None, limit=1)[0]
     assert newest.order.code["model.py"] == "WIDTH = 9\n"
 
 

@@ -222,7 +222,7 @@ def test_every_private_answer_is_kept_by_nobody_and_every_answer_gives_no_power_
 @pytest.mark.parametrize("secure", [True, False])
 def test_a_served_https_origin_is_told_to_stay_on_https(secure: bool) -> None:
     inner = Starlette(routes=[Route("/", lambda _: PlainTextResponse("x"))])
-    app = SecurityHeaders(inner, form_targets=(), secure=secure)
+    app = SecurityHeaders(inner, form_targets=(), secure=secure, proof_nonce=lambda: "")
     client = httpx.Client(transport=InProcess(app, peer="127.0.0.1"), base_url="http://lab.example")
     assert ("strict-transport-security" in client.get("/").headers) is secure
 
