@@ -39,6 +39,22 @@ POSTGRESQL = {
         "ALTER TABLE access_grant DROP CONSTRAINT ck_access_grant_state_known",
     ),
     "function": ("the function quiet", "CREATE FUNCTION quiet(x text) RETURNS text LANGUAGE sql AS 'SELECT x'"),
+    "function in pg_catalog": (
+        "the function in the system schema texteqv",
+        "SET allow_system_table_mods = on;"
+        "CREATE FUNCTION pg_catalog.texteqv(text, varchar) RETURNS boolean LANGUAGE sql AS 'SELECT false'",
+    ),
+    "operator in pg_catalog": (
+        "the operator in the system schema =",
+        "SET allow_system_table_mods = on;"
+        "CREATE FUNCTION pg_catalog.eq_bigint_text(bigint, text) RETURNS boolean LANGUAGE sql AS 'SELECT false';"
+        "CREATE OPERATOR pg_catalog.= (LEFTARG = bigint, RIGHTARG = text, FUNCTION = pg_catalog.eq_bigint_text)",
+    ),
+    "cast": (
+        "the cast text",
+        "CREATE FUNCTION public.same(text) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';"
+        "CREATE CAST (text AS bigint) WITH FUNCTION public.same(text) AS ASSIGNMENT",
+    ),
     "inheriting table": ("log_entry", "CREATE TABLE quiet () INHERITS (log_entry)"),
     "event trigger": (
         "the event trigger quiet",

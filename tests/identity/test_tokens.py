@@ -267,7 +267,7 @@ def test_identity_case_34_the_second_factor_must_be_new_and_shown(lab: Lab) -> N
         ({"acrs": None}, "token_assurance"),
         ({"acrs": "c2"}, "token_assurance"),
         ({"auth_time": now - 601}, "token_assurance"),
-        ({"auth_time": None}, "token_time"),
+        ({"auth_time": None}, "no_auth_time"),
         ({"auth_time": now + DAY // 1000}, "token_time"),
     )
     for changes, code in stale:

@@ -90,8 +90,33 @@ _POSTGRESQL = (
     FROM pg_catalog.pg_type y WHERE y.typnamespace = :schema AND y.typtype <> 'b' AND y.typrelid = 0
     """,
 )
-# What stands outside every schema and acts on all of them; ours has none.
+# What stands outside our schema and acts on every one; ours has none. What somebody added to the database's own
+# schema is looked up before what came with it, wherever it fits the types of a question better. Objects that came
+# with the database have numbers below 16384.
 _EVERYWHERE = (
+    """
+    SELECT 'function in the system schema', p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)
+    FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND p.oid >= 16384
+    """,
+    """
+    SELECT 'operator in the system schema', o.oprname, pg_catalog.concat_ws(' ', o.oprleft, o.oprright)
+    FROM pg_catalog.pg_operator o
+    WHERE o.oprnamespace = 'pg_catalog'::pg_catalog.regnamespace AND o.oid >= 16384
+    """,
+    """
+    SELECT 'relation in the system schema', c.relname, pg_catalog.concat(c.relkind) FROM pg_catalog.pg_class c
+    WHERE c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace AND c.oid >= 16384
+    """,
+    """
+    SELECT 'cast', pg_catalog.format_type(k.castsource, NULL), pg_catalog.format_type(k.casttarget, NULL)
+    FROM pg_catalog.pg_cast k WHERE k.oid >= 16384
+    """,
+    """
+    SELECT 'operator class', o.opcname, pg_catalog.format_type(o.opcintype, NULL)
+    FROM pg_catalog.pg_opclass o
+    WHERE o.oid >= 16384 AND o.opcdefault
+    """,
     "SELECT 'event trigger', e.evtname, e.evtevent FROM pg_catalog.pg_event_trigger e WHERE e.evtenabled <> 'D'",
     """
     SELECT 'session that skips triggers and foreign keys', s.v, ''

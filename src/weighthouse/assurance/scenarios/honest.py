@@ -98,5 +98,6 @@ def publish(ground: Ground, text: str) -> None:
     for voter in ("chi", "gil", "hana"):
         vote(ground, voter, request)
     caller = ground.act_as("dee").caller
+    factor(ground, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
     with begin(ground.system, caller) as unit:
         access.publish_policy(unit, caller, text, "lab.yaml")

@@ -22,12 +22,13 @@ from weighthouse.audit.rules.note import Note, Signature
 from weighthouse.audit.store import log as store
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import HOUR, Millis
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import System, begin, read
 
 logger = logging.getLogger("weighthouse.audit")
 
 
+_LARGEST = 2**53 - 1  # beyond it our own documents hold no number
 AGAIN: Millis = HOUR
 """How long a witness's lasting refusal is only shouted about before it is written into the log again."""
 
@@ -44,7 +45,7 @@ def ask_witnesses(system: System) -> list[Witnessed]:
     answers: list[Witnessed] = []
     gathered: list[Signature] = []
     for witness in witnesses:
-        answer, signatures = _ask(system, witness, note, head.size)
+        answer, signatures = _judged_alone(system, witness, note, head.size)
         if answer.cosigned:
             doubting.withdraw(system, f"witness {witness.name}")
         answers.append(answer)
@@ -54,6 +55,15 @@ def ask_witnesses(system: System) -> list[Witnessed]:
             store.read_head(unit.conn, lock=True)  # two processes that gather at once must not lose a cosignature
             cosigning.keep(unit, head.size, note, gathered)
     return answers
+
+
+def _judged_alone(system: System, witness: Witness, note: Note, size: int) -> tuple[Witnessed, tuple[Signature, ...]]:
+    """Ask one witness; whatever it answers, the others are asked too, and what they say counts."""
+    try:
+        return _ask(system, witness, note, size)
+    except WeighthouseError as error:
+        logger.warning("witness %s could not be judged: %s (%s)", witness.name, error.message, error.code)
+        return Witnessed(witness.name, size, False, error.message), ()
 
 
 def _ask(system: System, witness: Witness, note: Note, size: int) -> tuple[Witnessed, tuple[Signature, ...]]:
@@ -68,6 +78,8 @@ def _ask(system: System, witness: Witness, note: Note, size: int) -> tuple[Witne
                 signatures = protocol.read_cosignatures(body, note, key)
                 return Witnessed(witness.name, size, True, "cosigned"), signatures
             stated = parse_decimal(body.decode("ascii", "replace").strip(), "Its size") if status == 409 else old
+            if stated > _LARGEST:
+                raise Invalid("audit.malformed", "It states a size that no log has.", "Ask its operator.")
         except (OSError, WeighthouseError) as error:
             logger.warning("witness %s gave no cosignature: %s", witness.name, error)
             return Witnessed(witness.name, size, False, str(error)), ()
@@ -87,11 +99,11 @@ def _another_history(system: System, witness: Witness, status: int, seen: int, s
         head = store.read_head(unit.conn)
     if seen > size and head is not None and head.size >= seen:  # another process of this log was faster
         return Witnessed(witness.name, size, False, f"it has cosigned {seen} already; asked again next round")
-    _refused(system, witness, status, max(seen, size))
     # Where the witness stands does not move while it refuses, so that what people have looked at stays settled; if
     # it moves, another log goes on somewhere, which is another doubt.
     detail = f"witness {witness.name} has seen a log of {seen} entries that this one does not continue"
     doubting.state(system, Doubt(f"witness {witness.name}", str(seen), detail))
+    _refused(system, witness, status, max(seen, size))  # after the doubt: a line that cannot be written hides none
     return Witnessed(witness.name, size, False, f"refused: it saw another history up to {seen}")
 
 

@@ -110,8 +110,9 @@ class Note:
     signatures: tuple[Signature, ...]
 
     def with_signatures(self, more: Iterable[Signature]) -> Note:
-        """Return the note with further signatures added, each line at most once."""
-        return Note(self.text, tuple(dict.fromkeys((*self.signatures, *more))))
+        """Return the note with further signatures added: one line a key, the last one given."""
+        one_each = {(one.name, one.key_id): one for one in (*self.signatures, *more)}
+        return Note(self.text, tuple(one_each.values()))
 
     def __str__(self) -> str:
         return self.text + "\n" + "".join(signature.line() for signature in self.signatures)

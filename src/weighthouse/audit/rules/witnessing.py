@@ -89,7 +89,10 @@ def judge(submission: Submission, logs: Mapping[str, Sequence[VerifierKey]], see
 
 
 def read_cosignatures(body: bytes, note: Note, key: VerifierKey) -> tuple[Signature, ...]:
-    """Return the witness's good cosignatures out of its answer; raise if it has none, or a bad one of its own."""
+    """Return the witness's newest cosignature out of its answer; raise if it has none, or a bad one of its own.
+
+    One a round: what a peer may add to a note that is kept has a bound, or the note outgrows its own reader.
+    """
     if not body.endswith(b"\n"):
         raise malformed("The witness's answer does not end in a newline")
     lines = body.decode("utf-8", "replace")[:-1].split("\n")
@@ -98,4 +101,4 @@ def read_cosignatures(body: bytes, note: Note, key: VerifierKey) -> tuple[Signat
     own = tuple(s for s in signatures if (s.name, s.key_id) == (key.name, key.id))
     if any(s.value[:8] == bytes(8) for s in own):
         raise malformed("The witness's cosignature has no timestamp")
-    return own
+    return (max(own, key=lambda s: s.value[:8]),)

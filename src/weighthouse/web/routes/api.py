@@ -87,7 +87,7 @@ def read_head(request: Request) -> dict[str, Any]:
 @router.get("/audit/status")
 def read_status(request: Request) -> dict[str, Any]:
     """How the log is: what waits, what is lost, how far the running check has come. Needs `audit.read`."""
-    with door(request).enter(request, write=False) as (unit, caller):
+    with door(request).enter(request) as (unit, caller):
         access.require(unit, caller, "audit.read", "lab")
         found: dict[str, Any] = msgspec.to_builtins(audit.condition(unit))
         return found
