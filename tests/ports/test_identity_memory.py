@@ -24,6 +24,12 @@ def test_a_version_only_grows(memory: Memory) -> None:
     assert memory.version("ben") == 0
 
 
+def test_a_moment_is_later_once_and_never_again(memory: Memory) -> None:
+    assert memory.is_later("factor a", 7)
+    assert not memory.is_later("factor a", 7) and not memory.is_later("factor a", 6)
+    assert memory.is_later("factor a", 8) and memory.is_later("factor b", 7)
+
+
 def test_a_condemned_session_stays_condemned_until_it_could_not_live(memory: Memory) -> None:
     memory.condemn("ses_1", 100)
     memory.condemn("ses_1", 50)  # a second end does not shorten the first

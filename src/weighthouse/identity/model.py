@@ -11,7 +11,6 @@ from weighthouse.core.clock import DAY, HOUR, MINUTE, Millis
 from weighthouse.core.ids import DeviceId, PrincipalId, SessionId
 from weighthouse.core.settings import Setting
 
-FRESH: Millis = 10 * MINUTE  # how long a second factor counts as fresh for acts of this room
 ACT_LIFE: Millis = 5 * MINUTE  # how long a factor given for an act waits for it
 START_LIFE: Millis = 10 * MINUTE  # how long a begun sign-in may wait for its callback
 HISTORY: Millis = 180 * DAY  # sign-ins older than this say nothing any more

@@ -97,6 +97,9 @@ class Memory(Protocol):
     def raise_version(self, principal: str, version: int) -> None:
         """Remember `version`, if it is larger."""
 
+    def is_later(self, what: str, at: int) -> bool:
+        """Whether `at` is later than every moment remembered for `what`, which it is from then on: True only once."""
+
     def condemn(self, session: str, until: Millis) -> None:
         """Remember that a session is over, at least until `until`."""
 

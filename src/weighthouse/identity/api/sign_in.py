@@ -17,7 +17,7 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance
 from weighthouse.core.errors import Denied, Unauthenticated, WeighthouseError
-from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.core.work import System, Unit, begin
 from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of
 from weighthouse.identity.api.directory import person_for
@@ -29,7 +29,6 @@ from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_ses
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
 from weighthouse.identity.model import (
-    FRESH,
     START_LIFE,
     Arrival,
     Place,
@@ -130,8 +129,6 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
         refuse("identity.issuer_mixed_up", "The answer came from another identity provider (RFC 9207).")
     if "error" in params:
         refuse("identity.provider_refused", f"The identity provider said no: {clean(params['error'], 60)}.")
-    with read(system) as unit:
-        now = unit.now
     if start.key:
         proof = check_proof(arrival.proof, method=arrival.method, url=arrival.url, token=None)
         if proof.key != start.key:
@@ -145,9 +142,9 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
     redeemed = provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)
     asked = Asked(
         nonce=nonce_of(start),
-        now=now,
+        now=system.clock.now(),  # after the answer: the provider's clock is measured against it
         level=start.level,
-        fresh_since=start.created if start.level > 1 else None,
+        begun=start.created,
         access_token=redeemed.access_token,
         code=code,
     )
@@ -165,13 +162,19 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
     account = policy.account_ref(claimed.issuer, claimed.subject)
     if start.account and start.account != account:
         _deny(unit, person.id, ("second factor by another account",), claimed, arrival)
+    claimed = _counted_once(unit, start, claimed, account, arrival)
     if start.purpose == "step_up":
         return _raise_session(unit, start, claimed, arrival)
     place = place_of(unit, arrival.address)
     device = start.key or (f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else "")
-    level = _shown_now(unit, start, claimed)
     verdict = assess(
-        unit, person=person.id, account=account, address=arrival.address, place=place, device=device, level=level
+        unit,
+        person=person.id,
+        account=account,
+        address=arrival.address,
+        place=place,
+        device=device,
+        level=claimed.level,
     )
     if verdict.outcome == "deny":
         _deny(unit, person.id, verdict.codes(), claimed, arrival)
@@ -180,13 +183,19 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
     return _open(unit, start, claimed, arrival, person.id, place, device, verdict)
 
 
-def _shown_now(unit: Unit, start: Start, claimed: Claimed) -> int:
-    """Return the level that settles a demand of the risk check: a second factor shown for this very sign-in.
+def _counted_once(unit: Unit, start: Start, claimed: Claimed, account: str, arrival: Arrival) -> Claimed:
+    """Return what the token is good for here: a second factor counts if it was given for this attempt, and once.
 
-    One that a provider remembers from this morning is what somebody with a stolen provider session has too.
+    A factor that the provider remembers is what somebody with a stolen provider session has too, whatever the
+    authorization request that passed through their hands once said. So it settles no demand and raises nothing, and
+    one that was used is remembered outside the database; only a later one counts after it.
     """
-    asked_for = start.level >= 2
-    return claimed.level if asked_for or claimed.auth_time * 1000 >= unit.now - FRESH else 1
+    if claimed.level < 2:
+        return claimed
+    new = claimed.own and memory(unit.system).is_later(f"factor {digest_of(account)}", claimed.auth_time)
+    if not new and start.level > 1:
+        _turn_away(unit, arrival, "identity.factor_spent", "This second factor has been used for something already.")
+    return claimed if new else msgspec.structs.replace(claimed, level=1)
 
 
 def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, arrival: Arrival) -> NoReturn:

@@ -28,22 +28,24 @@ CONSUMER_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """What a verified identity token established. `auth_time` is in seconds, 0 when the token does not say.
 
-    A second factor counts only with its time: one of unknown age would pass for one of this minute.
+    A second factor counts only with its time: one of unknown age would pass for one of this minute. `own` says that
+    it was given after this attempt had begun, so that the provider did not merely remember it.
     """
 
     issuer: str
     subject: str
     level: int
     auth_time: int
+    own: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What this attempt asked for, which the token must answer. `fresh_since` is set when re-authentication was."""
+    """What this attempt asked for, which the token must answer; from level 2 on, with a factor given for it."""
 
     nonce: str
     now: Millis
     level: int = 1
-    fresh_since: Millis | None = None
+    begun: Millis = 0
     access_token: str = ""
     code: str = ""
 
@@ -60,14 +62,14 @@ def verify_id_token(token: str, key: PublicKey, profile: IssuerProfile, asked: A
     if not hmac.compare_digest(_text(claims, "nonce").encode(), asked.nonce.encode()):
         refuse("identity.token_nonce", "The token answers another sign-in than this one.")
     _check_hashes(claims, asked)
-    auth_time = _auth_time(claims, asked)
+    auth_time, own = _auth_time(claims, asked)
     level = 2 if auth_time and profile.step_up_value and profile.step_up_value in _contexts(claims) else 1
     if asked.level > level:
         refuse("identity.token_assurance", "The token does not show the second factor that was asked for.")
     subject = _text(claims, profile.subject_claim)
     if not subject or len(subject) > 255:
         refuse("identity.token_subject", f"The token has no usable '{profile.subject_claim}'.")
-    return Claimed(issuer=profile.account_issuer, subject=subject, level=level, auth_time=auth_time)
+    return Claimed(issuer=profile.account_issuer, subject=subject, level=level, auth_time=auth_time, own=own)
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
@@ -123,9 +125,10 @@ def _check_times(claims: dict[str, Any], asked: Asked) -> None:
         refuse("identity.token_time", "The token would live longer than a day.")
 
 
-def _auth_time(claims: dict[str, Any], asked: Asked) -> int:
+def _auth_time(claims: dict[str, Any], asked: Asked) -> tuple[int, bool]:
+    """Return when the person was there, and whether that was after this attempt had begun."""
     auth_time = _date(claims, "auth_time", required=False) or 0
-    if asked.fresh_since is not None and not auth_time:
+    if asked.level > 1 and not auth_time:
         refuse(
             "identity.no_auth_time",
             "The identity provider does not say when the second factor was given (no 'auth_time' in its token), so "
@@ -133,9 +136,20 @@ def _auth_time(claims: dict[str, Any], asked: Asked) -> int:
         )
     if auth_time > asked.now // 1000 + LEEWAY:
         refuse("identity.token_time", "The token says that the person signed in in the future.")
-    if asked.fresh_since is not None and auth_time < asked.fresh_since // 1000 - LEEWAY:
+    own = bool(auth_time) and auth_time >= asked.begun // 1000 + _skew(claims, asked)
+    if asked.level > 1 and not own:
         refuse("identity.token_assurance", "The provider reused an old sign-in where a new one was asked for.")
-    return auth_time
+    return auth_time, own
+
+
+def _skew(claims: dict[str, Any], asked: Asked) -> int:
+    """How far the provider's clock is ahead of ours, by the moment at which it issued this token; at most a minute.
+
+    A leeway given to everybody would let a factor of half a minute before the attempt pass for the attempt's own.
+    """
+    issued = _date(claims, "iat")
+    assert issued is not None
+    return max(-LEEWAY, min(LEEWAY, issued - asked.now // 1000))
 
 
 def _contexts(claims: dict[str, Any]) -> list[str]:

@@ -37,6 +37,14 @@ class ProcessMemory:
                 self.keep(f"v {version} {principal}")  # first: what is only in this process is not kept
                 self._versions[principal] = version
 
+    def is_later(self, what: str, at: int) -> bool:
+        with self._lock:
+            if at <= self._versions.get(what, 0):
+                return False
+            self._versions[what] = at
+            self.keep(f"v {at} {what}")
+            return True
+
     def condemn(self, session: str, until: Millis) -> None:
         with self._lock:
             if session not in self._condemned:
