@@ -282,7 +282,9 @@ def test_identity_case_34_the_second_factor_must_be_new_and_shown(lab: Lab) -> N
         assert browser.me().json()["assurance"] == before
 
 
-@pytest.mark.parametrize("auth_time", [-9 * 3600, -599, -1, None], ids=["this morning", "ten minutes ago", "now", "unsaid"])
+@pytest.mark.parametrize(
+    "auth_time", [-9 * 3600, -599, -1, None], ids=["this morning", "ten minutes ago", "now", "unsaid"]
+)
 def test_identity_case_34_a_remembered_second_factor_does_not_settle_the_risk_check(
     lab: Lab, auth_time: int | None
 ) -> None:

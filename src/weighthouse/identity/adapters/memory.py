@@ -1,9 +1,8 @@
 """The memory of identity in a file of the state folder. Guards freezes and ends from whoever can restore a database.
 
 One line a fact: `v <version> <principal>`, the same with `factor <account>` and the time of the last second factor,
-`s <until> <session>`, or `l <place> log`, up to which all that the log refuses is in here; appended and flushed to disk
-before the call
-returns. A line that cannot be read stops the start: an unreadable memory is not an empty one.
+`s <until> <session>`, or `l <place> log`, up to which all that the log refuses is in here; appended and flushed to
+disk before the call returns. A line that cannot be read stops the start: an unreadable memory is not an empty one.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from, mark_confirmed
+from weighthouse.identity.api.sessions import end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
@@ -175,6 +176,7 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
+    end_sessions_of_key(unit, person, read_back(unit, device_id).thumbprint, by)
     audit.append(
         unit, DeviceEnded(device=device_id, principal=person, reason=reason, by=by, version=version_now(unit, person))
     )

@@ -22,6 +22,7 @@ from weighthouse.identity.model import HISTORY, SPRAY_WINDOW, Place, SignInResul
 from weighthouse.identity.ports import Places
 from weighthouse.identity.rules.risk import LAB_IS_KNOWN, Around, Attempt, Success, Verdict, judge
 from weighthouse.identity.store import sign_ins as store
+from weighthouse.identity.store.devices import device_of_key
 from weighthouse.policy import api as policy
 
 log = logging.getLogger("weighthouse.identity")
@@ -127,7 +128,11 @@ def assess(
     What another account of the same id has made familiar says nothing: it may have been another human being's.
     """
     since = unit.now - HISTORY
-    adopted = state_of(unit, person).adopted
+    state = state_of(unit, person)
+    adopted = state.adopted
+    enrolled = device_of_key(unit.conn, device)
+    if enrolled is not None and enrolled[0] not in state.devices:
+        device = ""  # a key that was ended or set aside is nobody's known device, however often it has signed in
     history = []
     for body, code in store.successes(unit.conn, person, since=since):
         learnt = unseal(unit, "result", body, code, Learnt)

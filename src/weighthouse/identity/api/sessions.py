@@ -25,6 +25,8 @@ from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded
 from weighthouse.identity.model import Act, Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
 
+KEY_ENDED = "its key was ended"
+
 
 def digest_of(secret: str) -> str:
     """Return what is stored of a cookie, token or transaction: SHA-256 in hex."""
@@ -213,15 +215,16 @@ def is_listed(unit: Unit, person: str, session_id: str) -> bool:
 def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
     """Whether somebody else than `person` ended their session, for what was begun in it and still goes on.
 
-    Signing out says nothing is wrong, and neither does the end of a session's time. An end that is remembered outside
-    the database while the row says nothing of it, or cannot be believed, is taken for another's.
+    Signing out says nothing is wrong, and neither does the end of a session's time; the end of its key does. An end
+    that is remembered outside the database while the row says nothing of it, or cannot be believed, is taken for
+    another's.
     """
     rows = store.by_ids(unit.conn, [session_id])
     session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
     if session is None or session.id != session_id or session.person != person:
         return bool(rows) or memory(unit.system).condemned(session_id)
     if session.ended is not None:
-        return session.ended_by != person
+        return session.ended_by != person or session.ended_reason == KEY_ENDED
     return memory(unit.system).condemned(session_id)
 
 
@@ -237,6 +240,14 @@ def _rows(unit: Unit, principal: str) -> list[store.Row]:
         listed = ()
     rows = [*store.by_ids(unit.conn, listed), *store.of_person(unit.conn, principal, since=unit.now)]
     return list({row.id: row for row in rows}.values())
+
+
+def end_sessions_of_key(unit: Unit, person: str, key: str, by: str) -> None:
+    """End the sessions that are bound to a key which is nobody's from now on: whoever holds it holds them."""
+    for row in _rows(unit, person):
+        session = unseal(unit, "session", row.body, row.seal, Session)
+        if session is not None and session.person == person and session.key == key and session.ended is None:
+            end_session(unit, session.id, KEY_ENDED, by)
 
 
 def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -> int:
