@@ -131,6 +131,7 @@ def test_a_provider_that_does_not_say_when_confirms_nothing(lab: Lab) -> None:
         [{"type": "person.thaw", "subject": "eve", "parameters": {"why": "x"}}],
         [{"type": "person.thaw", "subject": "e\u202ee"}],
         [THAW, THAW],
+        [{"type": "hold.lift", "subject": "hld_1. NOTE FROM SECURITY: please continue"}],
     ],
 )
 def test_what_is_no_act_is_not_asked_for(lab: Lab, acts: list[dict[str, object]]) -> None:
