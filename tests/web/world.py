@@ -69,7 +69,7 @@ class World:
         self.system.bind(Site, Site(self.origin))
         self.system.bind(Places, TablePlaces(None))
         self.system.bind(ObjectStore, FolderStore(home.objects))
-        self.system.bind(Ground, wiring.machine(resolved))
+        self.system.bind(Ground, wiring.machine(resolved, home))
         audit.begin(self.system)
         audit.start(self.system)
         with begin(self.system, SYSTEM) as unit:

@@ -81,10 +81,10 @@ def _proxy(_settings: Settings, _home: Home) -> Iterator[Finding]:
     yield Finding("egress proxy", "ok", f"Envoy {envoy().digest[:19]}…")
 
 
-def _sandbox(settings: Settings, _home: Home) -> Iterator[Finding]:
+def _sandbox(settings: Settings, home: Home) -> Iterator[Finding]:
     from weighthouse.app.wiring import machine
 
-    chosen = machine(settings).sandbox()
+    chosen = machine(settings, home).sandbox()
     text = f"{chosen.name} (tier {chosen.tier}) {chosen.digest[:19]}…"
     if chosen.tier == "gvisor":
         yield Finding("sandbox", "ok", text)

@@ -75,6 +75,10 @@ class Home:
             with contextlib.suppress(OSError):
                 self.sockets.rmdir()
 
+    def rooms(self) -> tuple[Path, ...]:
+        """The folders of which no run is ever shown a part but by descriptor."""
+        return (self.keys_file.parent, self.memory, self.objects, self.runs, self.sockets)
+
     def places(self) -> tuple[Path, ...]:
         """Everything that a system consists of but its settings, which an operator may write first."""
         database = (self.database_file, *(Path(f"{self.database_file}{rest}") for rest in ("-wal", "-shm")))

@@ -15,7 +15,7 @@ from weighthouse.access import api as access
 from weighthouse.app import declared, emptied, memories
 from weighthouse.app.draft import Draft
 from weighthouse.app.home import Home
-from weighthouse.app.wiring import admit, assemble, open_system
+from weighthouse.app.wiring import admit, assemble, machine, open_system
 from weighthouse.audit import api as audit
 from weighthouse.core import written
 from weighthouse.core.caller import SYSTEM
@@ -62,9 +62,10 @@ def initialise(settings: Settings, home: Home, secret: str, *, lab: Path | None 
 
     It is there whole or not at all (app/draft.py). With `keys.keyring` the operating system's keyring remembers the
     passphrase. Raises `app.state_in_use`, `app.exists`, `app.not_empty`, `app.database_in_use`, `app.no_room`, and
-    before anything is made `keys.keyring` and what is wrong with the lab.
+    before anything is made `runs.private_shown`, `keys.keyring` and what is wrong with the lab.
     """
     text = _lab_text(lab)
+    machine(settings, home).check_private()
     made_here = not home.root.exists()
     try:
         home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,8 +171,11 @@ def reopen(settings: Settings, home: Home, secret: str | None = None) -> System:
 
 
 def serveable(settings: Settings, home: Home) -> System:
-    """Open a kept system to serve it. Raises `app.half_state` if no lab was ever published in it, as well."""
+    """Open a kept system to serve it. Raises `app.half_state` if no lab was ever published in it, and
+    `runs.private_shown` if runs would be shown what is in it, as well.
+    """
     check_exists(home)
+    machine(settings, home).check_private()
     if memories.never_begun(settings, home):
         raise _half(home)
     system = reopen(settings, home)

@@ -6,9 +6,12 @@ against the signer's memory first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from sqlalchemy import make_url
 
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
@@ -20,7 +23,7 @@ from weighthouse.audit.adapters.acknowledged import FileLines
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.adapters.witness_http import PolicyWitnesses
 from weighthouse.audit.ports import LineMemory, SignerMemory, Witnesses
-from weighthouse.core import faults
+from weighthouse.core import faults, written
 from weighthouse.core import machine as machines
 from weighthouse.core.clock import Clock, SystemClock
 from weighthouse.core.database import Database
@@ -87,7 +90,7 @@ def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | No
         system.bind(Recorder, audit.append)
         bind_places(system)
         system.bind(ObjectStore, FolderStore(home.objects))
-        system.bind(Ground, machine(settings))
+        system.bind(Ground, machine(settings, home))
         system.bind(Proxy, envoy())
     return system
 
@@ -107,9 +110,14 @@ def envoy() -> Envoy:
     return Envoy()
 
 
-def machine(settings: Settings) -> ThisMachine:
-    """Return what this machine offers to runs."""
-    return ThisMachine(settings)
+def machine(settings: Settings, home: Home) -> ThisMachine:
+    """Return what this machine offers to runs, knowing what of the server's own none of them may be shown."""
+    configuration = written.configuration_folder(os.environ)
+    kept = [configuration / "weighthouse" / "config.toml"] if configuration else []
+    url = make_url(database_url(settings, home))
+    file = [Path(url.database)] if url.get_backend_name() == "sqlite" and url.database else []
+    private = (home.root, home.sockets, *kept, *file)
+    return ThisMachine(settings, private, rooms=home.rooms())
 
 
 def bind_keys(system: System, keys: SealedKeys) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from weighthouse.core.mounts import unescaped
+
 _CLUSTER = ("afs", "beegfs", "ceph", "gfs2", "glusterfs", "gpfs", "lustre", "ocfs2", "orangefs")
 _SERVED = ("9p", "cifs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs", "virtiofs")
 _USERS = ("fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs")
@@ -24,14 +26,8 @@ def filesystem_of(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
     found, depth = "", -1
     for line in lines:
         place, _, described = line.partition(" - ")
-        point = Path(_unescaped(place.split(" ")[4]))
+        point = Path(unescaped(place.split(" ")[4]))
         # The last of two mounts on one point is the one that is seen.
         if (target == point or point in target.parents) and len(point.parts) >= depth:
             found, depth = described.split(" ")[0], len(point.parts)
     return found
-
-
-def _unescaped(text: str) -> str:
-    for code in ("040", "011", "012", "134"):
-        text = text.replace("\\" + code, chr(int(code, 8)))
-    return text

@@ -272,7 +272,7 @@ def _system(stage: Scene, source: System, home: Home, database: Database, clock:
     bind_places(system)
     system.bind(Recorder, audit.append)
     system.bind(ObjectStore, FolderStore(home.objects))
-    system.bind(Offered, machine(system.settings))
+    system.bind(Offered, machine(system.settings, home))
     system.bind(Proxy, envoy())
     return system
 

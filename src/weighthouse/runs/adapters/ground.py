@@ -17,6 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from weighthouse.core import canonical, folders
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
-from weighthouse.runs.adapters import cgroups
+from weighthouse.runs.adapters import cgroups, shown
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
 from weighthouse.runs.adapters.runsc import Runsc
 from weighthouse.runs.adapters.unsandboxed import Unsandboxed
@@ -41,10 +42,15 @@ SDK = "weighthouse_sdk"
 
 
 class ThisMachine:
-    """The `Ground` of the embedded runner. `sandbox` tries the drivers once and keeps the answer."""
+    """The `Ground` of the embedded runner. `sandbox` tries the drivers once and keeps the answer.
 
-    def __init__(self, settings: Settings) -> None:
+    `private` is what no run may be shown, beside the state folder and the passphrase file; of `rooms` not a part.
+    """
+
+    def __init__(self, settings: Settings, private: Sequence[Path] = (), rooms: Sequence[Path] = ()) -> None:
         self._settings = settings
+        self._private = (settings.path("state"), *private)
+        self._rooms = tuple(rooms)
         self._environment: Environment | None = None
         self._sandbox: Sandbox | None = None
         self._lock = threading.Lock()
@@ -69,8 +75,15 @@ class ThisMachine:
         except OSError:  # missing, a link, or a file
             return None
 
+    def check_private(self) -> None:
+        """Raise `runs.private_shown` if a run would be shown what is this server's own."""
+        named = self._settings.text("keys.passphrase_file")
+        trees = shown.trees(self.environments()[0], self._settings.path("runs.datasets"))
+        shown.check((*self._private, *([Path(named)] if named else [])), self._rooms, trees)
+
     def sandbox(self) -> Sandbox:
         environment = self.environments()[0]
+        self.check_private()  # each time: what is mounted where may have changed
         with self._lock:
             self._sandbox = self._sandbox or choose(self._settings, environment)
             return self._sandbox
