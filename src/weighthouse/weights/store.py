@@ -212,6 +212,12 @@ def find_lease(connection: Connection, id_: str) -> tuple[str, str, Millis] | No
     return (str(row.version), str(row.principal), int(row.until)) if row else None
 
 
+def leased(connection: Connection, principal: str) -> list[str]:
+    """The versions that a reader has leases of."""
+    query = select(leases.c.version).where(leases.c.principal == principal).distinct()
+    return list(connection.execute(query).scalars())
+
+
 def extend_lease(connection: Connection, id_: str, until: Millis) -> None:
     """Move a lease's end."""
     connection.execute(update(leases).where(leases.c.id == id_).values(until=until))

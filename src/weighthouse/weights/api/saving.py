@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, WeighthouseError
+from weighthouse.core.errors import Conflict, Invalid, NotFound, WeighthouseError
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.keys import api as keys
@@ -22,6 +22,7 @@ from weighthouse.policy import api as policy
 from weighthouse.weights import store
 from weighthouse.weights.api.classes import class_of, person_of, resource_of, run_of
 from weighthouse.weights.api.collecting import forget
+from weighthouse.weights.api.lineage import check_class, lowered
 from weighthouse.weights.api.sealing import certify, open_save, open_version, seal
 from weighthouse.weights.events import CheckpointSealed, HeadMoved, ManifestRefused, SaveBegun
 from weighthouse.weights.model import (
@@ -60,6 +61,7 @@ def begin_save(
         raise Invalid("weights.bad_signer", "The signer is not an Ed25519 public key of 32 bytes.", "Use the SDK.")
     resource_of(unit, model)
     access.require(unit, caller, "weights.save", model)
+    check_class(unit, caller, model)
     origin = _parent(unit, caller, model, parent) if parent is not None else None
     run, save_id = run_of(caller), new_id("sav")
     save = Save(
@@ -116,12 +118,7 @@ def _parent(unit: Unit, caller: Caller, model: str, parent: str) -> ParentRef:
     """A child of frontier weights is frontier weights: it cannot be saved as a model of a lower class."""
     sealed = open_version(unit, check_id(parent, "ver"))
     if class_of(unit, sealed.version.model).rank > class_of(unit, model).rank:
-        raise Denied(
-            "weights.class_lowered",
-            f"What continues from '{sealed.version.model}' cannot be saved as '{model}', whose class is lower.",
-            "Save it as a model of the parent's class.",
-            record=[ManifestRefused(save="", version=parent, model=model, code="weights.class_lowered")],
-        )
+        raise lowered(sealed.version.model, model, parent)
     return ParentRef(sealed.version.id, sealed.version.digest)
 
 
@@ -129,11 +126,13 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
     """Make a save visible as a version. The same commit again returns the same version.
 
     `taking.take` comes first: it copies the shards, outside of any transaction, to where no run has ever written.
-    Raises NotFound `weights.no_save`, Invalid `weights.bad_manifest`, Conflict `weights.already_committed` for a
-    second manifest, `weights.save_lapsed` after a day, `weights.not_taken` for shards that were not taken over.
+    Raises NotFound `weights.no_save`, Denied `weights.class_lowered`, Invalid `weights.bad_manifest`, Conflict
+    `weights.already_committed` for a second manifest, `weights.save_lapsed` after a day, `weights.not_taken` for
+    shards that were not taken over.
     """
     save, state = own_save(unit, caller, save_id)
     access.require(unit, caller, "weights.save", save.model)
+    check_class(unit, caller, save.model, save.id)  # of loads since it was begun as well
     if state != OPEN:
         return _again(unit, save, envelope)
     if unit.now - save.begun > SAVE_LIFE:

@@ -1,0 +1,59 @@
+"""What a run has opened decides what it may write. Guards frontier weights from being saved as something lesser.
+
+A run names the parent of its save itself, so one that leaves it out would continue from nothing. What it was really
+given is in the log: each load is an entry that names the run. From the first one on, no save of the run, begun before
+it or after it, becomes a version of a model whose class is lower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Denied
+from weighthouse.core.work import Unit
+from weighthouse.weights import store
+from weighthouse.weights.api.classes import class_of, run_of
+from weighthouse.weights.api.sealing import open_version
+from weighthouse.weights.events import LoadStarted, ManifestRefused
+
+PAGE = 500
+SUBMITTED = "runs.RunSubmitted"  # by its name: this room does not know that of runs
+
+
+def check_class(unit: Unit, caller: Caller, model: str, save: str = "") -> None:
+    """Raise Denied `weights.class_lowered` if the run has opened weights of a class higher than that of `model`."""
+    rank = class_of(unit, model).rank
+    if not run_of(caller):
+        return
+    for version, loaded in (*_leased(unit, caller), *opened(unit, run_of(caller))):
+        if class_of(unit, loaded).rank > rank:
+            raise lowered(loaded, model, version, save)
+
+
+def lowered(origin: str, model: str, version: str, save: str = "") -> Denied:
+    """The refusal of a save as `model` by who has `version` of `origin`."""
+    return Denied(
+        "weights.class_lowered",
+        f"What continues from '{origin}' cannot be saved as '{model}', whose class is lower.",
+        "Save it as a model of that class, or do it in a run that does not load those weights.",
+        record=[ManifestRefused(save=save, version=version, model=model, code="weights.class_lowered")],
+    )
+
+
+def _leased(unit: Unit, caller: Caller) -> Iterator[tuple[str, str]]:
+    """Yield what the caller has a lease of: on PostgreSQL the log shows a load only a moment after it."""
+    for version in store.leased(unit.conn, caller.principal):
+        yield version, open_version(unit, version).version.model
+
+
+def opened(unit: Unit, run: str) -> Iterator[tuple[str, str]]:
+    """Yield version and model of every load of a run, as the log has them."""
+    submitted = audit.entries(unit, kind=SUBMITTED, subject=run, limit=1)
+    start = submitted[0].index if submitted else 0
+    while found := audit.entries(unit, start=start, kind=LoadStarted.KIND, limit=PAGE):
+        for entry in found:
+            if entry.data["run"] == run:
+                yield entry.subject, entry.data["model"]
+        start = found[-1].index + 1
