@@ -237,3 +237,28 @@ def test_groups_of_a_server_that_died_are_swept_and_those_of_a_live_one_kept() -
         assert not left.exists() and kept.is_dir()
     finally:
         kept.rmdir()
+
+
+SESSIONS = """
+import os, time
+for _ in range(20):
+    if os.fork() == 0: os.setsid(); time.sleep(30); os._exit(0)
+print('ready', flush=True); time.sleep(30)
+"""
+
+
+@pytest.mark.control_group
+def test_runs_case_58_sessions_do_not_multiply_a_runs_share_of_the_processor(
+    environment: Environment, short: Path
+) -> None:
+    """All of them in one group with one share; left alone, each session would have one like the server's."""
+    found()
+    handle = Bench(driver("bubblewrap with a control group"), environment, short).start(SESSIONS)
+    while not handle.lines(1000):
+        pass
+    limits = [Path(at).with_name(name) for at in handle._group.join for name in ("cpu.shares", "cpu.weight")]  # type: ignore[attr-defined]
+    there = [file for file in limits if file.exists()]
+    said = [(file.read_text().strip(), len(file.with_name("cgroup.procs").read_text().split())) for file in there]
+    handle.stop()
+    assert len(said) == 1 and said[0][0] in ("512", "50") and said[0][1] > 20, said
+    assert not there[0].parent.exists()

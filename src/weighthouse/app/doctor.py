@@ -100,7 +100,9 @@ def _limits(_settings: Settings, _home: Home) -> Iterator[Finding]:
     if found.groups:
         yield Finding("control groups", "ok", "memory and processes of a whole run are limited")
     else:
-        remedy = "As root, or under systemd with Delegate=memory pids and DelegateSubgroup=server, they can be made."
+        remedy = (
+            "As root, or under systemd with Delegate=memory pids cpu and DelegateSubgroup=server, they can be made."
+        )
         text = "none can be made: memory is limited for each process of a run alone, shared memory not at all"
         yield Finding("control groups", "weak", text, remedy)
     if os.geteuid() == 0:

@@ -2,7 +2,7 @@
 
 Limits of a process (`RLIMIT_*`) do not see shared memory or memory files, and count each process of a run anew; a
 control group counts all of it. Used where this server may make one: version 1 as root, version 2 in a tree that
-systemd has delegated (`Delegate=memory pids`, `DelegateSubgroup=server`). Where it may not, a run's facts say so.
+systemd has delegated (`Delegate=memory pids cpu`, `DelegateSubgroup=server`). Where it may not, a run's facts say so.
 Source: Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
 """
 
@@ -19,6 +19,10 @@ from weighthouse.runs.model import Limits
 
 PREFIX = "weighthouse-"
 CONTROLLERS = ("memory", "pids")
+# Beside them where it may be had. A run in a group of its own counts as one, however many sessions it makes: without,
+# the kernel gives each session a share like that of the server (sched(7), autogroup), and 58 of them starve it.
+PROCESSOR = "cpu"
+SHARES = (("cpu.shares", "512"), ("cpu.weight", "50"))  # half of what anything else on the machine has
 EMPTY_LIMIT_S = 10.0
 
 
@@ -73,7 +77,7 @@ class Groups:
             for base in self._bases:
                 folder = base / name
                 folder.mkdir()
-                for file, value in (*wanted, ("pids.max", str(processes))):
+                for file, value in (*wanted, *SHARES, ("pids.max", str(processes))):
                     if (folder / file).exists():
                         (folder / file).write_text(value)
         except OSError:
@@ -93,7 +97,7 @@ class Groups:
 
 def find() -> Groups | None:
     """Return where groups may be made, having made and removed one; None where they may not."""
-    for bases in (_version_2(), _version_1()):
+    for bases in (_version_2(), _version_1((*CONTROLLERS, PROCESSOR)), _version_1(CONTROLLERS)):
         if not bases:
             continue
         groups = Groups(bases)
@@ -104,11 +108,11 @@ def find() -> Groups | None:
     return None
 
 
-def _version_1() -> tuple[Path, ...]:
+def _version_1(controllers: tuple[str, ...]) -> tuple[Path, ...]:
     mounts = {kind: Path(at) for kind, at in _mounts("cgroup")}
     own = _own()
     bases = []
-    for kind in CONTROLLERS:
+    for kind in controllers:
         at = next((at for kinds, at in mounts.items() if kind in kinds.split(",")), None)
         if at is None:
             return ()
@@ -125,9 +129,11 @@ def _version_2() -> tuple[Path, ...]:
         return ()
     base = (at / path.lstrip("/")).parent
     with contextlib.suppress(OSError):
-        if not _delegated(base) or not set(CONTROLLERS) <= set((base / "cgroup.controllers").read_text().split()):
+        offered = (base / "cgroup.controllers").read_text().split()
+        if not _delegated(base) or not set(CONTROLLERS) <= set(offered):
             return ()
-        (base / "cgroup.subtree_control").write_text(" ".join("+" + kind for kind in CONTROLLERS))
+        wanted = [kind for kind in (*CONTROLLERS, PROCESSOR) if kind in offered]
+        (base / "cgroup.subtree_control").write_text(" ".join("+" + kind for kind in wanted))
         return (base,)
     return ()
 
