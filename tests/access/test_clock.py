@@ -6,8 +6,9 @@ import pytest
 
 from tests.access.support import Lab, refused
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import HOUR, MINUTE
+from weighthouse.core.clock import DAY, HOUR, MINUTE
 from weighthouse.core.errors import Invalid, Unavailable
+from weighthouse.core.work import begin
 
 WHY = "The virtual machine was paused; the time service agrees with a watch."
 
@@ -57,16 +58,27 @@ def test_a_word_that_somebody_else_could_write_is_not_heeded(lab: Lab) -> None:
     assert not audit.heed_confirmation(lab.system)
 
 
-def test_a_confirmation_revives_nothing_and_has_a_reason(lab: Lab) -> None:
+def test_a_confirmation_takes_no_sound_time_back_and_has_a_reason(lab: Lab) -> None:
     lab.grant(duration=HOUR)
     start = lab.clock.now()
-    lab.clock.set(start + 2 * HOUR)
+    lab.clock.advance(2 * HOUR)
     assert lab.code("ada") == "access.grant_expired"
     lab.clock.set(start + MINUTE)
     audit.confirm_clock(lab.folder, lab.clock, "root", WHY)
-    assert not audit.heed_confirmation(lab.system), (
-        "a clock behind the latest time used is not confirmed, it is waited for"
-    )
+    audit.heed_confirmation(lab.system)
     assert lab.code("ada") == "access.grant_expired"
     with pytest.raises(Invalid):
         audit.confirm_clock(lab.folder, lab.clock, "root", "x")
+
+
+def test_a_second_of_another_year_is_left_by_the_operators_word(lab: Lab) -> None:
+    """The time service was wrong once; nobody waits ten years, and the log says who set it right."""
+    lab.clock.set(lab.clock.now() + 3650 * DAY)
+    with begin(lab.system) as unit:
+        assert unit.clock_trouble == "ahead"
+    lab.clock.set(lab.clock.now() - 3650 * DAY)
+    audit.confirm_clock(lab.folder, lab.clock, "root", WHY)
+    assert audit.heed_confirmation(lab.system)
+    with begin(lab.system) as unit:
+        assert (unit.clock_trouble, unit.now) == ("", lab.clock.now())
+    assert [one.data["trouble"] for one in lab.log("audit.ClockConfirmed")] == ["behind"]

@@ -195,6 +195,25 @@ def test_a_leap_that_is_taken_back_is_over_by_itself(any_system: System, clock: 
         assert (unit.clock_trouble, unit.now) == ("", first + HOUR)
 
 
+def test_a_wrong_second_of_another_year_does_not_outlive_the_process(
+    any_system: System, make_system: Callable[[Database], System], clock: ManualClock
+) -> None:
+    with begin(any_system) as unit:
+        first = unit.now
+        assert jobs.acquire(unit, "sequencer", "one", 10_000) == 1
+    clock.set(first + 3650 * DAY)
+    with begin(any_system) as unit:
+        assert unit.clock_trouble == "ahead"
+        assert jobs.acquire(unit, "sequencer", "one", 10_000) == 1
+    clock.set(first)
+    clock.advance(MINUTE)
+    with begin(any_system):
+        pass
+    with begin(make_system(any_system.database)) as unit:
+        assert (unit.clock_trouble, unit.now) == ("", first + MINUTE)
+        assert jobs.acquire(unit, "sequencer", "two", 10_000) == 2, "a lease of that year is nobody's"
+
+
 def test_a_clock_that_stepped_far_back_goes_on_with_the_time_that_passes(
     any_system: System, clock: ManualClock
 ) -> None:

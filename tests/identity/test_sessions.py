@@ -225,6 +225,16 @@ def test_a_session_ends_when_idle_and_in_any_case_after_eight_hours(lab: Lab) ->
     assert code_of(client) == "identity.session_expired"
 
 
+def test_a_session_begun_while_a_clock_had_leapt_ahead_does_not_live_until_then(lab: Lab) -> None:
+    now = lab.clock.now()
+    lab.clock.set(now + 3650 * DAY)
+    client = lab.sign_in("ada")
+    assert code_of(client) == ""
+    lab.clock.set(now)
+    lab.system._time = None  # a restart: the second of that year is forgotten
+    assert code_of(client) == "identity.session_expired"
+
+
 def test_identity_case_50_a_step_up_does_not_lengthen_a_session(lab: Lab) -> None:
     client = lab.sign_in("ada")
     ends = client.get("sessions")["items"][0]["ends"]

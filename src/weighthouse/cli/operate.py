@@ -119,7 +119,7 @@ def confirm_clock(state: Path | None, reason: str) -> None:
     initialise.check_exists(home)
     audit.confirm_clock(home.root, SystemClock(), getpass.getuser(), reason)
     say("Left for the server of this folder: it believes its clock as it stands now, and the log says so.")
-    say("A clock that moves again before that, or that is behind the latest time used, is not believed.")
+    say("A clock that moves again before that, or that is behind the latest sound time, is not believed.")
 
 
 @click.command("witness")

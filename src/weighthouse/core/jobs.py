@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from weighthouse.core import store
-from weighthouse.core.clock import Millis
+from weighthouse.core.clock import LEAP_TOLERANCE, Millis
 from weighthouse.core.errors import Conflict, WeighthouseError
 from weighthouse.core.work import System, Unit
 
@@ -43,8 +43,8 @@ def acquire(unit: Unit, name: str, holder: str, ttl: Millis, *, renew: bool = Tr
     if current == holder and renew:
         store.write_lease(unit.conn, name, holder, fencing, unit.now + ttl, new=False)
         return fencing
-    if expires > unit.now:
-        return None
+    if unit.now < expires <= unit.now + ttl + LEAP_TOLERANCE:
+        return None  # one that ends later than any right clock wrote was taken while a clock had leapt ahead
     store.write_lease(unit.conn, name, holder, fencing + 1, unit.now + ttl, new=False)
     return fencing + 1
 

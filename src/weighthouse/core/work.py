@@ -41,12 +41,17 @@ class Recorder(Protocol):
 
 
 class TimeKeeper:
-    """Holds the high-water time of one process and decides when to persist it."""
+    """Holds the high-water time of one process and decides when to persist it.
+
+    A reading that cannot be believed ends things early in this process, and is never persisted: one wrong second of
+    a time service would lock everybody out until that second comes.
+    """
 
     def __init__(self, clock: Clock, high_water: Millis) -> None:
         self._clock = clock
         self._high_water = high_water
         self._persisted = high_water
+        self._sound = high_water  # the latest time that nothing was wrong with
         self._base: tuple[Millis, Millis] | None = None
         self._last: tuple[Millis, Millis] | None = None
         self._lock = threading.Lock()
@@ -66,13 +71,17 @@ class TimeKeeper:
         with self._lock:
             # Leaps are measured on the clock that is used: on PostgreSQL the database's, never this machine's.
             self._last = (wall, self._clock.monotonic())
-            self._base = self._base or self._last
-            expected = self._base[0] + self._last[1] - self._base[1]
+            if not trouble:
+                self._base = self._base or self._last
+            base = self._base or self._last
+            expected = base[0] + self._last[1] - base[1]
             if expected - wall > LEAP_TOLERANCE:
                 wall, trouble = expected, trouble or "late"
             reading = judge(wall, self._high_water, expected)
+            trouble = trouble or ("ahead" if reading.leapt_ahead else "behind" if reading.stepped_back else "")
+            if trouble == "" or (trouble == "late" and wall == reading.now):
+                self._sound = max(self._sound, reading.now)
             self._high_water = max(self._high_water, reading.now)
-        trouble = trouble or ("ahead" if reading.leapt_ahead else "behind" if reading.stepped_back else "")
         return reading.now, trouble
 
     def agrees(self, offset: Millis) -> bool:
@@ -80,16 +89,21 @@ class TimeKeeper:
         return self._last is not None and abs(self._last[0] - self._last[1] - offset) <= LEAP_TOLERANCE
 
     def confirm(self, offset: Millis) -> None:
-        """Measure leaps from the present reading on, if it is the one that was confirmed. Takes no time back."""
+        """Measure leaps from the present reading on, if it is the one that was confirmed.
+
+        A leap that was wrong is taken back, never further than the latest time that nothing was wrong with.
+        """
         with self._lock:
-            if self.agrees(offset):
+            if self._last is not None and self.agrees(offset):
                 self._base = self._last
+                self._sound = self._high_water = max(self._last[0], self._sound)
 
-    def due(self, now: Millis) -> bool:
-        return now - self._persisted >= PERSIST_EVERY
+    def due(self) -> Millis | None:
+        """The time to persist now, or None; never one that was only read from a clock that leapt."""
+        return self._sound if self._sound - self._persisted >= PERSIST_EVERY else None
 
-    def persisted(self, now: Millis) -> None:
-        self._persisted = max(self._persisted, now)
+    def persisted(self, at: Millis) -> None:
+        self._persisted = max(self._persisted, at)
 
 
 class System:
@@ -177,10 +191,11 @@ class Unit:
     def _finish(self) -> None:
         for act in self._before:
             act()
-        if self.keeper.due(self.now):
+        due = self.keeper.due()
+        if due is not None:
             # Last before commit: on PostgreSQL this row's lock must not be held through a long unit.
-            store.raise_high_water(self.conn, self.now)
-            self._after.append(lambda: self.keeper.persisted(self.now))
+            store.raise_high_water(self.conn, due)
+            self._after.append(lambda: self.keeper.persisted(due))
         self._outcome = None
         self.conn.commit()
         self._outcome = True

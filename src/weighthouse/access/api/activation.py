@@ -31,7 +31,8 @@ _TROUBLE = {
     "late": ("has stepped back, behind the time that has passed since the server started", _CONFIRM),
     "behind": (
         "is behind the latest time that was used",
-        "Set it right if it is wrong; as soon as it has passed that time, grants are issued again by themselves.",
+        "Set it right if it is wrong; if it is right and had leapt ahead for a while, an operator runs `weighthouse "
+        "audit confirm-clock` here. Once it has passed that time, grants are issued again by themselves.",
     ),
     "apart": (
         "of the database is hours behind this machine's",

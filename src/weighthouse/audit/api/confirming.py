@@ -1,8 +1,8 @@
 """An operator's word that the clock is right. Guards the safe state of a clock that leapt from having no way out.
 
 The word lies in the state folder, where only the operator of this machine writes, and says how far the wall clock
-stands from the machine's start: a clock that moves again before it is heeded is not the one that was looked at. It
-takes no time back: what has ended stays so. The log says who confirmed what, in the transaction that heeds it.
+stands from the machine's start: a clock that moves again before it is heeded is not the one that was looked at. A
+leap that was wrong and is over is taken back by it, never behind the latest time that nothing was wrong with. The log says who confirmed what, in the transaction that heeds it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def heed_confirmation(system: System) -> bool:
     if word is None:
         return False
     with begin(system, SYSTEM) as unit:
-        heeded = unit.clock_trouble in ("ahead", "late") and unit.keeper.agrees(word.offset)
+        heeded = unit.clock_trouble in ("ahead", "late", "behind") and unit.keeper.agrees(word.offset)
         if heeded:
             append(unit, ClockConfirmed(trouble=unit.clock_trouble, by=word.by, reason=word.reason))
             unit.after_commit(lambda: unit.keeper.confirm(word.offset))

@@ -14,7 +14,7 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core import ids
 from weighthouse.core.caller import Assurance, Caller
-from weighthouse.core.clock import SECOND
+from weighthouse.core.clock import LEAP_TOLERANCE, SECOND
 from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
@@ -132,6 +132,8 @@ def live_ids(unit: Unit, person: str) -> list[str]:
 
 
 def _idle(unit: Unit, session: Session) -> bool:
+    if session.seen - unit.now > LEAP_TOLERANCE:
+        return True  # begun or used while a clock had leapt ahead: its end lies years too late
     return unit.now - session.seen >= unit.system.settings.integer("identity.idle_s") * SECOND
 
 
