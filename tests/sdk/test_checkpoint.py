@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import ctypes
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from tests.sdk.vault import Vault, arrays
 
 from weighthouse_sdk import checkpoint, floe
-from weighthouse_sdk.checkpoint_tensors import Tensor
+from weighthouse_sdk.checkpoint_tensors import Tensor, as_tensor
 from weighthouse_sdk.errors import CheckpointError, FloeError, SdkError
 from weighthouse_sdk.floe_spans import Spans
 
@@ -100,6 +103,57 @@ def test_weights_case_35_object_arrays_are_never_stored(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         checkpoint.plan_shards({"evil": numpy.array([object()], dtype=object)})
     assert caught.value.code == "checkpoint.dtype"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        numpy.array([1, 2, 3], ">f4"),
+        numpy.array([1, 2, 3], "i4"),
+        (ctypes.c_int * 3)(),
+        array.array("i", [1, 2, 3]),
+        numpy.zeros(6, "f2"),
+        numpy.zeros(3, [("a", "i2"), ("b", "i2")]),
+        numpy.zeros(3, "V4"),
+        None,
+        "abcdefghijkl",
+    ],
+)
+def test_data_of_another_type_or_byte_order_is_never_stored_as_what_it_is_said_to_be(
+    tmp_path: Path, data: Any
+) -> None:
+    vault = Vault(tmp_path, tensors={"w": Tensor("F32", (3,), memoryview(bytes(12)))})
+    vault.tensors = {"w": Tensor("F32", (3,), data)}
+    for act in (
+        vault.save,
+        lambda: checkpoint.plan_shards(vault.tensors),
+        lambda: as_tensor("w", vault.tensors["w"]),
+    ):
+        with pytest.raises(CheckpointError) as caught:
+            act()
+        assert caught.value.code == "checkpoint.dtype"
+
+
+@pytest.mark.parametrize("data", [numpy.array([1, 2, 3], "<f4"), (ctypes.c_float * 3)(1, 2, 3)])
+def test_typed_data_of_the_claimed_type_is_stored_bit_for_bit(tmp_path: Path, data: Any) -> None:
+    vault = Vault(tmp_path, tensors={"w": Tensor("F32", (3,), memoryview(data))}).save()
+    assert vault.load()["w"].tolist() == [1, 2, 3]
+
+
+def test_a_misspelled_demand_checks_no_less_and_is_refused(tmp_path: Path) -> None:
+    vault = Vault(tmp_path).save()
+    for word in ("sign", "SIGNED", "", "none"):
+        with pytest.raises(CheckpointError) as caught:
+            vault.load(verify=word)
+        assert caught.value.code == "checkpoint.verify"
+
+
+@pytest.mark.parametrize("names", ["step", [["step"]], [None], 5])
+def test_names_that_are_none_are_refused_by_code(tmp_path: Path, names: Any) -> None:
+    vault = Vault(tmp_path).save()
+    with pytest.raises(CheckpointError) as caught:
+        vault.load(names=names)
+    assert caught.value.code == "checkpoint.no_tensor"
 
 
 @pytest.mark.parametrize(

@@ -251,3 +251,44 @@ def test_what_was_written_is_opened_again_before_the_manifest_is_given_out(
         vault.save()
     assert caught.value.code == "floe.not_signed"
     assert list((tmp_path / "shards").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        Tensor("F32", (2**47, 2**47, 0), memoryview(b"")),
+        Tensor("U8", (2**48 - 1, 0, 2**48 - 1), memoryview(b"")),
+        Tensor("F64", (0, 2**40, 2**21), memoryview(b"")),
+    ],
+)
+def test_sides_that_no_library_makes_an_array_of_are_refused_by_the_writer(tmp_path: Path, tensor: Tensor) -> None:
+    vault = Vault(tmp_path, tensors={"z": EMPTY})
+    vault.tensors = {"z": tensor}
+    refused(vault, "formats.too_large", "SPAN")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "code"),
+    [
+        ({1: EMPTY}, "formats.name"),
+        ({("z",): EMPTY}, "formats.name"),
+        ({None: EMPTY}, "formats.name"),
+        ({"z": Tensor("U8", None, memoryview(b""))}, "formats.shape"),  # type: ignore[arg-type]
+        ({"z": Tensor("U8", 0, memoryview(b""))}, "formats.shape"),  # type: ignore[arg-type]
+        ({"z": Tensor([], (0,), memoryview(b""))}, "formats.dtype"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_name_or_shape_is_refused_by_code(tmp_path: Path, tensors: Any, code: str) -> None:
+    vault = Vault(tmp_path, tensors={"z": EMPTY})
+    vault.tensors = tensors
+    refused(vault, code)
+    if code == "formats.name":
+        with pytest.raises(SdkError):
+            checkpoint.plan_shards(tensors)
+
+
+@pytest.mark.parametrize("plan", ["z", ["z"], [[["z"]]], [[None]], 5, {"z": 1}])
+def test_a_plan_that_is_no_lists_of_names_is_refused_by_code(tmp_path: Path, plan: Any) -> None:
+    vault = Vault(tmp_path, tensors={"z": EMPTY})
+    vault.plan = plan
+    refused(vault, "checkpoint.plan")

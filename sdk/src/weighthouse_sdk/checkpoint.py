@@ -94,6 +94,9 @@ def load(
     another reader of the same version could forge); the ticket's demand is the least. `between` runs before each
     segment and may raise to stop, as an ended lease does.
     """
+    if verify not in (None, "signed", "tags"):
+        why = f"`verify` is {verify!r}; a load checks what is `signed`, or `tags` alone."
+        raise CheckpointError("checkpoint.verify", why, "Leave it out, which is `signed`.")
     listed = checked_manifest(ticket)
     signed = "signed" in (verify or "signed", ticket.verify)
     keys = {
@@ -106,7 +109,7 @@ def load(
         with Crew(threads) as crew, opened(folder / "shards") as place:
             reader = Reader(place, listed, keys, crew, between)
             index = reader.index()
-            wanted = list(dict.fromkeys(names)) if names is not None else list(index.tensors)
+            wanted = _wanted(names) if names is not None else list(index.tensors)
             for number, spans, header in _destinations(index, wanted, result):
                 touched.append(spans)
                 reader.read(number, spans, signed=signed)
@@ -117,6 +120,15 @@ def load(
             spans.wipe()
         raise
     return result
+
+
+def _wanted(names: Iterable[str]) -> list[str]:
+    """The names that were asked for, each once."""
+    listed = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [None]
+    if not all(isinstance(name, str) for name in listed):
+        why = "`names` is not a list of the names of tensors."
+        raise CheckpointError("checkpoint.no_tensor", why, "List the names with `describe`.")
+    return list(dict.fromkeys(str(name) for name in listed))
 
 
 def _destinations(

@@ -17,6 +17,7 @@ from .checkpoint_tensors import measure
 from .checkpoint_tickets import SaveTicket
 from .errors import CheckpointError
 from .formats import Entry, build_header, check_metadata, parse_header
+from .names import check_name
 
 _LARGEST = (1 << 53) - 1
 
@@ -52,13 +53,17 @@ def prepare(
 
 def _check_plan(tensors: Mapping[str, Any], plan: Sequence[Sequence[str]], ticket: SaveTicket) -> None:
     limits.TENSORS.check(len(tensors), "The checkpoint")
+    for name in tensors:
+        check_name(name)
+    if not isinstance(plan, list | tuple) or not all(isinstance(names, list | tuple) for names in plan):
+        raise _bad_plan("The plan is not a list of lists of names.")
     limits.SHARDS.check(len(plan), "The plan")
     if len(plan) != len(ticket.bindings) - 1:
         why = f"The ticket is for {len(ticket.bindings) - 1} shards, the plan has {len(plan)}."
         raise CheckpointError("checkpoint.plan", why, "Ask for a ticket with as many shards as the plan.")
     planned: set[str] = set()
     for name in (name for names in plan for name in names):
-        if name not in tensors:
+        if not isinstance(name, str) or name not in tensors:
             raise _bad_plan(f"The plan names {name!r}, which is not among the tensors.")
         if name in planned:
             raise _bad_plan(f"The plan names {name!r} twice.")

@@ -16,7 +16,8 @@ from typing import Any
 
 from . import limits
 from .dtypes import DTYPES, ML_DTYPES, NUMPY, check_dtype, name_of, why_not
-from .errors import CheckpointError
+from .errors import CheckpointError, FormatError
+from .names import check_name
 
 # Letters of the buffer protocol (PEP 3118) by what they hold; "B" is plain bytes and fits every dtype.
 _LETTERS = {"?": "BOOL", "e": "F16", "f": "F32", "d": "F64", "Zf": "C64"}
@@ -45,8 +46,7 @@ class Measured:
 def measure(name: str, value: Any) -> Measured:
     """Dtype, shape and length of what `as_tensor` will give; copies nothing."""
     if isinstance(value, Tensor):
-        kind = check_dtype(value.dtype, f"Tensor {name!r}")
-        return Measured(kind, tuple(value.shape), memoryview(value.data).nbytes)
+        return Measured(value.dtype, _shape(name, value.shape), _view(name, value).nbytes)
     array, kind = _array(name, value)
     return Measured(kind, tuple(int(side) for side in array.shape), int(array.nbytes))
 
@@ -54,9 +54,9 @@ def measure(name: str, value: Any) -> Measured:
 def as_tensor(name: str, value: Any) -> Tensor:
     """See a NumPy array, or what gives one, as a `Tensor`; what is strided or big-endian is copied."""
     if isinstance(value, Tensor):
-        view = memoryview(value.data)
+        view = _view(name, value)
         flat = view if view.c_contiguous else memoryview(view.tobytes())
-        return Tensor(value.dtype, tuple(value.shape), flat.cast("B") if flat.nbytes else memoryview(b""))
+        return Tensor(value.dtype, _shape(name, value.shape), flat.cast("B") if flat.nbytes else memoryview(b""))
     array, kind = _array(name, value)
     shape = tuple(int(side) for side in array.shape)
     if array.size == 0:
@@ -69,6 +69,31 @@ def as_tensor(name: str, value: Any) -> Tensor:
     except MemoryError:
         why = f"Tensor {name!r} of {array.nbytes} bytes is strided, and there is no memory for a copy."
         raise CheckpointError("checkpoint.memory", why, "Give a contiguous little-endian array.") from None
+
+
+def _shape(name: str, shape: object) -> tuple[int, ...]:
+    if not isinstance(shape, list | tuple):
+        why = f"Tensor {name!r} has a shape that is no tuple of lengths."
+        raise FormatError("formats.shape", why, "Give a tuple of whole numbers.")
+    return tuple(shape)
+
+
+def _view(name: str, value: Tensor) -> memoryview:
+    """The data of a `Tensor`: plain bytes, or elements of the dtype that it claims, judged as a destination is."""
+    kind = check_dtype(value.dtype, f"Tensor {name!r}")
+    try:
+        view = memoryview(value.data)
+    except (TypeError, ValueError, BufferError):
+        raise _refused(name, "has data that is no buffer", "Give a memoryview over its bytes.") from None
+    if not _fits(view, kind):
+        why = f"is said to be {kind}, and its data holds elements of format {view.format!r}"
+        raise _refused(name, why, "Give its bytes, little-endian and row-major: `data.cast('B')`.")
+    return view
+
+
+def _fits(view: memoryview, dtype: str) -> bool:
+    """Whether a buffer holds plain bytes, or elements of exactly the dtype."""
+    return view.format == "B" or _held(view.format, view.itemsize) == dtype
 
 
 def _array(name: str, value: Any) -> tuple[Any, str]:
@@ -133,9 +158,9 @@ def _bytes_of(name: str, value: Any, dtype: str) -> memoryview | None:
     """A buffer that is no array: plain bytes, or elements of exactly the dtype."""
     try:
         view = memoryview(value)
-    except TypeError:
+    except (TypeError, ValueError, BufferError):
         return None
-    if view.format != "B" and _held(view.format, view.itemsize) != dtype:
+    if not _fits(view, dtype):
         return None
     if not view.c_contiguous:
         why = f"The buffer given for {name!r} is not contiguous."
@@ -148,7 +173,7 @@ def _held(letter: str, size: int) -> str | None:
     letter = letter[1:] if letter[:1] in ("@", "=", "<") else letter
     if letter in _LETTERS:
         return _LETTERS[letter]
-    if letter and letter in _SIGNED + _UNSIGNED:
+    if len(letter) == 1 and letter in _SIGNED + _UNSIGNED:
         return f"{'I' if letter in _SIGNED else 'U'}{size * 8}"
     return None
 
@@ -192,7 +217,7 @@ def plan_shards(tensors: Mapping[str, Any], limit: int = 2 << 30) -> list[list[s
     plan: list[list[str]] = [[]]
     filled = described = 0
     for name, value in tensors.items():
-        found = measure(name, value)
+        found = measure(check_name(name), value)
         # At most 4 bytes of JSON a character, 16 digits a number, and the words between them.
         row = 4 * len(name) + 17 * len(found.shape) + 128
         if plan[-1] and (filled + found.length > limit or described + row > _HEADER_ROOM):

@@ -121,13 +121,16 @@ def check_tensor(name: str, dtype: object, shape: object, length: int) -> tuple[
     if not isinstance(shape, list | tuple):
         raise FormatError("formats.shape", f"Tensor {name!r} has no usable shape.", _AGAIN)
     limits.DIMENSIONS.check(len(shape), f"Tensor {name!r}")
-    total = DTYPES[kind]
+    total = span = DTYPES[kind]
     for side in shape:
         if type(side) is not int or side < 0:
             raise FormatError("formats.shape", f"Tensor {name!r} has a side that is no length.", _AGAIN)
         if side > limits.SIDE.most:
             limits.SIDE.check(side, f"Tensor {name!r}")
         total *= side
+        span *= side or 1  # an array without elements is strided all the same: beyond 63 bits no library makes it
+    if span > limits.SPAN.most:
+        limits.SPAN.check(span, f"Tensor {name!r}")
     if total != length:
         why = f"Tensor {name!r}: shape and dtype give {total} bytes, not {length}."
         raise FormatError("formats.shape", why, _AGAIN)

@@ -33,6 +33,7 @@ SHARDS = Limit("SHARDS", 1_000, "shards", "Make shards larger.")
 NAME = Limit("NAME", 1024, "characters", "Give the tensor a shorter name.")
 DIMENSIONS = Limit("DIMENSIONS", 16, "dimensions", "Reshape the tensor.")
 SIDE = Limit("SIDE", (1 << 48) - 1, "elements along one side", "Reshape the tensor.")
+SPAN = Limit("SPAN", 1 << 60, "bytes over its sides that are not 0", "Reshape the tensor.")
 HEADER = Limit("HEADER", 16 << 20, "bytes of safetensors header", "Put fewer tensors into one shard.")
 INDEX = Limit("INDEX", 64 << 20, "bytes of index", "Save fewer tensors, or give them shorter names.")
 BRACKETS = Limit("BRACKETS", 10 * TENSORS.most, "brackets", "Save fewer tensors, or name them without brackets.")
@@ -42,4 +43,19 @@ BUNDLE = Limit("BUNDLE", 4 << 20, "bytes of export bundle", "Export a version of
 TEXT = Limit("TEXT", 4096, "characters", "Use a shorter text.")
 DEPTH = Limit("DEPTH", 8, "levels of nesting", "Flatten it.")
 
-ALL = (TENSORS, SHARDS, NAME, DIMENSIONS, SIDE, HEADER, INDEX, BRACKETS, METADATA, ENVELOPE, BUNDLE, TEXT, DEPTH)
+ALL = (
+    TENSORS,
+    SHARDS,
+    NAME,
+    DIMENSIONS,
+    SIDE,
+    SPAN,
+    HEADER,
+    INDEX,
+    BRACKETS,
+    METADATA,
+    ENVELOPE,
+    BUNDLE,
+    TEXT,
+    DEPTH,
+)
