@@ -2,7 +2,8 @@
 
 The word lies in the state folder, where only the operator of this machine writes, and says how far the wall clock
 stands from the machine's start: a clock that moves again before it is heeded is not the one that was looked at. A
-leap that was wrong and is over is taken back by it, never behind the latest time that nothing was wrong with. The log says who confirmed what, in the transaction that heeds it.
+leap that was wrong and is over is taken back by it, never behind the latest time that nothing was wrong with. The log
+says who confirmed what, in the transaction that heeds it.
 """
 
 from __future__ import annotations
