@@ -16,7 +16,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import OperationalError
 
 from weighthouse.core import database as databases
-from weighthouse.core import machine, store, volume
+from weighthouse.core import machine, shape, store, volume
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
@@ -239,3 +239,41 @@ def test_a_refused_connection_is_closed_and_fills_no_server(postgres_url: str) -
         assert connection.execute(others).scalar_one() == 0
     refused.close()
     watch.close()
+
+
+FOREIGN_DEFAULTS = (
+    "client_encoding = 'LATIN1'",
+    "quote_all_identifiers = on",
+    "standard_conforming_strings = off",
+    "transform_null_equals = on",
+    "bytea_output = 'escape'",
+    "datestyle = 'German'",
+    "default_transaction_isolation = 'serializable'",
+)
+
+
+@pytest.mark.parametrize("encoding", ["", "LATIN1"])
+def test_what_a_database_or_the_environment_sets_by_default_changes_nothing_of_ours(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    def seen() -> list[object]:
+        database = Database(postgres_url)
+        with database.engine.connect() as connection:
+            word = connection.execute(text("SELECT :w"), {"w": "\u0416\u2026"}).scalar_one()
+            names = [default.partition(" ")[0] for default in FOREIGN_DEFAULTS]
+            settings = [connection.execute(text(f"SHOW {name}")).scalar_one() for name in names]
+            ours = shape.read(connection)
+        database.close()
+        return [word, settings, ours]
+
+    database = Database(postgres_url)
+    database.create_all()
+    before = seen()
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar_one()
+        for default in FOREIGN_DEFAULTS:
+            connection.execute(text(f'ALTER DATABASE "{name}" SET {default}'))
+    database.close()
+    if encoding:
+        monkeypatch.setenv("PGCLIENTENCODING", encoding)
+    assert seen() == before

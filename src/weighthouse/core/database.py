@@ -155,6 +155,7 @@ def _postgresql(url: str, pool_size: int, schema: str) -> Engine:
         connect_args={
             # Neither ours nor the environment's: a pooler refuses a connection that asks for options at its start.
             "options": "",
+            "client_encoding": "utf8",  # not what PGCLIENTENCODING or the database's own default says
             # A server that vanished says nothing: these end the wait for it.
             "connect_timeout": 5,
             "tcp_user_timeout": 20_000,
@@ -194,6 +195,15 @@ def _agree(connection: Any, schema: str) -> None:
         ("statement_timeout", str(STATEMENT_TIMEOUT)),
         ("lock_timeout", str(BUSY_TIMEOUT)),
         ("timezone", "UTC"),
+        ("client_encoding", "UTF8"),
+        # How values and definitions are spelled: a default of the database or the user must not change our reading.
+        ("quote_all_identifiers", "off"),
+        ("standard_conforming_strings", "on"),
+        ("transform_null_equals", "off"),
+        ("bytea_output", "hex"),
+        ("datestyle", "ISO, YMD"),
+        ("default_transaction_isolation", "read committed"),
+        ("default_transaction_deferrable", "off"),
         ("synchronous_commit", "on"),
         # Ours first, temporary tables last: no schema of somebody else's is looked into for a table.
         ("search_path", f'"{schema}", pg_temp'),
