@@ -60,6 +60,14 @@ def test_a_number_the_list_has_never_heard_of_is_answered_as_absent(machine: str
     assert answer == syscalls.ALLOW or answer & 0xFFFF0000 == NO
 
 
+def test_no_run_asks_the_kernel_which_pages_of_a_shared_file_lie_in_memory() -> None:
+    """Bits between environments in turns, at 280 bytes a second: one loads pages, the other looks which."""
+    asked = {"mincore": (27, 232), "cachestat": (451, 451)}
+    for machine in MACHINES:
+        for name, numbers in asked.items():
+            assert judge(machine, numbers[syscalls.MACHINES[machine].column]) == NO | 1, name
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_call_of_another_architecture_ends_the_process(machine: str) -> None:
     assert judge(machine, 0, mark=0x40000003) == syscalls.KILL_PROCESS  # i386 through int 0x80
@@ -97,6 +105,16 @@ def test_a_call_of_another_architecture_ends_the_process(machine: str) -> None:
         ("openat", (0, 0, 0o101, 0o644), 0),
         ("mknodat", (0, 0, 0o10644), 0),
         ("mknodat", (0, 0, 0o104755), NO | 1),
+        ("fadvise64", (3, 0, 0, 2), 0),
+        ("fadvise64", (3, 0, 0, 4), NO),  # answered as done, and not done
+        ("fadvise64", (3, 0, 0, 0xFFFFFFFF00000004), NO),
+        ("madvise", (0, 4096, 4), 0),
+        ("madvise", (0, 4096, 21), NO | 22),
+        ("preadv2", (3, 0, 1, 0, 0, 0), 0),
+        ("preadv2", (3, 0, 1, 0, 0, 0x8), NO | 95),
+        ("preadv2", (3, 0, 1, 0, 0, 0x9), NO | 95),
+        ("preadv2", (3, 0, 1, 0, 0, 0x80), NO | 95),
+        ("pwritev2", (3, 0, 1, 0, 0, 0x88), NO | 95),
     ],
 )
 def test_arguments_decide_where_a_call_is_both_needed_and_dangerous(

@@ -1,8 +1,9 @@
 """Which system calls a run may make where it shares the host's kernel, as a seccomp program for the kernel to judge.
 
 Guards that kernel, and what no namespace hides: virtual sockets to the hypervisor, the keyrings, io_uring, new user
-namespaces, tracing, mounts, modules. It is a second lock behind the namespaces. What is refused by name is listed
-here with its number; every number that this list has never heard of is answered as a kernel without it would.
+namespaces, tracing, mounts, modules, the questions that tell which pages of a shared file lie in memory. It is a
+second lock behind the namespaces. What is refused by name is listed here with its number; every number that this list
+has never heard of is answered as a kernel without it would.
 Sources: seccomp(2); Linux 6.6 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 ALLOW, KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-EPERM, EINVAL, ENOSYS, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 22, 38, 97, 93
+EPERM, EINVAL, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 22, 38, 95, 97, 93
 
 # (x86_64, aarch64); None where the architecture has no such call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -41,6 +42,8 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "set_mempolicy": (238, 237), "get_mempolicy": (239, 236), "set_mempolicy_home_node": (450, 450),
     "lookup_dcookie": (212, 18), "nfsservctl": (180, 42), "uselib": (134, None), "ustat": (136, None),
     "sysfs": (139, None), "_sysctl": (156, None),
+    # which pages of a file that several runs may read lie in memory: one drops or loads them, another looks
+    "mincore": (27, 232), "cachestat": (451, 451),
 }  # fmt: skip
 # Answered as if the kernel were older, because programs know how to do without them, and their arguments lie in
 # memory where a filter cannot read them.
@@ -52,7 +55,7 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
 }  # fmt: skip
 _ARGUED: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220), "socket": (41, 198), "socketpair": (53, 199), "ioctl": (16, 29), "personality": (135, 92),
-    "fcntl": (72, 25),
+    "fcntl": (72, 25), "fadvise64": (221, 223), "preadv2": (327, 286), "pwritev2": (328, 287), "madvise": (28, 233),
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
     "mknod": (133, None), "mknodat": (259, 33), "open": (2, None), "openat": (257, 56),
 }  # fmt: skip
@@ -62,6 +65,9 @@ _UNIX, _INET, _INET6 = 1, 2, 10
 _PROTOCOLS = (0, 6, 17)  # any, TCP, UDP: others would load a module of the kernel
 _TERMINAL = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put words into somebody else's terminal
 _SIGNALLING = (1024, 1026)  # F_SETLEASE and F_NOTIFY tell one run when another opens a file that both may read
+_DROPS = 4  # POSIX_FADV_DONTNEED takes a shared file out of memory, which another run can time
+_PAGES_OUT = 21  # MADV_PAGEOUT does the same through a mapping
+_NOWAIT = 0x8 | 0x80  # RWF_NOWAIT answers whether a page lies in memory; RWF_DONTCACHE drops it after reading
 _PLAIN = (0, 0xFFFFFFFF)  # of `personality`: as usual, and the question which one it is
 _SET_ID = 0o6000
 _CREATES = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE
@@ -124,6 +130,13 @@ def _argued(name: str) -> list[Step]:
         return [_argument(1), *_unless(_TERMINAL, ALLOW, _ERRNO | EPERM)]
     if name == "fcntl":
         return [_argument(1), *_unless(_SIGNALLING, ALLOW, _ERRNO | EINVAL)]
+    if name == "fadvise64":
+        # Answered as done, for it is advice: programs that drop their own files go on.
+        return [_argument(3), *_unless((_DROPS,), ALLOW, _ERRNO)]
+    if name == "madvise":
+        return [_argument(2), *_unless((_PAGES_OUT,), ALLOW, _ERRNO | EINVAL)]
+    if name in ("preadv2", "pwritev2"):
+        return [_argument(5), (_ANY_BIT, 0, 1, _NOWAIT), _no(EOPNOTSUPP), _give(ALLOW)]
     if name == "personality":
         return [_argument(0), *_unless(_PLAIN, _ERRNO | EPERM, ALLOW)]
     if name == "socketpair":
