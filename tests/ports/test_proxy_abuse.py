@@ -60,7 +60,7 @@ def test_egress_case_56_a_request_that_two_parsers_could_read_differently_reache
     lengths = b"Content-Length" in sent or b"Transfer-Encoding" in sent
     answer = exchange(short / "way", sent + (SMUGGLED if lengths else b""))
     assert not any("weighthouse-run" in name for name in heard(answer)), answer
-    assert answer.count(b" 200 ") == 0 and sum(way.sent().values()) == 0, answer
+    assert answer.count(b" 200 ") == 0 and sum(way.count().sent.values()) == 0, answer
     assert all(question.authority == "control.weighthouse,evil.test:80" for question in judge.asked), (
         "two hosts are none"
     )
@@ -96,7 +96,7 @@ def test_egress_case_51_no_form_of_request_reaches_more_than_the_workloads_own_e
 ) -> None:
     answer = exchange(short / "way", line + b"\r\n" + CONTROL + b"\r\n")
     assert b" 101 " not in answer and not answer.startswith(b"HTTP/1.1 200"), answer
-    assert sum(way.sent().values()) == 0
+    assert sum(way.count().sent.values()) == 0
 
 
 def test_egress_case_51_a_request_cannot_become_another_protocol(way: EnvoyHandle, short: Path) -> None:
@@ -127,7 +127,7 @@ def test_egress_case_48_a_listed_host_on_another_port_is_not_listed(
     way: EnvoyHandle, short: Path, authority: str, port: int
 ) -> None:
     assert connect(short / "way", authority) in (403, 503)
-    assert sum(way.sent().values()) == 0, port
+    assert sum(way.count().sent.values()) == 0, port
 
 
 def test_egress_case_56_bytes_sent_along_with_the_question_wait_for_its_answer(
@@ -136,7 +136,7 @@ def test_egress_case_56_bytes_sent_along_with_the_question_wait_for_its_answer(
     judge.rule = lambda question: False
     for place in ("sink.test:80", "hub.test:443", "evil.test:443"):
         exchange(short / "way", f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode() + b"weights" * 1000)
-    assert plain_sink.connections == tls_sink.connections == 0 and sum(way.sent().values()) == 0
+    assert plain_sink.connections == tls_sink.connections == 0 and sum(way.count().sent.values()) == 0
 
 
 def test_egress_case_56_data_in_headers_and_addresses_of_a_refused_request_goes_nowhere(
@@ -147,7 +147,7 @@ def test_egress_case_56_data_in_headers_and_addresses_of_a_refused_request_goes_
     exchange(short / "way", b"CONNECT sink.test:80 HTTP/1.1\r\nHost: sink.test:80\r\nX-Data: " + data + b"\r\n\r\n")
     exchange(short / "way", b"GET /" + data + b" HTTP/1.1\r\nHost: sink.test:80\r\n\r\n")
     exchange(short / "way", b"GET / HTTP/1.1\r\nHost: " + data[:500] + b".sink.test\r\n\r\n")
-    assert plain_sink.connections == 0 and sum(way.sent().values()) == 0
+    assert plain_sink.connections == 0 and sum(way.count().sent.values()) == 0
     assert all("w" * 501 not in question.authority for question in judge.asked)
 
 
@@ -161,8 +161,16 @@ def test_egress_case_55_connections_beyond_the_limit_are_closed_and_leave_room_a
         with dial(short / "way") as beyond:
             assert beyond.recv(1) == b""
     deadline = time.monotonic() + 30
-    while connect(short / "way", "sink.test:80") != 200:
+    while _status(short / "way") != 200:
         assert time.monotonic() < deadline
+
+
+def _status(way: Path) -> int:
+    """Ask for a tunnel; 0 while the proxy has not yet noticed that there is room again and closes at once."""
+    try:
+        return connect(way, "sink.test:80")
+    except OSError:
+        return 0
 
 
 def test_egress_case_55_a_flood_of_questions_is_slowed_before_any_is_asked(
@@ -219,6 +227,6 @@ def test_a_tunnel_to_a_listed_place_still_works_among_all_this(
         connection.sendall(b"x" * 1000)
         assert plain_sink.wait_for(1000)
         deadline = time.monotonic() + 30
-        while way.sent()["sink.test:80"] < 1000:  # the sink may have read before the proxy has counted
+        while way.count().sent["sink.test:80"] < 1000:  # the sink may have read before the proxy has counted
             assert time.monotonic() < deadline
-    assert way.sent()["sink.test:80"] == 1000
+    assert way.count().sent["sink.test:80"] == 1000
