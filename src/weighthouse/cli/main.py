@@ -34,7 +34,10 @@ NOUNS: dict[str, dict[str, Noun]] = {
         "demo": Noun("demo", "Play the main job and the thefts; Ctrl-C leaves nothing behind."),
         "init": Noun("init", "Make a state folder with keys of its own, sealed by a passphrase."),
         "serve": Noun("serve", "Start the server; Ctrl-C or SIGTERM stops it cleanly."),
-        "doctor": Noun("doctor", "Say what this machine has and lacks; exit 6 if something needed is missing."),
+        "doctor": Noun(
+            "doctor",
+            "Say what this machine has and lacks, and how the log of its server is; exit 6 if something is missing.",
+        ),
         "config": Noun("config", "Explain settings and where they come from."),
     },
     "Work": {
