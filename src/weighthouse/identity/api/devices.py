@@ -22,7 +22,7 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from, mark_confirmed
-from weighthouse.identity.api.sessions import end_sessions_of_key
+from weighthouse.identity.api.sessions import KEY_ENDED, end_sessions_of, end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
@@ -176,10 +176,20 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
-    end_sessions_of_key(unit, person, read_back(unit, device_id).thumbprint, by)
+    _end_what_hangs_on(unit, person, device_id, by)
     audit.append(
         unit, DeviceEnded(device=device_id, principal=person, reason=reason, by=by, version=version_now(unit, person))
     )
+
+
+def _end_what_hangs_on(unit: Unit, person: str, device_id: str, by: str) -> None:
+    """End the sessions of a key; all of its person's where its record was hidden or edited: who knows which."""
+    try:
+        key = read_back(unit, device_id).thumbprint
+    except WeighthouseError:
+        end_sessions_of(unit, person, KEY_ENDED, by)
+        return
+    end_sessions_of_key(unit, person, key, by)
 
 
 def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:
