@@ -49,11 +49,11 @@ def play(visits: Visits) -> Scene:
     pages = {person: visits.sign_in(visits.context(), person) for person in ("ada", "ben", "chi", "gil", "hana")}
     approved = ask(pages["ada"], "tern-train", REASON)
     for person in ("ben", "chi"):
-        decide(pages[person], approved, "Approve")
+        decide(visits, pages[person], person, approved)
     pending = ask(pages["ada"], "weights-admin", REASON + " The narrower roles do not let me stop a run that hangs.")
-    decide(pages["ben"], pending, "Approve")
+    decide(visits, pages["ben"], "ben", pending)
     ask(pages["ada"], "wren-train", "Try a smaller learning rate on Wren.", "model/wren")
-    hold(pages["gil"], pages["hana"])
+    hold(visits, pages["gil"], pages["hana"])
     version = save(world, parent=save(world, parent=None))
     runs = [run(world, state, minutes) for state, minutes in (("failed", 90), ("succeeded", 40), ("running", 9))]
     alarms(world)
@@ -82,13 +82,13 @@ def ask(page: Page, entitlement: str, reason: str, resource: str = "model/tern")
     return "/" + page.url.split("?")[0].split("/", 3)[3]
 
 
-def decide(page: Page, card: str, button: str) -> None:
+def decide(visits: Visits, page: Page, person: str, card: str) -> None:
     page.goto(card)
-    page.get_by_role("button", name=button).click()
+    visits.decide(page, person, "Approve")
     page.get_by_text("Your vote counts.").wait_for()
 
 
-def hold(chair: Page, member: Page) -> None:
+def hold(visits: Visits, chair: Page, member: Page) -> None:
     chair.goto("/committee")
     chair.get_by_label("Release of").select_option("model/tern")
     chair.get_by_label("Reason").fill("The exfiltration drill of 20 November found a slow drip.")
@@ -99,7 +99,7 @@ def hold(chair: Page, member: Page) -> None:
     chair.get_by_label("Text").fill("Lift the hold on Tern after the retest of November.")
     chair.get_by_role("button", name="Open the motion").click()
     member.goto("/committee")
-    member.get_by_role("button", name="For", exact=True).click()
+    visits.decide(member, "hana", "For")
     member.get_by_text("Your ballot counts.").wait_for()
 
 

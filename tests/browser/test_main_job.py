@@ -36,7 +36,7 @@ def test_a_vote_is_signed_by_a_key_in_the_browser_and_two_of_them_start_the_gran
         page.get_by_role("link", name="Ada").click()
         expect(page.get_by_text("This browser has no key yet")).to_be_visible()
         page.get_by_label("Comment").fill("Agreed in the stand-up.")
-        page.get_by_role("button", name="Approve").click()
+        visits.decide(page, person, "Approve")
         expect(page.get_by_text("Your vote counts.")).to_be_visible()
         readable = page.evaluate(
             """async () => { const open = indexedDB.open("weighthouse", 1);
@@ -68,9 +68,9 @@ def test_the_committee_votes_with_keys_of_its_own(visits: Visits) -> None:
     gil.get_by_label("Text").fill("Lift it after the retest.")
     gil.get_by_role("button", name="Open the motion").click()
     hana = visits.sign_in(visits.context(), "hana", "/committee")
-    for page in (gil, hana):
+    for page, person in ((gil, "gil"), (hana, "hana")):
         page.goto("/committee")
-        page.get_by_role("button", name="For", exact=True).click()
+        visits.decide(page, person, "For")
         expect(page.get_by_text("Your ballot counts.")).to_be_visible()
     gil.goto("/committee")
     gil.get_by_role("button", name="Count and close", exact=True).click()
