@@ -108,10 +108,10 @@ class Requests(RuleBasedStateMachine):
         free = {voter for voter in TEAMS if voter not in self.frozen}
         if person in self.frozen:
             assert code == "access.person_inactive"
-        elif self.hold == "model/tern":
-            assert code == "access.held"
         elif hours > self.cap:
             assert code == "access.duration_out_of_range"
+        elif self.hold == "model/tern":
+            assert code == "access.held"
         elif any(self.open_now(one) and one.person == person for one in self.known):
             assert code == "access.already_pending"
         elif not self.covered(free):

@@ -20,7 +20,7 @@ from tests.audit.power import Disk, RecordingOs
 from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
 from weighthouse.audit.adapters import embedded
-from weighthouse.core import store
+from weighthouse.core import durable, store
 from weighthouse.core.clock import SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import System, begin
@@ -35,7 +35,10 @@ Make = Callable[[Database], System]
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     (tmp_path / "live").mkdir()
     made = Disk(tmp_path / "live")
-    monkeypatch.setattr(embedded, "os", RecordingOs(made))
+    recording = RecordingOs(made)
+    for module in (embedded, durable):
+        monkeypatch.setattr(module, "os", recording)
+    monkeypatch.setattr(embedded, "_SYNC_EVERY_S", 0.05)  # several syncs in a test that may take less than a second
     return made
 
 

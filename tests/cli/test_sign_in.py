@@ -91,7 +91,9 @@ def test_a_key_is_enrolled_listed_and_ended(at: At) -> None:
     ben.run("devices", "enrol", "--name", "Ben's laptop")
     (device,) = [one for one in ben.json("devices")["items"] if one["name"] == "Ben's laptop"]
     ben.run("devices", "end", device["id"])
-    assert device["id"] not in ben.run("devices", "-o", "json")
+    ben.run("devices", status=exits.SIGN_IN)
+    assert "identity.session_ended" in ben.said  # the session of that very key went with it
+    assert device["id"] not in at("ben").sign_in().run("devices", "-o", "json")
 
 
 def test_another_persons_key_is_confirmed_with_ones_own_over_what_they_read_out(at: At) -> None:

@@ -14,6 +14,8 @@ import httpx
 from sqlalchemy import text
 
 from tests.audit.support import bind_log
+from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.clock import ManualClock
@@ -64,6 +66,7 @@ class Lab:
         bind = self.system.bind
         bind(Signers, MemorySigners(b"\x07" * 32))
         bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))
+        bind(Refusals, FileRefusals(folder / "refusals"))
         bind(Memory, FileMemory(folder / "identity.memory", now=clock.now()))
         bind(Places, TablePlaces())
         bind(Site, Site(ORIGIN))

@@ -116,7 +116,10 @@ def test_an_ended_device_signs_nothing_even_if_its_row_is_put_back(lab: Lab) -> 
     client.post(f"devices/{device}/end", {"reason": "sold it"})
     lab.sql("UPDATE identity_device SET ended = NULL")
     assert verify(lab, device, "ben", b"vote", client.key.sign(b"vote")) == "identity.device_unknown"
-    assert client.get("devices")["items"] == []
+    with pytest.raises(ProblemError) as ended:  # its own session went with it
+        client.get("devices")
+    assert ended.value.code == "identity.session_ended"
+    assert lab.sign_in("ben").get("devices")["items"] == []
     other = lab.sign_in("ada")
     with pytest.raises(ProblemError) as refusal:
         other.post(f"devices/{device}/end", {"reason": "not mine"})

@@ -9,6 +9,7 @@ import pytest
 from tests.weights.world import LAB, TERN, World, arrays
 
 from weighthouse.access import api as access
+from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.clock import DAY, MINUTE, ManualClock
 from weighthouse.core.database import Database
@@ -52,6 +53,7 @@ def test_weights_case_38_slow_reading_meets_the_days_budget(small: World) -> Non
     assert budget.left == budget.limit - budget.spent
     small.clock.advance(budget.resets - small.clock.now())
     small.grant("ada", "tern-train")
+    audit.sequence(small.system)
     small.begin_load(small.run("ada"), version.id)
 
 
