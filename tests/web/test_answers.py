@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.full_disk import full_at
 from tests.web.world import World, field
 
 
@@ -80,6 +81,28 @@ def test_an_unforeseen_error_shows_a_request_id_and_no_traceback(
         assert "web.internal" in answer.text and answer.headers["x-request-id"] in answer.text
         assert "hunter2" not in answer.text and "Traceback" not in answer.text
     assert "hunter2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "where"),
+    [("/full", "core.no_space", "{state}"), ("/read-only", "core.disk_unusable", "/var/shard")],
+)
+def test_a_disk_that_takes_no_more_is_a_refusal_that_names_it(world: World, path: str, code: str, where: str) -> None:
+    """Full and read-only disks are foreseen: what to do about them is said, to people and to programs."""
+    answer = world.visitor(Accept="application/json").get(path)
+    assert (answer.status_code, answer.json()["code"]) == (503, code)
+    assert where.format(state=world.state) in answer.json()["detail"] and answer.json()["remedy"]
+    page = world.visitor(Accept="text/html").get(path)
+    assert page.status_code == 503 and code in page.text and "Traceback" not in page.text
+
+
+def test_an_export_for_which_there_is_no_room_says_so(world: World) -> None:
+    fay = world.browser("fay")
+    assert fay.get("/api/v1/audit/export").status_code == 200, "else this shows nothing"
+    with full_at(16):
+        answer = fay.get("/api/v1/audit/export")
+    assert (answer.status_code, answer.json()["code"]) == (503, "core.no_space")
+    assert fay.get("/api/v1/audit/export").status_code == 200
 
 
 def test_unknown_addresses_and_methods_are_problems_with_a_remedy(world: World) -> None:

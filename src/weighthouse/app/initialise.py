@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from weighthouse.access import api as access
@@ -202,6 +202,20 @@ def hold(home: Home, what: str) -> None:
     check_exists(home)
     home.lock.take(what)
     Draft(home).sweep()
+
+
+@contextlib.contextmanager
+def alone(home: Home, what: str) -> Iterator[None]:
+    """Work on a kept system as the command `what`, with its lock held until the end.
+
+    Every command that changes a state folder without asking its server does so in here: a server that runs would
+    neither see the change nor be asked.
+    """
+    hold(home, what)
+    try:
+        yield
+    finally:
+        home.lock.release()
 
 
 def log_keys(system: System) -> tuple[str, ...]:

@@ -85,7 +85,9 @@ def head(ctx: click.Context, fmt: str | None) -> None:
     if form(fmt) == "json":
         emit_json(answer)
     elif form(fmt) == "plain":
-        click.echo(answer["checkpoint"] or "", nl=False)
+        click.echo(answer["checkpoint"] or "", nl=False)  # as it was signed, for a file that others check
+        for doubt in answer["doubts"]:
+            say(f"In doubt: {doubt}")
     else:
         card(answer, _HEAD[:-1], fmt)
         heading("Signed checkpoint")

@@ -40,6 +40,7 @@ _BY_STATUS = {401: SIGN_IN, 409: CONFLICT, 502: UNREACHABLE, 503: UNREACHABLE, 5
 _BY_KIND = {"unauthenticated": SIGN_IN, "conflict": CONFLICT, "unavailable": UNREACHABLE}
 _HERE = {
     **dict.fromkeys(("app.no_state", "app.half_state", "app.no_room", "app.no_lock", "app.no_sockets"), NO_SYSTEM),
+    **dict.fromkeys(("core.no_space", "core.disk_unusable"), NO_SYSTEM),
     **dict.fromkeys(("keys.passphrase", "keys.passphrase_source", "keys.no_file", "keys.bad_file"), KEYS_CLOSED),
     "keys.keyring": KEYS_CLOSED,
 }
@@ -63,6 +64,10 @@ def code_of(error: BaseException) -> int:
 
 def explain(error: Exception) -> int:
     """Print message, remedy and code of an error to standard error and return its exit code."""
+    if getattr(error, "code", None) is None:
+        from weighthouse.core import disk
+
+        error = disk.explained(error) or error
     message, remedy, code = (getattr(error, name, None) for name in ("message", "remedy", "code"))
     if isinstance(error, OSError) and error.filename is not None:
         message = f"{error.filename}: {error.strerror}."

@@ -1,19 +1,25 @@
 """`audit accept-fork`, `audit witness`, `sessions mend`, `devices confirm-first`: acts on a state folder, offline.
 
 Guards against a ceremony by accident: it shows what would be lost and has both sizes typed. No server is asked, for
-none is trusted yet, or nobody who may ask it can sign in.
+none is trusted yet, or nobody who may ask it can sign in; so whatever changes the folder holds its lock meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from weighthouse.cli.show import say
+
+if TYPE_CHECKING:
+    from weighthouse.core.work import System, Unit
 
 
 @click.command("accept-fork")
@@ -29,25 +35,31 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
 
     keep_private()
     settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
-    initialise.hold(home, "audit accept-fork")
-    system = ceremony.open_forked(settings, home, initialise.passphrase_of(settings, home))
-    try:
-        fork = ceremony.examine(system)
-        say(fork.why)
-        for what in fork.also:
-            say(f"As well: {what}")
-        say(f"Signed so far: {fork.signed} entries; in the database: {fork.found}.")
-        if fork.whole:
-            say("Nothing that was signed is missing. The log goes on in this database, counted anew.")
-        else:
-            say("What is missing is lost for good. Witnesses keep refusing until their own operators decide.")
-        reason = reason or click.prompt("Reason, for the log", err=True)
-        typed = click.prompt(f"To accept this for good, type '{fork.phrase}'", err=True)
-        size = ceremony.accept(system, fork, str(reason), str(typed))
-    finally:
-        system.database.close()
-        home.lock.release()
+    with initialise.alone(home, "audit accept-fork"):
+        system = ceremony.open_forked(settings, home, initialise.passphrase_of(settings, home))
+        try:
+            size = _accepted(system, reason)
+        finally:
+            system.database.close()
     click.echo(f"Accepted. The log has {size} entries; entry {size - 1} records it and your reason.")
+
+
+def _accepted(system: System, reason: str | None) -> int:
+    """Show what would be lost, have both sizes typed, and accept it; return the size of the log that goes on."""
+    from weighthouse.app import ceremony
+
+    fork = ceremony.examine(system)
+    say(fork.why)
+    for what in fork.also:
+        say(f"As well: {what}")
+    say(f"Signed so far: {fork.signed} entries; in the database: {fork.found}.")
+    if fork.whole:
+        say("Nothing that was signed is missing. The log goes on in this database, counted anew.")
+    else:
+        say("What is missing is lost for good. Witnesses keep refusing until their own operators decide.")
+    reason = reason or click.prompt("Reason, for the log", err=True)
+    typed = click.prompt(f"To accept this for good, type '{fork.phrase}'", err=True)
+    return ceremony.accept(system, fork, str(reason), str(typed))
 
 
 @click.command("mend")
@@ -59,21 +71,31 @@ def accept_fork(state: Path | None, reason: str | None, passphrase_file: str | N
 )
 def mend(person: str, state: Path | None, reason: str, passphrase_file: str | None) -> None:
     """Thaw PERSON offline, when a restored backup has locked out everybody who may thaw."""
+    from weighthouse.core.caller import SYSTEM
+    from weighthouse.identity import api as identity
+
+    with _alone(passphrase_file, state, "sessions mend") as unit:
+        identity.thaw(unit, identity.person(unit, person).id, reason, SYSTEM)
+    say(f"Thawed {person}; the log says who and why. They sign in again and enrol their devices anew.")
+
+
+@contextlib.contextmanager
+def _alone(passphrase_file: str | None, state: Path | None, what: str) -> Iterator[Unit]:
+    """Open a kept system as the command `what`, alone with its folder, and a unit of work in it."""
     from weighthouse.app import initialise
     from weighthouse.core.caller import SYSTEM
     from weighthouse.core.memory import keep_private
     from weighthouse.core.work import begin
-    from weighthouse.identity import api as identity
 
     keep_private()
     settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
-    system = initialise.reopen(settings, home)
-    try:
-        with begin(system, SYSTEM) as unit:
-            identity.thaw(unit, identity.person(unit, person).id, reason, SYSTEM)
-    finally:
-        system.database.close()
-    say(f"Thawed {person}; the log says who and why. They sign in again and enrol their devices anew.")
+    with initialise.alone(home, what):
+        system = initialise.reopen(settings, home)
+        try:
+            with begin(system, SYSTEM) as unit:
+                yield unit
+        finally:
+            system.database.close()
 
 
 @click.command("confirm-first")
@@ -89,20 +111,10 @@ def confirm_first(
     person: str, device: str, mark: str, state: Path | None, reason: str, passphrase_file: str | None
 ) -> None:
     """Confirm DEVICE of PERSON offline, while nobody has a key that counts and could confirm it."""
-    from weighthouse.app import initialise
-    from weighthouse.core.caller import SYSTEM
-    from weighthouse.core.memory import keep_private
-    from weighthouse.core.work import begin
     from weighthouse.identity import api as identity
 
-    keep_private()
-    settings, home = initialise.load_settings({"keys.passphrase_file": passphrase_file}, state=state)
-    system = initialise.reopen(settings, home)
-    try:
-        with begin(system, SYSTEM) as unit:
-            identity.confirm_first_key(unit, person, device, mark=mark, reason=reason)
-    finally:
-        system.database.close()
+    with _alone(passphrase_file, state, "devices confirm-first") as unit:
+        identity.confirm_first_key(unit, person, device, mark=mark, reason=reason)
     say(f"Confirmed {device} of {person}; the log says so. They confirm the keys of the others.")
 
 

@@ -94,7 +94,7 @@ def _stack(
     app.add_middleware(OneReading, outside=outside)
     limit, seconds = system.settings.integer("web.body_limit"), system.settings.integer("web.body_seconds")
     app.add_middleware(BodyLimit, limit=limit, larger=larger, seconds=seconds)
-    app.add_middleware(problems.Catch)
+    app.add_middleware(problems.Catch, state=system.settings.path("state"))
     app.add_middleware(Heads)
     app.add_middleware(
         SecurityHeaders,

@@ -1,13 +1,16 @@
 """Every refusal as one honest answer: RFC 9457 for programs, a page for people. Guards from leaks and half-answers.
 
 The HTTP status is chosen here and nowhere else, from the kind of the error. An error nobody foresaw becomes
-`web.internal` with a request id, and its traceback goes to the server's own log only.
+`web.internal` with a request id, and its traceback goes to the server's own log only; a disk that is full or
+read-only is foreseen, whichever room met it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import tempfile
+from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from weighthouse.core import disk
 from weighthouse.core.errors import Invalid, NotFound, WeighthouseError
 
 log = logging.getLogger("weighthouse.web")
@@ -200,10 +204,14 @@ def from_status(status: int) -> WeighthouseError:
 
 
 class Catch:
-    """Turns whatever nobody foresaw into `web.internal`; the traceback stays in the log, next to the request id."""
+    """Turns whatever nobody foresaw into `web.internal`; the traceback stays in the log, next to the request id.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `state` is the folder that the server writes to, besides the system's folder for what is temporary.
+    """
+
+    def __init__(self, app: ASGIApp, state: Path) -> None:
         self._app = app
+        self._places = (state, Path(tempfile.gettempdir()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -218,12 +226,13 @@ class Catch:
 
         try:
             await self._app(scope, receive, watched)
-        except Exception:
+        except Exception as error:
             request_id = scope["state"]["request_id"]
             log.exception("request %s %s failed", request_id, scope["path"])
             if started:
                 raise
-            await _last_answer(scope, receive, send, internal(request_id))
+            told = disk.explained(error, self._places) or internal(request_id)
+            await _last_answer(scope, receive, send, told)
 
 
 async def _last_answer(scope: Scope, receive: Receive, send: Send, error: WeighthouseError) -> None:

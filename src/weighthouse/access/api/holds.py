@@ -144,7 +144,8 @@ def _may_know(bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[s
 def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authority: Authority | None = None) -> Hold:
     """Lift a hold. A security hold needs `hold.place`, a second factor for it, and not its own subject; one of the
     log needs two different people, one of that kind and another of that kind or a reader of the log, and is returned
-    unlifted to the first; one of the committee needs `authority`, and nothing else will do.
+    unlifted to the first; one of the committee needs `authority`, and nothing else will do. Who has lifted it gets
+    the same answer again, and nothing is written.
 
     Raises NotFound `access.no_such_hold`, Denied `access.hold_needs_committee`, `access.authority_refused`,
     `access.hold_on_oneself`, Unauthenticated `identity.act_unconfirmed`.
@@ -153,7 +154,7 @@ def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authorit
     bundle = policy.current(unit)
     found = next((hold for hold in holds(unit) if hold.id == check_id(hold_id, "hld")), None)
     if found is None:
-        raise NotFound("access.no_such_hold", "No such hold stands.", "Pick one from the list of holds.")
+        return _already(unit, caller, hold_id)
     by = ""
     if found.kind == "governance":
         by = _authorised(unit, bundle, caller, found, authority)
@@ -168,6 +169,14 @@ def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authorit
     unit.after_commit(lambda: refusals.lift(found.id))
     audit.append(unit, HoldLifted(hold=found.id, held=found.subject, reason=text, by=caller.principal, authority=by))
     return msgspec.structs.replace(found, lifted=unit.now)
+
+
+def _already(unit: Unit, caller: Caller, hold_id: str) -> Hold:
+    """The answer to an order that is repeated because its answer was lost; the row alone is not believed."""
+    mine = rows.lifted_by(unit.conn, hold_id, caller.principal)
+    if mine is None or not unit.part(Refusals).lifted(hold_id):
+        raise NotFound("access.no_such_hold", "No such hold stands.", "Pick one from the list of holds.")
+    return mine
 
 
 def _second_look(unit: Unit, caller: Caller, hold: Hold, reason: str) -> bool:

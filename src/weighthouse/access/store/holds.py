@@ -83,6 +83,14 @@ def everything(connection: Connection, subject: str | None) -> list[Hold]:
     return [_hold(tuple(row)) for row in connection.execute(query)]
 
 
+def lifted_by(connection: Connection, id_: str, by: str) -> Hold | None:
+    """The hold that somebody has lifted, if they were the one."""
+    row = connection.execute(
+        select(*_COLUMNS).where(holds.c.id == id_, holds.c.lifted_by == by, holds.c.lifted.is_not(None))
+    ).first()
+    return _hold(tuple(row)) if row is not None else None
+
+
 def lift(connection: Connection, id_: str, now: Millis, by: str, why: str) -> None:
     """Mark a hold as lifted."""
     connection.execute(update(holds).where(holds.c.id == id_).values(lifted=now, lifted_by=by, lifted_why=why))
