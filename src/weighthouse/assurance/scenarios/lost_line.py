@@ -5,6 +5,7 @@ from __future__ import annotations
 from weighthouse.access import api as access
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
+from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.core.work import begin
 
@@ -24,6 +25,7 @@ def prepare(ground: Ground) -> str:
 def attack(ground: Ground, hold: str) -> Observed:
     ground.raw_sql(SWALLOW)
     thief = ground.act_as("chi").caller
+    honest.factor(ground, thief, "hold.lift", hold)  # the right person, rightly confirmed: only the line is missing
     return tried(
         ground,
         thief,
