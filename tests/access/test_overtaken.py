@@ -53,3 +53,18 @@ def test_a_request_hidden_from_the_change_does_not_revive_when_its_row_comes_bac
     assert refused(error) == "access.policy_moved"
     assert [one.data["code"] for one in lab.log("access.Denied")] == ["access.policy_moved"]
     assert lab.code("ada") == "access.no_grant"
+
+
+@pytest.mark.parametrize("column", ["kind", "subject"])
+def test_a_publication_renamed_in_the_log_still_overtakes_what_was_asked_before_it(lab: Lab, column: str) -> None:
+    text, request = lab.text, lab.ask("ada")
+    lab.vote("ben", request.id)
+    lab.sql("UPDATE access_request SET state = 'lapsed' WHERE id = :id", id=request.id)
+    lab.change(*LOST["access.policy_narrowed"])
+    lab.publish(text)
+    lab.sql("UPDATE access_request SET state = 'pending' WHERE id = :id", id=request.id)
+    lab.sql(f"UPDATE log_entry SET {column} = 'x' WHERE kind = 'access.PolicyPublished'")
+    with pytest.raises(Conflict) as error:
+        lab.vote("chi", request.id)
+    assert refused(error) == "access.policy_moved"
+    assert lab.code("ada") == "access.no_grant"

@@ -22,6 +22,7 @@ def timers(system: System) -> list[Timer]:
     settings = system.settings
     found = [Timer("audit.heartbeat", min(settings.integer("log.heartbeat_s"), LOOK_S) * SECOND, beat)]
     found.append(Timer("audit-check", 5 * SECOND, api.look))
+    found.append(Timer("audit-index", SECOND, api.keep_up))
     found.append(Timer("audit-clock", 2 * SECOND, api.heed_confirmation))
     if settings.text("log.witnesses"):
         found.append(Timer("audit.witnesses", settings.integer("log.witness_s") * SECOND, api.ask_witnesses))

@@ -24,9 +24,9 @@ from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 MOST_MUTES = 200
-
-
 LOOK_BACK = 5_000  # entries of the log that a rule over a short time looks back at
+_STOPPED = {one: audit.Lines(one, by="principal") for one in ("identity.StepUpDemanded", "access.Denied")}
+_MUTED = audit.Lines(facts.SPENT, by="person")
 
 
 def limits(unit: Unit) -> Limits:
@@ -120,10 +120,9 @@ def on_stopped(unit: Unit, entry: audit.Entry) -> None:
 
 def _lately(unit: Unit, entry: audit.Entry, person: str, most: int) -> list[tuple[int, int]]:
     """Return index and time of the person's newest entries of this kind among the newest `most` up to this one."""
-    subject = person if entry.subject == person else None
     start = max(0, entry.index - LOOK_BACK)
-    found = audit.entries(unit, start=start, limit=most, kind=entry.kind, subject=subject, newest_first=True)
-    return [(one.index, one.at) for one in found if one.data.get("principal") == person and one.index <= entry.index]
+    found = _STOPPED[entry.kind].of(unit, person, start=start, limit=most, newest_first=True)
+    return [(one.index, one.at) for one in found if one.index <= entry.index]
 
 
 def _tell(unit: Unit, incident: Incident | None) -> None:
@@ -195,9 +194,8 @@ def on_output(unit: Unit, entry: audit.Entry) -> None:
         _act(unit, told, _muted)
     if entry.kind != facts.SPENT:
         return
-    before = audit.entries(unit, kind=facts.SPENT, newest_first=True, limit=MOST_MUTES)
-    day = [one for one in before if entry.at - DAY < one.at and one.index <= entry.index]
-    own = [one.index for one in day if facts.text(one.data, "person") == person]
+    before = _MUTED.of(unit, person, newest_first=True, limit=MOST_MUTES)
+    own = [one.index for one in before if entry.at - DAY < one.at and one.index <= entry.index]
     incident = volume.drained(tuple(sorted(own)), person, unit.system.settings.integer("detect.output_mutes"))
     if incident is not None and not store.known(unit.conn, incident.key):
         _act(unit, incident, _hold)

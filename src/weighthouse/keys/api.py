@@ -28,6 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 Context = Mapping[str, Any]
+_DESTROYED = audit.Lines(KekDestroyed.KIND)
 _RELEASES = audit.Tally(
     KeyReleased.KIND,
     window=rules.WINDOW,
@@ -146,7 +147,7 @@ def _refusals(purpose: str, model: str, count: int) -> Iterator[None]:
 
 def _not_destroyed(unit: Unit, kek: str) -> None:
     """A key file put back from a backup does not bring a destroyed KEK back: the log remembers its end."""
-    if audit.entries(unit, kind=KekDestroyed.KIND, subject=kek, limit=1):
+    if _DESTROYED.any(unit, kek):
         raise Denied(
             "keys.destroyed", f"The keys of '{kek}' were destroyed on purpose.", "Nothing can bring them back."
         )

@@ -25,6 +25,7 @@ from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
 _TEXT = "Without a break of {gap}, this access to '{resource}' would last longer than {chain}, all roles together."
+_ENDED = audit.Lines(GrantEnded.KIND)
 _REMEDY = "Ask for less, or let what is held there end and stay ended for {gap}."
 
 
@@ -99,5 +100,5 @@ def _end(unit: Unit, grant: str, sealed: Millis) -> Millis:
     """When a grant of an older release was over: its end, or sooner if the log says so."""
     if not unit.part(Refusals).closed(grant):
         return sealed
-    lines = audit.entries(unit, kind=GrantEnded.KIND, subject=grant, limit=1)
+    lines = _ENDED.of(unit, grant, limit=1)
     return min(sealed, lines[0].at) if lines else sealed

@@ -21,7 +21,8 @@ from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
 TOLD: Millis = 7 * DAY  # for how long both sides are shown what policy has settled
-_PAGE = 200
+_ASKED = audit.Lines(RequestSubmitted.KIND)
+_PUBLISHED = audit.Lines(PolicyPublished.KIND, by="")
 
 
 def settle_overtaken(unit: Unit, bundle: policy.Bundle) -> int:
@@ -59,15 +60,12 @@ def overtaken(unit: Unit, request: Request) -> str:
     moved = base_moved(request, policy.current(unit).digest)
     if moved:
         return moved
-    asked = audit.entries(unit, kind=RequestSubmitted.KIND, subject=request.id, limit=1)
-    start = asked[0].index if asked else 0
-    while page := audit.entries(unit, kind=PolicyPublished.KIND, start=start, limit=_PAGE):
-        for line in page:
-            lab = policy.of_digest(unit, str(line.data["digest"])) if asked or line.at > request.created else None
-            why = _outgrown(unit, lab, request) if lab is not None else ""
-            if why:
-                return why
-        start = page[-1].index + 1
+    asked = _ASKED.newest(unit, request.id)
+    for line in _PUBLISHED.of(unit, start=asked.index if asked is not None else 0):
+        lab = policy.of_digest(unit, str(line.data["digest"])) if asked or line.at > request.created else None
+        why = _outgrown(unit, lab, request) if lab is not None else ""
+        if why:
+            return why
     return ""
 
 

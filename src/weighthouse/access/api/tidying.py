@@ -17,6 +17,7 @@ from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
 BATCH = 500
+_REFUSED = tuple(audit.Lines(one.KIND, by="") for one in (GrantEnded, HoldPlaced, RequestDenied, RequestWithdrawn))
 
 
 def tidy(unit: Unit, limit: int = BATCH) -> int:
@@ -84,5 +85,4 @@ def _set_aside(unit: Unit, action: str, row: str, code: str) -> DeniedEvent:
 
 def ever_refused(unit: Unit) -> bool:
     """Whether the log tells of anything that the memory of refusals must know: an end, a hold, a closed request."""
-    kinds = (GrantEnded.KIND, HoldPlaced.KIND, RequestDenied.KIND, RequestWithdrawn.KIND)
-    return any(audit.entries(unit, kind=kind, limit=1) for kind in kinds)
+    return any(lines.any(unit) for lines in _REFUSED)

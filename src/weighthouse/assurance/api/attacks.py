@@ -24,6 +24,7 @@ from weighthouse.core.errors import NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.assurance")
+_RUNS = audit.Lines(AttackRun.KIND)
 
 
 def catalogue() -> tuple[Scenario, ...]:
@@ -169,7 +170,8 @@ def missed(unit: Unit) -> tuple[str, ...]:
 def _newest(unit: Unit) -> dict[str, Outcome]:
     found = {}
     for scenario in SCENARIOS:
-        for one in audit.entries(unit, kind=AttackRun.KIND, subject=scenario.id, newest_first=True, limit=1):
+        one = _RUNS.newest(unit, scenario.id)
+        if one is not None:
             data = audit.reveal(unit, one)
             found[scenario.id] = Outcome(
                 id=data["scenario"],

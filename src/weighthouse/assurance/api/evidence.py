@@ -14,7 +14,7 @@ from weighthouse.assurance.catalogue import SCENARIOS
 from weighthouse.assurance.checks import approvals, log_verified, red_team, session_risk, standing_access
 from weighthouse.assurance.checks.facts import Fact
 from weighthouse.assurance.events import EvidenceComputed
-from weighthouse.assurance.model import CALLS_PER_PAGE, PERIOD, SHEETS, Check, Finding, Sheet
+from weighthouse.assurance.model import PERIOD, SHEETS, Check, Finding, Sheet
 from weighthouse.assurance.rules import freshness
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
@@ -25,6 +25,7 @@ from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
 LOG_CHECK = "E-17"
+_COMPUTED = audit.Lines(EvidenceComputed.KIND)
 T = TypeVar("T")
 
 
@@ -116,15 +117,8 @@ def _that_day(unit: Unit, facts: Sequence[Fact], of: Callable[[policy.Lab], T]) 
 
 
 def _facts(unit: Unit, kind: str, since: Millis) -> list[Fact]:
-    """Return the entries of a kind since a time, oldest first, reading from the newest back."""
-    found: list[Fact] = []
-    start = 0
-    while True:
-        page = audit.entries(unit, start=start, limit=CALLS_PER_PAGE, kind=kind)
-        found += [_fact(one) for one in page if one.at >= since and one.kind == kind]
-        if len(page) < CALLS_PER_PAGE:
-            return found
-        start = page[-1].index + 1
+    """Return the entries of a kind since a time, oldest first: out of all, for a column can hide one from a list."""
+    return [_fact(one) for one in audit.since(unit, since) if one.kind == kind]
 
 
 def _fact(entry: audit.Entry) -> Fact:
@@ -139,10 +133,10 @@ def _fact(entry: audit.Entry) -> Fact:
 
 
 def _shown(unit: Unit, sheet: Sheet) -> Check:
-    newest = audit.entries(unit, kind=EvidenceComputed.KIND, subject=sheet.id, newest_first=True, limit=1)
-    if not newest:
+    newest = _COMPUTED.newest(unit, sheet.id)
+    if newest is None:
         return freshness.untested(sheet)
-    data = newest[0].data
+    data = newest.data
     finding = Finding(
         result=data["result"],
         detail=data["detail"],
@@ -153,9 +147,9 @@ def _shown(unit: Unit, sheet: Sheet) -> Check:
     return freshness.shown(
         sheet,
         finding,
-        at=newest[0].at,
+        at=newest.at,
         version=data["query_version"],
         period=(data["period_from"], data["period_to"]),
-        index=newest[0].index,
+        index=newest.index,
         now=unit.now,
     )

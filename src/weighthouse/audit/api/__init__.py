@@ -9,6 +9,7 @@ from weighthouse.audit.api.checking import start, verify
 from weighthouse.audit.api.clusters import MOVED
 from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.doubting import doubts
+from weighthouse.audit.api.finding import Lines, keep_up
 from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.growing import begin
@@ -20,7 +21,7 @@ from weighthouse.audit.api.reading import entries, entry, head
 from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
 from weighthouse.audit.api.status import condition
-from weighthouse.audit.api.tallying import Tally
+from weighthouse.audit.api.tallying import Tally, since
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
@@ -48,6 +49,7 @@ __all__ = [
     "Follower",
     "Head",
     "Learner",
+    "Lines",
     "Problem",
     "Report",
     "Tally",
@@ -68,6 +70,7 @@ __all__ = [
     "head",
     "heartbeat",
     "heed_confirmation",
+    "keep_up",
     "keys",
     "last_signed",
     "learn",
@@ -78,6 +81,7 @@ __all__ = [
     "reveal",
     "sequence",
     "settings",
+    "since",
     "start",
     "verify",
     "watch_lines",

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from weighthouse.audit.api import lanes
-from weighthouse.audit.api.reading import entries
+from weighthouse.audit.api.finding import Lines
 from weighthouse.audit.events import ForkAccepted
 from weighthouse.audit.model import Doubt
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, read
 
 if TYPE_CHECKING:
-    from weighthouse.core.work import Unit
+    from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import Unit
 
+_FORKS = Lines(ForkAccepted.KIND, by="")
+UNREAD = "stored log"
+"""The cause of a doubt about entries that are missing or false, so that nobody can say what the log tells."""
 _lock = threading.Lock()
 _stated: WeakKeyDictionary[System, dict[str, Doubt]] = WeakKeyDictionary()
 
@@ -40,7 +45,14 @@ def doubts(system: System) -> tuple[Doubt, ...]:
     with _lock:
         found = list(_stated.get(system, {}).values())
     with read(system) as unit:
-        found += [*_foreign(unit), *_lost(unit), *_forks(unit)]
+        found += [*_foreign(unit), *_lost(unit)]
+        try:
+            found += _forks(unit)
+        except WeighthouseError as error:
+            if error.code != "audit.tampered":
+                raise
+            if not any(one.cause == UNREAD for one in found):  # the running check names it better
+                found.append(Doubt(UNREAD, error.message, error.message, lasting=True))
     return tuple(found)
 
 
@@ -63,12 +75,11 @@ def _lost(unit: Unit) -> list[Doubt]:
 
 
 def _forks(unit: Unit) -> list[Doubt]:
-    return [
-        Doubt(
-            f"fork {one.index}",
-            one.leaf.hex(),
-            f"entry {one.index}: a log of {one.data['signed_size']} entries was signed, and one of "
-            f"{one.data['found_size']} was accepted in its place",
-        )
-        for one in entries(unit, kind=ForkAccepted.KIND, newest_first=True, limit=1)
-    ]
+    one = _FORKS.newest(unit)
+    if one is None:
+        return []
+    detail = (
+        f"entry {one.index}: a log of {one.data['signed_size']} entries was signed, and one of "
+        f"{one.data['found_size']} was accepted in its place"
+    )
+    return [Doubt(f"fork {one.index}", one.leaf.hex(), detail)]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("weighthouse.audit")
 EMPTY_HEAD = store.HeadRow(0, tree.EMPTY_ROOT, "", 0, 0, 0, 0, b"")
 _EDGES_KEPT = 8
-_OWN = "audit.own-head"
+_OWN, _FROM = "audit.own-head", "audit.grown-from"
 _edges: WeakKeyDictionary[Database, OrderedDict[tuple[int, bytes], tiles.Edge]] = WeakKeyDictionary()
 
 
@@ -155,6 +155,12 @@ def judge_memory(system: System, conn: Connection, size: int, root: bytes, remem
         raise tampered(str(error)) from None
 
 
+def grown_from(unit: Unit) -> int | None:
+    """Return the size of the log before this unit extended it, which may yet be rolled back; None if it has not."""
+    size: int | None = unit.memo.get(_FROM)
+    return size
+
+
 def judge_snapshot(unit: Unit, head: store.HeadRow) -> None:
     """Raise unless the head that a reader saw continues what this signer signed last: no door shows a log set back.
 
@@ -222,6 +228,7 @@ def extend(
     if store.leaves(conn, head.size) != [data for _, data in leaves] or store.read_head(conn) != written:
         raise not_kept(len(leaves))
     _keep(system.database, growth.edge, root)
+    unit.memo.setdefault(_FROM, head.size)
     unit.memo[_OWN] = (size, root)  # a second growth in this transaction continues what memory cannot know yet
     unit.after_commit(lambda: _remember(system, Remembered(size, root), replace=accept_fork))
 

@@ -49,12 +49,16 @@ class TrustedLog:
         self._tiles[level, index] = found
         return found
 
-    def entry(self, row: store.EntryRow) -> Entry:
-        """Return the entry of a stored row; raise `audit.tampered` with its index if the tree holds another one."""
+    def check(self, row: store.EntryRow) -> None:
+        """Raise `audit.tampered` with its index unless the tree holds this row's leaf."""
         start = row.place % _WIDTH * _BYTES
         stated = self.tile(0, row.place // _WIDTH)[start : start + _BYTES]
         if tree.leaf_hash(row.leaf) != stated:
             raise growing.tampered(f"entry {row.place} is not the one the tree holds")
+
+    def entry(self, row: store.EntryRow) -> Entry:
+        """Return the entry of a stored row; raise `audit.tampered` with its index if the tree holds another one."""
+        self.check(row)
         return entry_of(row.place, row.leaf)
 
 
@@ -94,6 +98,9 @@ def entries(
 ) -> list[Entry]:
     """Return up to `limit` entries from index `start` on and below `end`, oldest first, or the newest of those.
 
+    A selection by kind or subject is for showing: an edited column can hide an entry from it, though not put one into
+    it. What a decision looks for, it finds through `Lines`.
+
     On PostgreSQL an entry appears once the sequencer has taken it, usually within 50 ms of its commit.
     Raises `audit.tampered` naming the first entry that is not the one the tree holds.
     """
@@ -109,7 +116,15 @@ def entries(
     )
     if kind is None and subject is None:
         _gapless([row.place for row in rows], start, log.head.size, limit, newest_first=newest_first)
-    return [log.entry(row) for row in rows]
+        return [log.entry(row) for row in rows]
+    return [_named(log, row) for row in rows]
+
+
+def _named(log: TrustedLog, row: store.EntryRow) -> Entry:
+    found = log.entry(row)
+    if not columns_agree(row):
+        raise growing.tampered(f"the columns of entry {row.place} are not what it says")
+    return found
 
 
 def _gapless(places: list[int], start: int, size: int, limit: int, *, newest_first: bool) -> None:

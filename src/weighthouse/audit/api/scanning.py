@@ -24,7 +24,6 @@ from weighthouse.core.work import System, Unit, begin, read
 logger = logging.getLogger("weighthouse.audit")
 PIECE = 2000
 START_S = 1.5
-CAUSE = "stored log"
 _scans: WeakKeyDictionary[System, Scan] = WeakKeyDictionary()
 _told: WeakKeyDictionary[System, set[int]] = WeakKeyDictionary()
 
@@ -58,9 +57,9 @@ def look(system: System, piece: int = PIECE) -> Scan:
     now = Scan(end if end < size else 0, before.rounds + (end >= size), problem, at, size)
     _scans[system], damage[system] = now, problem
     if problem:
-        doubting.state(system, Doubt(CAUSE, f"{at} {problem}", f"entry {at}: {problem}", lasting=True))
+        doubting.state(system, Doubt(doubting.UNREAD, f"{at} {problem}", f"entry {at}: {problem}", lasting=True))
     else:
-        doubting.withdraw(system, CAUSE)
+        doubting.withdraw(system, doubting.UNREAD)
     if problem and at not in _told.setdefault(system, set()):
         _told[system].add(at)
         logger.critical("the stored log is not whole: entry %d: %s", at, problem)

@@ -7,7 +7,7 @@ or subject would believe the columns of a table. Each process reads each entry o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from weakref import WeakKeyDictionary
 
 from weighthouse.audit.api import growing
@@ -80,6 +80,18 @@ class Tally:
         if entry.kind == self._kind and entry.at // self._window == sums.window:
             key = self._key(entry)
             sums.logged[key] = sums.logged.get(key, 0) + self._amount(entry)
+
+
+def since(unit: Unit, at: Millis) -> Iterator[Entry]:
+    """Yield every entry of the log since a time, of every kind; raise `audit.tampered` if one is missing or false."""
+    log = TrustedLog(unit)
+    place = _first(unit, log, at - SLACK)
+    while place < log.head.size:
+        rows = store.read_entries(unit.conn, start=place, end=log.head.size, limit=PAGE)
+        if [row.place for row in rows] != list(range(place, place + len(rows))) or not rows:
+            raise growing.tampered(f"an entry from {place} on is missing")
+        yield from (entry for row in rows if (entry := log.entry(row)).at >= at)
+        place += len(rows)
 
 
 def _first(unit: Unit, log: TrustedLog, since: Millis) -> int:

@@ -10,8 +10,8 @@ import logging
 
 from weighthouse.audit.api import cosigning, doubting, signing
 from weighthouse.audit.api.appending import append
+from weighthouse.audit.api.finding import Lines
 from weighthouse.audit.api.proving import consistency
-from weighthouse.audit.api.reading import entries
 from weighthouse.audit.events import WitnessRefused
 from weighthouse.audit.model import Doubt, Witnessed
 from weighthouse.audit.ports import Witness, Witnesses
@@ -28,6 +28,7 @@ from weighthouse.core.work import System, begin, read
 logger = logging.getLogger("weighthouse.audit")
 
 
+_REFUSED = Lines(WitnessRefused.KIND)
 _LARGEST = 2**53 - 1  # beyond it our own documents hold no number
 AGAIN: Millis = HOUR
 """How long a witness's lasting refusal is only shouted about before it is written into the log again."""
@@ -110,6 +111,6 @@ def _another_history(system: System, witness: Witness, status: int, seen: int, s
 def _refused(system: System, witness: Witness, status: int, size: int) -> None:
     logger.critical("witness %s has seen a log of %d entries that this one does not continue", witness.name, size)
     with begin(system, SYSTEM) as unit:
-        said = entries(unit, kind=WitnessRefused.KIND, subject=witness.name, limit=1, newest_first=True)
-        if not said or unit.now - said[0].at >= AGAIN:
+        said = _REFUSED.newest(unit, witness.name)
+        if said is None or unit.now - said.at >= AGAIN:
             append(unit, WitnessRefused(witness=witness.name, status=status, size=size))

@@ -144,6 +144,12 @@ def read_entries(
     return [EntryRow(row[0], row[1], row[2], row[3], bytes(row[4])) for row in conn.execute(query)]
 
 
+def entries_at(conn: Connection, places: Sequence[int]) -> list[EntryRow]:
+    """Return the entries at these indexes, in no order, without those that are missing."""
+    query = _ENTRY.where(entries.c.idx.in_(list(places)))
+    return [EntryRow(row[0], row[1], row[2], row[3], bytes(row[4])) for row in conn.execute(query)]
+
+
 def scan_entries(conn: Connection) -> Iterator[EntryRow]:
     """Yield every stored entry by index, whatever its index claims to be."""
     last: int | None = None

@@ -47,7 +47,7 @@ def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
     charter = charter_of(unit)
     check_member(unit, caller, charter)
     found = open_under(unit, motion_id, charter)
-    ballots = counting.verified_ballots(unit, found, to_decide=True).ballots
+    ballots = counting.verified_ballots(unit, found).ballots
     criticals = criticals_of(unit, found)
     count = quorum.tally(charter, found.cls, ballots, criticals=criticals)
     if caller.principal in count.recused:

@@ -230,8 +230,8 @@ def _told(unit: Unit, motion_id: str, charter: Charter) -> str:
 
     Empty where the log does not tell of it, as it may not yet of one opened a moment ago.
     """
-    opened = audit.entries(unit, kind=MotionOpened.KIND, subject=check_id(motion_id, "mot"), limit=2)
-    if len(opened) != 1 or opened[0].data["motion"] != motion_id:
+    opened = counting.OPENED.of(unit, check_id(motion_id, "mot"), limit=2)
+    if len(opened) != 1:
         return ""
     if counting.closing(unit, motion_id) is not None:
         raise closed()

@@ -25,6 +25,8 @@ from weighthouse.policy import api as policy
 
 REASON_LIMIT = 2_000
 CALLS = 50
+_PLACED = audit.Lines(HoldPlaced.KIND)
+_CALLED = audit.Lines(HoldCalled.KIND)
 
 
 def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> ReleaseStatus:
@@ -116,9 +118,9 @@ def _waiting(unit: Unit, model: str) -> list[HoldCall]:
 def _told(unit: Unit, model: str) -> list[HoldCall]:
     """Return the calls that have led to no hold yet, of which the log tells."""
     since = unit.now - SECOND_WITHIN
-    placed = audit.entries(unit, kind=HoldPlaced.KIND, subject=model, newest_first=True, limit=1)
-    told = audit.entries(unit, kind=HoldCalled.KIND, subject=model, newest_first=True, limit=CALLS)
-    fresh = [one for one in told if one.at >= since and one.index > (placed[0].index if placed else -1)]
+    placed = _PLACED.newest(unit, model)
+    told = _CALLED.of(unit, model, start=0 if placed is None else placed.index, newest_first=True, limit=CALLS)
+    fresh = [one for one in told if one.at >= since]
     return list(map(partial(_call_of, unit), fresh))
 
 
@@ -131,7 +133,7 @@ def _call_of(unit: Unit, entry: audit.Entry) -> HoldCall:
 def _called(unit: Unit, hold: access.Hold) -> tuple[tuple[str, ...], int]:
     """Return who called a hold and until when it should be ratified: as the log tells it, or, until PostgreSQL's
     log has taken the fact in, as the row does."""
-    for one in audit.entries(unit, kind=HoldPlaced.KIND, subject=str(hold.subject), newest_first=True, limit=CALLS):
+    for one in _PLACED.of(unit, str(hold.subject), newest_first=True, limit=CALLS):
         if one.data["hold"] == hold.id:
             return tuple(one.data["called_by"]), int(one.data["ratify_by"])
     return store.release_hold(unit.conn, hold.id) or ((str(hold.placed_by),), hold.at + RATIFY_WITHIN)

@@ -14,8 +14,8 @@ from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, begin, read
 from weighthouse.weights import store
-from weighthouse.weights.api.sealing import open_save, open_version
-from weighthouse.weights.events import CheckpointSealed, SaveLapsed
+from weighthouse.weights.api.sealing import SEALED, open_save, open_version
+from weighthouse.weights.events import SaveLapsed
 from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Save
 from weighthouse.weights.ports import ObjectStore
 from weighthouse.weights.rules.limits import day_of
@@ -59,7 +59,7 @@ def _lapse(system: System, id_: str) -> bool:
     with read(system) as unit:
         save, _ = open_save(unit, id_)
         became = store.version_of_save(unit.conn, save.id)
-        sealed = audit.entries(unit, kind=CheckpointSealed.KIND, subject=save.version, limit=1)
+        sealed = SEALED.any(unit, save.version)
         if became is not None or sealed or unit.now - save.begun <= SAVE_LIFE:
             log.error("the row of save %s says that it is open, but it is not: nothing is removed", id_)
             return False

@@ -18,8 +18,7 @@ from weighthouse.weights.api.classes import class_of, run_of
 from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.events import LoadStarted, ManifestRefused
 
-PAGE = 500
-SUBMITTED = "runs.RunSubmitted"  # by its name: this room does not know that of runs
+_LOADED = audit.Lines(LoadStarted.KIND, by="run")
 
 
 def check_class(unit: Unit, caller: Caller, model: str, save: str = "") -> None:
@@ -50,10 +49,5 @@ def _leased(unit: Unit, caller: Caller) -> Iterator[tuple[str, str]]:
 
 def opened(unit: Unit, run: str) -> Iterator[tuple[str, str]]:
     """Yield version and model of every load of a run, as the log has them."""
-    submitted = audit.entries(unit, kind=SUBMITTED, subject=run, limit=1)
-    start = submitted[0].index if submitted else 0
-    while found := audit.entries(unit, start=start, kind=LoadStarted.KIND, limit=PAGE):
-        for entry in found:
-            if entry.data["run"] == run:
-                yield entry.subject, entry.data["model"]
-        start = found[-1].index + 1
+    for entry in _LOADED.of(unit, run):
+        yield entry.subject, entry.data["model"]

@@ -25,6 +25,8 @@ from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ShardKey, Ti
 from weighthouse.weights.rules.limits import lease_end, verify_level
 from weighthouse.weights.rules.manifests import places
 
+_DESTROYED = audit.Lines(CheckpointDestroyed.KIND)
+
 
 def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> LoadTicket:
     """Release the data keys of a version, sealed to `recipient` (raw X25519), under a lease.
@@ -78,7 +80,7 @@ def wrapped_keys(unit: Unit, sealed: Sealed) -> list[ShardKey]:
     """The wrapped data keys of a version that was not destroyed."""
     listed = store.find_keys(unit.conn, sealed.version.save)
     # Row and keys put back from an old backup do not bring a version back: the log remembers its end.
-    ended = audit.entries(unit, kind=CheckpointDestroyed.KIND, subject=sealed.version.id, limit=1)
+    ended = _DESTROYED.any(unit, sealed.version.id)
     if sealed.version.state == DESTROYED or not listed or ended:
         raise Conflict(
             "weights.destroyed",

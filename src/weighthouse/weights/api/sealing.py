@@ -23,6 +23,8 @@ from weighthouse.weights.rules.manifests import open_manifest
 from weighthouse_sdk import manifest
 
 PURPOSE = "manifest"
+SEALED = audit.Lines(CheckpointSealed.KIND)
+_MOVED = audit.Lines(HeadMoved.KIND)
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -98,17 +100,17 @@ def _listed_keys(envelope: bytes, save: Save) -> list[ShardKey]:
 
 def _check_log(unit: Unit, version: Version) -> None:
     """The log remembers every commit: a row put back from an old backup cannot contradict it."""
-    for entry in audit.entries(unit, kind=CheckpointSealed.KIND, subject=version.id, limit=2):
+    for entry in SEALED.of(unit, version.id, limit=2):
         if entry.data["digest"] != version.digest or entry.data["counter"] != version.counter:
             tampered(version.id, "weights.rolled_back", "The log names another manifest for this version.")
 
 
 def check_newest(unit: Unit, model: str, counter: int) -> None:
     """Refuse a database whose newest version of a model is older than the one the log names (a rollback)."""
-    for entry in audit.entries(unit, kind=HeadMoved.KIND, subject=model, limit=1, newest_first=True):
-        if entry.data["counter"] > counter:
-            said = f"The log names version {entry.data['counter']} of '{model}', the database only {counter}."
-            tampered(model, "weights.rolled_back", said)
+    entry = _MOVED.newest(unit, model)
+    if entry is not None and entry.data["counter"] > counter:
+        said = f"The log names version {entry.data['counter']} of '{model}', the database only {counter}."
+        tampered(model, "weights.rolled_back", said)
 
 
 def tampered(what: str, code: str, why: str) -> NoReturn:
