@@ -24,7 +24,7 @@ from sqlalchemy import text
 from tests.audit.support import bind_log
 from weighthouse.access import api
 from weighthouse.access.adapters.embedded import FileRefusals
-from weighthouse.access.api.sealing import b64
+from weighthouse.access.api.sealing import b64, unb64
 from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
@@ -122,6 +122,15 @@ class Lab:
         with begin(self.system, caller) as unit:
             wanted = identity.Act(type=act, subject=subject, parameters=parameters)
             identity.factor_given(unit, caller, [wanted], method="test", at=unit.now)
+
+    def opened(self, person: str, act: str, subject: str) -> identity.KeySignature:
+        """A second factor and the signature of the person's own key, both for opening exactly this."""
+        device = self.device(person)
+        self.clock.advance(1)
+        self.confirm(self.caller(person), act, subject)
+        at = self.clock.now()
+        said = identity.opening(act, subject, person=person, device=device, at=at)
+        return identity.KeySignature(device=device, at=at, value=unb64(self.keys[person].sign(said)))
 
     def device(self, person: str) -> DeviceId:
         """The person's enrolled device, enrolled now if they have none."""

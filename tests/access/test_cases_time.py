@@ -238,9 +238,9 @@ def test_lifting_a_hold_again_gets_the_same_answer_and_leaves_no_second_line(lab
         placed = api.place_hold(unit, SYSTEM, "model/tern", "odd reads")
 
     def lift(person: str) -> api.Hold:
-        lab.confirm(lab.caller(person), "hold.lift", placed.id)
+        signed = lab.opened(person, "hold.lift", placed.id)
         with begin(lab.system, lab.caller(person)) as unit:
-            return api.lift_hold(unit, lab.caller(person), placed.id, "it was a mistake")
+            return api.lift_hold(unit, lab.caller(person), placed.id, "it was a mistake", signed=signed)
 
     first = lift("chi")
     lab.clock.advance(HOUR)
@@ -260,7 +260,7 @@ def test_a_row_that_says_lifted_is_no_answer_to_who_would_lift_it(lab: Lab) -> N
         placed = api.place_hold(unit, SYSTEM, "model/tern", "odd reads")
     with lab.system.database.engine.begin() as connection:
         connection.execute(text("UPDATE access_hold SET lifted = 1, lifted_by = 'chi'"))
-    lab.confirm(lab.caller("chi"), "hold.lift", placed.id)
+    signed = lab.opened("chi", "hold.lift", placed.id)
     with begin(lab.system, lab.caller("chi")) as unit:
-        assert api.lift_hold(unit, lab.caller("chi"), placed.id, "explained").lifted != 1
+        assert api.lift_hold(unit, lab.caller("chi"), placed.id, "explained", signed=signed).lifted != 1
     assert len(lab.log("access.HoldLifted")) == 1

@@ -101,9 +101,9 @@ def test_yesterdays_whole_folder_releases_nothing_until_two_people_have_looked(
 
 
 def look(lab: Lab, person: str, hold: str, reason: str) -> api.Hold:
-    lab.confirm(lab.caller(person), "hold.lift", hold)
+    signed = lab.opened(person, "hold.lift", hold)
     with begin(lab.system, lab.caller(person)) as unit:
-        return api.lift_hold(unit, lab.caller(person), hold, reason)
+        return api.lift_hold(unit, lab.caller(person), hold, reason, signed=signed)
 
 
 def test_who_may_place_no_hold_settles_no_doubt(lab: Lab) -> None:

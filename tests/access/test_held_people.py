@@ -21,9 +21,9 @@ def hold(lab: Lab, subject: str, actions: tuple[str, ...] = ()) -> api.Hold:
 
 
 def lift(lab: Lab, found: api.Hold) -> None:
-    lab.confirm(lab.caller("chi"), "hold.lift", found.id)
+    signed = lab.opened("chi", "hold.lift", found.id)
     with begin(lab.system) as unit:
-        api.lift_hold(unit, lab.caller("chi"), found.id, "it was a mistake")
+        api.lift_hold(unit, lab.caller("chi"), found.id, "it was a mistake", signed=signed)
 
 
 CHANGED = LAB.read_text("utf-8") + "# a change\n"

@@ -74,7 +74,7 @@ def test_the_story_over_http(lab: Lab) -> None:
     hold = chi.post("/holds", {"subject": "model/tern", "reason": "odd reads"})
     assert ada.get("/explain", action="weights.load", resource="model/tern")["reasons"][0]["code"] == "access.held"
     assert chi.get("/holds")["items"][0]["id"] == hold["id"]
-    chi.post(f"/holds/{hold['id']}/lift", {"reason": "explained"})
+    chi.post(f"/holds/{hold['id']}/lift", {"reason": "explained", **chi.opening("hold.lift", hold["id"])})
     chi.post(f"/grants/{grant['id']}/revoke", {"reason": "the work is done"})
     assert ada.get("/grants")["items"][0]["state"] == "ended"
 

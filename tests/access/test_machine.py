@@ -242,10 +242,10 @@ class Requests(RuleBasedStateMachine):
 
     @rule(person=st.sampled_from((*TEAMS, *ASKERS)))
     def freeze_or_thaw(self, person: str) -> None:
-        self.lab.confirm(self.lab.caller("chi"), "person.thaw", person)
+        signed = self.lab.opened("chi", "person.thaw", person)
         with begin(self.lab.system) as unit:
             if person in self.frozen:
-                identity.thaw(unit, PrincipalId(person), "cleared", self.lab.caller("chi"))
+                identity.thaw(unit, PrincipalId(person), "cleared", self.lab.caller("chi"), signed=signed)
             else:
                 identity.freeze(unit, PrincipalId(person), "odd reads", self.lab.caller("chi"))
         self.frozen ^= {person}
@@ -259,9 +259,9 @@ class Requests(RuleBasedStateMachine):
                 self.held = api.place_hold(unit, SYSTEM, "model/tern", "bulk reads")
             self.hold = "model/tern"
         elif "chi" not in self.frozen:
-            self.lab.confirm(self.lab.caller("chi"), "hold.lift", self.held.id)
+            signed = self.lab.opened("chi", "hold.lift", self.held.id)
             with begin(self.lab.system) as unit:
-                api.lift_hold(unit, self.lab.caller("chi"), self.held.id, "explained")
+                api.lift_hold(unit, self.lab.caller("chi"), self.held.id, "explained", signed=signed)
             self.hold = None
 
     @rule()

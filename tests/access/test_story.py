@@ -79,9 +79,9 @@ def test_a_hold_beats_the_grant_and_lifting_it_opens_again(lab: Lab) -> None:
     with begin(lab.system, lab.caller("chi")) as unit:
         hold = api.place_hold(unit, lab.caller("chi"), "model/tern", "suspicious reads")
     assert lab.code("ada") == "access.held"
-    lab.confirm(lab.caller("chi"), "hold.lift", hold.id)
+    signed = lab.opened("chi", "hold.lift", hold.id)
     with begin(lab.system, lab.caller("chi")) as unit:
-        api.lift_hold(unit, lab.caller("chi"), hold.id, "explained")
+        api.lift_hold(unit, lab.caller("chi"), hold.id, "explained", signed=signed)
     assert lab.code("ada") == "access.allowed"
 
 

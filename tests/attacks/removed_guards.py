@@ -160,6 +160,12 @@ REMOVALS = (
     ),
     Removal("overtaken-request", "access/api/overtaking.py", "            if why:\n", "            if not why:\n"),
     Removal(
+        "provider-thaw",
+        "identity/api/openings.py",
+        "    verify_device_signature(unit, signed.device, caller.principal, said, signed.value)\n",
+        "    said.hex()\n",
+    ),
+    Removal(
         "thawed-person",
         "identity/api/states.py",
         "epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED",

@@ -9,7 +9,15 @@ from weighthouse.access.events import Denied
 from weighthouse.core.events import Event
 from weighthouse.detect.model import SEVERAL_COUNTRIES, STOPPED
 from weighthouse.detect.rules import elsewhere, roaming, stopped
-from weighthouse.identity.events import CredentialRefused, SessionMoved, SignInDenied, StepUpDemanded
+from weighthouse.identity.events import (
+    CredentialRefused,
+    KeyNotConfirmed,
+    OpeningRefused,
+    PersonFrozen,
+    SessionMoved,
+    SignInDenied,
+    StepUpDemanded,
+)
 
 ALERT, RESPONSE = "detect.AlertRaised", "detect.ResponseTaken"
 
@@ -20,6 +28,10 @@ def denied(*reasons: str) -> Event:
 
 def refused(code: str) -> Event:
     return CredentialRefused(subject_id="ses_1", principal="ben", code=code, origin="o", address="")
+
+
+def opened(code: str) -> Event:
+    return OpeningRefused(principal="ben", act="person.thaw", about="eve", code=code)
 
 
 def no(person: str = "ben") -> Event:
@@ -37,12 +49,26 @@ def asked() -> Event:
         ([denied("impossible_travel")], "high"),
         ([denied("new_country_for_lab")], "medium"),
         ([denied("frozen")], "medium"),
+        ([opened("identity.opening_unsigned")], "medium"),
+        ([opened("identity.key_young")], "high"),
+        ([KeyNotConfirmed(device="dev_1", principal="ada", by="ben", code="identity.bad_signature")], "high"),
         ([refused("identity.proof_replayed")], "high"),
         ([refused("identity.proof_nonce")], "medium"),
         ([asked()] * stopped.FATIGUE_PROMPTS, "medium"),
         ([no()] * stopped.REFUSALS, "medium"),
     ],
-    ids=["travel", "country", "frozen", "replay", "minted", "fatigue", "refusals"],
+    ids=[
+        "travel",
+        "country",
+        "frozen",
+        "unsigned",
+        "young",
+        "unconfirmed",
+        "replay",
+        "minted",
+        "fatigue",
+        "refusals",
+    ],
 )
 def test_i6_what_was_stopped_is_told_once_a_day_and_nothing_is_ended(
     watched: Watched, facts: list[Event], severity: str
@@ -56,6 +82,15 @@ def test_i6_what_was_stopped_is_told_once_a_day_and_nothing_is_ended(
     assert (alert["rule"], alert["severity"], alert["principal"]) == (STOPPED, severity, "ben")
     assert watched.facts(RESPONSE)[-1]["actions"] == []
     assert watched.alive("ben") == 1
+
+
+def test_each_freeze_by_a_person_is_told_loudly_and_one_by_the_server_is_not(watched: Watched) -> None:
+    """Whoever runs the identity provider can freeze as security: it only stops, so it is allowed, and seen."""
+    watched.write(*(PersonFrozen(principal=who, reason="", by=by) for who, by in [("eve", "chi"), ("ben", "system")]))
+    watched.write(PersonFrozen(principal="eve", reason="", by="dee"))
+    watched.follow()
+    told = [(one["rule"], one["severity"], one["principal"]) for one in watched.facts(ALERT)]
+    assert told == [("person-frozen", "high", "eve")] * 2
 
 
 @pytest.mark.parametrize(

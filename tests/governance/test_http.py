@@ -125,7 +125,9 @@ def test_why_somebody_is_frozen_is_for_responders_and_the_auditor(served: Served
     for reader in (chi, fay):
         (frozen,) = reader.get("people/frozen")["items"]
         assert (frozen["id"], frozen["frozen_reason"]) == ("ada", "Suspected of selling notes.")
-    chi.post("people/ada/thaw", {"reason": "Cleared."})
+    assert refused(chi.post, "people/ada/thaw", {"reason": "Cleared."}) == (403, "identity.opening_unsigned")
+    chi.enrol("desk")
+    chi.post("people/ada/thaw", {"reason": "Cleared.", **chi.opening("person.thaw", "ada")})
     assert chi.get("people/frozen")["items"] == []
 
 

@@ -55,6 +55,8 @@ class Lab:
     def __init__(self, database: Database, clock: ManualClock, folder: Path, **flags: object) -> None:
         self.folder = folder
         self._steps: dict[str, int] = {}
+        self._grown: dict[str, DeviceKey] = {}
+        self._devices: dict[str, str] = {}
         self.clock = clock
         values = {"state": folder, "mode": "development", "server.origin": ORIGIN, **flags}
         self.system = bind_log(
@@ -157,6 +159,24 @@ class Lab:
         with begin(self.system, caller) as unit:
             wanted = api.Act(type=act, subject=subject, parameters=parameters)
             api.factor_given(unit, caller, [wanted], method="test", at=unit.now)
+
+    def opened(self, who: str, act: str, subject: str) -> api.KeySignature:
+        """A second factor and the signature of a key of theirs that counts, both for opening exactly this."""
+        caller = self.person(who)
+        if who not in self._grown:
+            key = self._grown[who] = DeviceKey.generate()
+            self.confirm(caller, "device.enrol", key.thumbprint)
+            with begin(self.system, caller) as unit:
+                self._devices[who] = api.enrol_device(unit, caller, key.jwk, "desk").id
+        self.clock.advance(1)
+        self.confirm(caller, act, subject)
+        return self.signed(who, act, subject)
+
+    def signed(self, who: str, act: str, subject: str) -> api.KeySignature:
+        """The signature alone."""
+        device, at = self._devices[who], self.clock.now()
+        said = api.opening(act, subject, person=who, device=device, at=at)
+        return api.KeySignature(device=device, at=at, value=self._grown[who].sign(said))
 
     def client(self, *, peer: str = "127.0.0.1", key: DeviceKey | None = None, agent: str = AGENT) -> Client:
         """A command line on one machine, with a key of its own and this lab's clock."""

@@ -93,9 +93,9 @@ def test_only_thawing_opens_a_record_that_was_put_back_and_brings_nothing_back_w
     with begin(lab.system) as unit:
         api.freeze(unit, "eve", "odd reads", lab.person("chi"))
     put_back(lab, before)
-    lab.confirm(lab.person("chi"), "person.thaw", "eve")
+    signed = lab.opened("chi", "person.thaw", "eve")
     with begin(lab.system) as unit:
-        api.thaw(unit, "eve", "we restored a backup", lab.person("chi"))
+        api.thaw(unit, "eve", "we restored a backup", lab.person("chi"), signed=signed)
     assert lab.told("PersonThawed", "by") == ["chi"]
     assert code_of(client) != ""
     assert code_of(lab.sign_in("eve", lab.client())) == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.identity.support import Lab
-from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
+from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse_sdk.client import Client, ProblemError
@@ -43,13 +43,25 @@ def test_security_lets_the_keys_count_again_with_a_factor_for_that(lab: Lab) -> 
     device = str(owner.enrol("laptop")["id"])
     owner.post("sessions/not-me")
     chi = lab.person("chi")
-    with pytest.raises(Unauthenticated, match="factor"), begin(lab.system, chi) as unit:
+    signed = lab.opened("chi", "person.keys", "ada")
+    with pytest.raises(Denied, match="a signature by a key"), begin(lab.system, chi) as unit:
         api.restore_keys(unit, "ada", chi)
-    lab.confirm(chi, "person.keys", "ada")
     with begin(lab.system, chi) as unit:
-        assert api.restore_keys(unit, "ada", chi) == 1
+        assert api.restore_keys(unit, "ada", chi, signed=signed) == 1
     with read(lab.system) as unit:
         assert api.device(unit, device).person == "ada"
+    ada = lab.sign_in("ada")
+    ada.post("sessions/not-me")
+    lab.clock.advance(1)
+    again = lab.signed("chi", "person.keys", "ada")
+    with pytest.raises(Unauthenticated, match="factor"), begin(lab.system, chi) as unit:
+        api.restore_keys(unit, "ada", chi, signed=again)
+    lab.confirm(chi, "person.keys", "ada")
+    with pytest.raises(Conflict, match="opened"), begin(lab.system, chi) as unit:
+        api.restore_keys(unit, "ada", chi, signed=signed)
+    with begin(lab.system, chi) as unit:
+        api.restore_keys(unit, "ada", chi, signed=again)
     with pytest.raises(Invalid), begin(lab.system, chi) as unit:
         api.restore_keys(unit, "ada", chi)
-    assert len(lab.log("KeysRestored")) == 1
+    assert len(lab.log("KeysRestored")) == 2
+    assert lab.told("OpeningRefused", "code") == ["identity.opening_unsigned", "identity.signature_stale"]

@@ -283,9 +283,9 @@ def test_freezing_a_person_ends_everything_and_lets_nothing_begin(lab: Lab) -> N
     with pytest.raises(ProblemError) as refusal:
         lab.sign_in("eve", client)
     assert refusal.value.code == "identity.not_admitted"
-    lab.confirm(lab.person("chi"), "person.thaw", "eve")
+    signed = lab.opened("chi", "person.thaw", "eve")
     with begin(lab.system) as unit:
-        api.thaw(unit, "eve", "cleared", lab.person("chi"))
+        api.thaw(unit, "eve", "cleared", lab.person("chi"), signed=signed)
     assert code_of(lab.sign_in("eve")) == "" and code_of(client) != ""
     assert len(lab.log("PersonFrozen")) == len(lab.log("PersonThawed")) == 1
 

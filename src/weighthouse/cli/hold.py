@@ -58,9 +58,11 @@ def place(ctx: click.Context, subject: str, reason: str, actions: tuple[str, ...
 @click.option("--reason", required=True, help="Why; it goes into the log.")
 @click.pass_context
 def lift(ctx: click.Context, hold: str, reason: str) -> None:
-    """Lift HOLD; needs hold.place. One of the kind log takes two people, each of whom lifts it."""
+    """Lift HOLD; needs hold.place, and this machine's key must count. One of the kind log takes two people, each of
+    whom lifts it."""
     connection = connect(ctx)
-    answer = fresh(connection, lambda: connection.post(f"/holds/{hold}/lift", {"reason": reason}))
+    sign, body = connection.client.opening, {"reason": reason}
+    answer = fresh(connection, lambda: connection.post(f"/holds/{hold}/lift", {**body, **sign("hold.lift", hold)}))
     if answer["lifted"] is None:
         say(f"{hold} still stands: you have looked at it. It is lifted when a second person lifts it too.")
     else:

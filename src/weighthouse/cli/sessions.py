@@ -67,9 +67,11 @@ def not_me(ctx: click.Context) -> None:
 @click.argument("person")
 @click.pass_context
 def restore_keys(ctx: click.Context, person: str) -> None:
-    """Let the keys of PERSON count again that they had set aside; needs person.freeze."""
+    """Let the keys of PERSON count again that they had set aside; needs person.freeze, and this machine's key must
+    count."""
     connection = connect(ctx)
-    done = fresh(connection, lambda: connection.post(f"/people/{person}/devices/restore"))
+    path = f"/people/{person}/devices/restore"
+    done = fresh(connection, lambda: connection.post(path, connection.client.opening("person.keys", person)))
     say(f"{done['restored']} keys of {person} count again.")
 
 
@@ -105,9 +107,10 @@ def freeze(ctx: click.Context, person: str, reason: str) -> None:
 @click.option("--reason", required=True, help="Why; it goes into the log.")
 @click.pass_context
 def thaw(ctx: click.Context, person: str, reason: str) -> None:
-    """Let PERSON sign in again; needs person.freeze and cannot be done by themselves."""
+    """Let PERSON sign in again; needs person.freeze, this machine's key must count, and nobody thaws themselves."""
     connection = connect(ctx)
-    fresh(connection, lambda: connection.post(f"/people/{person}/thaw", {"reason": reason}))
+    sign, body = connection.client.opening, {"reason": reason}
+    fresh(connection, lambda: connection.post(f"/people/{person}/thaw", {**body, **sign("person.thaw", person)}))
     say(f"Thawed {person}; they must sign in again.")
 
 

@@ -173,12 +173,13 @@ def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 
-def restore_keys(unit: Unit, caller: Caller, person: str) -> int:
-    """Let the keys of somebody else count again that they had set aside. Raises Denied, `identity.no_keys_aside`."""
+def restore_keys(unit: Unit, caller: Caller, person: str, *, signed: identity.KeySignature | None = None) -> int:
+    """Let the keys of somebody else count again that they had set aside. Raises Denied, `identity.no_keys_aside`, and
+    as `identity.require_opening` does."""
     access.require(unit, caller, "person.freeze", "lab")
     if person == caller.principal:
         raise Conflict("detect.own_keys", "These are your own keys.", "Ask another responder to look at it.")
-    return identity.restore_keys(unit, identity.person(unit, person).id, caller)
+    return identity.restore_keys(unit, identity.person(unit, person).id, caller, signed=signed)
 
 
 def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, by: str, signature: bytes) -> None:
@@ -188,8 +189,11 @@ def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, by: str
     identity.confirm_others_key(unit, caller, device, of=person, by=by, signature=signature)
 
 
-def thaw(unit: Unit, caller: Caller, person: str, reason: str) -> None:
-    """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`."""
+def thaw(
+    unit: Unit, caller: Caller, person: str, reason: str, *, signed: identity.KeySignature | None = None
+) -> None:
+    """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`, and as `identity.require_opening`
+    does."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
-    identity.thaw(unit, identity.person(unit, person).id, reason, caller)
+    identity.thaw(unit, identity.person(unit, person).id, reason, caller, signed=signed)

@@ -22,6 +22,7 @@ ELSEWHERE = "session-used-elsewhere"
 BULK = "bulk-reads"
 NEW_KEY = "another-key"
 NOT_ME = "not-me"
+FROZEN = "person-frozen"
 STOPPED = "stopped-at-the-door"
 SEVERAL_COUNTRIES = "session-in-several-countries"
 WRITTEN = "database-written"
@@ -29,6 +30,7 @@ OUTPUT = "output-volume"
 
 TITLES: dict[str, str] = {
     NOT_ME: "A person says that somebody acts in their name",
+    FROZEN: "A person was frozen",
     STOPPED: "Somebody tried a door that held",
     SEVERAL_COUNTRIES: "One session is used from several countries",
     NEW_KEY: "Another key was enrolled for somebody who has one",

@@ -235,6 +235,17 @@ class KeyNotConfirmed(Event, frozen=True, kw_only=True):
     code: str
 
 
+class OpeningRefused(Event, frozen=True, kw_only=True):
+    """Somebody would have opened what was closed without a grown key of their own: perhaps not themselves."""
+
+    KIND: ClassVar[str] = "identity.OpeningRefused"
+    SUBJECT: ClassVar[str] = "principal"
+    principal: str
+    act: str
+    about: str
+    code: str
+
+
 class DeviceEnded(Event, frozen=True, kw_only=True):
     """A device's key counts no more."""
 

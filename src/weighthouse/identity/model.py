@@ -215,6 +215,14 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     account: str = ""
 
 
+class KeySignature(msgspec.Struct, frozen=True, kw_only=True):
+    """A signature (ES256, raw r and s) by a person's device over what they do; `at` is the time that it names."""
+
+    device: str
+    at: Millis
+    value: bytes
+
+
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """The identity of one run. `expires` moves with renewal, `until` never does."""
 

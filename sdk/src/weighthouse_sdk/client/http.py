@@ -238,6 +238,16 @@ class Client:
         """Return this device's base64url signature over the canonical form of what the card showed."""
         return b64url(self.key.sign(canonical(statement)))
 
+    def opening(self, act: str, subject: str) -> dict[str, Any]:
+        """Return what opens something that was closed, beside the second factor: this device's signature, made now.
+
+        `act` is person.thaw, person.keys or hold.lift. A key that is not enrolled signs in vain.
+        """
+        me = self.get("me")
+        said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": me["principal"]}
+        own, at = str(me["device"] or "none"), int(me["now"])
+        return {"by": own, "at": at, "signature": self.sign_vote({**said, "device": own, "at": at})}
+
 
 def acts_of(refusal: ProblemError) -> list[dict[str, Any]]:
     """Return the acts that a refusal asks a second factor for, none if it is another refusal."""

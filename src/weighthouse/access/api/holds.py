@@ -141,14 +141,22 @@ def _may_know(bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[s
     return thing is not None and bool(teams & index.knowers(thing))
 
 
-def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authority: Authority | None = None) -> Hold:
-    """Lift a hold. A security hold needs `hold.place`, a second factor for it, and not its own subject; one of the
-    log needs two different people, one of that kind and another of that kind or a reader of the log, and is returned
-    unlifted to the first; one of the committee needs `authority`, and nothing else will do. Who has lifted it gets
-    the same answer again, and nothing is written.
+def lift_hold(
+    unit: Unit,
+    caller: Caller,
+    hold_id: str,
+    reason: str,
+    *,
+    authority: Authority | None = None,
+    signed: identity.KeySignature | None = None,
+) -> Hold:
+    """Lift a hold. A security hold needs `hold.place`, a second factor and a signature by a grown key, both for it
+    (`identity.require_opening`), and not its own subject; one of the log needs two different people, one of that kind
+    and another of that kind or a reader of the log, and is returned unlifted to the first; one of the committee needs
+    `authority`, and nothing else will do. Who has lifted it gets the same answer again, and nothing is written.
 
     Raises NotFound `access.no_such_hold`, Denied `access.hold_needs_committee`, `access.authority_refused`,
-    `access.hold_on_oneself`, Unauthenticated `identity.act_unconfirmed`.
+    `access.hold_on_oneself`, Unauthenticated `identity.act_unconfirmed`, and as `identity.require_opening` does.
     """
     text = _reason(reason)
     bundle = policy.current(unit)
@@ -159,9 +167,9 @@ def lift_hold(unit: Unit, caller: Caller, hold_id: str, reason: str, *, authorit
     if found.kind == "governance":
         by = _authorised(unit, bundle, caller, found, authority)
     elif found.kind == "security" or explain(unit, caller, "hold.place", policy.LAB_RESOURCE).allowed:
-        _security(unit, bundle, caller, found)
+        _security(unit, bundle, caller, found, signed)
     else:
-        _auditor(unit, caller, found)
+        _auditor(unit, caller, found, signed)
     if found.kind == "log" and not _second_look(unit, caller, found, text):
         return msgspec.structs.replace(found, looked=(caller.principal,))
     rows.lift(unit.conn, found.id, unit.now, caller.principal, text)
@@ -210,13 +218,15 @@ def _may(unit: Unit, who: tuple[str, str], action: str) -> bool:
     return explain(unit, asked, action, policy.LAB_RESOURCE).allowed
 
 
-def _auditor(unit: Unit, caller: Caller, hold: Hold) -> None:
+def _auditor(unit: Unit, caller: Caller, hold: Hold, signed: identity.KeySignature | None) -> None:
     """An auditor is the natural second pair of eyes on the log, and may lift nothing else."""
     authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
-    _confirmed(unit, caller, hold)
+    _confirmed(unit, caller, hold, signed)
 
 
-def _security(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold) -> None:
+def _security(
+    unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold, signed: identity.KeySignature | None
+) -> None:
     resource = hold.subject if hold.subject in bundle.lab.resources else policy.LAB_RESOURCE
     if caller.principal == hold.subject:
         raise refuse(
@@ -224,11 +234,11 @@ def _security(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold) -> 
             "Nobody lifts a hold on themselves.", "Ask security.",
         )  # fmt: skip
     authorise(unit, caller, "hold.place", resource)
-    _confirmed(unit, caller, hold)
+    _confirmed(unit, caller, hold, signed)
 
 
-def _confirmed(unit: Unit, caller: Caller, hold: Hold) -> None:
-    identity.require_act(unit, caller, identity.Act(type="hold.lift", subject=hold.id))
+def _confirmed(unit: Unit, caller: Caller, hold: Hold, signed: identity.KeySignature | None) -> None:
+    identity.require_opening(unit, caller, identity.Act(type="hold.lift", subject=hold.id), signed)
 
 
 def _authorised(unit: Unit, bundle: policy.Bundle, caller: Caller, hold: Hold, authority: Authority | None) -> str:

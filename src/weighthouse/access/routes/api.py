@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from weighthouse.access.routes import views
 from weighthouse.core import canonical, paging
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 router = APIRouter(prefix="/api/v1", tags=["access"])
@@ -60,6 +62,24 @@ class Reason(Body):
     """Why something is ended or lifted."""
 
     reason: Annotated[str, Field(min_length=1, max_length=2_000)]
+
+
+class Lifting(Reason):
+    """Why a hold is lifted, and the signature (ES256, r and s, base64url) of the caller's own grown key `by` over the
+    canonical {"type": "weighthouse/open/1", "act": "hold.lift", "subject": the hold, "person": the caller, "device":
+    by, "at"}, not older than ten minutes."""
+
+    by: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    at: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    signature: Annotated[str, Field(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+
+    def signed(self) -> identity.KeySignature | None:
+        """The signature, if one was sent."""
+        if self.by is None or self.at is None or self.signature is None:
+            return None
+        return identity.KeySignature(
+            device=self.by, at=self.at, value=base64.urlsafe_b64decode(self.signature + "==")
+        )
 
 
 class Holding(Body):
@@ -277,14 +297,15 @@ def place_hold(request: Request, body: Holding, key: IdempotencyKey = None) -> d
 
 
 @router.post("/holds/{hold_id}/lift")
-def lift_hold(request: Request, hold_id: str, body: Reason, key: IdempotencyKey = None) -> dict[str, Any]:
-    """Lift a hold of security; one of the committee is lifted by closing its motion."""
+def lift_hold(request: Request, hold_id: str, body: Lifting, key: IdempotencyKey = None) -> dict[str, Any]:
+    """Lift a hold of security, signed by a grown key of one's own; one of the committee is lifted by closing its
+    motion."""
     with door(request).enter(request) as (unit, caller):
         answer: dict[str, Any] = once(
             unit,
             key,
             _fingerprint("lift " + hold_id, body),
-            lambda: api.lift_hold(unit, caller, hold_id, body.reason),
+            lambda: api.lift_hold(unit, caller, hold_id, body.reason, signed=body.signed()),
         )
         return answer
 

@@ -15,6 +15,7 @@ from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 from weighthouse.detect import api
+from weighthouse.identity import api as identity
 
 router = APIRouter(prefix="/api/v1", tags=["detect"])
 
@@ -32,6 +33,31 @@ class Because(BaseModel):
     """Why a responder does this; it goes into the log."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class Opening(BaseModel):
+    """The caller's own grown key `by` and its signature (ES256, r and s, base64url) over the canonical
+    {"type": "weighthouse/open/1", "act": "person.thaw" or "person.keys", "subject": the person, "person": the caller,
+    "device": by, "at"}, not older than ten minutes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    by: str | None = Field(default=None, min_length=1, max_length=64)
+    at: int | None = Field(default=None, ge=0, le=2**53)
+    signature: str | None = Field(default=None, min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")
+
+    def signed(self) -> identity.KeySignature | None:
+        """The signature, if one was sent."""
+        if self.by is None or self.at is None or self.signature is None:
+            return None
+        return identity.KeySignature(
+            device=self.by, at=self.at, value=base64.urlsafe_b64decode(self.signature + "==")
+        )
+
+
+class Thaw(Opening):
+    """Why, and the signature."""
+
     reason: str = Field(min_length=1, max_length=500)
 
 
@@ -109,10 +135,11 @@ def freeze(request: Request, person: str, body: Because) -> dict[str, Any]:
 
 
 @router.post("/people/{person}/devices/restore")
-def restore_keys(request: Request, person: str) -> dict[str, Any]:
-    """Let keys count again that somebody had set aside. Needs `person.freeze` on the lab, and a second factor."""
+def restore_keys(request: Request, person: str, body: Opening) -> dict[str, Any]:
+    """Let keys count again that somebody had set aside. Needs `person.freeze` on the lab, a second factor, and a
+    signature by a grown key of one's own."""
     with door(request).enter(request) as (unit, caller):
-        return {"restored": api.restore_keys(unit, caller, person)}
+        return {"restored": api.restore_keys(unit, caller, person, signed=body.signed())}
 
 
 @router.post("/people/{person}/devices/{device}/confirm")
@@ -126,8 +153,9 @@ def confirm_key(request: Request, person: str, device: str, body: ConfirmOthers)
 
 
 @router.post("/people/{person}/thaw")
-def thaw(request: Request, person: str, body: Because) -> dict[str, Any]:
-    """Let a frozen person sign in again. Needs `person.freeze` on the lab."""
+def thaw(request: Request, person: str, body: Thaw) -> dict[str, Any]:
+    """Let a frozen person sign in again. Needs `person.freeze` on the lab, a second factor, and a signature by a
+    grown key of one's own."""
     with door(request).enter(request) as (unit, caller):
-        api.thaw(unit, caller, person, body.reason)
+        api.thaw(unit, caller, person, body.reason, signed=body.signed())
         return {"thawed": person}

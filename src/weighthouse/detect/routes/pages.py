@@ -1,6 +1,7 @@
 """The alerts page. Guards alerts from those they are about: the room decides who may see, acknowledge and act.
 
 A responder ends the session or freezes the person of an alert from here in one step; both leave a line in the log.
+To open again what was closed takes a key that counts already, so the page shows the command for it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ _DONE = {
     "acknowledged": "Noted. Your name and note are in the log.",
     "session-ended": "The session has ended. Its next request is refused, everywhere.",
     "frozen": "Frozen. Every session of theirs has ended, and nobody signs in as them until somebody thaws them.",
-    "thawed": "Thawed. This person may sign in again.",
 }
 
 
@@ -72,11 +72,3 @@ def freeze(request: Request, alert: str, reason: Because) -> Response:
     with door(request).enter(request) as (unit, caller):
         api.freeze(unit, caller, api.alert(unit, caller, alert).principal, reason)
     return RedirectResponse("/alerts?done=frozen", 303)
-
-
-@router.post("/alerts/{alert}/thaw")
-def thaw(request: Request, alert: str, reason: Because) -> Response:
-    """Let the person that an alert is about sign in again."""
-    with door(request).enter(request) as (unit, caller):
-        api.thaw(unit, caller, api.alert(unit, caller, alert).principal, reason)
-    return RedirectResponse("/alerts?done=thawed", 303)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from weighthouse.core.clock import DAY, MINUTE, Millis
-from weighthouse.detect.model import NOT_ME, STOPPED, Incident, Severity
+from weighthouse.detect.model import FROZEN, NOT_ME, STOPPED, Incident, Severity
 
 KINDS = frozenset(
     {
@@ -21,6 +21,9 @@ KINDS = frozenset(
         "identity.StepUpDemanded",
         "access.Denied",
         "identity.Disowned",
+        "identity.OpeningRefused",
+        "identity.KeyNotConfirmed",
+        "identity.PersonFrozen",
     }
 )
 FATIGUE_PROMPTS, FATIGUE_WINDOW = 4, 30 * MINUTE
@@ -57,11 +60,32 @@ def conclude(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Inci
         text = "Their sessions have ended and their keys are set aside. Speak with them, and look at what was done."
         told = _incident("", "high", person, session, (index,), text)
         return msgspec.structs.replace(told, rule=NOT_ME, key=f"{NOT_ME}:{index}")
+    if kind in ("identity.OpeningRefused", "identity.KeyNotConfirmed"):
+        who = str(data.get("by") or person)
+        return _unopened(index, at, who, str(data.get("code")))
+    if kind == "identity.PersonFrozen" and data.get("by") != "system":
+        return _frozen(index, person, str(data.get("by", "")))
     if kind == "identity.CredentialRefused" and data.get("code") in _CREDENTIAL:
         severity, text = _CREDENTIAL[str(data["code"])]
         session = str(data.get("subject_id", ""))
         return _incident(f"{data['code']}:{session}:{at // DAY}", severity, person, session, (index,), text)
     return None
+
+
+def _unopened(index: int, at: Millis, who: str, code: str) -> Incident:
+    """Somebody had a session and a second factor, and no key: on the pages by mistake, or with a wrong one."""
+    severity: Severity = "medium" if code == "identity.opening_unsigned" else "high"
+    text = (
+        "Somebody with a session and a second factor of this person would have opened what was closed, or confirmed "
+        "a key, without a key of theirs that counts. Ask them: it may be whoever runs the identity provider."
+    )
+    return _incident(f"opening:{who}:{severity}:{at // DAY}", severity, who, "", (index,), text)
+
+
+def _frozen(index: int, person: str, by: str) -> Incident:
+    text = f"{by} froze this person. Ask both: it takes no key, so whoever runs the identity provider can do it."
+    told = _incident("", "high", person, "", (index,), text)
+    return msgspec.structs.replace(told, rule=FROZEN, key=f"{FROZEN}:{index}")
 
 
 def fatigue(person: str, at: Millis, prompts: Iterable[tuple[int, Millis]]) -> Incident | None:

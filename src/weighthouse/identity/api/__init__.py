@@ -25,18 +25,18 @@ from weighthouse.identity.api.devices import (
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
 from weighthouse.identity.api.disowning import disown, restore_keys
+from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
+from weighthouse.identity.api.openings import opening, require_opening
 from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
     end_session,
     end_sessions_of,
     ended_by_another,
-    freeze,
     is_listed,
     sessions_of,
-    thaw,
 )
 from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
 from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
@@ -48,6 +48,7 @@ from weighthouse.identity.model import (
     Arrival,
     Credential,
     Device,
+    KeySignature,
     Person,
     Session,
     SignedIn,
@@ -74,6 +75,7 @@ __all__ = [
     "Arrival",
     "Credential",
     "Device",
+    "KeySignature",
     "Person",
     "Session",
     "SignInResult",
@@ -111,6 +113,7 @@ __all__ = [
     "learnt",
     "learnt_to",
     "networks",
+    "opening",
     "people",
     "person",
     "person_for",
@@ -119,6 +122,7 @@ __all__ = [
     "record_sign_in",
     "renew_workload",
     "require_act",
+    "require_opening",
     "restore_keys",
     "sessions_of",
     "settle_accounts",

@@ -12,11 +12,11 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import end_sessions_of
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.events import Disowned, KeysRestored
-from weighthouse.identity.model import Act, PrincipalState
+from weighthouse.identity.model import Act, KeySignature, PrincipalState
 
 WHY = "this was not me"
 
@@ -38,15 +38,15 @@ def disown(unit: Unit, caller: Caller) -> tuple[int, int]:
     return ended, aside
 
 
-def restore_keys(unit: Unit, person: str, caller: Caller) -> int:
+def restore_keys(unit: Unit, person: str, caller: Caller, *, signed: KeySignature | None = None) -> int:
     """Let the keys count again that a person had set aside; return how many. Who may is the caller's to judge.
 
-    Raises `identity.no_keys_aside`.
+    Raises `identity.no_keys_aside`, and as `require_opening` does.
     """
     aside = state_of(unit, person).suspended
     if not aside:
         raise Invalid("identity.no_keys_aside", "No key of this person was set aside.", "None is needed.")
-    require_act(unit, caller, Act(type="person.keys", subject=person))
+    require_opening(unit, caller, Act(type="person.keys", subject=person), signed)
 
     def with_keys(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, devices=(*state.devices, *state.suspended), suspended=())

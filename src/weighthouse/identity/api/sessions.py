@@ -15,14 +15,13 @@ from weighthouse.audit import api as audit
 from weighthouse.core import ids
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.clock import LEAP_TOLERANCE, SECOND
-from weighthouse.core.errors import Invalid, NotFound, Unauthenticated
+from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.states import change_state, lock, state_of, version_now
-from weighthouse.identity.events import PersonFrozen, PersonThawed, SessionEnded, SessionStarted
-from weighthouse.identity.model import Act, Binding, PrincipalState, Session
+from weighthouse.identity.events import SessionEnded, SessionStarted
+from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
 
 KEY_ENDED = "its key was ended"
@@ -172,16 +171,16 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
         return
     person = session.person if session is not None else of
     if not person:
-        raise _end_by_id(unit, session_id, reason, _name(by))
+        raise _end_by_id(unit, session_id, reason, name_of(by))
     _drop(unit, person, frozenset({session_id}))
     if session is not None:
-        close(unit, session, reason, _name(by))
+        close(unit, session, reason, name_of(by))
     else:
         memory(unit.system).condemn(ids.check_id(session_id, "ses"), _longest(unit))
     version = version_now(unit, person)
     audit.append(
         unit,
-        SessionEnded(session=session_id, principal=person, reason=reason, by=_name(by), version=version),
+        SessionEnded(session=session_id, principal=person, reason=reason, by=name_of(by), version=version),
     )
 
 
@@ -230,7 +229,7 @@ def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
     return memory(unit.system).condemned(session_id)
 
 
-def _name(by: Caller | str) -> str:
+def name_of(by: Caller | str) -> str:
     return by if isinstance(by, str) else by.principal
 
 
@@ -264,55 +263,11 @@ def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != principal or session.ended is not None:
             continue
-        close(unit, session, reason, _name(by))
-        line = SessionEnded(session=session.id, principal=principal, reason=reason, by=_name(by), version=version)
+        close(unit, session, reason, name_of(by))
+        line = SessionEnded(session=session.id, principal=principal, reason=reason, by=name_of(by), version=version)
         audit.append(unit, line)
         count += 1
     return count
-
-
-def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
-    """Freeze a person: every session ends, none can begin, no vote counts. Freezing twice changes nothing."""
-    if not 3 <= len(reason) <= 500:
-        raise Invalid("identity.bad_reason", "A freeze needs a reason of 3 to 500 characters.", "Say why.")
-    frozen_now = False
-
-    def frozen(state: PrincipalState) -> PrincipalState:
-        nonlocal frozen_now
-        frozen_now = state.frozen_at is None or not state.version  # the latter stands for a row that was refused
-        if not frozen_now:
-            return state
-        return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=reason)
-
-    change_state(unit, principal, frozen, mend=True)
-    if frozen_now:
-        end_sessions_of(unit, principal, "frozen", by)
-        audit.append(
-            unit, PersonFrozen(principal=principal, reason=reason, by=_name(by), version=version_now(unit, principal))
-        )
-
-
-def thaw(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
-    """Let a frozen person sign in again; raises `identity.not_frozen` if they are not frozen.
-
-    This is also what mends a record that was edited or put back: whoever may freeze people has looked, and says so.
-    No session and no device of before comes back with it.
-    """
-    if _stands_unfrozen(unit, principal):
-        raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
-    if isinstance(by, Caller) and by.kind == "person":  # the operator of the machine has no session to give one in
-        require_act(unit, by, Act(type="person.thaw", subject=principal))
-    change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""), mend=True)
-    audit.append(
-        unit, PersonThawed(principal=principal, reason=reason, by=_name(by), version=version_now(unit, principal))
-    )
-
-
-def _stands_unfrozen(unit: Unit, principal: str) -> bool:
-    try:
-        return state_of(unit, principal).frozen_at is None
-    except Unauthenticated:
-        return False
 
 
 def sessions_of(unit: Unit, principal: str) -> list[Session]:

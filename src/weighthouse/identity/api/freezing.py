@@ -1,0 +1,62 @@
+"""Freezing and thawing people. Guards the lab from somebody's sessions, keys and votes, in one step.
+
+To freeze only stops, so it takes no more than the right to. To thaw opens: whoever runs the identity provider must
+not be able to, so it takes a key that counted before.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Invalid, Unauthenticated
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.openings import require_opening
+from weighthouse.identity.api.sessions import end_sessions_of, name_of
+from weighthouse.identity.api.states import change_state, state_of, version_now
+from weighthouse.identity.events import PersonFrozen, PersonThawed
+from weighthouse.identity.model import Act, KeySignature, PrincipalState
+
+
+def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
+    """Freeze a person: every session ends, none can begin, no vote counts. Freezing twice changes nothing."""
+    if not 3 <= len(reason) <= 500:
+        raise Invalid("identity.bad_reason", "A freeze needs a reason of 3 to 500 characters.", "Say why.")
+    frozen_now = False
+
+    def frozen(state: PrincipalState) -> PrincipalState:
+        nonlocal frozen_now
+        frozen_now = state.frozen_at is None or not state.version  # the latter stands for a row that was refused
+        if not frozen_now:
+            return state
+        return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=reason)
+
+    change_state(unit, principal, frozen, mend=True)
+    if frozen_now:
+        end_sessions_of(unit, principal, "frozen", by)
+        version = version_now(unit, principal)
+        audit.append(unit, PersonFrozen(principal=principal, reason=reason, by=name_of(by), version=version))
+
+
+def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: KeySignature | None = None) -> None:
+    """Let a frozen person sign in again; raises `identity.not_frozen` if they are not frozen.
+
+    This is also what mends a record that was edited or put back: whoever may freeze people has looked, and says so.
+    No session and no device of before comes back with it. A person signs it (`openings`).
+    """
+    if _stands_unfrozen(unit, principal):
+        raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
+    if isinstance(by, Caller) and by.kind == "person":  # the operator of the machine has no session to give one in
+        require_opening(unit, by, Act(type="person.thaw", subject=principal), signed)
+    change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""), mend=True)
+    audit.append(
+        unit, PersonThawed(principal=principal, reason=reason, by=name_of(by), version=version_now(unit, principal))
+    )
+
+
+def _stands_unfrozen(unit: Unit, principal: str) -> bool:
+    try:
+        return state_of(unit, principal).frozen_at is None
+    except Unauthenticated:
+        return False

@@ -1,0 +1,64 @@
+"""Acts that open what somebody closed. Guards stops from whoever runs the identity provider.
+
+A session and a second factor both come from the provider, so its administrator can be anybody, factor and all. What
+they cannot make is a signature by a key that counted before they came. So to thaw a person, to let keys count again
+and to lift a hold takes one, over a statement that names what is opened, made now and good once.
+"""
+
+from __future__ import annotations
+
+from weighthouse.core.caller import Caller
+from weighthouse.core.canonical import encode
+from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.errors import Conflict, Denied, WeighthouseError
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.devices import verify_device_signature
+from weighthouse.identity.api.sealing import memory
+from weighthouse.identity.events import OpeningRefused
+from weighthouse.identity.model import Act, KeySignature
+
+SIGNED_LIFE: Millis = 10 * MINUTE
+
+
+def opening(act: str, subject: str, *, person: str, device: str, at: Millis) -> bytes:
+    """What a grown key of the acting `person` signs to open `subject`."""
+    said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": person}
+    return encode({**said, "device": device, "at": at})
+
+
+def require_opening(unit: Unit, caller: Caller, act: Act, signed: KeySignature | None) -> None:
+    """Use up a second factor and a signature by a grown key of `caller`, both given for exactly this act.
+
+    Raises Denied `identity.opening_unsigned`, `identity.bad_signature`, `identity.key_young`, NotFound
+    `identity.device_unknown`, Conflict `identity.signature_stale`, each with one line, and as `require_act` does.
+    """
+    try:
+        checked = _check_signature(unit, caller, act, signed)
+        require_act(unit, caller, act)
+        if not memory(unit.system).is_later(f"opening {checked.device}", checked.at):
+            raise _stale("This signature, or a later one by the same key, has opened something already.")
+    except WeighthouseError as error:
+        if not error.record:  # the exception's own line, if it brings one, tells it already
+            line = OpeningRefused(principal=caller.principal, act=act.type, about=act.subject, code=error.code)
+            error.record = (line,)
+        raise
+
+
+def _check_signature(unit: Unit, caller: Caller, act: Act, signed: KeySignature | None) -> KeySignature:
+    """Return the signature, which is by a grown key of the caller over exactly this, made now."""
+    if signed is None:
+        raise Denied(
+            "identity.opening_unsigned",
+            "This opens what somebody closed, so it takes a signature by a key of yours that counts already.",
+            "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
+        )
+    if not unit.now - SIGNED_LIFE <= signed.at <= unit.now:
+        raise _stale("What you signed is older than ten minutes, or not made yet.")
+    said = opening(act.type, act.subject, person=caller.principal, device=signed.device, at=signed.at)
+    verify_device_signature(unit, signed.device, caller.principal, said, signed.value)
+    return signed
+
+
+def _stale(what: str) -> Conflict:
+    return Conflict("identity.signature_stale", what, "Sign it again, and send it at once.")
