@@ -11,18 +11,20 @@ from tests.app.serving import Server
 from weighthouse_sdk.client import ProblemError
 
 
-def test_a_kept_server_is_attacked_itself_and_what_it_cannot_show_earns_nothing(tmp_path: Path) -> None:
+def test_a_kept_server_is_attacked_itself(tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
         server.start()
         kim = server.actor("kim")
         wanted = ["self-approval", "stolen-token", "lifted-hold", "wrong-image", "unknown-host"]
-        found = {one["id"]: one for one in kim.client.post("attacks/run", {"scenarios": wanted})["items"]}
+        found = {}
+        for name in wanted:  # one request each, as the command line sends them
+            (found[name],) = kim.client.post("attacks/run", {"scenarios": [name]})["items"]
         assert {name: one["status"] for name, one in found.items()} == {
             "self-approval": "BLOCKED",
             "stolen-token": "BLOCKED",
             "lifted-hold": "BLOCKED",
-            "wrong-image": "NOT RUN",  # the example lab lists no images before somebody pins them
+            "wrong-image": "BLOCKED",  # the example lab lists no images before somebody pins them: on its copy it does
             "unknown-host": "BLOCKED",
         }
         assert kim.alive()  # the theft of a session ends the victim's, not the red team's
