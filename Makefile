@@ -11,7 +11,7 @@ CLOCK = start=$$(date +%s)
 DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-groups test-keyring test-pooler test-oidc lock clean
+.PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-groups test-root test-ordinary test-floe test-keyring test-pooler test-oidc lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
 test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
-	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not browser and not control_group and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" && $(DONE)
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not as_root and not browser and not control_group and not real_floe and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
 	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
@@ -84,6 +84,18 @@ test-oidc: $(VENV)/.dev $(FOREIGN)/node_modules/.package-lock.json ## sign-in ag
 
 test-groups: $(VENV)/.dev ## the limits on a whole run, which need a user who may make control groups (root)
 	@$(CLOCK); $(BIN)/python -m pytest -q -m "control_group and not real_gvisor" && $(DONE)
+
+test-root: $(VENV)/.dev ## what root alone may do
+	@[ "$$(id -u)" = 0 ] || { echo "make test-root mounts disk images, so it needs root."; exit 1; }
+	@$(CLOCK); $(BIN)/python -m pytest -q -m "as_root and not real_gvisor" && $(DONE)
+
+test-ordinary: $(VENV)/.dev ## what is done otherwise for root than for others, tried by one who is not root
+	@[ "$$(id -u)" != 0 ] || { echo "make test-ordinary needs an ordinary user, who can read all this: runuser -u nobody -- make test-ordinary VENV=..."; exit 1; }
+	@$(CLOCK); $(BIN)/python -m pytest -q -m "ordinary and not as_root and not control_group and not real_gvisor and not soak" && $(DONE)
+
+test-floe: $(VENV)/.dev ## the tests against the FLOE authors' own code (needs what parts/floe builds)
+	@[ -x "$(PARTS)/floe-peer" ] || { echo "make test-floe needs $(PARTS)/floe-peer: sh parts/floe/build.sh <checkout of Snowflake-Labs/floe-specification>"; exit 1; }
+	@$(CLOCK); WEIGHTHOUSE_FLOE_PEER="$(CURDIR)/$(PARTS)/floe-peer" $(BIN)/python -m pytest -q -m real_floe && $(DONE)
 
 test-keyring: $(VENV)/.dev ## the tests that need a real keyring (apt-get install gnome-keyring dbus)
 	@command -v gnome-keyring-daemon >/dev/null && command -v dbus-daemon >/dev/null || { echo "make test-keyring needs gnome-keyring and dbus: apt-get install gnome-keyring dbus"; exit 1; }

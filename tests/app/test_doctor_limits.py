@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from weighthouse.app import declared
 from weighthouse.app.doctor import examine
 from weighthouse.app.home import Home
 from weighthouse.core.settings import Settings
 from weighthouse.runs.adapters import cgroups, volume
+
+pytestmark = pytest.mark.ordinary
 
 
 def test_doctor_tells_whose_user_runs_have_and_what_limits_their_memory_and_files(tmp_path: Path) -> None:

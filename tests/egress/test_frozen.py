@@ -26,7 +26,7 @@ from tests.egress.outside import Sink, ask
 
 FROZEN_S = int(os.environ.get("WEIGHTHOUSE_FROZEN_S", "4"))
 SOAK = [pytest.mark.soak] if FROZEN_S > 4 else []
-pytestmark = [pytest.mark.timeout(300 + FROZEN_S), *SOAK]
+pytestmark = [pytest.mark.ordinary, pytest.mark.timeout(300 + FROZEN_S), *SOAK]
 # Run as root, each test is tried a second time without any capability, as an ordinary user's server has none.
 PLAIN = ("unshare", "--user")
 USERS = [(), PLAIN] if os.geteuid() == 0 else [()]

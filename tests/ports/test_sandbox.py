@@ -22,6 +22,8 @@ from weighthouse.runs.model import Environment
 from weighthouse.runs.model import settings as runs_settings
 from weighthouse.runs.ports import Handle, SandboxSpec
 
+pytestmark = pytest.mark.ordinary
+
 ROOT = os.geteuid() == 0
 
 

@@ -21,6 +21,8 @@ from weighthouse.core.errors import WeighthouseError
 from weighthouse.runs.adapters import cloning
 from weighthouse.runs.ports import Mount
 
+pytestmark = pytest.mark.ordinary
+
 TARGETS = ("/in", "/data", "/code")
 LOOK = "print([open(t + '/word').read() for t in ('/in', '/data', '/code')])"
 SWAP = """

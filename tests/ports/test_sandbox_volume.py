@@ -19,6 +19,8 @@ from weighthouse.runs.adapters import volume
 from weighthouse.runs.model import MIB, Environment
 from weighthouse.runs.ports import Handle
 
+pytestmark = pytest.mark.ordinary
+
 ON_DISK = ["bubblewrap, on disk", "gvisor, on disk"] if ROOT else []
 NAMES = [*BUBBLEWRAP, *GVISOR, *ON_DISK]
 SIZE = 48 * MIB
@@ -112,7 +114,7 @@ def test_nothing_is_left_when_the_run_has_ended(writer: Bench, held: Handle, sho
     within("the kernel lets go of the image", lambda: not images(short))
 
 
-@pytest.mark.skipif(not ROOT, reason="images are mounted by root alone")
+@pytest.mark.as_root
 def test_an_image_has_its_room_before_the_run_starts_and_none_is_a_refusal(
     environment: Environment, short: Path
 ) -> None:

@@ -19,6 +19,8 @@ from weighthouse.runs import api as runs
 from weighthouse.runs.ports import Tokens
 from weighthouse.runs.routes.broker import SCOPE_KEY, Broker
 
+pytestmark = pytest.mark.ordinary
+
 ASK = """
 import socket, sys
 s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])

@@ -21,6 +21,8 @@ from weighthouse.core.settings import Settings
 from weighthouse.runs.adapters import shown
 from weighthouse.runs.adapters.ground import ThisMachine
 
+pytestmark = pytest.mark.ordinary
+
 SECRET = "a passphrase for tests only"
 
 

@@ -1,6 +1,6 @@
 """FLOE files that cross between the SDK and another implementation (parts/floe), in both directions.
 
-Needs `WEIGHTHOUSE_FLOE_PEER`, the program that `parts/floe/build.sh` makes from a checkout of the specification.
+Needs the program that `parts/floe/build.sh` makes from a checkout of the specification (`make test-floe`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from weighthouse_sdk.floe_files import Crew, open_regular, open_spans
 from weighthouse_sdk.floe_spans import Spans
 
 PEER = os.environ.get("WEIGHTHOUSE_FLOE_PEER", "")
-pytestmark = [
-    pytest.mark.soak,
-    pytest.mark.skipif(not PEER, reason="NOT RUN: set WEIGHTHOUSE_FLOE_PEER to what parts/floe/build.sh built"),
-]
+pytestmark = pytest.mark.real_floe
 CASES = int(os.environ.get("WEIGHTHOUSE_CASES", "300"))
 PLAIN_1M = floe.GCM256_IV256_1M.plain
 # Empty, one byte, one below, at and above a border, and several whole segments, so that the last one is full.
