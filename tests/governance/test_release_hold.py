@@ -172,3 +172,18 @@ def test_an_unratified_hold_stays_and_is_shown_as_due(committee: Committee) -> N
     committee.close(motion)
     assert committee.status().ratified
     assert committee.status().held
+
+
+def test_a_call_that_somebody_wrote_into_the_database_is_nobodys(committee: Committee) -> None:
+    committee.hold("hana")
+    made_up = (
+        "INSERT INTO governance_call (model, member, at, reason, seal) "
+        "SELECT model, 'ivo', at, reason, {} FROM governance_call"
+    )
+    for seal in ("NULL", "seal"):
+        committee.sql("DELETE FROM governance_call WHERE member = 'ivo'")
+        committee.sql(made_up.format(seal))
+        assert committee.status().called_by == ("hana",)
+    committee.hold("gil")
+    (placed,) = committee.facts("governance.HoldPlaced")
+    assert placed["called_by"] == ["gil", "hana"]

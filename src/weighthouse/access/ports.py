@@ -49,6 +49,12 @@ class Refusals(Protocol):
     def held_apart(self, person: str) -> tuple[Apart, ...]:
         """What a person was given, ended or not; raises `access.memory_broken` if nobody can tell."""
 
+    def given(self, grant: str) -> Apart | None:
+        """What a grant gave, as it was told last; answers also while this memory is behind, for it learns by it."""
+
+    def placed(self, hold_id: str) -> bool:
+        """Whether this hold was ever placed here, lifted or not; answers also while this memory is behind."""
+
     def doubt_after(self, seconds: float) -> None:
         """Answer no question any more after `seconds`, until this is called again: what was refused elsewhere since
         is not known here. Never called, as in a process that serves nobody, it answers always."""

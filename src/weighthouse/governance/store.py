@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
+    LargeBinary,
     RowMapping,
     Table,
     Text,
@@ -63,6 +64,7 @@ calls = Table(
     Column("at", BigInteger, primary_key=True, autoincrement=False),
     Column("reason", Text, nullable=False),
     Column("hold", Text),
+    Column("seal", LargeBinary),
 )
 
 releases = Table(
@@ -192,21 +194,26 @@ def ballots_on(conn: Connection, motion_id: str) -> list[Ballot]:
     return [_decode(row[0], Ballot) for row in conn.execute(query)]
 
 
-def add_call(conn: Connection, call: HoldCall) -> None:
+def add_call(conn: Connection, call: HoldCall, seal: bytes) -> None:
     """Record a member's call to hold a release, in the place of what a row may hold under its key."""
     conn.execute(
         delete(calls).where(calls.c.model == call.model, calls.c.member == call.member, calls.c.at == call.at)
     )
     conn.execute(
-        insert(calls).values(model=call.model, member=call.member, at=call.at, reason=call.reason, hold=None)
+        insert(calls).values(
+            model=call.model, member=call.member, at=call.at, reason=call.reason, hold=None, seal=seal
+        )
     )
 
 
-def waiting_calls(conn: Connection, model: str, since: Millis) -> list[HoldCall]:
-    """Return the calls on a model that have led to no hold yet, not older than `since`."""
+def waiting_calls(conn: Connection, model: str, since: Millis) -> list[tuple[HoldCall, bytes]]:
+    """Return the calls on a model that have led to no hold yet, not older than `since`, each with its seal."""
     query = select(calls).where(calls.c.model == model, calls.c.hold.is_(None), calls.c.at >= since)
     return [
-        HoldCall(model=row["model"], member=row["member"], reason=row["reason"], at=row["at"])
+        (
+            HoldCall(model=row["model"], member=row["member"], reason=row["reason"], at=row["at"]),
+            bytes(row["seal"] or b""),
+        )
         for row in conn.execute(query.order_by(calls.c.at)).mappings()
     ]
 

@@ -38,6 +38,7 @@ class FileRefusals:
         self._standing: tuple[Hold, ...] = ()
         self._looked: dict[str, frozenset[tuple[str, str]]] = {}
         self._apart: dict[str, dict[str, Apart]] = {}
+        self._given: dict[str, Apart] = {}
         self._learnt = 0
         self._doubt_at: float | None = None
 
@@ -85,6 +86,14 @@ class FileRefusals:
         self._answer()
         with self._lock:
             return tuple(self._apart.get(person, {}).values())
+
+    def given(self, grant: str) -> Apart | None:
+        self._catch_up()
+        return self._given.get(grant)
+
+    def placed(self, hold_id: str) -> bool:
+        self._catch_up()
+        return hold_id in self._holds or hold_id in self._lifted
 
     def doubt_after(self, seconds: float) -> None:
         self._doubt_at = time.monotonic() + seconds
@@ -162,7 +171,7 @@ class FileRefusals:
                     self._learnt = place
                 case {"apart": dict(held)}:
                     kept = msgspec.convert(held, Apart)
-                    self._apart.setdefault(kept.person, {})[kept.grant] = kept
+                    self._apart.setdefault(kept.person, {})[kept.grant] = self._given[kept.grant] = kept
                 case _:
                     self._broken("holds a line of unknown form")
         except msgspec.MsgspecError:

@@ -1,21 +1,25 @@
-"""What access learns from the log: every end, hold and lifting that any server has put on record.
+"""What access learns from the log: every start, end, hold and lifting that any server has put on record.
 
-Guards this server from a row that was put back after another server ended it. Ids are closed for good; a hold stands
-until its lifting is on record. Repeating any of it changes nothing.
+Guards this server from a row that was put back after another server ended it, and from one that was hidden after
+another began it: what was given counts in separations and in how long, and its request is used up. Ids are closed for
+good; a hold stands until its lifting is on record. Repeating any of it changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weighthouse.access.model import Hold, grant_of
+import msgspec
+
+from weighthouse.access.model import Apart, Hold, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
-from weighthouse.core.ids import HoldId
+from weighthouse.core.ids import GrantId, HoldId
 from weighthouse.core.work import System
 
 _REQUESTS = {"access.RequestDenied", "access.RequestWithdrawn", "access.RequestLapsed", "access.RequestOvertaken"}
-KINDS = frozenset({"access.GrantEnded", "access.HoldPlaced", "access.HoldLifted", *_REQUESTS})
+_HOLDS = {"access.HoldPlaced", "access.HoldLifted"}
+KINDS = frozenset({"access.RequestApproved", "access.GrantStarted", "access.GrantEnded", *_HOLDS, *_REQUESTS})
 _UNSAID = "Placed on another server; its reason stands in the log."
 
 
@@ -26,6 +30,11 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
     for entry in entries:
         if entry.kind == "access.GrantEnded":
             closed.append(str(entry.data["grant"]))
+            _over(refusals, entry)
+        elif entry.kind == "access.GrantStarted":
+            _begun(refusals, entry)
+        elif entry.kind == "access.RequestApproved":
+            closed.append(entry.subject)  # a vote on it makes no second grant
         elif entry.kind in _REQUESTS:
             closed += [entry.subject, grant_of(entry.subject)]
         elif entry.kind == "access.HoldPlaced":
@@ -46,8 +55,29 @@ def _place(refusals: Refusals, entry: audit.Entry) -> None:
         placed_by=entry.data["by"],
         at=entry.at,
     )
-    if not refusals.lifted(hold.id) and hold.id not in {one.id for one in refusals.holds()}:
+    if not refusals.placed(hold.id):
         refusals.place(hold)
+
+
+def _begun(refusals: Refusals, entry: audit.Entry) -> None:
+    data = entry.data
+    held = Apart(
+        grant=GrantId(data["grant"]),
+        person=data["principal"],
+        entitlement=data["entitlement"],
+        start=data["not_before"],
+        end=data["end"],
+        resource=data["resource"],
+    )
+    if refusals.given(held.grant) is None:
+        refusals.keep_apart(held)
+
+
+def _over(refusals: Refusals, entry: audit.Entry) -> None:
+    """Let what was given end when it did, so that it counts for no longer than it was held."""
+    known = refusals.given(str(entry.data["grant"]))
+    if known is not None and entry.at < known.end:
+        refusals.keep_apart(msgspec.structs.replace(known, end=max(known.start, entry.at)))
 
 
 def close_for_good(system: System, ids: Sequence[str]) -> None:

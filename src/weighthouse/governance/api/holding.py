@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core import visible
+from weighthouse.core import canonical, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import check_slug
+from weighthouse.core.signing import Signers, equal
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
 from weighthouse.governance.api import counting
@@ -52,7 +55,8 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
             "You have called for this hold already; it needs another member, or the chair.",
             "Ask a second member to call for it.",
         )
-    store.add_call(unit.conn, HoldCall(model=model, member=member, reason=reason, at=unit.now))
+    call = HoldCall(model=model, member=member, reason=reason, at=unit.now)
+    store.add_call(unit.conn, call, _seal(unit, call))
     calling = tuple(sorted({one.member for one in waiting} | {member}))
     if not quorum.may_hold(charter, calling):
         audit.append(unit, HoldCalled(model=model, member=member, reason=reason))
@@ -108,11 +112,18 @@ def _waiting(unit: Unit, model: str) -> list[HoldCall]:
     """Return the calls that have led to no hold yet: those of the rows and those of the log together.
 
     A call can be deleted from the database and stays in the log; one made a moment ago may not have reached the log
-    of PostgreSQL. A call that a row makes up only helps to hold, which is the safe side, and the log lacks it.
+    of PostgreSQL. A row counts with its seal: nobody is said to have called who has not.
     """
     found = {one.member: one for one in _told(unit, model)}
-    found.update((one.member, one) for one in store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN))
+    for one, seal in store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN):
+        if equal(seal, _seal(unit, one)):
+            found[one.member] = one
     return sorted(found.values(), key=lambda one: (one.at, one.member))
+
+
+def _seal(unit: Unit, call: HoldCall) -> bytes:
+    """The code over a call, made with a key outside the database."""
+    return unit.part(Signers).mac("committee", b"governance.call\x00" + canonical.encode(msgspec.to_builtins(call)))
 
 
 def _told(unit: Unit, model: str) -> list[HoldCall]:
