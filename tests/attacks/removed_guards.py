@@ -185,6 +185,30 @@ REMOVALS = (
         "    logger.debug(detail)",
     ),
     Removal(
+        "renamed-entry",
+        "access/api/overtaking.py",
+        "    for line in _PUBLISHED.of(unit, start=asked.index if asked is not None else 0):",
+        "    for line in audit.entries(unit, kind=PolicyPublished.KIND, limit=1000):",
+    ),
+    Removal(
+        "stale-policy-approval",
+        "access/api/verifying.py",
+        "base_moved(grant.request, bundle.digest) or stands(",
+        "stands(",
+    ),
+    Removal(
+        "hidden-widening",
+        "policy/rules/difference.py",
+        "            lines += _field(",
+        "            lines = lines or _field(",
+    ),
+    Removal(
+        "already-done-row",
+        "access/api/grants.py",
+        "(ended and refusals.closed(grant.id))",
+        "(ended and refusals)",
+    ),
+    Removal(
         "forgetful-twin",
         "access/api/learning.py",
         '            closed.append(str(entry.data["grant"]))',

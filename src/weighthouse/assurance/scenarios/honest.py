@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from weighthouse.access import api as access
 from weighthouse.assurance.ports import Ground
 from weighthouse.core.caller import Caller
@@ -44,18 +46,20 @@ def factor(ground: Ground, caller: Caller, act: str, subject: str, **parameters:
         identity.factor_given(unit, caller, [wanted], method="exercise", at=unit.now)
 
 
-def vote(ground: Ground, person: str, request: access.Request) -> access.Request:
-    """Have a person approve a request, signing what their card shows with their own device."""
+def vote(
+    ground: Ground, person: str, request: access.Request, verdict: Literal["approve", "deny"] = "approve"
+) -> access.Request:
+    """Have a person approve or deny a request, signing what their card shows with their own device."""
     actor = ground.act_as(person)
     caller = actor.caller
-    factor(ground, caller, "request.vote", str(request.id), verdict="approve", digest=request.digest)
+    factor(ground, caller, "request.vote", str(request.id), verdict=verdict, digest=request.digest)
     with begin(ground.system, caller) as unit:
         card = access.card(unit, caller, request.id)
-        statement = {**card.statement, "verdict": "approve", "device": actor.device}
+        statement = {**card.statement, "verdict": verdict, "device": actor.device}
         signature = access.VoteSignature(
             kind="device", at=statement["at"], device=actor.device, value=actor.sign(statement)
         )
-        return access.vote(unit, caller, request.id, "approve", digest=card.digest, signature=signature)
+        return access.vote(unit, caller, request.id, verdict, digest=card.digest, signature=signature)
 
 
 def grant(ground: Ground, person: str, entitlement: str = "tern-load", hold: Millis = HOUR) -> str:
@@ -91,13 +95,22 @@ def _granted(ground: Ground, person: str, request: access.Request) -> str:
         return next(str(one.id) for one in access.grants_of(unit, caller) if one.request.id == request.id)
 
 
-def publish(ground: Ground, text: str) -> None:
-    """Have the platform's administrator publish a policy text that security and the committee have approved."""
-    digest = policy.digest_of(text)
-    request = ask(ground, "dee", "policy-change", "lab", policy=digest)
+def approved_text(ground: Ground, text: str) -> None:
+    """Have the platform's administrator ask for a policy text, and security and the committee approve it."""
+    request = ask(ground, "dee", "policy-change", "lab", policy=policy.digest_of(text))
     for voter in ("chi", "gil", "hana"):
         vote(ground, voter, request)
+
+
+def publish(ground: Ground, text: str) -> None:
+    """Have the platform's administrator publish a policy text that security and the committee have approved."""
+    approved_text(ground, text)
+    publish_approved(ground, text)
+
+
+def publish_approved(ground: Ground, text: str) -> None:
+    """Have the platform's administrator publish a policy text by the approval that they have."""
     caller = ground.act_as("dee").caller
-    factor(ground, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
+    factor(ground, caller, "policy.publish", policy.LAB_RESOURCE, policy=policy.digest_of(text))
     with begin(ground.system, caller) as unit:
         access.publish_policy(unit, caller, text, "lab.yaml")
