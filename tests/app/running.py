@@ -46,13 +46,14 @@ def grant(actor: Actor) -> str:
     return str(actor.client.get("grants")["items"][0]["id"])
 
 
-def submit(actor: Actor, code: str = DAEMON) -> str:
+def submit(actor: Actor, code: str = DAEMON, **more: object) -> str:
     order = {
         "model": WREN,
         "environment": actor.client.get("runs/environments")["items"][0]["digest"],
         "command": ["python", "main.py"],
         "code": {"main.py": code},
         "dataset": "dataset/stdlib",
+        **more,
     }
     return str(actor.client.post("runs", order)["id"])
 

@@ -19,8 +19,10 @@ pytestmark = pytest.mark.ordinary
 def test_doctor_tells_whose_user_runs_have_and_what_limits_their_memory_and_files(tmp_path: Path) -> None:
     found = {one.name: one for one in examine(Settings(declared.settings()), Home(tmp_path / "none"))}
     root = os.geteuid() == 0
+    groups = cgroups.find()
     expected = {
-        "control groups": cgroups.find() is not None,
+        "processor of runs": groups is not None and groups.share_processor,
+        "control groups": groups is not None,
         "user of runs": root,
         "room of runs": root and volume.usable_on_disk(),
     }

@@ -86,7 +86,7 @@ class LabGround:
             self.players[person] = Player(self.lab, person)
         return self.players[person]
 
-    def submit_attack_run(self, code: str) -> RunOutcome:
+    def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         not_here("a sandbox")
 
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
@@ -117,7 +117,7 @@ class CopyGround:
     def act_as(self, person: str) -> Player:
         return self._live.act_as(person)
 
-    def submit_attack_run(self, code: str) -> RunOutcome:
+    def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         not_here("a sandbox")
 
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:

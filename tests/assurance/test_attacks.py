@@ -44,6 +44,7 @@ ON_THE_STAGE = {
     "embedded-address",
     "leaky-names",
     "frozen-guard",
+    "stopped-clock",
     "disk-flood",
     "leftover-plaintext",
     "output-drain",

@@ -46,7 +46,7 @@ class WayGround:
     def system(self) -> System:
         return self.world.system
 
-    def submit_attack_run(self, code: str) -> RunOutcome:
+    def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         self.count += 1
         way = self.world.open(f"run_{self.count}", profile="mirror")
         code = code.replace("/egress/socket", str(way.socket)).replace("4194304", str(self.whole))

@@ -283,6 +283,9 @@ REMOVALS = (
         "            if now() < 0:",
     ),
     Removal(
+        "stopped-clock", "core/leash.py", "    signal.setitimer(signal.ITIMER_REAL, left)\n", "    assert left\n"
+    ),
+    Removal(
         "output-drain",
         "egress/api/ledger.py",
         "    if empty is None:\n        debit(unit, paying, count)\n        _tell_high",

@@ -53,7 +53,7 @@ class Bench:
     def __init__(self, sandbox: Sandbox, environment: Environment, folder: Path) -> None:
         self.sandbox, self.environment, self.folder, self.count = sandbox, environment, folder, 0
 
-    def start(self, code: str, *mounts: Mount, out: str = "", **limits: int) -> Handle:
+    def start(self, code: str, *mounts: Mount, out: str = "", ends: float = 0.0, **limits: int) -> Handle:
         self.count += 1
         own = self.folder / f"box{self.count}"
         own.mkdir()
@@ -61,6 +61,7 @@ class Bench:
             SandboxSpec(
                 name="run_test", folder=own, environment=self.environment, mounts=mounts, workdir="/tmp",
                 command=(self.environment.python, "-c", code), variables={"WORD": "said"}, limits=Limits(**limits), out=out,
+                ends=ends,
             )
         )  # fmt: skip
 

@@ -17,12 +17,12 @@ NEEDED = {"read": (0, 63), "mmap": (9, 222), "futex": (202, 98), "execve": (59, 
           "connect": (42, 203), "clone": (56, 220), "getrandom": (318, 278), "rseq": (334, 293)}  # fmt: skip
 
 
-def judge(machine: str, number: int, *arguments: int, mark: int | None = None) -> int:
+def judge(machine: str, number: int, *arguments: int, mark: int | None = None, one_session: bool = False) -> int:
     """Run the program over one call as seccomp(2) does, and return its answer."""
     words = [number, syscalls.MACHINES[machine].mark if mark is None else mark, 0, 0]
     for argument in (*arguments, *[0] * (6 - len(arguments))):
         words += [argument & 0xFFFFFFFF, argument >> 32]
-    program = syscalls.program(machine)
+    program = syscalls.program(machine, one_session=one_session)
     at, held = 0, 0
     while True:
         code, yes, no, value = struct.unpack_from("<HBBI", program, at * 8)
@@ -66,6 +66,15 @@ def test_no_run_asks_the_kernel_which_pages_of_a_shared_file_lie_in_memory() -> 
     for machine in MACHINES:
         for name, numbers in asked.items():
             assert judge(machine, numbers[syscalls.MACHINES[machine].column]) == NO | 1, name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_run_stays_in_its_session_only_where_each_would_have_a_share_of_the_processor(machine: str) -> None:
+    """58 sessions of a run starved the server, its wall clock with it."""
+    setsid = (112, 157)[syscalls.MACHINES[machine].column]
+    assert judge(machine, setsid) == syscalls.ALLOW
+    assert judge(machine, setsid, one_session=True) == NO
+    assert judge(machine, NEEDED["clone"][syscalls.MACHINES[machine].column], one_session=True) == syscalls.ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -105,6 +105,12 @@ def _limits(_settings: Settings, _home: Home) -> Iterator[Finding]:
         )
         text = "none can be made: memory is limited for each process of a run alone, shared memory not at all"
         yield Finding("control groups", "weak", text, remedy)
+    if found.processor:
+        yield Finding("processor of runs", "ok", "a whole run has half the share of anything else on this machine")
+    else:
+        text = "no cpu controller: a run stands behind all else as one session of nice 19, and can make no other"
+        remedy = "As root, or under systemd with Delegate=memory pids cpu, a run gets one share of its own."
+        yield Finding("processor of runs", "weak", text, remedy)
     if os.geteuid() == 0:
         yield Finding("user of runs", "ok", "in bubblewrap each run gets a user id of its own")
     else:

@@ -59,7 +59,7 @@ class Ground(Protocol):
     def act_as(self, person: str) -> Actor:
         """Sign a person of the lab in, with a second factor; the same actor for the same person."""
 
-    def submit_attack_run(self, code: str) -> RunOutcome:
+    def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         """Run Python source in the real sandbox, as a run on `model/wren` with the egress profile `mirror`."""
 
     def executing(self) -> AbstractContextManager[None]:

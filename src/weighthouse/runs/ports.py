@@ -41,6 +41,8 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     out: str = ""
     """Where the run finds its volume, the one place of a fixed size that it may write to; empty for none."""
+    ends: float = 0.0
+    """When it is killed from outside, whatever this server does: a moment of `time.monotonic`; 0 for never."""
 
 
 class Handle(Protocol):
@@ -55,6 +57,10 @@ class Handle(Protocol):
     @property
     def out(self) -> int | None:
         """A descriptor of the top folder of the run's volume, until `stop`; what it holds is hostile."""
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it was killed because `SandboxSpec.ends` had come."""
 
     def lines(self, timeout_ms: int) -> list[Line]:
         """Return what was written since the last call, waiting up to `timeout_ms` for the first line."""

@@ -83,7 +83,7 @@ class LiveGround:
     def act_as(self, person: str) -> Actor:
         return self._stage.actor(person)
 
-    def submit_attack_run(self, code: str) -> RunOutcome:
+    def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         client = self._stage.actor("eve").client
         order = {
             "model": "model/wren",
@@ -93,6 +93,7 @@ class LiveGround:
             "dataset": "dataset/stdlib",
             "risk": "high",
             "egress_profile": "mirror",
+            "wall_clock_s": wall_clock_s,
         }
         with self._stage.listening():
             return self._followed(client, self._submitted(client, order))
@@ -163,7 +164,7 @@ class CopyGround:
     def act_as(self, person: str) -> Actor:
         return self._stage.actor(person)
 
-    def submit_attack_run(self, code: str) -> RunOutcome:
+    def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         not_here("runs on a copy of the database")
 
     @contextmanager

@@ -57,9 +57,9 @@ def attack(ground: Ground, _grant: str) -> Observed:
     return Observed(code=CODE if unfed else "", message=f"The code inside met: {found[0].reports[-1].get('met')}")
 
 
-def freeze() -> None:
+def freeze(for_us: int = FROZEN_US) -> None:
     """Hold the interpreter's lock in one call of C: no thread of this server runs, as if it had been stopped."""
-    ctypes.PyDLL(None).usleep(FROZEN_US)
+    ctypes.PyDLL(None).usleep(for_us)
 
 
 def _connected(ground: Ground, since: int) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from weighthouse.core import canonical, durable
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import NO_CORE
-from weighthouse.runs.adapters.cgroups import Groups
+from weighthouse.runs.adapters.cgroups import Groups, sessions_share
 from weighthouse.runs.adapters.contained import (
     GUARD,
     GUARD_INSIDE,
@@ -63,23 +63,24 @@ class Bubblewrap:
 
     def start(self, spec: SandboxSpec) -> Contained:
         """Start, again when a folder was swapped meanwhile: bubblewrap compares what it mounted with what we hold."""
-        program = _program()
         for left in range(TRIES - 1, -1, -1):
             try:
                 with Held() as held:
-                    return self._start(spec, program, held)
+                    return self._start(spec, held)
             except Unavailable as refusal:
                 if not left or not any(word in refusal.message for word in SWAPPED):
                     raise
         raise AssertionError("unreachable")
 
-    def _start(self, spec: SandboxSpec, program: bytes, held: Held) -> Contained:
+    def _start(self, spec: SandboxSpec, held: Held) -> Contained:
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
         arguments = self._arguments(spec, held)
         order = guard_order(process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables))
         group = make_group(
             self._groups, spec.limits, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
         )
+        # What a share of the processor does not hold is held to the one session that stands behind all others.
+        program = _program(one_session=sessions_share() and not (group and group.shares_processor))
         filtered = _passed(program)
         data, texts = _furnished(spec, identity or NOBODY)
         volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
@@ -91,7 +92,7 @@ class Bubblewrap:
         try:
             command = [str(self._binary), "--args", str(passed), *inside]
             descriptors = (passed, filtered, *texts, *held.descriptors)
-            process = launch(command, spec.folder, group, descriptors, volume=volume)
+            process = launch(command, spec.folder, group, descriptors, volume=volume, ends=spec.ends)
         finally:
             for descriptor in (passed, filtered, *texts):
                 os.close(descriptor)
@@ -115,7 +116,7 @@ class Bubblewrap:
         else:
             arguments += ["--unshare-user", "--disable-userns", "--uid", str(NOBODY), "--gid", str(NOBODY)]
             arguments += ["--cap-drop", "ALL"]
-        arguments += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", furniture.hostname(spec.name)]
+        arguments += ["--die-with-parent", "--clearenv", "--hostname", furniture.hostname(spec.name)]
         # Before the folders: an environment that itself lies below /tmp must not be hidden by it.
         arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108
         for above in _parents(spec):
@@ -147,7 +148,7 @@ class Bubblewrap:
         return [*arguments, "--remount-ro", "/", "--chdir", "/"]
 
 
-def _program() -> bytes:
+def _program(*, one_session: bool) -> bytes:
     machine = platform.machine()
     if machine not in syscalls.MACHINES:
         raise Unavailable(
@@ -155,7 +156,7 @@ def _program() -> bytes:
             f"The bubblewrap sandbox has no filter of system calls for this processor ({machine}).",
             "Use the gVisor sandbox here; build runsc with `make parts`.",
         )
-    return syscalls.program(machine)
+    return syscalls.program(machine, one_session=one_session)
 
 
 def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[int]]:

@@ -24,6 +24,7 @@ CONTROLLERS = ("memory", "pids")
 PROCESSOR = "cpu"
 SHARES = (("cpu.shares", "512"), ("cpu.weight", "50"))  # half of what anything else on the machine has
 EMPTY_LIMIT_S = 10.0
+SESSIONS = "/proc/sys/kernel/sched_autogroup_enabled"
 
 
 class Group:
@@ -35,6 +36,11 @@ class Group:
     @property
     def join(self) -> tuple[str, ...]:
         return tuple(str(folder / "cgroup.procs") for folder in self._folders)
+
+    @property
+    def shares_processor(self) -> bool:
+        """Whether the run counts as one for the processor, however many sessions it makes."""
+        return any((folder / file).exists() for folder in self._folders for file, _ in SHARES)
 
     def out_of_memory(self) -> bool:
         """Return whether the kernel ended a process because the run had used all of its memory."""
@@ -85,6 +91,15 @@ class Groups:
             raise
         return group
 
+    @property
+    def share_processor(self) -> bool:
+        """Whether groups made here can."""
+        group = self.make(Limits(), overhead_bytes=0, processes=1)
+        try:
+            return group.shares_processor
+        finally:
+            group.end()
+
     def sweep(self) -> None:
         """Remove empty groups of servers that are gone."""
         for base in self._bases:
@@ -106,6 +121,11 @@ def find() -> Groups | None:
             groups.make(Limits(), overhead_bytes=0, processes=1).end()
             return groups
     return None
+
+
+def sessions_share() -> bool:
+    """Whether this kernel gives each new session a share of the processor like any other's (sched(7), autogroup)."""
+    return _text(SESSIONS).strip() == "1"
 
 
 def _version_1(controllers: tuple[str, ...]) -> tuple[Path, ...]:

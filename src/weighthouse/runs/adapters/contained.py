@@ -10,6 +10,7 @@ import contextlib
 import os
 import queue
 import select
+import signal
 import subprocess
 import threading
 import time
@@ -52,16 +53,18 @@ def launch(
     *,
     file_bytes: int = 0,
     volume: Volume | None = None,
+    ends: float = 0.0,
 ) -> Pipes:
     """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment.
 
-    With a `volume`, the program starts behind what makes it, and the volume is held when this returns.
+    At `ends` it dies without us. With a `volume`, the program starts behind what makes it, and the volume is held
+    when this returns.
     """
     if volume is not None:
         command, pass_fds = volume.command(command), (*pass_fds, *volume.descriptors)
     try:
         process = subprocess.Popen(
-            leashed(command, group.join if group else (), file_bytes=file_bytes),
+            leashed(command, group.join if group else (), file_bytes=file_bytes, ends=ends, meek=True),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -198,6 +201,10 @@ class Contained:
     @property
     def out(self) -> int | None:
         return self._volume.top if self._volume else None
+
+    @property
+    def overdue(self) -> bool:
+        return self._process.returncode == -signal.SIGALRM
 
     def lines(self, timeout_ms: int) -> list[Line]:
         found: list[Line] = []

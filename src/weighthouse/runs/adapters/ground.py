@@ -119,12 +119,15 @@ class Confines(msgspec.Struct, frozen=True):
     """By what means this machine limits a run."""
 
     groups: bool
+    processor: bool
     on_disk: bool
 
 
 def confines() -> Confines:
     """Return what limits there are here, each tried."""
-    return Confines(groups=cgroups.find() is not None, on_disk=_on_disk())
+    groups = cgroups.find()
+    processor = groups is not None and groups.share_processor
+    return Confines(groups=groups is not None, processor=processor, on_disk=_on_disk())
 
 
 def try_out(driver: Sandbox, environment: Environment) -> str:

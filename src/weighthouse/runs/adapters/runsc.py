@@ -88,7 +88,9 @@ class Runsc:
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
         largest = 0 if group else memory_file(spec.limits)
         cloned = self._cloned(points, command)
-        process = launch(cloned, spec.folder, group, held.descriptors, file_bytes=largest, volume=volume)
+        process = launch(
+            cloned, spec.folder, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
+        )
         expected = Expected(
             runtime=self.name,
             tier=self.tier,

@@ -25,7 +25,7 @@ class Unsandboxed:
     def start(self, spec: SandboxSpec) -> Contained:
         guard = Path(__file__).with_name("guard.py")
         order = guard_order({"CORE": NO_CORE}, 0, str(spec.folder), spec.command, dict(spec.variables))
-        process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, None)
+        process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, None, ends=spec.ends)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,

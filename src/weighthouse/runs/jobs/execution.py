@@ -41,6 +41,7 @@ T = TypeVar("T")
 RENEW_MS: Millis = 20 * SECOND
 LOOK_MS: Millis = SECOND
 FULL_BYTES = MIB  # less than this is left for nothing
+LATE_S = 5  # a server that lives ends a run itself; one that does not is not waited for
 LINE_BYTES = 64  # what a line costs beside its text, so that empty lines do not fill the database
 
 
@@ -133,10 +134,12 @@ class Execution(threading.Thread):
         while True:
             self._keep(handle.lines(poll))
             self._look_at_volume(handle)
-            if way.cut_for or not way.handle.alive():
+            status = handle.wait(0)
+            if handle.overdue:  # whatever else was cut while this server stood still
+                self._out_of_time = True
+            elif way.cut_for or not way.handle.alive():
                 egress.settle(self._system, way)
                 self._failure = way.cut_for
-            status = handle.wait(0)
             if status is None and self._must_die(ticket, ending):
                 handle.stop()
                 status = handle.wait(0)
@@ -228,6 +231,7 @@ class Execution(threading.Thread):
             workdir="/code",
             limits=limits_of(settings),
             out="/out",
+            ends=time.monotonic() + (ticket.must_end - self._system.clock.now()) / SECOND + LATE_S,
         )
 
     def _pause(self, ticket: Ticket) -> Callable[[], None]:

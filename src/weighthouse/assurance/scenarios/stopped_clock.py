@@ -1,0 +1,75 @@
+"""Theft: go on past the end of one's time, while the server that would end it stands still."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from weighthouse.assurance.model import Expected, Observed, Trace
+from weighthouse.assurance.ports import Ground, RunOutcome, Scenario, not_here
+from weighthouse.assurance.scenarios import honest
+from weighthouse.assurance.scenarios.frozen_guard import freeze
+from weighthouse.assurance.scenarios.thief import ran
+from weighthouse.audit import api as audit
+from weighthouse.core.work import read
+
+CODE = "runs.out_of_time"
+GRANTED_S = 6
+LATE_S = 7.0  # what the keeper of a run waits for the server, and two seconds for a slow machine
+FROZEN_US = 17_000_000
+START_LIMIT_S = 45
+SOURCE = """
+import json, os, signal, time
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM): signal.signal(number, signal.SIG_IGN)
+def report(**found): print("ATTACK " + json.dumps(found), flush=True)
+while True:
+    report(alive=time.time()); time.sleep(0.2)
+"""
+
+
+def attack(ground: Ground, _grant: str) -> Observed:
+    with read(ground.system) as unit:
+        since = audit.head(unit).size
+    found: list[RunOutcome] = []
+    running = threading.Thread(target=lambda: found.append(ground.submit_attack_run(SOURCE, GRANTED_S)))
+    began = time.time()
+    running.start()
+    if _begun(ground, since):
+        freeze(FROZEN_US)
+    running.join()
+    if not found:
+        not_here("a run that goes on")
+    last = float(ran(found[0])["alive"])
+    if last > began + GRANTED_S + LATE_S:
+        return Observed(loot=f"{last - began - GRANTED_S:.0f} s more than the run was granted")
+    with read(ground.system) as unit:
+        ends = audit.entries(unit, kind="runs.RunFailed", subject=found[0].run, limit=2)
+    code = str(ends[0].data["code"]) if len(ends) == 1 else ""
+    return Observed(code=code, message=f"Its last word came {last - began:.1f} s after it was submitted.")
+
+
+def _begun(ground: Ground, since: int) -> bool:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        with read(ground.system) as unit:
+            newest = audit.entries(unit, kind="runs.RunStarted", newest_first=True, limit=1)
+        if newest and newest[0].index >= since:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+SCENARIO = Scenario(
+    id="stopped-clock",
+    title="Go on past one's time while the server stands still",
+    techniques=("T1499.001", "T1562.001", "T1489"),
+    people=("eve",),
+    steps=(
+        "A run that is granted six seconds goes on and ignores every signal it can.",
+        "The server stands still for seventeen seconds, as if starved or stopped.",
+    ),
+    expected=Expected(status="BLOCKED", room="runs", code=CODE, traces=(Trace("runs.RunFailed"),)),
+    prepare=honest.trainer,
+    attack=attack,
+    cleanup=honest.give_back,
+)
