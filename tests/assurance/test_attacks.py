@@ -45,6 +45,7 @@ ON_THE_STAGE = {
     "leaky-names",
     "frozen-guard",
     "stopped-clock",
+    "log-flood",
     "disk-flood",
     "leftover-plaintext",
     "output-drain",

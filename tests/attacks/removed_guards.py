@@ -286,6 +286,12 @@ REMOVALS = (
         "stopped-clock", "core/leash.py", "    signal.setitimer(signal.ITIMER_REAL, left)\n", "    assert left\n"
     ),
     Removal(
+        "log-flood",
+        "runs/rules/refusals.py",
+        "        return self.count >= self._most",
+        "        return self.count < 0",
+    ),
+    Removal(
         "output-drain",
         "egress/api/ledger.py",
         "    if empty is None:\n        debit(unit, paying, count)\n        _tell_high",

@@ -18,7 +18,9 @@ SHOWN = {
     "src/weighthouse/assurance/scenarios/disk_flood.py",
     "src/weighthouse/assurance/scenarios/frozen_guard.py",
     "src/weighthouse/assurance/scenarios/leaky_names.py",
+    "src/weighthouse/assurance/scenarios/log_flood.py",
     "src/weighthouse/assurance/scenarios/output_drain.py",
+    "src/weighthouse/assurance/scenarios/stopped_clock.py",
     "src/weighthouse/assurance/scenarios/thief.py",
 }
 # The whole log as it was hashed: these lay every row against the tree, whatever its columns say.

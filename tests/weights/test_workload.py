@@ -28,6 +28,7 @@ from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.policy import api as policy
 from weighthouse.runs.routes.broker import Broker
+from weighthouse.runs.rules.refusals import Refusals
 from weighthouse.web.door import ConsoleDoor
 from weighthouse.web.problems import to_problem
 from weighthouse.weights.routes import workload as routes
@@ -39,7 +40,9 @@ class Bridge(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def __init__(self, path: Path, app: Any, run: str) -> None:
-        self.client = httpx.Client(transport=InProcess(app.of(run)), base_url="http://control.weighthouse")
+        self.client = httpx.Client(
+            transport=InProcess(app.of(run, Refusals(200))), base_url="http://control.weighthouse"
+        )
         self.run = run
         super().__init__(str(path), Handler)
 

@@ -23,12 +23,14 @@ import h11
 
 from weighthouse.core.errors import Unavailable
 from weighthouse.runs.routes.broker import Application, Broker
+from weighthouse.runs.rules.refusals import Refusals
 
 log = logging.getLogger("weighthouse.runs")
 
 START_DEADLINE_S = 20
 LARGEST_BODY = 32 << 20
 READ_BYTES = 1 << 16
+MOST_REFUSALS = 200
 FOREIGN = b'{"code":"runs.foreign_peer","title":"This way belongs to another run","status":403}'
 JSON = ("content-type", "application/problem+json")
 Told = Callable[[str, int, int], None]
@@ -37,14 +39,20 @@ Told = Callable[[str, int, int], None]
 class Gate:
     """The socket of one run. Until `expect` has named the proxy's processes, nobody is answered."""
 
-    def __init__(self, gates: Gates, run: str, path: Path, application: Application) -> None:
+    def __init__(self, gates: Gates, run: str, path: Path, application: Application, refusals: Refusals) -> None:
         self.path = path
+        self.refusals = refusals
         self._gates = gates
         self._run = run
         self._application = application
         self._expected: frozenset[int] = frozenset()
         self._told = False
         self._server: asyncio.Server | None = None
+
+    @property
+    def refused(self) -> int:
+        """How often the run was refused, where that was too often; 0 before."""
+        return self.refusals.count if self.refusals.spent else 0
 
     def expect(self, pids: Sequence[int]) -> None:
         """Answer these processes: children of this server, not collected yet, so that nobody else has their ids."""
@@ -216,9 +224,10 @@ class Gates:
         self._thread.start()
         return self
 
-    def open(self, run: str, path: Path) -> Gate:
+    def open(self, run: str, path: Path, most_refusals: int = MOST_REFUSALS) -> Gate:
         """Listen for the proxy of `run` on `path`, which lies in a folder that this server made for it (0700)."""
-        gate = Gate(self, run, path, self._broker.of(run))
+        refusals = Refusals(most_refusals)
+        gate = Gate(self, run, path, self._broker.of(run, refusals), refusals)
         self.run(gate.listen())
         self._open[run] = path
         return gate

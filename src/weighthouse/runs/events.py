@@ -115,6 +115,17 @@ class VolumeFilled(Event, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class RefusedOften(Event, frozen=True, kw_only=True):
+    """A run was refused by the control plane more often than is named, and was ended; `refused` counts them all."""
+
+    KIND: ClassVar[str] = "runs.RefusedOften"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    code: str
+    refused: int
+
+
 class ForeignPeer(Event, frozen=True, kw_only=True):
     """A process that is not a run's own proxy reached that run's socket to the control plane, and got no answer."""
 

@@ -185,6 +185,13 @@ settings: tuple[Setting, ...] = (
         "From SIGTERM to SIGKILL, when a person stops a run or its time ends; 0 kills at once.",
         minimum=0,
     ),
+    Setting(
+        "runs.max_refusals",
+        "int",
+        200,
+        "Refusals by the control plane after which a run is answered no more, and is ended.",
+        minimum=1,
+    ),
     Setting("runs.log_bytes", "int", 4 * MIB, "How much output of one run is kept; more is cut off.", minimum=1024),
     Setting(
         "runs.out_mib",

@@ -112,6 +112,10 @@ class Gate(Protocol):
     @property
     def path(self) -> Path: ...
 
+    @property
+    def refused(self) -> int:
+        """How often the run was refused here, where that was too often; 0 before."""
+
     def expect(self, pids: Sequence[int]) -> None:
         """Answer these processes alone, as the kernel names who connects; nobody before this was called."""
 
@@ -122,8 +126,8 @@ class Gate(Protocol):
 class Gates(Protocol):
     """Opens the gates of runs: which run speaks is which gate it came through."""
 
-    def open(self, run: str, path: Path) -> Gate:
-        """Listen on `path`; raises `app.cannot_listen`."""
+    def open(self, run: str, path: Path, most_refusals: int) -> Gate:
+        """Listen on `path`, and answer until the run was refused so often; raises `app.cannot_listen`."""
 
     def path(self, run: str) -> Path | None:
         """Where the gate of a run is, None when it has none."""

@@ -19,7 +19,15 @@ from weighthouse.policy import api as policy
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting, references
 from weighthouse.runs.api.submitting import seal
-from weighthouse.runs.events import RunFailed, RunFinished, RunStarted, RunStopped, Unsandboxed, VolumeFilled
+from weighthouse.runs.events import (
+    RefusedOften,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    Unsandboxed,
+    VolumeFilled,
+)
 from weighthouse.runs.model import Facts, Line, State, Ticket
 from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
@@ -131,10 +139,12 @@ def end(
     sent_bytes: int,
     out_of_time: bool = False,
     lost: str = "",
+    refused: int = 0,
 ) -> State:
     """End a run's record and its identity once, and append the one fact that tells how it ended.
 
-    `lost` is the code of what the run no longer rests on, where its row says nothing of a stop.
+    `lost` is the code of what the run no longer rests on, where its row says nothing of a stop; `refused` how often
+    it was refused, where that was too often: one line sums up what was named no more.
     """
     unit.part(Tokens).drop(run)
     with contextlib.suppress(WeighthouseError):
@@ -155,6 +165,8 @@ def end(
     if not store.change(unit.conn, run, expect=("preparing", "running"), **values) and found is not None:
         return found.state
     model = found.model if found is not None else ""
+    if refused:
+        audit.append(unit, RefusedOften(run=run, model=model, code="runs.too_many_refusals", refused=refused))
     fact: Event
     if state == "succeeded":
         fact = RunFinished(run=run, model=model, sent_bytes=sent_bytes)

@@ -99,7 +99,8 @@ class Execution(threading.Thread):
         order = ticket.order
         folder = self._fresh(self._places.folder / self._run)
         sockets = self._fresh(self._places.sockets / ("run_" + self._run[-10:]))
-        self._gate = self._places.gates.open(self._run, sockets / "gate")
+        most = self._system.settings.integer("runs.max_refusals")
+        self._gate = self._places.gates.open(self._run, sockets / "gate", most)
         self._way = egress.open_way(
             self._system,
             run=self._run,
@@ -140,6 +141,8 @@ class Execution(threading.Thread):
             elif way.cut_for or not way.handle.alive():
                 egress.settle(self._system, way)
                 self._failure = way.cut_for
+            elif self._gate is not None and self._gate.refused:
+                self._failure = "runs.too_many_refusals"
             if status is None and self._must_die(ticket, ending):
                 handle.stop()
                 status = handle.wait(0)
@@ -290,6 +293,7 @@ class Execution(threading.Thread):
                     sent_bytes=sent,
                     out_of_time=self._out_of_time,
                     lost=self._lost,
+                    refused=self._gate.refused if self._gate is not None else 0,
                 )
             )
         except Exception:
