@@ -159,6 +159,13 @@ REMOVALS = (
         "for hold in refusals.holds() if hold.subject not in subjects}",
     ),
     Removal("overtaken-request", "access/api/overtaking.py", "            if why:\n", "            if not why:\n"),
+    Removal("outliving-device", "identity/api/devices.py", "    end_sessions_of_key(unit, person, key, by)\n", ""),
+    Removal(
+        "roaming-thief",
+        "identity/api/roaming.py",
+        "        assurance = Assurance(min(assurance.level, 1), assurance.at, assurance.method)\n",
+        "        assurance = session.assurance\n",
+    ),
     Removal(
         "provider-thaw",
         "identity/api/openings.py",

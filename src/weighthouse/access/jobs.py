@@ -1,17 +1,19 @@
 """access's timers: one writes down ends that are in force, one closes every release while the log is in doubt.
 
 Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
+The follower takes back what was asked for in sessions that were ended from elsewhere.
 """
 
 from __future__ import annotations
 
 from weighthouse.access.api import close_on_doubt, tidy
+from weighthouse.access.api.foreign import settle_person, settle_session
 from weighthouse.access.api.learning import KINDS, learn
-from weighthouse.audit.api import Learner
+from weighthouse.audit.api import Entry, Follower, Learner
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.jobs import Timer
-from weighthouse.core.work import System, retry
+from weighthouse.core.work import System, Unit, retry
 
 BATCH = 500
 DOUBT: Millis = 5 * SECOND
@@ -28,6 +30,24 @@ def run(system: System) -> int:
             return total
 
 
+def _ended(unit: Unit, entry: Entry) -> None:
+    """Read twice, or long after, this ends nothing that was asked for since."""
+    person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
+    if not person:  # ended by its id alone, since its row was hidden
+        return
+    if entry.kind == "identity.Disowned":
+        settle_person(unit, person, entry.at, by)
+    else:
+        settle_session(unit, person, str(entry.data["session"]), by)
+
+
+followers: tuple[Follower, ...] = (
+    Follower(
+        name="access-foreign",
+        kinds=frozenset({"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned"}),
+        handle=_ended,
+    ),
+)
 learners: tuple[Learner, ...] = (Learner(KINDS, learn),)
 timers: tuple[Timer, ...] = (
     Timer(name="access-tidy", every_ms=MINUTE, run=run),

@@ -73,7 +73,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request. `actions`, `slots`, `vote_signature`, `fresh`, `cls` and `environment` are what policy said when it
     was made; `operation` pins one operation; `lapses` is until when it may be voted on. `account` is the one that
-    proved who asked; a request without one is from before accounts were kept."""
+    proved who asked; a request without one is from before accounts were kept. `session` is the one it was asked in,
+    empty in what is from before that was kept."""
 
     id: RequestId
     entitlement: str
@@ -91,6 +92,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     created: Millis
     lapses: Millis
     account: str = ""
+    session: str = ""
     state: RequestState = "pending"
     digest: str = ""
     settled: Millis | None = None
@@ -100,7 +102,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     def content(self) -> dict[str, Any]:
         """Everything that the digest covers, as JSON-ready values."""
         built = msgspec.to_builtins(self)
-        left_out = _STATE if self.account else _STATE | {"account"}
+        left_out = _STATE | {name for name in ("account", "session") if not getattr(self, name)}
         return {key: value for key, value in built.items() if key not in left_out}
 
 

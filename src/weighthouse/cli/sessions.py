@@ -45,7 +45,7 @@ def command(ctx: click.Context, person: str | None, fmt: str | None) -> None:
 @click.option("--reason", default="ended by its owner", show_default=True)
 @click.pass_context
 def end(ctx: click.Context, session: str, person: str | None, reason: str) -> None:
-    """End SESSION; from that moment nothing works for it."""
+    """End SESSION; nothing works for it any more, its runs stop, and what was asked for in it is taken back."""
     connection = connect(ctx)
     path = f"/people/{person}/sessions/{session}/end" if person else f"/sessions/{session}/end"
     fresh(connection, lambda: connection.post(path, {"reason": reason}))
@@ -53,7 +53,9 @@ def end(ctx: click.Context, session: str, person: str | None, reason: str) -> No
 
 
 @command.command("not-me")
-@click.confirmation_option(prompt="End every session of yours and set your keys aside?")
+@click.confirmation_option(
+    prompt="End every session of yours, set your keys aside, and take back your grants and requests?"
+)
 @click.pass_context
 def not_me(ctx: click.Context) -> None:
     """Stop everything that is done in your name: somebody else is you. Needs no second factor; security undoes it."""

@@ -169,6 +169,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended: Millis | None = None
     ended_reason: str = ""
     ended_by: str = ""
+    foreign: bool = False
+    """Whether it was ended from elsewhere than itself, so that what was done in it is not believed either."""
 
 
 RUN = "run:"

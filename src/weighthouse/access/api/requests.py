@@ -111,6 +111,7 @@ def _made(unit: Unit, bundle: policy.Bundle, caller: Caller, who: Member, wish: 
         resource=wish.resource,
         person=caller.principal,
         account=caller.account,
+        session=str(caller.session or ""),
         duration=_duration(wish, terms),
         reason=_reason(bundle, who, wish, terms),
         operation=_operation(wish.operation, terms),

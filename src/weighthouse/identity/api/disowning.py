@@ -1,7 +1,8 @@
 """One step by which a person says "this was not me". Guards from whoever acts in their name.
 
 It only stops, so it needs no second factor: every session of the person ends, every key of theirs is set aside and
-signs nothing. Nobody else is touched. Undoing it is for security, who has spoken with the person.
+signs nothing; what was asked for in their name until then, and given for it, is taken back by the room that keeps it.
+Nobody else is touched. Undoing it is for security, who has spoken with the person.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.openings import require_opening
-from weighthouse.identity.api.sessions import end_sessions_of
+from weighthouse.identity.api.sessions import NOT_ME, end_sessions_of
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.events import Disowned, KeysRestored
 from weighthouse.identity.model import Act, KeySignature, PrincipalState
-
-WHY = "this was not me"
 
 
 def disown(unit: Unit, caller: Caller) -> tuple[int, int]:
@@ -31,7 +30,7 @@ def disown(unit: Unit, caller: Caller) -> tuple[int, int]:
         return msgspec.structs.replace(state, devices=(), suspended=(*state.suspended, *state.devices))
 
     change_state(unit, caller.principal, without_keys, mend=True)
-    ended = end_sessions_of(unit, caller.principal, WHY, caller)
+    ended = end_sessions_of(unit, caller.principal, NOT_ME, caller)
     audit.append(
         unit, Disowned(principal=caller.principal, session=caller.session or "", sessions=ended, devices=aside)
     )

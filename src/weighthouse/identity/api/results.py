@@ -15,7 +15,8 @@ from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.sealing import mark, mark_of_origin, seal, unseal
+from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, seal, unseal
+from weighthouse.identity.api.sessions import distrusted
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInFailed
 from weighthouse.identity.model import HISTORY, SPRAY_WINDOW, Place, SignInResult
@@ -136,8 +137,10 @@ def assess(
     history = []
     for body, code in store.successes(unit.conn, person, since=since):
         learnt = unseal(unit, "result", body, code, Learnt)
-        if learnt is not None and learnt.person == person and (learnt.account or adopted) == account:
-            history.append(learnt.success)
+        if learnt is None or learnt.person != person or (learnt.account or adopted) != account:
+            continue
+        if learnt.success.at > memory(unit.system).version(distrusted(learnt.success.device)):
+            history.append(learnt.success)  # what a key or browser made familiar before it was distrusted is not
     country = place.country if place else ""
     total, seen = store.lab_has_seen(unit.conn, country, since=since, enough=LAB_IS_KNOWN)
     failing = store.failing_accounts(unit.conn, mark_of_origin(unit, address), since=unit.now - SPRAY_WINDOW)

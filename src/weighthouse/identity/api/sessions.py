@@ -25,6 +25,9 @@ from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
 
 KEY_ENDED = "its key was ended"
+NOT_ME = "this was not me"
+ALIKE = "of the same key or browser as one that was ended"
+CROWDED = "too many sessions"  # which says nothing against a session
 
 
 def digest_of(secret: str) -> str:
@@ -60,7 +63,7 @@ def open_session(
     lock(unit, person)  # two sign-ins at once would both find room for one more
     crowded = live_ids(unit, person)
     for oldest in crowded[: max(0, len(crowded) + 1 - limit)]:
-        end_session(unit, oldest, "too many sessions", by="system")
+        end_session(unit, oldest, CROWDED, by="system")
     state = change_state(unit, person, lambda s: msgspec.structs.replace(s, sessions=(*s.sessions, session_id)))
     session = Session(
         id=session_id,
@@ -149,13 +152,40 @@ def _drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> No
     change_state(unit, person, without, mend=True)
 
 
-def close(unit: Unit, session: Session, reason: str, by: str) -> None:
-    """Mark one session as over in its row and outside the database. The clear address goes; the log keeps a mark."""
+def close(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
+    """Mark one session as over in its row and outside the database. The clear address goes; the log keeps a mark.
+
+    Returns whether it was ended from elsewhere: then its key or browser is nothing that anybody knows any more.
+    """
+    foreign, kept = _from_elsewhere(session, reason, by), memory(unit.system)
     over = msgspec.structs.replace(
-        session, ended=unit.now, ended_reason=reason, ended_by=by, address="", user_agent=""
+        session,
+        ended=unit.now,
+        ended_reason=reason,
+        ended_by=name_of(by),
+        foreign=foreign,
+        address="",
+        user_agent="",
     )
     rewrite(unit, over)
-    unit.before_commit(lambda: memory(unit.system).condemn(session.id, session.ends))
+    unit.before_commit(lambda: kept.condemn(session.id, session.ends))
+    if foreign and session.device_mark:
+        unit.before_commit(lambda: kept.raise_version(distrusted(session.device_mark), unit.now))
+    return foreign
+
+
+def distrusted(mark: str) -> str:
+    """What the memory outside the database calls a key or browser; its version is until when nothing of it counts."""
+    return f"mark {mark}"
+
+
+def _from_elsewhere(session: Session, reason: str, by: Caller | str) -> bool:
+    """Whether a session was ended by another hand than its own. Signing out, and signing in anew, say nothing is
+    wrong, and neither does one session too many; the end of a key, and "this was not me", do."""
+    if reason == CROWDED:
+        return False
+    own = by.session == session.id if isinstance(by, Caller) else by == session.person
+    return not own or reason in (KEY_ENDED, NOT_ME)
 
 
 def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, of: str = "") -> None:
@@ -173,8 +203,9 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     if not person:
         raise _end_by_id(unit, session_id, reason, name_of(by))
     _drop(unit, person, frozenset({session_id}))
+    foreign = False
     if session is not None:
-        close(unit, session, reason, name_of(by))
+        foreign = close(unit, session, reason, by)
     else:
         memory(unit.system).condemn(ids.check_id(session_id, "ses"), _longest(unit))
     version = version_now(unit, person)
@@ -182,6 +213,20 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
         unit,
         SessionEnded(session=session_id, principal=person, reason=reason, by=name_of(by), version=version),
     )
+    if foreign and session is not None and reason != ALIKE:
+        _end_alike(unit, session, by)
+
+
+def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
+    """End the other sessions of the key or browser that `ended` was bound to: whoever had that one has them too. The
+    session of whoever says so goes on, for they hold it in their hands; to end a key ends that one as well."""
+    here = by.session if isinstance(by, Caller) else None
+    for row in _rows(unit, ended.person):
+        session = unseal(unit, "session", row.body, row.seal, Session)
+        if session is None or session.person != ended.person or session.ended is not None or session.id == here:
+            continue
+        if session.device_mark == ended.device_mark:
+            end_session(unit, session.id, ALIKE, by)
 
 
 def _sealed(unit: Unit, session_id: str) -> Session | None:
@@ -216,16 +261,18 @@ def is_listed(unit: Unit, person: str, session_id: str) -> bool:
 def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
     """Whether somebody else than `person` ended their session, for what was begun in it and still goes on.
 
-    Signing out says nothing is wrong, and neither does the end of a session's time; the end of its key does. An end
-    that is remembered outside the database while the row says nothing of it, or cannot be believed, is taken for
-    another's.
+    Signing out says nothing is wrong, and neither does the end of a session's time; the end of its key does, and so
+    does an end from another session of the person's own. An end that is remembered outside the database while the row
+    says nothing of it, or cannot be believed, is taken for another's.
     """
     rows = store.by_ids(unit.conn, [session_id])
     session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
     if session is None or session.id != session_id or session.person != person:
         return bool(rows) or memory(unit.system).condemned(session_id)
     if session.ended is not None:
-        return session.ended_by != person or session.ended_reason == KEY_ENDED
+        if session.ended_reason == CROWDED:
+            return False
+        return session.foreign or session.ended_by != person or session.ended_reason == KEY_ENDED
     return memory(unit.system).condemned(session_id)
 
 
@@ -263,7 +310,7 @@ def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != principal or session.ended is not None:
             continue
-        close(unit, session, reason, name_of(by))
+        close(unit, session, reason, by)
         line = SessionEnded(session=session.id, principal=principal, reason=reason, by=name_of(by), version=version)
         audit.append(unit, line)
         count += 1

@@ -24,7 +24,7 @@ from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, end_session, fresh_secret, open_session, rewrite
+from weighthouse.identity.api.sessions import digest_of, distrusted, end_session, fresh_secret, open_session, rewrite
 from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, nonce_of, provider_of, refuse
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
@@ -166,7 +166,7 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
     if start.purpose == "step_up":
         return _raise_session(unit, start, claimed, arrival)
     place = place_of(unit, arrival.address)
-    device = start.key or (f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else "")
+    device = start.key or _browser(unit, arrival)
     verdict = assess(
         unit,
         person=person.id,
@@ -181,6 +181,12 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
     if verdict.outcome == "step_up":
         return _demand(unit, msgspec.structs.replace(start, person=person.id, account=account), verdict, arrival)
     return _open(unit, start, claimed, arrival, person.id, place, device, verdict)
+
+
+def _browser(unit: Unit, arrival: Arrival) -> str:
+    """The browser that this is; none if it has no mark, or one that was in hands that were ended: it gets another."""
+    device = f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else ""
+    return "" if memory(unit.system).version(distrusted(device)) else device
 
 
 def _counted_once(unit: Unit, start: Start, claimed: Claimed, account: str, arrival: Arrival) -> Claimed:

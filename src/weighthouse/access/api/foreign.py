@@ -1,0 +1,65 @@
+"""What was asked for in a session that was somebody else's. Guards access from outliving whose hands asked for it.
+
+A session that its person, security or a detection ended from elsewhere was perhaps a thief's: what was asked for in
+it is withdrawn, and what was given for that ends, whoever approved it. Saying "this was not me" takes back everything
+that was asked for in the person's name until then, since nobody knows in which session. To ask again is easy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from weighthouse.access.api.grants import end_grant
+from weighthouse.access.api.requests import settle
+from weighthouse.access.api.sealing import open_grant, open_request
+from weighthouse.access.events import RequestLapsed
+from weighthouse.access.model import Request
+from weighthouse.access.ports import Refusals
+from weighthouse.access.store import grants as grant_rows
+from weighthouse.access.store import requests as rows
+from weighthouse.access.store.grants import StoredGrant
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import Millis
+from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
+
+ENDED = "access.session_ended"
+Concerns = Callable[[Request], bool]
+
+
+def settle_session(unit: Unit, person: str, session: str, by: str) -> int:
+    """Take back what was asked for in `session`, if that was ended from elsewhere; return how much."""
+    if not session or not identity.ended_by_another(unit, session, person):
+        return 0
+    return _settle(unit, person, by, lambda request: request.session == session)
+
+
+def settle_person(unit: Unit, person: str, until: Millis, by: str) -> int:
+    """Take back everything that was asked for in the name of `person` until a moment; return how much."""
+    return _settle(unit, person, by, lambda request: request.created <= until)
+
+
+def _settle(unit: Unit, person: str, by: str, concerns: Concerns) -> int:
+    count = 0
+    for row in _given(unit, person, concerns):
+        end_grant(unit, row, "revoked", by, "the session in which it was asked for was ended")
+        count += 1
+    for request in _open(unit, rows.pending_of(unit.conn, person, unit.now), concerns):
+        settle(unit, request, "invalidated", ENDED)
+        audit.append(unit, RequestLapsed(request_id=request.id, why=ENDED))
+        count += 1
+    return count
+
+
+def _given(unit: Unit, person: str, concerns: Concerns) -> Iterator[StoredGrant]:
+    for row in grant_rows.running(unit.conn, person, unit.now):
+        sealed = open_grant(unit, row)
+        if sealed is not None and not unit.part(Refusals).closed(row.id) and concerns(sealed.grant.request):
+            yield row
+
+
+def _open(unit: Unit, waiting: Iterable[rows.StoredRequest], concerns: Concerns) -> Iterator[Request]:
+    for row in waiting:
+        request = open_request(unit, row)
+        if request is not None and not unit.part(Refusals).closed(request.id) and concerns(request):
+            yield request
