@@ -18,9 +18,11 @@ from weighthouse.audit.rules import note as notes
 from weighthouse.audit.rules import quorum
 from weighthouse.audit.rules.checkpoint import check_signature
 from weighthouse.core.errors import Invalid
+from weighthouse.core.outward import Outward
 
 TIMEOUT_S = 10.0
 DEADLINE_S = 20.0
+GRACE_S = 0.25
 MAX_ANSWER = 64 * 1024
 
 
@@ -42,6 +44,7 @@ class HttpWitness:
                 "Write its submission prefix after its key: witness <name> <vkey> https://witness.example/prefix",
             )
         self._secure, self._host, self._port = parts.scheme == "https", str(parts.hostname), port
+        self._outward = Outward(2)  # one that hangs, by its resolver or its addresses, keeps no thread but these
         self._path = parts.path.rstrip("/") + "/add-checkpoint"
 
     @property
@@ -54,6 +57,9 @@ class HttpWitness:
 
     def add_checkpoint(self, body: bytes) -> tuple[int, bytes]:
         """Post one request; return status and body. Raises OSError when the witness cannot be reached or babbles."""
+        return self._outward.within(DEADLINE_S + GRACE_S, lambda: self._posted(body))
+
+    def _posted(self, body: bytes) -> tuple[int, bytes]:
         kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=TIMEOUT_S)
         try:

@@ -1,7 +1,8 @@
 """One HTTP exchange with an outside party, bounded in time, bytes and number. Guards the server from a slow provider.
 
 A read timeout alone is renewed by every byte, so that a provider that drips one in a while would hold a thread for
-days. Here a watchdog shuts the connection down when the whole exchange has taken too long, whatever was dripped.
+days. Here a watchdog shuts the connection down when the whole exchange has taken too long, whatever was dripped; and
+nobody waits longer for the resolver either, which knows no deadline, or for one address of a name after another.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from typing import Any
 
 import httpx
 
+from weighthouse.core.outward import Outward
+
 STEP_S = 2.0  # one connect, one read, one write
 WHOLE_S = 5.0
+GRACE_S = 0.25  # so that whatever the exchange itself says of its end is heard
+_OUTWARD = Outward(24)
 _PLAIN = {"accept": "application/json", "accept-encoding": "identity", "connection": "close"}
 
 
@@ -81,13 +86,17 @@ def send(
     """Return status and body, of at most `limit` bytes, uncompressed, never redirected; raises `Broken`."""
     headers = {**_PLAIN, **({"authorization": authorization} if authorization else {})}
     began = time.monotonic()
-    try:
+
+    def exchange() -> tuple[int, bytes]:
         with Watchdog(whole_s) as dog:
             request = client.build_request(method, url, data=form, headers=headers, timeout=STEP_S)
             request.extensions["trace"] = dog.trace
             answer = client.send(request, stream=True, follow_redirects=False)
             with contextlib.closing(answer):
                 return answer.status_code, b"".join(_within(answer, limit, began + whole_s))
+
+    try:
+        return _OUTWARD.within(whole_s + GRACE_S, exchange)
     except (httpx.HTTPError, OSError) as error:
         raise Broken("cannot be reached") from error
     except (httpx.InvalidURL, ValueError) as error:  # a name that IDNA refuses, half a character: it is no address
