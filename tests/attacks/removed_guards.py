@@ -159,6 +159,12 @@ REMOVALS = (
         "for hold in refusals.holds() if hold.subject not in subjects}",
     ),
     Removal("overtaken-request", "access/api/overtaking.py", "            if why:\n", "            if not why:\n"),
+    Removal(
+        "reused-factor",
+        "identity/api/acts.py",
+        "    unit.before_commit(lambda: memory(unit.system).condemn(given.id, given.until))\n",
+        "",
+    ),
     Removal("outliving-device", "identity/api/devices.py", "    end_sessions_of_key(unit, person, key, by)\n", ""),
     Removal(
         "roaming-thief",

@@ -14,6 +14,8 @@ SHOWN = {
     # Pages and lists of the log itself: they show what they are given, and whoever decides by them is a person.
     "src/weighthouse/web/routes/api.py",
     "src/weighthouse/web/routes/audit.py",
+    # What each session did lately, shown to its owner beside the button that ends it; nothing is decided by it.
+    "src/weighthouse/identity/api/lately.py",
     # Scenarios of the catalogue judge a theft on a stage of their own, which nobody edits behind them.
     "src/weighthouse/assurance/scenarios/disk_flood.py",
     "src/weighthouse/assurance/scenarios/frozen_guard.py",

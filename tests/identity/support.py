@@ -81,6 +81,7 @@ class Lab:
             people=self._people,
             secret=self.secret,
             record=self._record,
+            pushed=False,  # so that tests see, and edit, what others would have pass through the browser
         )
         routers = [api_routes.router, browser_routes.router]
         self.app = web.build(self.system, routers, origin=ORIGIN, mounts={"/dev-idp": self.idp.application})

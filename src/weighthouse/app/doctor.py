@@ -13,8 +13,9 @@ import msgspec
 from cryptography.hazmat.backends.openssl.backend import backend
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from weighthouse.app import truth
+from weighthouse.app import provider, truth
 from weighthouse.app.home import Home
+from weighthouse.core.clock import SystemClock
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.settings import Settings
 from weighthouse.egress import api as egress
@@ -173,8 +174,23 @@ def _mode(settings: Settings, _home: Home) -> Iterator[Finding]:
         state: State = "ok" if issuer else "missing"
         remedy = "" if issuer else "Set identity.issuer, identity.client_id and identity.tenant."
         yield Finding("identity provider", state, issuer or "none", remedy)
+        if issuer:
+            yield _pushing(settings)
     else:
         yield Finding("mode", "weak", f"{mode}: the embedded identity provider is for development", "Use production.")
+
+
+def _pushing(settings: Settings) -> Finding:
+    """Whether anybody but the provider reads, and can edit, what it is asked."""
+    name, asked = "pushed authorization requests", "so nobody edits on its way what it is asked"
+    try:
+        pushes = provider.outside(settings, SystemClock()).pushes()
+    except WeighthouseError as error:
+        return Finding(name, "weak", f"the provider could not be asked: {error.message}", error.remedy)
+    if pushes:
+        return Finding(name, "ok", f"the identity provider takes them, {asked}")
+    remedy = "Switch them on at the provider (RFC 9126); docs/how-to/connect-an-identity-provider.md says the rest."
+    return Finding(name, "weak", "the identity provider announces none: its requests pass through browsers", remedy)
 
 
 def _budgets(settings: Settings, home: Home) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from weighthouse.app.origin import listening, loopback, origin
+from weighthouse.core.clock import Clock
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers
@@ -64,24 +65,27 @@ def embedded(system: System) -> DevIdp:
 def bind(system: System) -> DevIdp | None:
     """Bind the provider port; return the embedded provider if it is the one, so that it can be mounted."""
     settings = system.settings
-    outside = settings.text("identity.issuer")
-    if outside:
-        client = http_client(settings, outside)
-        provider = OidcProvider(
-            client,
-            _profile(settings, outside, algorithm=settings.text("identity.algorithm")),
-            clock=system.clock,
-            client_secret=settings.text("identity.client_secret"),
-            authentication="basic" if settings.text("identity.client_authentication") == "basic" else "post",
-            console=origin(settings) + "/callback",
-        )
-        system.bind(Provider, provider)
+    if settings.text("identity.issuer"):
+        system.bind(Provider, outside(settings, system.clock))
         return None
     own = embedded(system)
     client = httpx.Client(transport=InProcess(_mounted(own)), timeout=5, trust_env=False)
     profile = _profile(settings, own.issuer, account_issuer=ISSUER_NAME, tenant=TENANT)
     system.bind(Provider, OidcProvider(client, profile, clock=system.clock))
     return own
+
+
+def outside(settings: Settings, clock: Clock) -> OidcProvider:
+    """Return the provider that the settings name."""
+    issuer = settings.text("identity.issuer")
+    return OidcProvider(
+        http_client(settings, issuer),
+        _profile(settings, issuer, algorithm=settings.text("identity.algorithm")),
+        clock=clock,
+        client_secret=settings.text("identity.client_secret"),
+        authentication="basic" if settings.text("identity.client_authentication") == "basic" else "post",
+        console=origin(settings) + "/callback",
+    )
 
 
 def http_client(settings: Settings, issuer: str) -> httpx.Client:

@@ -63,11 +63,14 @@ def whoami(ctx: click.Context, fmt: str | None) -> None:
 def logout(ctx: click.Context) -> None:
     """End this session on the server and forget it here."""
     connection = connect(ctx)
+    onward = ""
     try:
-        connection.client.sign_out()
+        onward = connection.client.sign_out()
     finally:
         connection.forget()
     say(f"Signed out of {server(ctx)}.")
+    if onward:
+        say(f"To sign out at the identity provider too, open {onward}")
 
 
 @click.group("devices", invoke_without_command=True)

@@ -17,6 +17,7 @@ _COLUMNS = (
     Column("began", "created", "time"),
     Column("last seen", "seen", "time"),
     Column("ends", "ends", "time"),
+    Column("lately", lambda one: "; ".join(said["what"] for said in one.get("lately", [])[:2])),
 )
 _PEOPLE = (
     Column("person", "id"),

@@ -44,7 +44,14 @@ class Provider(Protocol):
         """What its tokens must look like; raises Unavailable `identity.provider_unavailable`."""
 
     def authorize_url(self, wish: Wish) -> str:
-        """Where to send the browser."""
+        """Where to send the browser. The wish itself is pushed to the provider first where it takes that (RFC 9126);
+        raises Unavailable `identity.provider_unavailable`."""
+
+    def pushes(self) -> bool:
+        """Whether the provider takes pushed authorization requests, so that nobody edits one on its way."""
+
+    def sign_out_url(self, return_to: str) -> str:
+        """Where to send a browser that signed out here, so that it does there too; empty if that is not offered."""
 
     def redeem(self, *, code: str, verifier: str, redirect_uri: str) -> Redeemed:
         """Exchange a code; raises Unauthenticated `identity.code_refused` or Unavailable."""

@@ -221,10 +221,11 @@ class Client:
         self.confirm = lambda asked: self.step_up(walk, REDIRECT, asked)
         return done
 
-    def sign_out(self) -> None:
-        """End this session on the server."""
-        self.post("logout")
+    def sign_out(self) -> str:
+        """End this session on the server; return where a browser signs out at the provider too, empty if nowhere."""
+        answer = self.post("logout")
         self.token = ""
+        return str(answer.get("provider", ""))
 
     def enrol(self, name: str) -> dict[str, Any]:
         """Enrol this key as a device that may sign votes; needs a second factor for exactly that."""

@@ -43,6 +43,11 @@ _CREDENTIAL: dict[str, tuple[Severity, str]] = {
         "medium",
         "Old proofs of this session are presented, and no new one: made ahead, perhaps.",
     ),
+    "identity.secret_replaced": (
+        "medium",
+        "A token that a step-up had replaced was presented: somebody has a copy of an older one.",
+    ),
+    "identity.session_ended": ("low", "An ended session is presented still: by its client, or by who copied it."),
     "identity.account_moved": ("medium", "A session was used whose account is its person's no more."),
 }
 

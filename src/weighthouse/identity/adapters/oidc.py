@@ -101,7 +101,50 @@ class OidcProvider:
             claims = {"id_token": {"acrs": {"essential": True, "value": value}, "auth_time": {"essential": True}}}
             query |= {"max_age": "0", "prompt": "login", "acr_values": value}
             query["claims"] = json.dumps(claims, separators=(",", ":"))
-        return with_query(self._discovered().authorization, query)
+        found = self._discovered()
+        if found.pushed:
+            query = {"client_id": self._wanted.client_id, "request_uri": self._push(found.pushed, query)}
+        return with_query(found.authorization, query)
+
+    def pushes(self) -> bool:
+        return bool(self._discovered().pushed)
+
+    def sign_out_url(self, return_to: str) -> str:
+        there = self._discovered().end_session
+        query = {"client_id": self._wanted.client_id, "post_logout_redirect_uri": return_to}
+        return with_query(there, query) if there else ""
+
+    def _push(self, where: str, query: dict[str, str]) -> str:
+        """Tell the provider the request itself, and return the name that the browser carries in its place.
+
+        Whoever holds the browser can then neither drop `prompt=login` from it nor ask something else with our nonce,
+        which they never see (RFC 9126).
+        """
+        form = dict(query)
+        authorization = self._identify(form, query["redirect_uri"])
+        form["client_id"] = self._wanted.client_id  # RFC 9126 2.1: part of the request, however the client is known
+        with self._turn():
+            status, body = self._send("POST", where, MAX_DOCUMENT, form, authorization)
+        if status not in (200, 201):
+            _down(f"answered {status} to a pushed authorization request")
+        name = _json(body).get("request_uri")
+        if not isinstance(name, str) or not 1 <= len(name) <= 512 or not name.isascii() or not name.isprintable():
+            _down("gave no name for a pushed authorization request")
+        return name
+
+    def _identify(self, form: dict[str, str], redirect_uri: str) -> str:
+        """Add to `form` how our client shows that it is itself; return the Authorization header, empty if none is.
+
+        A command line's loopback address belongs to a public client, which providers refuse to hear a secret from
+        (RFC 8252 8.5). The console's own callback may lie on loopback too.
+        """
+        local = urlsplit(redirect_uri).hostname in _LOOPBACK and redirect_uri != self._console
+        if not self._secret or local:
+            return ""
+        if self._authentication == "basic":
+            return _basic(form.pop("client_id"), self._secret)
+        form["client_secret"] = self._secret
+        return ""
 
     def redeem(self, *, code: str, verifier: str, redirect_uri: str) -> Redeemed:
         form = {
@@ -111,15 +154,7 @@ class OidcProvider:
             "redirect_uri": redirect_uri,
             "client_id": self._wanted.client_id,
         }
-        # A command line's loopback address belongs to a public client, which providers refuse to hear a secret from
-        # (RFC 8252 8.5). The console's own callback may lie on loopback too.
-        local = urlsplit(redirect_uri).hostname in _LOOPBACK and redirect_uri != self._console
-        confidential = bool(self._secret) and not local
-        authorization = ""
-        if confidential and self._authentication == "basic":
-            authorization = _basic(form.pop("client_id"), self._secret)
-        elif confidential:
-            form["client_secret"] = self._secret
+        authorization = self._identify(form, redirect_uri)
         token = self._discovered().token
         with self._turn():
             status, body = self._send("POST", token, MAX_DOCUMENT, form, authorization)

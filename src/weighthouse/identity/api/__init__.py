@@ -27,6 +27,7 @@ from weighthouse.identity.api.directory import is_active, people, person, person
 from weighthouse.identity.api.disowning import disown, restore_keys
 from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
+from weighthouse.identity.api.lately import lately
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.openings import opening, require_opening
@@ -40,7 +41,7 @@ from weighthouse.identity.api.sessions import (
 )
 from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
 from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
-from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of
+from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload
 from weighthouse.identity.model import (
@@ -110,6 +111,7 @@ __all__ = [
     "is_active",
     "is_listed",
     "issue_workload",
+    "lately",
     "learnt",
     "learnt_to",
     "networks",
@@ -126,6 +128,7 @@ __all__ = [
     "restore_keys",
     "sessions_of",
     "settle_accounts",
+    "sign_out_address",
     "teams_of",
     "thaw",
     "thumbprint_of",

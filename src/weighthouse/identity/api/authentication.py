@@ -6,6 +6,7 @@ token only through the socket that vouches for that run. What shows up anywhere 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -21,18 +22,17 @@ from weighthouse.identity.api.accounts import vouched
 from weighthouse.identity.api.freshness import answered, check_first_use, check_nonce, went_unanswered
 from weighthouse.identity.api.roaming import settle
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import close, digest_of, expired, rewrite
+from weighthouse.identity.api.sessions import close, digest_of, end_session, expired, rewrite
+from weighthouse.identity.api.stale import AGAIN, first_word, over, unknown
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.workloads import authenticate_workload
 from weighthouse.identity.events import CredentialRefused, SessionUsedElsewhere
-from weighthouse.identity.model import SESSION_TOUCH, Credential, PrincipalState, Session
+from weighthouse.identity.model import SESSION_TOUCH, Arrival, Credential, PrincipalState, Session
 from weighthouse.identity.rules.arrival import family_of, origin_of
 from weighthouse.identity.rules.proof import Proof, check_proof
 from weighthouse.identity.store import devices as device_store
 from weighthouse.identity.store import sessions as store
 from weighthouse.policy import api as policy
-
-AGAIN = "Sign in again."
 
 
 def authenticate(unit: Unit, credential: Credential) -> Caller:
@@ -56,10 +56,10 @@ def _judge(unit: Unit, credential: Credential) -> Caller:
     if credential.kind == "workload":
         return authenticate_workload(unit, credential)
     session = _session(unit, credential)
-    _check_life(unit, session)
+    _check_life(unit, session, credential.address)
     state = state_of(unit, session.person)
     if session.id not in state.sessions or session.epoch != state.epoch or state.frozen_at is not None:
-        _ended()
+        raise over(unit, session.id, session.person, credential.address)
     entry = policy.current(unit).lab.people.get(session.person)
     if entry is None or not entry.active:
         raise Unauthenticated("identity.not_admitted", "This account is not admitted here.", "Ask your manager.")
@@ -85,23 +85,19 @@ def _account_gone(unit: Unit, session: Session, credential: Credential) -> Unaut
     return _refusal(unit, session, credential, refusal)
 
 
-def _ended() -> NoReturn:
-    raise Unauthenticated("identity.session_ended", "This session has ended.", AGAIN)
-
-
 def _session(unit: Unit, credential: Credential) -> Session:
     row = store.by_secret(unit.conn, digest_of(credential.value))
     if row is None:
-        raise Unauthenticated("identity.session_unknown", "This session does not exist or has ended.", AGAIN)
+        raise unknown(unit, credential.value, credential.address)
     session = unseal(unit, "session", row.body, row.seal, Session)
     if session is None or session.id != row.id or session.secret != digest_of(credential.value):
         raise refused("session", row.id, "the seal does not hold")
     return session
 
 
-def _check_life(unit: Unit, session: Session) -> None:
+def _check_life(unit: Unit, session: Session, address: str) -> None:
     if session.ended is not None or memory(unit.system).condemned(session.id):
-        _ended()
+        raise over(unit, session.id, session.person, address)
     if expired(unit, session):
         raise Unauthenticated("identity.session_expired", "This session has run out.", AGAIN)
 
@@ -152,15 +148,54 @@ def _check_fresh(unit: Unit, session: Session, credential: Credential, proof: Pr
 def _check_browser(unit: Unit, session: Session, credential: Credential) -> None:
     if session.binding != "browser":
         _used_elsewhere(unit, session, credential, "kind of credential")
-    # Address and self-description are easily imitated, and change honestly; the mark is a secret of this one browser.
+    changed = _other_browser(unit, session, credential)
+    if changed:
+        _used_elsewhere(unit, session, credential, changed)
+
+
+def _other_browser(unit: Unit, session: Session, credential: Credential) -> str:
+    """What of the browser is another than the session's, empty if it is the same.
+
+    Address and self-description are easily imitated, and change honestly; the mark is a secret of this one browser.
+    """
     if session.device_mark != f"browser:{mark(unit, 'browser', credential.device_mark)}":
-        _used_elsewhere(unit, session, credential, "browser mark")
-    if family_of(credential.user_agent) != family_of(session.user_agent):
-        _used_elsewhere(unit, session, credential, "browser")
+        return "browser mark"
+    return "browser" if family_of(credential.user_agent) != family_of(session.user_agent) else ""
 
 
-def _used_elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> NoReturn:
-    line = SessionUsedElsewhere(
+def end_former(unit: Unit, arrival: Arrival, *, by: str) -> None:
+    """End the session whose cookie a browser still brings when it signs in anew as `by`; nobody else would.
+
+    It is judged like any use: a cookie that another browser brings is a stolen one, and is told as that.
+    """
+    row = store.by_secret(unit.conn, digest_of(arrival.session_secret))
+    former = unseal(unit, "session", row.body, row.seal, Session) if row else None
+    if former is None or former.binding != "browser" or former.secret != digest_of(arrival.session_secret):
+        return
+    if former.ended is not None or memory(unit.system).condemned(former.id):
+        for line in over(unit, former.id, former.person, arrival.address).record:
+            audit.append(unit, line)
+        return
+    presented = Credential(
+        kind="cookie",
+        value=arrival.session_secret,
+        address=arrival.address,
+        user_agent=arrival.user_agent,
+        device_mark=arrival.device_mark,
+    )
+    changed = _other_browser(unit, former, presented)
+    if changed:
+        memory(unit.system).condemn(former.id, former.ends)
+        end_used_elsewhere(unit, former)
+        audit.append(unit, _elsewhere(unit, former, presented, changed))
+        return
+    with suppress(Unauthenticated):  # where policy ends what leaves its country, it has done so, with its line
+        settle(unit, former, arrival.address)
+    end_session(unit, former.id, "signed in anew", by)
+
+
+def _elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> SessionUsedElsewhere:
+    return SessionUsedElsewhere(
         session=session.id,
         principal=session.person,
         changed=changed,
@@ -168,7 +203,12 @@ def _used_elsewhere(unit: Unit, session: Session, credential: Credential, change
         address=credential.address,
         user_agent=credential.user_agent,
     )
+
+
+def _used_elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> NoReturn:
+    line = _elsewhere(unit, session, credential, changed)
     record: list[Event] = [line]
+    first_word(unit, session.id)  # knocking again adds nothing to this line for a while
     memory(unit.system).condemn(session.id, session.ends)
     if unit.read_only:
         with begin(unit.system, request_id=unit.request_id) as own:

@@ -14,7 +14,7 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core import ids
 from weighthouse.core.caller import Assurance, Caller
-from weighthouse.core.clock import LEAP_TOLERANCE, SECOND
+from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import Unit
@@ -111,9 +111,17 @@ def _announce(unit: Unit, session: Session) -> None:
 
 
 def rewrite(unit: Unit, session: Session, *, was: Session | None = None) -> None:
-    """Store a changed session under a new seal; with `was`, only if its row still is what was read."""
+    """Store a changed session under a new seal; with `was`, only if its row still says what was read.
+
+    What the row says is compared, not how: one of before an upgrade has fewer fields, and another seal, than `was`.
+    """
     body, code = seal(unit, "session", session)
-    before = seal(unit, "session", was)[1] if was is not None else None
+    before = None
+    if was is not None:
+        rows = store.by_ids(unit.conn, [session.id])
+        if not rows or unseal(unit, "session", rows[0].body, rows[0].seal, Session) != was:
+            return
+        before = rows[0].seal
     store.update_session(unit.conn, session=session.id, secret=session.secret, body=body, seal=code, before=before)
 
 
@@ -172,6 +180,11 @@ def close(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
     if foreign and session.device_mark:
         unit.before_commit(lambda: kept.raise_version(distrusted(session.device_mark), unit.now))
     return foreign
+
+
+def rotated_out(session: Session, at: Millis) -> str:
+    """What the memory outside the database calls the secret that a session had until `at`."""
+    return f"rotated {session.secret} {session.id} {session.person} {at}"
 
 
 def distrusted(mark: str) -> str:

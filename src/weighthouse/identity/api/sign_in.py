@@ -19,13 +19,23 @@ from weighthouse.core.caller import Assurance
 from weighthouse.core.errors import Denied, Unauthenticated, WeighthouseError
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.identity.api.acts import factor_given
-from weighthouse.identity.api.authentication import caller_of
+from weighthouse.identity.api.authentication import caller_of, end_former
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
 from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, distrusted, end_session, fresh_secret, open_session, rewrite
-from weighthouse.identity.api.starting import AGAIN, draft_of, keep_in, live_session, nonce_of, provider_of, refuse
+from weighthouse.identity.api.sessions import digest_of, distrusted, fresh_secret, open_session, rewrite, rotated_out
+from weighthouse.identity.api.starting import (
+    AGAIN,
+    Kept,
+    draft_of,
+    keep_in,
+    live_session,
+    nonce_of,
+    provider_of,
+    refuse,
+    sent,
+)
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
 from weighthouse.identity.model import (
@@ -43,7 +53,6 @@ from weighthouse.identity.rules.compact import open_token
 from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
 from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.rules.risk import Verdict
-from weighthouse.identity.store import sessions as session_store
 from weighthouse.identity.store import sign_ins as store
 from weighthouse.policy import api as policy
 
@@ -72,7 +81,8 @@ def finish_sign_in(
             audit.append(unit, _failure(unit, error.code, arrival))
         raise
     with begin(system) as unit:
-        return _admit(unit, start, claimed, arrival)
+        done = _admit(unit, start, claimed, arrival)
+    return sent(system, done) if isinstance(done, Kept) else done
 
 
 def _failure(unit: Unit, code: str, arrival: Arrival) -> SignInFailed:
@@ -152,7 +162,7 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
     return verify_id_token(redeemed.id_token, key, profile, asked)
 
 
-def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> SignedIn | SignInStart:
+def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> SignedIn | Kept:
     person = person_for(unit, claimed.issuer, claimed.subject)
     if person is None or not person.active or person.frozen:
         why = "unknown" if person is None else ("frozen" if person.frozen else "inactive")
@@ -222,7 +232,7 @@ def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, a
     )
 
 
-def _demand(unit: Unit, start: Start, verdict: Verdict, arrival: Arrival) -> SignInStart:
+def _demand(unit: Unit, start: Start, verdict: Verdict, arrival: Arrival) -> Kept:
     audit.append(
         unit,
         StepUpDemanded(principal=start.person, reasons=verdict.codes(), origin=mark_of_origin(unit, arrival.address)),
@@ -253,7 +263,7 @@ def _open(
         device_mark = secrets.token_urlsafe(32)
         device = f"browser:{mark(unit, 'browser', device_mark)}"
     if arrival.session_secret:
-        _end_former(unit, arrival.session_secret)
+        end_former(unit, arrival, by=person)
     learn(
         unit,
         person=person,
@@ -278,14 +288,6 @@ def _open(
         reasons=verdict.codes(),
     )
     return _signed_in(unit, session, secret, start, arrival, device_mark)
-
-
-def _end_former(unit: Unit, secret: str) -> None:
-    """End the session that this browser had: it is replaced, and nobody would ever end it by hand."""
-    row = session_store.by_secret(unit.conn, digest_of(secret))
-    former = unseal(unit, "session", row.body, row.seal, Session) if row else None
-    if former is not None and former.binding == "browser" and former.secret == digest_of(secret):
-        end_session(unit, former.id, "signed in anew", former.person)
 
 
 def _assurance(unit: Unit, claimed: Claimed) -> Assurance:
@@ -320,6 +322,8 @@ def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival)
         session, assurance=_assurance(unit, claimed), secret=digest_of(secret), seen=unit.now
     )
     rewrite(unit, raised)
+    kept, rotated = memory(unit.system), rotated_out(session, unit.now)
+    unit.before_commit(lambda: kept.condemn(rotated, session.ends))
     audit.append(
         unit,
         StepUpDone(

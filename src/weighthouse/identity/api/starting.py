@@ -10,12 +10,12 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import msgspec
 
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity.api.sealing import memory, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, expired, fresh_secret
@@ -96,6 +96,15 @@ def begin_step_up(
     )
 
 
+def sign_out_address(system: System) -> str:
+    """Where a browser that signed out here signs out at the provider too; empty where that is not offered, or it does
+    not answer: nobody is kept from leaving."""
+    try:
+        return provider_of(system).sign_out_url(system.part(Site).origin + "/sign-in")
+    except WeighthouseError:
+        return ""
+
+
 def provider_of(system: System) -> Provider:
     return system.part(Provider)
 
@@ -119,12 +128,22 @@ def draft_of(*, purpose: str, issuer: str, redirect_uri: str, return_to: str, ke
     )
 
 
+class Kept(NamedTuple):
+    """An attempt that is kept, and not sent to the provider yet."""
+
+    start: Start
+    transaction: str
+    reasons: tuple[str, ...]
+
+
 def _keep(system: System, draft: Start) -> SignInStart:
     with begin(system) as unit:
-        return keep_in(unit, draft)
+        kept = keep_in(unit, draft)
+    return sent(system, kept)
 
 
-def keep_in(unit: Unit, draft: Start, reasons: tuple[str, ...] = ()) -> SignInStart:
+def keep_in(unit: Unit, draft: Start, reasons: tuple[str, ...] = ()) -> Kept:
+    """Keep a begun attempt; `sent` it is afterwards, since no lock is held while a provider is told of it."""
     transaction = fresh_secret("whx_")
     start = msgspec.structs.replace(
         draft, secret=digest_of(transaction), created=unit.now, expires=unit.now + START_LIFE
@@ -132,6 +151,12 @@ def keep_in(unit: Unit, draft: Start, reasons: tuple[str, ...] = ()) -> SignInSt
     body, code = seal(unit, "start", start)
     store.forget_starts(unit.conn, unit.now)
     store.insert_start(unit.conn, secret=start.secret, expires=start.expires, body=body, seal=code)
+    return Kept(start, transaction, reasons)
+
+
+def sent(system: System, kept: Kept) -> SignInStart:
+    """Say where to send the person; the provider is told of the attempt first where it takes that."""
+    start, transaction, reasons = kept
     challenge = base64.urlsafe_b64encode(hashlib.sha256(start.verifier.encode()).digest()).rstrip(b"=").decode()
     wish = Wish(
         redirect_uri=start.redirect_uri,
@@ -140,7 +165,7 @@ def keep_in(unit: Unit, draft: Start, reasons: tuple[str, ...] = ()) -> SignInSt
         challenge=challenge,
         step_up=start.level > 1,
     )
-    url = provider_of(unit.system).authorize_url(wish)
+    url = provider_of(system).authorize_url(wish)
     told = tuple(words_of(act) for act in start.acts)
     return SignInStart(url=url, transaction=transaction, reasons=reasons, acts=told)
 

@@ -17,7 +17,7 @@ from weighthouse.core import paging
 from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.errors import Denied, NotFound
-from weighthouse.core.work import once
+from weighthouse.core.work import Unit, once
 from weighthouse.identity import api
 from weighthouse.identity.api import Person, Session, SignedIn, SignInStart
 from weighthouse.identity.routes.bodies import Confirm, End, Enrol, Login, StepUp, Token
@@ -43,6 +43,12 @@ def _person(person: Person) -> dict[str, Any]:
         "active": person.active,
         "frozen": person.frozen,
     }
+
+
+def _shown(unit: Unit, session: Session, *, current: str | None) -> dict[str, Any]:
+    """A session of one's own, with what it did lately."""
+    told = [{"at": at, "what": what} for at, what in api.lately(unit, session.id)]
+    return {**_session(session, current=current), "lately": told}
 
 
 def _session(session: Session, *, current: str | None) -> dict[str, Any]:
@@ -113,21 +119,22 @@ def me(request: Request) -> dict[str, Any]:
 
 @router.post("/logout")
 def logout(request: Request) -> dict[str, Any]:
-    """End the session that asks."""
+    """End the session that asks; `provider` is where a browser signs out at the identity provider too."""
     with door(request).enter(request) as (unit, caller):
         if caller.session is None:
             raise Denied("identity.no_session", "A run has no session to end.", "Stop the run instead.")
         api.end_session(unit, caller.session, "signed out", caller)
-        return {"ended": caller.session}
+        system, ended = unit.system, caller.session
+    return {"ended": ended, "provider": api.sign_out_address(system)}
 
 
 @router.get("/sessions")
 def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
-    """The caller's own live sessions, newest first."""
+    """The caller's own live sessions, newest first, each with what it did lately."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.sessions_of(unit, caller.principal)
         made = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
-        return paging.answer(made.of(lambda one: _session(one, current=caller.session)))
+        return paging.answer(made.of(lambda one: _shown(unit, one, current=caller.session)))
 
 
 @router.post("/sessions/{session}/end")

@@ -130,15 +130,17 @@ def _signed_in(request: Request) -> bool:
 
 @router.post("/logout")
 def logout(request: Request) -> Response:
-    """End this session. Without a live one, only the cookies go."""
+    """End this session, and go on to the provider's own sign-out. Without a live one, only the cookies go."""
+    there = "/"
     try:
         with door(request).enter(request) as (unit, caller):
             if caller.session is not None:
                 api.end_session(unit, caller.session, "signed out", caller)
+                there = "/sign-in?left=yes"
     except Unauthenticated as error:
         if error.code == "identity.session_used_elsewhere":
             raise
-    response = _go("/")
+    response = _go(there)
     _drop(response, SESSION_COOKIE)
     _drop(response, START_COOKIE)
     return response

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from weighthouse.core.door import door
 from weighthouse.core.errors import Invalid, NotFound
 from weighthouse.identity import api
+from weighthouse.identity.routes.reception import system_of
 from weighthouse.identity.rules.return_path import check_return_path
 
 router = APIRouter(include_in_schema=False)
@@ -29,13 +30,20 @@ _DONE = {
 
 
 @router.get("/sign-in")
-def sign_in(request: Request, return_to: str = "/") -> Response:
-    """Say what signing in means here, and offer to begin; a return to anything but our own pages goes home."""
+def sign_in(request: Request, return_to: str = "/", left: str = "") -> Response:
+    """Say what signing in means here, and offer to begin; a return to anything but our own pages goes home.
+
+    Who has `left` is led on to the provider's own sign-out, where there is one, and comes back from there.
+    """
     try:
         there = check_return_path(return_to)
     except Invalid:
         there = "/"
-    return door(request).render(request, "identity/sign_in.html", return_to=there)
+    onward = api.sign_out_address(system_of(request)) if left else ""
+    page = door(request).render(request, "identity/sign_in.html", return_to=there, left=bool(left), onward=onward)
+    if onward:  # not a redirect of the form: what our forms lead to is this site alone
+        page.headers["Refresh"] = f"1; url={onward}"
+    return page
 
 
 @router.get("/sessions")
@@ -47,6 +55,7 @@ def sessions(request: Request, done: str = "") -> Response:
             "identity/sessions.html",
             sessions=api.sessions_of(unit, caller.principal),
             devices=api.devices_of(unit, caller.principal),
+            lately={one.id: api.lately(unit, one.id) for one in api.sessions_of(unit, caller.principal)},
             waiting=api.waiting_keys(unit, caller.principal),
             at_once=api.at_once(unit.system),
             current=caller.session,

@@ -23,6 +23,9 @@ class Endpoints(msgspec.Struct, frozen=True):
     token: str
     jwks: str
     announces_iss: bool
+    pushed: str = ""
+    """Where authorization requests are pushed to (RFC 9126); empty where the provider takes none."""
+    end_session: str = ""
 
 
 class Unfit(ValueError):
@@ -40,7 +43,15 @@ def read_discovery(found: Mapping[str, Any], issuer: str) -> Endpoints:
     if methods is not None and (not isinstance(methods, list) or "S256" not in methods):
         raise Unfit("does not know PKCE with S256")
     announces = found.get("authorization_response_iss_parameter_supported") is True
-    return Endpoints(authorization, token, jwks, announces)
+    pushed = _optional(found, "pushed_authorization_request_endpoint")
+    if found.get("require_pushed_authorization_requests") is True and not pushed:
+        raise Unfit("demands pushed authorization requests and names no address for them")
+    return Endpoints(authorization, token, jwks, announces, pushed, _optional(found, "end_session_endpoint"))
+
+
+def _optional(found: Mapping[str, Any], name: str) -> str:
+    """The address that a provider announces, empty if it announces none; one that is unusable is not overlooked."""
+    return _address(found[name], name) if found.get(name) is not None else ""
 
 
 def _address(value: object, name: str) -> str:

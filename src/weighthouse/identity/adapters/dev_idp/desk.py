@@ -65,10 +65,25 @@ class Desk:
         self._clock, self._people, self._secret = clock, people, secret
         self._questions: dict[str, Question] = {}
         self._codes: dict[str, Answer] = {}
+        self._pushed: dict[str, tuple[Millis, dict[str, str]]] = {}
         self._failures: dict[str, tuple[int, Millis]] = {}
         self._answered: dict[str, Millis] = {}
         self._steps: dict[str, set[int]] = {}
         self._lock = threading.Lock()
+
+    def push(self, asked: dict[str, str]) -> str:
+        """Keep an authorization request that a client has pushed; return its name."""
+        name = "urn:ietf:params:oauth:request_uri:" + secrets.token_urlsafe(32)
+        with self._lock:
+            self._pushed = dict(list(self._pushed.items())[1 - MOST :])
+            self._pushed[name] = (self._clock.now() + QUESTION_LIFE, asked)
+        return name
+
+    def pushed(self, name: str) -> dict[str, str] | None:
+        """What was pushed under this name, while it is good; the page may be loaded again meanwhile."""
+        with self._lock:
+            until, asked = self._pushed.get(name, (0, {}))
+        return asked if self._clock.now() < until else None
 
     def ask(self, question: Question) -> str:
         """Keep a question; return its handle."""

@@ -74,6 +74,7 @@ class DevIdp:
         secret: Callable[[str], DevSecret],
         record: Callable[[SignInResult], object],
         client_id: str = "weighthouse",
+        pushed: bool = True,
     ) -> None:
         check_allowed(mode, address, origin)
         self._base = f"/dev-idp/{TENANT}"
@@ -85,12 +86,15 @@ class DevIdp:
         self._kid = secrets.token_hex(8)
         self._old: list[tuple[str, RSAKey]] = []
         self._access: dict[str, Answer] = {}
+        self.pushed = pushed
         tenant = f"/{TENANT}"
         self.application = Starlette(
             routes=[
                 Route(tenant + "/v2.0/.well-known/openid-configuration", self._discovery),
                 Route(tenant + "/discovery/v2.0/keys", self._keys),
                 Route(tenant + "/oauth2/v2.0/authorize", self._authorize, methods=["GET", "POST"]),
+                Route(tenant + "/oauth2/v2.0/par", self._push, methods=["POST"]),
+                Route(tenant + "/oauth2/v2.0/logout", self._logout),
                 Route(tenant + "/sign-in", self._sign_in, methods=["POST"]),
                 Route(tenant + "/oauth2/v2.0/token", self._token, methods=["POST"]),
                 Route(tenant + "/userinfo", self._userinfo, methods=["GET", "POST"]),
@@ -105,8 +109,11 @@ class DevIdp:
 
     async def _discovery(self, _request: Request) -> Response:
         base = self._origin + self._base
+        pushed = {"pushed_authorization_request_endpoint": base + "/oauth2/v2.0/par"} if self.pushed else {}
         return JSONResponse(
             {
+                **pushed,
+                "end_session_endpoint": base + "/oauth2/v2.0/logout",
                 "issuer": self.issuer,
                 "authorization_endpoint": base + "/oauth2/v2.0/authorize",
                 "token_endpoint": base + "/oauth2/v2.0/token",
@@ -137,6 +144,10 @@ class DevIdp:
     async def _authorize(self, request: Request) -> Response:
         asked = request.query_params.multi_items() if request.method == "GET" else await _fields(request)
         query = dict(asked)
+        pushed = self._desk.pushed(query.get("request_uri", "")) if len(query) == len(asked) else None
+        if pushed is not None and pushed["client_id"] == query.get("client_id"):
+            # RFC 9126 4: what was pushed is the request, and whatever else the browser brings is nothing.
+            query, asked = pushed, list(pushed.items())
         redirect_uri = query.get("redirect_uri", "")
         if len(query) != len(asked) or query.get("client_id") != self._client_id:
             return self._page(pages.refusal("This request is not by a client that is registered here."), "", 400)
@@ -153,6 +164,25 @@ class DevIdp:
             expires=self._clock.now() + QUESTION_LIFE,
         )
         return self._form(self._desk.ask(question), question)
+
+    async def _push(self, request: Request) -> Response:
+        """RFC 9126: the request itself, from the client and not through the browser."""
+        asked = await _fields(request)
+        query = dict(asked)
+        fault = authorization_fault(query)
+        if query.get("client_id") != self._client_id:
+            return JSONResponse({"error": "invalid_client"}, 401, _HEADERS)
+        if fault or len(query) != len(asked) or not registered(query.get("redirect_uri", ""), self._origin):
+            return JSONResponse({"error": fault or "invalid_request"}, 400, _HEADERS)
+        name = self._desk.push(query)
+        return JSONResponse({"request_uri": name, "expires_in": QUESTION_LIFE // 1000}, 201, _HEADERS)
+
+    async def _logout(self, request: Request) -> Response:
+        """RP-initiated logout. Nobody stays signed in here, so there is nothing to end but the way back."""
+        there = request.query_params.get("post_logout_redirect_uri", "")
+        if there != self._origin + "/sign-in":
+            return self._page(pages.refusal("You are signed out here."), "", 200)
+        return RedirectResponse(there, 303, _HEADERS)
 
     def _form(self, handle: str, question: Question, problem: str = "") -> Response:
         text = pages.form(self._base + "/sign-in", handle, second_factor=question.second_factor, problem=problem)

@@ -1,0 +1,123 @@
+"""What is asked is told to the provider and not to the browser, where it takes that (RFC 9126; thief finding 1)."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.identity.support import Lab, query
+from tests.identity.test_acts import THAW, act, do
+from tests.identity.test_untyped_provider import GOOD
+from weighthouse.core.errors import Unavailable
+from weighthouse.identity.adapters.in_process import InProcess
+from weighthouse.identity.adapters.oidc import OidcProvider
+from weighthouse.identity.model import IssuerProfile
+from weighthouse.identity.ports import Wish
+from weighthouse.identity.rules.discovery import Unfit, read_discovery, with_query
+from weighthouse_sdk.client import Client
+from weighthouse_sdk.client.headless import REDIRECT, walker
+from weighthouse_sdk.errors import SdkError
+
+WISH = Wish(redirect_uri="http://127.0.0.1:1/callback", state="s", nonce="n", challenge="c" * 43, step_up=True)
+
+
+@pytest.fixture
+def pushing(lab: Lab) -> Lab:
+    lab.idp.pushed = True
+    lab.use_provider(InProcess(lab.app), lab.wanted)
+    return lab
+
+
+def begun(client: Client) -> dict[str, str]:
+    answer: dict[str, str] = client.post("step-up", {"redirect_uri": REDIRECT, "acts": [THAW]})
+    return answer
+
+
+def test_the_browser_carries_a_name_and_nothing_of_what_is_asked(pushing: Lab) -> None:
+    client = pushing.sign_in("ben")
+    asked = query(begun(client)["url"])
+    assert asked.keys() == {"client_id", "request_uri"}
+    assert asked["request_uri"].startswith("urn:ietf:params:oauth:request_uri:")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"max_age": "3600"},
+        {"prompt": ""},
+        {"acr_values": ""},
+        {"claims": "{}"},
+        {"redirect_uri": "http://evil.example/"},
+    ],
+)
+def test_what_a_thief_adds_to_the_address_is_nothing(pushing: Lab, edit: dict[str, str]) -> None:
+    """They hold the session and the password; the second factor is asked for all the same."""
+    thief = pushing.sign_in("ben")
+    step = begun(thief)
+    edited = {**step, "url": with_query(step["url"], edit)}
+    walk = walker(thief._http, "ben", pushing.secret("ben").password, "", code="")
+    with pytest.raises(SdkError, match="code"):
+        thief._finish(edited, walk)
+    assert do(pushing, thief, act()) == "identity.act_unconfirmed" and not pushing.log("ActConfirmed")
+
+
+def test_without_the_name_nothing_can_be_asked_for_this_attempt(pushing: Lab) -> None:
+    """The nonce and the state never passed through the thief's hands, so a request of their own is for nothing."""
+    thief = pushing.sign_in("ben")
+    step = begun(thief)
+    own = {"response_type": "code", "scope": "openid", "code_challenge_method": "S256", "redirect_uri": REDIRECT,
+           "code_challenge": "c" * 43, "client_id": "weighthouse", "request_uri": "none"}  # fmt: skip
+    page = thief._http.get(with_query(step["url"], own))
+    assert "request_uri_not_supported" in page.headers.get("location", "") and page.status_code == 303
+
+
+def test_a_sign_in_and_a_step_up_work_by_pushed_requests(pushing: Lab) -> None:
+    browser = pushing.browser()
+    assert browser.sign_in("ada").headers["location"] == "/inbox"
+    client = pushing.sign_in("ben")
+    assert pushing.sign_in("ben", client, step_up=True).get("me")["assurance"]["level"] == 2
+
+
+def refusing(answer: httpx.Response) -> OidcProvider:
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("openid-configuration"):
+            return httpx.Response(
+                200, json={**GOOD, "pushed_authorization_request_endpoint": "https://idp.example/par"}
+            )
+        return answer
+
+    from weighthouse.core.clock import SystemClock
+
+    client = httpx.Client(transport=httpx.MockTransport(respond))
+    return OidcProvider(
+        client,
+        IssuerProfile(issuer=GOOD["issuer"], account_issuer="idp", client_id="weighthouse"),
+        clock=SystemClock(),
+    )
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(400, json={"error": "invalid_request"}),
+        httpx.Response(401, json={"error": "invalid_client"}),
+        httpx.Response(500),
+        httpx.Response(201, json={}),
+        httpx.Response(201, json={"request_uri": 7}),
+        httpx.Response(201, json={"request_uri": "urn:\u202e"}),
+        httpx.Response(201, text="<html>"),
+        httpx.Response(302, headers={"location": "https://idp.example/authorize"}),
+    ],
+)
+def test_a_request_that_cannot_be_pushed_is_not_sent_another_way(answer: httpx.Response) -> None:
+    with pytest.raises(Unavailable) as error:
+        refusing(answer).authorize_url(WISH)
+    assert error.value.code == "identity.provider_unavailable"
+
+
+def test_a_provider_that_demands_pushed_requests_must_say_where() -> None:
+    with pytest.raises(Unfit, match="pushed"):
+        read_discovery({**GOOD, "require_pushed_authorization_requests": True}, GOOD["issuer"])
+    for wrong in ("http://idp.example/par", 7, "", "https://idp.example/par#x"):
+        with pytest.raises(Unfit):
+            read_discovery({**GOOD, "pushed_authorization_request_endpoint": wrong}, GOOD["issuer"])
