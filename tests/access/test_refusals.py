@@ -86,7 +86,7 @@ def test_the_timer_marks_what_is_over_and_tells_the_memory_what_it_missed(lab: L
     assert jobs.run(lab.system) == 0
     kept = FileRefusals(lab.folder / "access.refusals")
     assert kept.closed(other.id) and kept.closed(ended.request.id)
-    assert [timer.name for timer in jobs.timers] == ["access-tidy", "access-doubt"]
+    assert [timer.name for timer in jobs.timers] == ["access-tidy", "access-owed", "access-doubt"]
 
 
 def test_readers_and_writers_at_once_never_think_the_memory_has_become_shorter(tmp_path: Path) -> None:

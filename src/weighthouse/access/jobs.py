@@ -1,4 +1,5 @@
-"""access's timers: one writes down ends that are in force, one closes every release while the log is in doubt.
+"""access's timers: one writes down ends that are in force, one closes every release while the log is in doubt, one
+writes the lines that a no owes whose change could not be committed.
 
 Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
 The follower takes back what was asked for in sessions that were ended from elsewhere.
@@ -6,7 +7,7 @@ The follower takes back what was asked for in sessions that were ended from else
 
 from __future__ import annotations
 
-from weighthouse.access.api import close_on_doubt, tidy
+from weighthouse.access.api import close_on_doubt, owing, tidy
 from weighthouse.access.api.foreign import settle_person, settle_session
 from weighthouse.access.api.learning import KINDS, learn
 from weighthouse.audit.api import Entry, Follower, Learner
@@ -51,5 +52,6 @@ followers: tuple[Follower, ...] = (
 learners: tuple[Learner, ...] = (Learner(KINDS, learn),)
 timers: tuple[Timer, ...] = (
     Timer(name="access-tidy", every_ms=MINUTE, run=run),
+    Timer(name="access-owed", every_ms=MINUTE // 4, run=owing.pay),
     Timer(name="access-doubt", every_ms=DOUBT, run=close_on_doubt),
 )

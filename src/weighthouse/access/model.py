@@ -226,6 +226,15 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject == person or action not in STILL_OPEN
 
 
+class Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """The line that a no must have in the log: kept with the no, until the log has it. `data` is the fact's own."""
+
+    id: str
+    kind: str
+    data: dict[str, Any]
+    at: Millis
+
+
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
     """That somebody was given something, from `start` until `end`; kept outside the database, so that what must stay
     apart from it, or may last only so long together with it, is judged though its row be hidden.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from weighthouse.access.model import Apart, Hold
+from weighthouse.access.model import Apart, Hold, Owed
 
 
 class Refusals(Protocol):
@@ -22,14 +22,20 @@ class Refusals(Protocol):
     def learnt_to(self, place: int) -> None:
         """Remember that; the last word counts. It stands in the memory itself, so that an older one says less."""
 
-    def close(self, ids: Sequence[str]) -> None:
-        """Remember that these grants and requests are over for good."""
+    def close(self, ids: Sequence[str], owed: Owed | None = None) -> None:
+        """Remember that these grants and requests are over for good, and what line the log must have of it."""
 
     def closed(self, id_: str) -> bool:
         """Whether this grant or request is over; raises `access.memory_broken` if nobody can tell."""
 
-    def place(self, hold: Hold) -> None:
-        """Remember a hold."""
+    def place(self, hold: Hold, owed: Owed | None = None) -> None:
+        """Remember a hold, and what line the log must have of it."""
+
+    def owed(self) -> tuple[Owed, ...]:
+        """The lines that the log must have and may lack: a change may have failed after its no was kept here."""
+
+    def settled(self, ids: Sequence[str]) -> None:
+        """Remember that the log has the lines about these."""
 
     def lift(self, hold_id: str) -> None:
         """Remember that a hold was lifted."""

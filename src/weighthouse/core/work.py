@@ -152,7 +152,9 @@ class Unit:
         self._request_id = request_id
         self.read_only = read_only
         self.memo: dict[object, Any] = {}
+        self.stands = ""  # what counts even if this unit fails: its caller is told so
         self._before: list[Callable[[], None]] = []
+        self._last: list[Callable[[], None]] = []
         self._after: list[Callable[[], object]] = []
         self._over: list[Callable[[bool | None], None]] = []
         self._outcome: bool | None = False
@@ -180,6 +182,10 @@ class Unit:
         """Run `act` inside this transaction, after all other work and before commit."""
         self._before.append(act)
 
+    def last_before_commit(self, act: Callable[[], None]) -> None:
+        """Run `act` when nothing but the commit itself could still refuse this unit: for what is kept outside."""
+        self._last.append(act)
+
     def after_commit(self, act: Callable[[], object]) -> None:
         """Run `act` once the commit is durable. If it raises, the change stands and is acknowledged all the same."""
         self._after.append(act)
@@ -196,6 +202,8 @@ class Unit:
             # Last before commit: on PostgreSQL this row's lock must not be held through a long unit.
             store.raise_high_water(self.conn, due)
             self._after.append(lambda: self.keeper.persisted(due))
+        for act in self._last:
+            act()
         self._outcome = None
         self.conn.commit()
         self._outcome = True
@@ -215,11 +223,14 @@ def begin(system: System, actor: Caller | None = None, *, request_id: str = "") 
 
     Raises `core.database_unavailable` when the database is busy, full or away.
     """
+    stands: list[str] = []
     try:
         with _unit(system, actor, request_id, read_only=False) as unit:
+            unit.when_over(lambda done: None if done else stands.append(unit.stands))
             yield unit
             unit._finish()
     except WeighthouseError as refusal:
+        refusal.message = " ".join([refusal.message, *filter(None, stands)])
         if refusal.record:
             _record(system, actor, request_id, refusal)
         raise

@@ -17,15 +17,20 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from weighthouse.access.model import Apart, Hold
+from weighthouse.access.model import Apart, Hold, Owed
 from weighthouse.core import durable
 from weighthouse.core.errors import Unavailable
 
 
+def _beside(owed: Owed | None) -> dict[str, Any]:
+    return {} if owed is None else {"owed": msgspec.to_builtins(owed)}
+
+
 class FileRefusals:
     """Keeps one JSON object a line: `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}`,
-    `{"look": [id, person, account]}`, `{"apart": held}`,
-    `{"learnt": place}`. A torn last line was never
+    `{"look": [id, person, account]}`, `{"apart": held}`, `{"learnt": place}`. A no may have `owed` beside it, the
+    line that the log must have, and a `close` may have `settled`, the ids of which it has it; who reads older lines
+    passes both over. A torn last line was never
     acknowledged and is cut off by the next append."""
 
     def __init__(self, path: Path) -> None:
@@ -39,6 +44,7 @@ class FileRefusals:
         self._looked: dict[str, frozenset[tuple[str, str]]] = {}
         self._apart: dict[str, dict[str, Apart]] = {}
         self._given: dict[str, Apart] = {}
+        self._owed: dict[str, Owed] = {}
         self._learnt = 0
         self._doubt_at: float | None = None
 
@@ -49,17 +55,25 @@ class FileRefusals:
     def learnt_to(self, place: int) -> None:
         self._append({"learnt": place})
 
-    def close(self, ids: Sequence[str]) -> None:
+    def close(self, ids: Sequence[str], owed: Owed | None = None) -> None:
         self._catch_up()
         if not self._closed.issuperset(ids):
-            self._append({"close": list(ids)})
+            self._append({"close": list(ids), **_beside(owed)})
 
     def closed(self, id_: str) -> bool:
         self._answer()
         return id_ in self._closed
 
-    def place(self, hold: Hold) -> None:
-        self._append({"place": msgspec.to_builtins(hold)})
+    def place(self, hold: Hold, owed: Owed | None = None) -> None:
+        self._append({"place": msgspec.to_builtins(hold), **_beside(owed)})
+
+    def owed(self) -> tuple[Owed, ...]:
+        self._catch_up()
+        with self._lock:
+            return tuple(self._owed.values())
+
+    def settled(self, ids: Sequence[str]) -> None:
+        self._append({"close": [], "settled": list(ids)})
 
     def lift(self, hold_id: str) -> None:
         self._append({"lift": hold_id})
@@ -156,7 +170,8 @@ class FileRefusals:
 
     def _apply(self, line: bytes) -> None:
         try:
-            match msgspec.json.decode(line):
+            said = msgspec.json.decode(line)
+            match said:
                 case {"close": list(ids)}:
                     self._closed.update(str(id_) for id_ in ids)
                 case {"place": dict(hold)}:
@@ -174,6 +189,11 @@ class FileRefusals:
                     self._apart.setdefault(kept.person, {})[kept.grant] = self._given[kept.grant] = kept
                 case _:
                     self._broken("holds a line of unknown form")
+            if "owed" in said:
+                owed = msgspec.convert(said["owed"], Owed)
+                self._owed[owed.id] = owed
+            for id_ in said.get("settled", ()):
+                self._owed.pop(str(id_), None)
         except msgspec.MsgspecError:
             self._broken("holds a line that cannot be read")
 

@@ -8,6 +8,7 @@ of one grant while the other is asked for or used.
 from __future__ import annotations
 
 from weighthouse.access.api.facts import index_of
+from weighthouse.access.api.owing import keep_apart
 from weighthouse.access.api.sealing import agrees, open_grant, open_request
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.model import Apart, Grant, Request
@@ -90,7 +91,6 @@ def _standing(bundle: policy.Bundle, person: str) -> set[str]:
 
 def remember(unit: Unit, grant: Grant, end: Millis) -> None:
     """Keep outside the database that this grant begins, or that it is over already at `end`."""
-    refusals = unit.part(Refusals)
     held = Apart(
         grant=grant.id,
         person=grant.person,
@@ -99,4 +99,4 @@ def remember(unit: Unit, grant: Grant, end: Millis) -> None:
         end=end,
         resource=grant.resource,
     )
-    unit.before_commit(lambda: refusals.keep_apart(held))
+    keep_apart(unit, held)

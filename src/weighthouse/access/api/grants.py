@@ -1,7 +1,8 @@
 """Grants after they have started. Guards their end: by time alone, by giving back, by revoking, and for good.
 
 `valid_grant` is the check that every releasing point repeats. An end is remembered outside the database before it is
-committed, so that no restored row undoes it; if the commit then fails, the grant is over all the same.
+committed, so that no restored row undoes it; if the commit then fails, the grant is over all the same, and
+its line follows (see `owing`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from weighthouse.access.api.apart import remember
 from weighthouse.access.api.decision import authorise, holds_on
 from weighthouse.access.api.facts import person_of
+from weighthouse.access.api.owing import close, owed
 from weighthouse.access.api.sealing import Sealed, open_grant
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.events import Denied as DeniedEvent
@@ -174,7 +176,7 @@ def _end_by_id(
     refusals = unit.part(Refusals)
     line = GrantEnded(grant=grant_id, principal="", resource="", why=why, by=by, text=text)
     lines = [] if refusals.closed(grant_id) else [line]
-    refusals.close([grant_id])
+    refusals.close([grant_id], owed(unit, grant_id, line))
     if row is not None:
         return _never_sealed(lines)
     return NotFound(
@@ -211,8 +213,8 @@ def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: 
     ended = not rows.end(unit.conn, row.id, unit.now, why, by)
     if grant.end <= unit.now or (ended and refusals.closed(grant.id)):  # a row alone is not believed
         raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
-    unit.before_commit(lambda: refusals.close([grant.id]))
-    remember(unit, grant, unit.now)
     line = GrantEnded(grant=grant.id, principal=grant.person, resource=grant.resource, why=why, by=by, text=text)
+    close(unit, [grant.id], line)
+    remember(unit, grant, unit.now)
     audit.append(unit, line)
     return msgspec.structs.replace(grant, state="ended", ended=unit.now, ended_why=why, ended_by=by)

@@ -13,6 +13,7 @@ import msgspec
 from weighthouse.access.api.decision import authorise, explain
 from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.held import is_held
+from weighthouse.access.api.owing import place
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced
@@ -76,19 +77,16 @@ def place_hold(
 def stand(unit: Unit, hold: Hold) -> None:
     """Store a hold whose placing was decided: its row, the memory that a row cannot undo, its line."""
     rows.add(unit.conn, hold)
-    refusals = unit.part(Refusals)
-    unit.before_commit(lambda: refusals.place(hold))
-    audit.append(
-        unit,
-        HoldPlaced(
-            hold=hold.id,
-            held=hold.subject,
-            kind=hold.kind,
-            actions=hold.actions,
-            reason=hold.reason,
-            by=hold.placed_by,
-        ),
+    line = HoldPlaced(
+        hold=hold.id,
+        held=hold.subject,
+        kind=hold.kind,
+        actions=hold.actions,
+        reason=hold.reason,
+        by=hold.placed_by,
     )
+    place(unit, hold, line)
+    audit.append(unit, line)
 
 
 def _reason(reason: str) -> str:

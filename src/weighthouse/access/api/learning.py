@@ -69,7 +69,8 @@ def _begun(refusals: Refusals, entry: audit.Entry) -> None:
         end=data["end"],
         resource=data["resource"],
     )
-    if refusals.given(held.grant) is None:
+    known = refusals.given(held.grant)
+    if known is None or known.end == known.start:  # the second, where its commit was thought to have failed
         refusals.keep_apart(held)
 
 

@@ -15,9 +15,10 @@ from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.chains import check_asked
 from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
 from weighthouse.access.api.held import check_open, free_person
+from weighthouse.access.api.owing import close, owed
 from weighthouse.access.api.sealing import digest_of, open_grant, open_request, seal_request
 from weighthouse.access.events import Denied as DeniedEvent
-from weighthouse.access.events import RequestDenied, RequestSubmitted, RequestWithdrawn
+from weighthouse.access.events import RequestDenied, RequestLapsed, RequestSubmitted, RequestWithdrawn
 from weighthouse.access.model import Request, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import duration as durations
@@ -328,13 +329,21 @@ def settle(unit: Unit, request: Request, state: str, why: str) -> None:
     somebody with the database): saying no to it once more is what mends it. One that says it is settled is believed
     only if something beside it agrees; otherwise it is overruled.
     """
-    refusals = unit.part(Refusals)
     assert state in ("withdrawn", "denied", "invalidated")
     if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
         if is_over(unit, request):
             raise closed(request)
         rows.overrule(unit.conn, request.id, state, why, unit.now)  # type: ignore[arg-type]
-    unit.before_commit(lambda: refusals.close([request.id, grant_of(request.id)]))
+    close(unit, [request.id, grant_of(request.id)], _line(request.id, state, why))
+
+
+def _line(request: str, state: str, why: str) -> RequestDenied | RequestLapsed | RequestWithdrawn:
+    """What the log must have of an end, whoever writes more about it."""
+    if state == "withdrawn":
+        return RequestWithdrawn(request_id=request)
+    return (
+        RequestDenied(request_id=request, by=why) if state == "denied" else RequestLapsed(request_id=request, why=why)
+    )
 
 
 def is_over(unit: Unit, request: Request) -> bool:
@@ -360,7 +369,7 @@ def refuse_by_id(unit: Unit, request_id: str, line: RequestWithdrawn | RequestDe
     """
     refusals = unit.part(Refusals)
     lines = [] if refusals.closed(request_id) else [line]
-    refusals.close([request_id, grant_of(request_id)])
+    refusals.close([request_id, grant_of(request_id)], owed(unit, request_id, line))
     return no_such_request(lines)
 
 

@@ -1,0 +1,132 @@
+"""A no that is kept before its change is committed, and the line that it then owes the log. Guards both from parting.
+
+The memory outside the database comes first, or a kill in between would leave a no that only a row knows. If the
+change then fails, the no stands: its caller is told so, and the line that the log lacks follows by a timer, once the
+database takes changes again. So memory and log agree after any failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from weighthouse.access.events import GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, RequestOvertaken
+from weighthouse.access.events import RequestWithdrawn as Withdrawn
+from weighthouse.access.model import Apart, Hold, Owed
+from weighthouse.access.ports import Refusals
+from weighthouse.access.store import grants, holds, requests
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import MINUTE
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import System, Unit, begin, read
+
+logger = logging.getLogger("weighthouse.access")
+STANDS = "What was said no to stands all the same, and its line follows once the database takes it."
+FAILED = "Its change could not be committed; the no stands."
+No = GrantEnded | HoldPlaced | RequestDenied | RequestLapsed | Withdrawn
+_REQUEST = tuple(audit.Lines(one.KIND) for one in (RequestDenied, RequestLapsed, RequestOvertaken, Withdrawn))
+_LINES = {
+    GrantEnded.KIND: (audit.Lines(GrantEnded.KIND),),
+    HoldPlaced.KIND: (audit.Lines(HoldPlaced.KIND, by="hold"),),
+    **{one.KIND: _REQUEST for one in (RequestDenied, RequestLapsed, Withdrawn)},
+}
+_KINDS: dict[str, type[No]] = {
+    one.KIND: one for one in (GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, Withdrawn)
+}
+
+
+def owed(unit: Unit, id_: str, line: No) -> Owed:
+    """The line as the memory keeps it: without the words of a person, which belong to the database alone."""
+    data = {**line.data(), **dict.fromkeys(line.PERSONAL, FAILED)}
+    return Owed(id=id_, kind=line.KIND, data=data, at=unit.now)
+
+
+def close(unit: Unit, ids: Sequence[str], line: No) -> None:
+    """Close the first of these ids, and what goes with it, just before this unit is committed."""
+    refusals, due = unit.part(Refusals), owed(unit, ids[0], line)
+
+    def keep() -> None:
+        refusals.close(ids, due)
+        unit.stands = STANDS
+
+    unit.last_before_commit(keep)
+
+
+def place(unit: Unit, hold: Hold, line: HoldPlaced) -> None:
+    """Place a hold just before this unit is committed."""
+    refusals, due = unit.part(Refusals), owed(unit, hold.id, line)
+
+    def keep() -> None:
+        refusals.place(hold, due)
+        unit.stands = STANDS
+
+    unit.last_before_commit(keep)
+
+
+def keep_apart(unit: Unit, held: Apart) -> None:
+    """Keep what is given just before this unit is committed; if it is not, nothing was given.
+
+    What a kill in between leaves counts for as long as it would have lasted, which is the safe side.
+    """
+    refusals, system = unit.part(Refusals), unit.system
+    unit.last_before_commit(lambda: refusals.keep_apart(held))
+
+    def over(done: bool | None) -> None:
+        if done or refusals.given(held.grant) != held:
+            return
+        with contextlib.suppress(OSError, WeighthouseError), read(system) as own:
+            if grants.find(own.conn, held.grant) is None:  # learnt again from its line, should there be one
+                refusals.keep_apart(msgspec.structs.replace(held, end=held.start))
+
+    unit.when_over(over)
+
+
+def pay(system: System) -> int:
+    """Write the lines that the log lacks, each once; return how many.
+
+    One that is younger than any change may take is left alone, and so is every one while lines wait for the log.
+    """
+    refusals = system.part(Refusals)
+    with read(system) as unit:
+        told = [one.id for one in refusals.owed() if _told(unit, one)]
+        waiting, now = audit.backlog(unit).waiting, unit.now
+    if told:
+        refusals.settled(told)
+    late = [one for one in refusals.owed() if now - one.at > MINUTE and not waiting]
+    return sum(_pay(system, one) for one in late)
+
+
+def _told(unit: Unit, one: Owed) -> bool:
+    return any(lines.any(unit, one.id) for lines in _LINES[one.kind])
+
+
+def _pay(system: System, one: Owed) -> bool:
+    line = msgspec.convert(one.data, _KINDS[one.kind])
+    with begin(system, SYSTEM) as unit:
+        if _told(unit, one):
+            return False
+        _mend(unit, one.id, line)
+        audit.append(unit, line)
+    logger.warning("%s of %s could not be committed when it was said; its line is written now", one.kind, one.id)
+    return True
+
+
+def _mend(unit: Unit, id_: str, line: No) -> None:
+    """Let the row say what the memory says."""
+    if isinstance(line, GrantEnded):
+        grants.end(unit.conn, id_, unit.now, line.why, line.by)
+    elif isinstance(line, HoldPlaced):
+        known = {hold.id for hold in holds.everything(unit.conn, line.held)}
+        for hold in unit.part(Refusals).holds():
+            if hold.id == id_ and id_ not in known:
+                holds.add(unit.conn, hold)
+    elif isinstance(line, RequestDenied):
+        requests.overrule(unit.conn, id_, "denied", line.by, unit.now)
+    elif isinstance(line, Withdrawn):
+        requests.overrule(unit.conn, id_, "withdrawn", "", unit.now)
+    else:
+        requests.overrule(unit.conn, id_, "invalidated", line.why, unit.now)
