@@ -313,7 +313,7 @@ REMOVALS = (
     Removal(
         "slow-drip",
         "egress/api/ledger.py",
-        "        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))",
+        "        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now))",
         "        key: daily",
     ),
     Removal(

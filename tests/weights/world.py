@@ -30,6 +30,7 @@ from weighthouse.core.ids import PrincipalId, new_id
 from weighthouse.core.settings import DECLARED, Settings
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.model import settings as identity_settings
@@ -62,7 +63,7 @@ def arrays(seed: int = 1) -> dict[str, Any]:
 
 
 def _system(database: Database, clock: ManualClock, state: Path, sealed: SealedKeys) -> System:
-    declared = (*DECLARED, *audit.settings, *identity_settings, *keys.settings, *weights.settings)
+    declared = (*DECLARED, *audit.settings, *identity_settings, *keys.settings, *egress.settings, *weights.settings)
     system = System(Settings(declared, flags={"state": state, "mode": "development"}), clock, database)
     for port, part in (
         (Signers, sealed),
@@ -97,7 +98,7 @@ class World:
         """Serve with other limits of this room from now on."""
         flags = {f"weights.{name}": value for name, value in chosen.items()}
         self.system.settings = Settings(
-            (*DECLARED, *audit.settings, *identity_settings, *keys.settings, *weights.settings),
+            (*DECLARED, *audit.settings, *identity_settings, *keys.settings, *egress.settings, *weights.settings),
             flags={"state": self.state, "mode": "development", **flags},
         )
 
@@ -148,7 +149,12 @@ class World:
         return self.devices[name]
 
     def grant(
-        self, person: str, entitlement: str, resource: str = TERN, operation: dict[str, str] | None = None
+        self,
+        person: str,
+        entitlement: str,
+        resource: str = TERN,
+        operation: dict[str, str] | None = None,
+        approvers: tuple[str, ...] = (),
     ) -> access.Grant | None:
         """Request, and have the approvers sign on their devices until the grant stands."""
         caller = self.person(person)
@@ -157,7 +163,7 @@ class World:
                 unit, caller, entitlement=entitlement, resource=resource, duration=HOUR,
                 reason="A test of the registry.", operation=operation,
             )  # fmt: skip
-        for approver in APPROVERS.get(entitlement, ()):
+        for approver in approvers or APPROVERS.get(entitlement, ()):
             self.approve(approver, request.id)
         with read(self.system, caller) as unit:
             found = access.grants_of(unit, caller)

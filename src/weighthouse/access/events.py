@@ -194,6 +194,18 @@ class Allowed(Event, frozen=True, kw_only=True):
     context: dict[str, str | int | bool]
 
 
+class WorkloadBound(Event, frozen=True, kw_only=True):
+    """A run that no grant was pinned to has used one: on this resource no other grant of its person serves it."""
+
+    KIND: ClassVar[str] = "access.WorkloadBound"
+    SUBJECT: ClassVar[str] = "workload"
+
+    workload: str
+    resource: str
+    grant: str
+    action: str
+
+
 class Denied(Event, frozen=True, kw_only=True):
     """A decision was no, or a step of access was refused. `code` is the deciding reason."""
 

@@ -84,6 +84,11 @@ class TimeKeeper:
             self._high_water = max(self._high_water, reading.now)
         return reading.now, trouble
 
+    @property
+    def sound(self) -> Millis:
+        """The latest time that nothing was wrong with."""
+        return self._sound
+
     def agrees(self, offset: Millis) -> bool:
         """Whether the wall clock stands where somebody who looked at it says: `offset` after the machine's start."""
         return self._last is not None and abs(self._last[0] - self._last[1] - offset) <= LEAP_TOLERANCE

@@ -106,3 +106,28 @@ class OutputSpent(Event, frozen=True, kw_only=True):
     level: str
     account: str
     person: str = ""
+
+
+class PayerJoined(Event, frozen=True, kw_only=True):
+    """A run was given weights of one more model, which pays for all that the run sends and says, before it as well."""
+
+    KIND: ClassVar[str] = "egress.PayerJoined"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    sent_bytes: int
+    said_bytes: int
+
+
+class StepRefused(Event, frozen=True, kw_only=True):
+    """A run did not get to load or save: an account of `model` could not pay for what that tells, or for what the
+    run had sent and said before it; `code` says which."""
+
+    KIND: ClassVar[str] = "egress.StepRefused"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    level: str
+    account: str
+    bytes: int
+    code: str

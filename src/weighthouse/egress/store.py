@@ -64,6 +64,13 @@ lent = Table(
     Column("last_bytes", BigInteger, nullable=False),
 )
 
+payers = Table(
+    "egress_payer",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+)
+
 accounts = Table(
     "egress_account",
     metadata,
@@ -171,6 +178,15 @@ def keep_credit(conn: Connection, credit: Credit) -> None:
         conn.execute(insert(lent).values(**values))
 
 
+def payers_of(conn: Connection, run: str) -> list[str]:
+    """Return the models that have joined those which pay for a run."""
+    return list(conn.execute(select(payers.c.model).where(payers.c.run == run)).scalars())
+
+
+def add_payer(conn: Connection, run: str, model: str) -> None:
+    conn.execute(insert(payers).values(run=run, model=model))
+
+
 def lock_accounts(conn: Connection, keys: Iterable[Key]) -> None:
     """Lock the accounts that will pay, in one order, so that two leases never wait for each other in a circle."""
     for key in sorted(keys, key=lambda key: (key.level, key.name)):
@@ -197,6 +213,13 @@ def spent(conn: Connection, key: Key, now: Millis) -> dict[Millis, int]:
     oldest = (now - max(WINDOWS)) // BUCKET
     same = (ledger.c.level == key.level, ledger.c.name == key.name, ledger.c.bucket >= oldest)
     return dict(zip(WINDOWS, (int(one) for one in conn.execute(select(*sums).where(*same)).one()), strict=True))
+
+
+def buckets(conn: Connection, key: Key) -> dict[int, int]:
+    """Return the bytes of an account by bucket."""
+    same = (ledger.c.level == key.level, ledger.c.name == key.name)
+    rows = conn.execute(select(ledger.c.bucket, ledger.c.bytes).where(*same))
+    return {int(row.bucket): int(row.bytes) for row in rows}
 
 
 def debit(conn: Connection, key: Key, bucket: int, count: int) -> None:

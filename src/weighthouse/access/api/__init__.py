@@ -5,13 +5,14 @@ Each function here checks, decides, stores and appends to the log in the one tra
 
 from __future__ import annotations
 
+from weighthouse.access.api.binding import bound
 from weighthouse.access.api.cards import card, inbox, inbox_page, waiting
 from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, require
 from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold, remembered_holds
-from weighthouse.access.api.lasting import held, lost, refuse_for_good, refused_for_good
+from weighthouse.access.api.lasting import bound_lost, held, lost, refuse_for_good, refused_for_good
 from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
@@ -63,6 +64,8 @@ __all__ = [
     "Vote",
     "VoteSignature",
     "advise",
+    "bound",
+    "bound_lost",
     "card",
     "close_for_good",
     "close_on_doubt",

@@ -6,6 +6,7 @@ that cannot be asked raises `Unavailable`, so the answer is no. One call reads o
 
 from __future__ import annotations
 
+from weighthouse.access.api import binding
 from weighthouse.access.api.facts import LabIndex, index_of, member
 from weighthouse.access.api.verifying import Standing, standing_of
 from weighthouse.access.events import Allowed
@@ -60,6 +61,7 @@ def require(unit: Unit, caller: Caller, action: str, resource: str, **context: s
             context=context,
         ),
     )
+    binding.bind(unit, caller, decision)
     return decision
 
 
@@ -182,8 +184,10 @@ def _best(
     unit: Unit, bundle: policy.Bundle, caller: Caller, person: str, action: str, resource: str, context: Context
 ) -> tuple[Standing | None, tuple[Reason, ...]]:
     """The grant to decide by, and what was wrong with the others. Of several the one for this very operation is
-    taken; one for another operation, or one that has run out, is still put to the rules, which say so."""
-    pinned = caller.attributes.get(WORKLOAD_GRANT) if caller.kind == "workload" else None
+    taken, for a run the narrowest; one for another operation, or that has run out, is still put to the rules, which
+    say so. A run that is bound to one is served by no other."""
+    pinned = binding.pinned(unit, caller, resource)
+    serving: list[Standing] = []
     problems: list[Reason] = []
     other: Standing | None = None
     late: Standing | None = None
@@ -198,10 +202,16 @@ def _best(
         elif not found.grant.not_before <= unit.now < found.end:
             late = late or found
         elif _same_operation(found.grant, context):
-            return found, tuple(problems)
+            serving.append(found)
+            if caller.kind != "workload":
+                break
         else:
             other = other or found
-    chosen = other or late
+    chosen = min(serving, key=lambda one: (len(one.actions), one.end), default=other or late)
+    if chosen is None and not problems and pinned and not caller.attributes.get(WORKLOAD_GRANT):
+        row = grant_rows.find(unit.conn, pinned)
+        over = row is None or row.state != "active"
+        problems.append(words.grant_reason("access.grant_ended" if over else "access.run_bound", pinned))
     if chosen is None and not problems:
         problems.extend(_lost(unit, bundle, person, action, resource))
     return chosen, tuple(problems)

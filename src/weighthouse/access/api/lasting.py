@@ -6,6 +6,7 @@ or a follower that somebody moved on keeps nothing alive. Nothing here leaves a 
 
 from __future__ import annotations
 
+from weighthouse.access.api.binding import bound
 from weighthouse.access.api.decision import holds_on, judge
 from weighthouse.access.api.facts import member
 from weighthouse.access.api.grants import valid_grant
@@ -44,6 +45,16 @@ def lost(unit: Unit, person: str, account: str, grant: str | None, action: str, 
     )
     decision = judge(unit, asked, action, resource, {})
     return "" if decision.allowed else decision.reasons[0].code
+
+
+def bound_lost(unit: Unit, workload: str) -> str:
+    """Return the code of what is wrong with a grant that a run is bound to, empty while all of them stand."""
+    for grant in bound(unit, workload).values():
+        try:
+            valid_grant(unit, grant)
+        except (Denied, NotFound) as refusal:
+            return refusal.code
+    return ""
 
 
 def held(unit: Unit, action: str, resource: str, person: str) -> bool:

@@ -65,6 +65,14 @@ Index("ix_access_grant_use", grants.c.person, grants.c.resource, grants.c.state,
 Index("ix_access_grant_resource", grants.c.resource, grants.c.state, grants.c.end_at)
 Index("ix_access_grant_end", grants.c.state, grants.c.end_at)
 
+bindings = Table(
+    "access_binding",
+    metadata,
+    Column("workload", Text, primary_key=True),
+    Column("resource", Text, primary_key=True),
+    Column("grant_id", Text, nullable=False),
+)
+
 holds = Table(
     "access_hold",
     metadata,

@@ -5,7 +5,8 @@
 """
 
 from weighthouse.egress.api.feeding import Feeder
-from weighthouse.egress.api.ledger import budgets, charge_output, lease, tidy, unheld
+from weighthouse.egress.api.ledger import budgets, charge_output, charge_step, lease, tidy, unheld
+from weighthouse.egress.api.paying import join, models_of
 from weighthouse.egress.api.verdicts import answer, verdict
 from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
 from weighthouse.egress.model import CONTROL_HOST, Budget, Unheld, Verdict, WayRow, Window, settings
@@ -27,9 +28,12 @@ __all__ = [
     "answer",
     "budgets",
     "charge_output",
+    "charge_step",
     "close_lost",
     "close_way",
+    "join",
     "lease",
+    "models_of",
     "open_way",
     "profiles",
     "read_authority",

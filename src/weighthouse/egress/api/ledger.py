@@ -11,34 +11,16 @@ import msgspec
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
-from weighthouse.core.clock import DAY, HOUR, SECOND
-from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.clock import DAY, HOUR, SECOND, Millis
+from weighthouse.core.errors import Denied, NotFound, TooMany
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
+from weighthouse.egress.api.paying import model_daily, payers, refused, sayers, speaker
 from weighthouse.egress.events import BudgetSpent, OutputHigh, OutputSpent
 from weighthouse.egress.model import Budget, Credit, Key, Level, Unheld, WayRow, Window
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.policy import api as policy
-
-
-def payers(unit: Unit, way: WayRow, destination: str) -> dict[Key, int]:
-    """Return the accounts that pay for bytes to `destination`, with the daily budget of each."""
-    lab = policy.current(unit).lab
-    profile = lab.egress_profiles.get(way.profile)
-    entries = profile.entries if profile else ()
-    # An entry that has left the policy or has expired has no budget left.
-    standing = [entry for entry in entries if entry.expires > unit.now]
-    entry = sum(entry.budget_bytes for entry in standing if f"{entry.host}:{entry.port}" == destination)
-    total = profile.total_budget_bytes if profile else 0
-    settings = unit.system.settings
-    return {
-        Key("lab", lab.id): settings.integer("egress.lab_daily_bytes"),
-        Key("model", way.model): model_daily(settings, lab, way.model),
-        Key("profile", way.profile): total,
-        Key("run", way.run): total,
-        Key("destination", destination): entry,
-    }
 
 
 def lease_for(unit: Unit, way: WayRow, destination: str) -> int:
@@ -83,37 +65,6 @@ def _spent(way: WayRow, destination: str, empty: Key, sent: int) -> BudgetSpent:
     )
 
 
-def model_daily(settings: Settings, lab: policy.Lab, model: str) -> int:
-    """Return what may leave of a model in a day, all ways together: a share of its size, unless a setting says."""
-    fixed = settings.integer("egress.model_daily_bytes")
-    found = lab.resources.get(model)
-    if fixed or found is None:
-        return fixed
-    if not found.size_bytes:
-        return rules.UNSIZED_DAILY
-    respond = settings.integer("egress.respond_hours") * HOUR
-    return rules.holding(found.size_bytes, settings.integer("egress.compression"), respond)
-
-
-def sayers(unit: Unit, way: WayRow) -> dict[Key, int]:
-    """Return the accounts that pay for what a run says, with the daily budget of each.
-
-    The model and the lab pay as for any byte that leaves; beside them what is said of a model has a share of its own,
-    in all and for each profile (`none` too), person and run.
-    """
-    lab, settings = policy.current(unit).lab, unit.system.settings
-    daily = model_daily(settings, lab, way.model)
-    share = rules.shares(daily, settings.integer("egress.said_percent"))
-    return {
-        Key("lab", lab.id): settings.integer("egress.lab_daily_bytes"),
-        Key("model", way.model): daily,
-        Key("said", way.model): share["said"],
-        Key("said by profile", f"{way.profile} of {way.model}"): share["said by profile"],
-        Key("said by person", f"{way.person} of {way.model}"): share["said by person"],
-        Key("said by run", way.run): share["said by run"],
-    }
-
-
 def charge_output(unit: Unit, run: str, count: int) -> bool:
     """Debit what a run says (output, reports, names) from all who pay for it; return whether all had that much.
 
@@ -131,9 +82,38 @@ def charge_output(unit: Unit, run: str, count: int) -> bool:
         return True
     store.mark_muted(unit.conn, run, unit.now)
     audit.append(
-        unit, OutputSpent(run=run, model=way.model, level=empty.level, account=empty.name, person=way.person)
+        unit,
+        OutputSpent(
+            run=run, model=_model_of(empty, way), level=empty.level, account=empty.name, person=way.person
+        ),
     )
     return False
+
+
+def _model_of(key: Key, way: WayRow) -> str:
+    """The model whose budget an account of what is said belongs to; the run's own where it is no model's."""
+    if key.level in ("model", "said"):
+        return key.name
+    return key.name.rpartition(" of ")[2] if key.level in ("said by profile", "said by person") else way.model
+
+
+def charge_step(unit: Unit, run: str, count: int, *, model: str, person: str) -> None:
+    """Debit what a step of a run tells whoever reads of it (a version's size, number, parent and time), or refuse it.
+
+    `model` and `person` stand for the run's own where it has no way out. Raises TooMany `egress.said_spent`.
+    """
+    way = speaker(unit, run, model, person)
+    paying = sayers(unit, way)
+    empty = _empty(unit, paying, count, as_of=unit.keeper.sound if unit.clock_suspect else unit.now)
+    if empty is not None:
+        raise TooMany(
+            "egress.said_spent",
+            f"This step tells others {count} bytes, and the budget '{empty.level}' of what may be said has fewer left.",
+            "Print and save less, or go on when the budget's hour, day or month has passed.",
+            record=[refused(way, _model_of(empty, way), empty, count, "egress.said_spent")],
+        )
+    debit(unit, paying, count)
+    _tell_high(unit, way, paying, count)
 
 
 def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> None:
@@ -145,7 +125,7 @@ def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> N
         if said - count < most // 2 <= said:
             fact = OutputHigh(
                 run=way.run,
-                model=way.model,
+                model=_model_of(key, way),
                 profile=way.profile,
                 person=way.person,
                 said_bytes=said,
@@ -154,11 +134,15 @@ def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> N
             audit.append(unit, fact)
 
 
-def _empty(unit: Unit, paying: dict[Key, int], want: int) -> Key | None:
-    """Lock the accounts that pay and return the first that has not `want` bytes left, None when all have."""
+def _empty(unit: Unit, paying: dict[Key, int], want: int, as_of: Millis | None = None) -> Key | None:
+    """Lock the accounts that pay and return the first that has not `want` bytes left, None when all have.
+
+    While the clock is suspect none has, unless windows are measured `as_of` a time that is not: no leap empties them.
+    """
     store.lock_accounts(unit.conn, paying)
+    suspect, now = unit.clock_suspect and as_of is None, unit.now if as_of is None else as_of
     allowed = {
-        key: 0 if unit.clock_suspect else rules.left(daily, store.spent(unit.conn, key, unit.now))
+        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now))
         for key, daily in paying.items()
     }
     return rules.grant(want, allowed)[1]

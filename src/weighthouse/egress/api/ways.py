@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,8 @@ from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
-from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease, payers
+from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease
+from weighthouse.egress.api.paying import join, payers
 from weighthouse.egress.api.verdicts import standing, token_digest
 from weighthouse.egress.events import Connected, Unfed, WayClosed, WayOpened
 from weighthouse.egress.model import Destination, WayRow
@@ -77,39 +79,20 @@ def way_of(unit: Unit, run: str) -> WayRow | None:
 
 
 def open_way(
-    system: System, *, run: str, profile: str, model: str, person: str, folder: Path, judge: Path, broker: Path
-) -> Way:
-    """Start the proxy of `run` in `folder` (private, 0700) and open its way.
+    system: System, *, run: str, profile: str, model: str, person: str, folder: Path, judge: Path, broker: Path,
+    given: Iterable[str] = (),
+) -> Way:  # fmt: skip
+    """Start the proxy of `run` in `folder` (private, 0700) and open its way; models `given` to it pay as well.
 
     Call it from the thread that lives as long as the run: the proxy dies with that thread. Raises
     `egress.unknown_profile`, `egress.proxy_failed`.
     """
     token = secrets.token_urlsafe(32)
     resolved = _resolve(system, profile)  # before the transaction: a slow resolver must hold up nobody's changes
+    row = WayRow(run=run, profile=profile, model=model, person=person, opened=0)
     with begin(system, SYSTEM) as unit:
-        bundle = policy.current(unit)
-        found = bundle.lab.egress_profiles.get(profile)
-        if found is None:
-            raise Invalid("egress.unknown_profile", f"There is no egress profile '{profile}'.", "Name a listed one.")
-        row = WayRow(run=run, profile=profile, model=model, person=person, opened=unit.now)
-        sizes = {
-            entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
-            for entry in found.entries
-        }
-        live = [entry for entry in found.entries if entry.expires > unit.now]
-        pinned = {entry: _pin(entry, resolved.get(entry, ()), rules.rate(sizes[entry])) for entry in live}
-        destinations = tuple(place for place in pinned.values() if place is not None)
-        fact = WayOpened(
-            run=run,
-            model=model,
-            profile=profile,
-            policy_digest=bundle.digest,
-            destinations=tuple(f"{place.host}:{place.port}" for place in destinations),
-            unresolved=tuple(f"{entry.host}:{entry.port}" for entry, place in pinned.items() if place is None),
-        )
-        row = msgspec.structs.replace(row, leads=" ".join(fact.destinations))
-        store.add_way(unit.conn, row, token_digest(token))
-        audit.append(unit, fact)
+        row, destinations = _add(unit, row, token, resolved)
+        join(unit, run, given)
     outside = folder / "way"
     outside.mkdir(mode=0o755)
     inside = folder / "proxy"
@@ -126,6 +109,36 @@ def open_way(
             _close(unit, run, "the proxy did not start")
         raise
     return Way(row, handle, outside / "socket", proxy.digest)
+
+
+def _add(
+    unit: Unit, row: WayRow, token: str, resolved: dict[policy.EgressEntry, tuple[str, ...]]
+) -> tuple[WayRow, tuple[Destination, ...]]:
+    """Store a way and say where it leads."""
+    bundle = policy.current(unit)
+    found = bundle.lab.egress_profiles.get(row.profile)
+    if found is None:
+        raise Invalid("egress.unknown_profile", f"There is no egress profile '{row.profile}'.", "Name a listed one.")
+    row = msgspec.structs.replace(row, opened=unit.now)
+    sizes = {
+        entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
+        for entry in found.entries
+    }
+    live = [entry for entry in found.entries if entry.expires > unit.now]
+    pinned = {entry: _pin(entry, resolved.get(entry, ()), rules.rate(sizes[entry])) for entry in live}
+    destinations = tuple(place for place in pinned.values() if place is not None)
+    fact = WayOpened(
+        run=row.run,
+        model=row.model,
+        profile=row.profile,
+        policy_digest=bundle.digest,
+        destinations=tuple(f"{place.host}:{place.port}" for place in destinations),
+        unresolved=tuple(f"{entry.host}:{entry.port}" for entry, place in pinned.items() if place is None),
+    )
+    row = msgspec.structs.replace(row, leads=" ".join(fact.destinations))
+    store.add_way(unit.conn, row, token_digest(token))
+    audit.append(unit, fact)
+    return row, destinations
 
 
 def _resolve(system: System, profile: str) -> dict[policy.EgressEntry, tuple[str, ...]]:

@@ -43,7 +43,7 @@ from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
 from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
-from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload
+from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload, workload_of
 from weighthouse.identity.model import (
     Act,
     Arrival,
@@ -135,4 +135,5 @@ __all__ = [
     "tidy",
     "verify_device_signature",
     "waiting_keys",
+    "workload_of",
 ]

@@ -50,6 +50,11 @@ def issue_workload(unit: Unit, *, run: str, attributes: dict[str, str], expires:
     return token
 
 
+def workload_of(run: str) -> PrincipalId:
+    """The name under which a run asks."""
+    return PrincipalId(RUN + run)
+
+
 def _life(unit: Unit) -> Millis:
     return unit.system.settings.integer("identity.workload_s") * SECOND
 

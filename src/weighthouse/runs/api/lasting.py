@@ -32,6 +32,9 @@ def lost(unit: Unit, ticket: Ticket) -> str:
     code = access.lost(unit, ticket.owner, ticket.account, ticket.grant, "run.submit", order.model)
     if code:
         return _CODES.get(code, "runs.lost_access")
+    code = access.bound_lost(unit, identity.workload_of(ticket.run))
+    if code:
+        return _CODES.get(code, "runs.lost_access")
     refused = references.first_refused(unit, ticket, unit.part(Ground).sandbox().tier)
     if refused is not None:
         own = refused.code if refused.code.startswith("runs.") else "runs.lost_access"

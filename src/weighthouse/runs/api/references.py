@@ -17,6 +17,7 @@ from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.runs.events import ReferenceRefused
 from weighthouse.runs.model import Ticket
@@ -105,8 +106,17 @@ def _run(unit: Unit, ticket: Ticket, tier: str) -> Caller:
         kind="workload",
         assurance=Assurance(1, unit.now, "workload"),
         binding="workload",
-        attributes=attributes_of(unit, ticket, tier),
+        attributes={**attributes_of(unit, ticket, tier), **_bound(unit, ticket)},
     )
+
+
+def _bound(unit: Unit, ticket: Ticket) -> dict[str, str]:
+    """The grant that the run is bound to on its parent's model, if it has used one."""
+    parent = ticket.order.parent
+    if ticket.grant or parent is None:
+        return {}
+    grant = access.bound(unit, identity.workload_of(ticket.run)).get(weights.model_of(unit, parent))
+    return {access.WORKLOAD_GRANT: grant} if grant else {}
 
 
 def _model(unit: Unit, ticket: Ticket, _: str) -> access.Decision:

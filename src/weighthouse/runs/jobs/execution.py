@@ -110,6 +110,7 @@ class Execution(threading.Thread):
             folder=sockets,
             judge=self._places.judge,
             broker=self._gate.path,
+            given=self._given(order.parent),
         )
         self._gate.expect(self._way.handle.pids)
         given = Given()
@@ -127,6 +128,13 @@ class Execution(threading.Thread):
         self._feeder = egress.Feeder(self._system, self._way)
         self._feeder.start()
         return self._watch(ticket, self._sandbox, self._way)
+
+    def _given(self, parent: str | None) -> frozenset[str]:
+        """The models of what lies at /in: they pay from the first byte on, whether it is opened or not."""
+        if parent is None:
+            return frozenset()
+        with read(self._system) as unit:
+            return weights.origins(unit, parent)
 
     def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int:
         settings = self._system.settings

@@ -23,6 +23,7 @@ from weighthouse.weights.api.reading import (
 )
 from weighthouse.weights.api.saving import begin_save, commit
 from weighthouse.weights.api.taking import take
+from weighthouse.weights.api.telling import origins
 from weighthouse.weights.model import (
     Export,
     Lease,
@@ -66,6 +67,7 @@ __all__ = [
     "models",
     "newest",
     "no_version",
+    "origins",
     "outbox",
     "read_budget",
     "renew",

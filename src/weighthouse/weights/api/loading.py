@@ -20,6 +20,7 @@ from weighthouse.weights import store
 from weighthouse.weights.api.budgets import charge
 from weighthouse.weights.api.classes import class_of, person_of, run_of
 from weighthouse.weights.api.sealing import Sealed, open_version
+from weighthouse.weights.api.telling import pay_load
 from weighthouse.weights.events import CheckpointDestroyed, LoadStarted
 from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ShardKey, TicketKey, setting
 from weighthouse.weights.rules.limits import lease_end, verify_level
@@ -31,8 +32,8 @@ _DESTROYED = audit.Lines(CheckpointDestroyed.KIND)
 def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> LoadTicket:
     """Release the data keys of a version, sealed to `recipient` (raw X25519), under a lease.
 
-    Raises Denied, NotFound `weights.no_version`, Conflict `weights.destroyed`, TooMany `weights.read_budget`, and
-    Denied `weights.row_seal`, `weights.envelope` or `weights.rolled_back` when the registry was altered.
+    Raises Denied, NotFound `weights.no_version`, Conflict `weights.destroyed`, TooMany `weights.read_budget`,
+    `egress.payer_spent`, `egress.said_spent`, and Denied `weights.row_seal`, `weights.envelope` or `weights.rolled_back` when the registry was altered.
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found = sealed.version
@@ -100,7 +101,8 @@ def unwrap(
     action: str,
     operation: dict[str, str] | None = None,
 ) -> tuple[TicketKey, ...]:
-    """Have keys unwrap and reseal every data key of a version, each in its own place."""
+    """Have keys unwrap and reseal every data key of a version, each in its own place; its models pay first."""
+    pay_load(unit, caller, sealed.version)
     contexts = [
         place.context() for place in places(sealed.save, [(key.shard, key.index, key.media) for key in listed])
     ]

@@ -24,6 +24,7 @@ from weighthouse.weights.api.classes import class_of, person_of, resource_of, ru
 from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.lineage import check_class, lowered
 from weighthouse.weights.api.sealing import certify, open_save, open_version, seal
+from weighthouse.weights.api.telling import BEGUN_BYTES, COMMITTED_BYTES, pay_save
 from weighthouse.weights.events import CheckpointSealed, HeadMoved, ManifestRefused, SaveBegun
 from weighthouse.weights.model import (
     COMMITTED,
@@ -53,7 +54,7 @@ def begin_save(
 
     `recipient` is a raw X25519 key, `signer` a raw Ed25519 key, both made for this save alone. A failed save is begun
     anew: data keys are never used twice. Raises Denied, NotFound `weights.no_model`, Invalid `weights.bad_shards`,
-    `weights.bad_signer`, Denied `weights.class_lowered`.
+    `weights.bad_signer`, Denied `weights.class_lowered`, TooMany `egress.said_spent`.
     """
     if not 0 < shards <= MAX_SHARDS:
         raise Invalid("weights.bad_shards", f"A save has 1 to {MAX_SHARDS} shards.", "Make shards larger.")
@@ -78,6 +79,7 @@ def begin_save(
         prefix=save_prefix(save_id, run),
         begun=unit.now,
     )
+    pay_save(unit, save, BEGUN_BYTES)
     objects = [(secrets.token_hex(16), at, SHARD_MEDIA if at < shards else INDEX_MEDIA) for at in range(shards + 1)]
     contexts = [place.context() for place in places(save, objects)]
     released = keys.new_data_keys(unit, caller, resource=model, contexts=contexts, recipient=recipient)
@@ -128,7 +130,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
     `taking.take` comes first: it copies the shards, outside of any transaction, to where no run has ever written.
     Raises NotFound `weights.no_save`, Denied `weights.class_lowered`, Invalid `weights.bad_manifest`, Conflict
     `weights.already_committed` for a second manifest, `weights.save_lapsed` after a day, `weights.not_taken` for
-    shards that were not taken over.
+    shards that were not taken over, TooMany `egress.said_spent` when what may be said of its models is spent.
     """
     save, state = own_save(unit, caller, save_id)
     access.require(unit, caller, "weights.save", save.model)
@@ -141,6 +143,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
         listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
         check_new(listed)
         _check_objects(unit, save, listed)
+    pay_save(unit, save, COMMITTED_BYTES)
     if not store.close_save(unit.conn, save.id):
         raise _already()
     version = Version(

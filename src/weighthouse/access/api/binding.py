@@ -1,0 +1,43 @@
+"""Which grant a run works under. Guards a narrow grant from being widened by another one of its owner's.
+
+A run that was submitted under a grant is pinned to it. One that was submitted under a standing entitlement is bound,
+for each resource, to the first grant that serves it: to the narrowest there is, by a line of its own. What its owner
+is given later, or holds beside it, opens that resource no further to this run, and the run ends with that grant.
+"""
+
+from __future__ import annotations
+
+from weighthouse.access.events import WorkloadBound
+from weighthouse.access.model import WORKLOAD_GRANT, Decision
+from weighthouse.access.store import bindings as store
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
+from weighthouse.core.work import Unit
+
+MOST = 1000
+
+
+def bound(unit: Unit, workload: str) -> dict[str, str]:
+    """Return the grants that a run is bound to, by resource: the first that the log names; its row, until it does."""
+    found = store.of(unit.conn, workload)
+    for entry in reversed(audit.entries(unit, kind=WorkloadBound.KIND, subject=workload, limit=MOST)):
+        found[str(entry.data["resource"])] = str(entry.data["grant"])
+    return found
+
+
+def pinned(unit: Unit, caller: Caller, resource: str) -> str | None:
+    """Return the one grant that may serve this caller on a resource, None if any of its person's may."""
+    if caller.kind != "workload":
+        return None
+    return caller.attributes.get(WORKLOAD_GRANT) or bound(unit, caller.principal).get(resource)
+
+
+def bind(unit: Unit, caller: Caller, decision: Decision) -> None:
+    """Bind a run that no grant was pinned to, in the transaction of its first use of one."""
+    if caller.kind != "workload" or decision.grant is None or pinned(unit, caller, decision.resource):
+        return
+    store.add(unit.conn, caller.principal, decision.resource, decision.grant)
+    line = WorkloadBound(
+        workload=caller.principal, resource=decision.resource, grant=decision.grant, action=decision.action
+    )
+    audit.append(unit, line)

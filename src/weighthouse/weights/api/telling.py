@@ -1,0 +1,46 @@
+"""What the registry itself tells of a run, and who pays for it. Guards the byte budgets from being gone around.
+
+Whoever may see the catalogue reads how large each version is, how many there are, when they came and from which
+parent; the run chooses all of that. So each step of a save costs a fixed number of bytes, as much as it could tell,
+of what the run may say. A load costs them too, and has the model that is loaded pay for the run from then on.
+"""
+
+from __future__ import annotations
+
+from weighthouse.core.caller import Caller
+from weighthouse.core.work import Unit
+from weighthouse.egress import api as egress
+from weighthouse.weights.api.classes import person_of, run_of
+from weighthouse.weights.api.sealing import open_version
+from weighthouse.weights.model import Save, Version
+
+BEGUN_BYTES = 16  # model and parent (a choice among all there are), number of shards, the moment
+COMMITTED_BYTES = 32  # size (8), what a digest can be made to begin with (8), which save, the moment
+LOADED_BYTES = 8  # a choice among all versions, the moment
+
+
+def origins(unit: Unit, version: str) -> frozenset[str]:
+    """Return the models that a version is made of: its own, and those that the run that wrote it answers for.
+
+    Else a model saved once as another of its class would have two budgets to leave by.
+    """
+    found = open_version(unit, version).version
+    return frozenset({found.model, *(egress.models_of(unit, found.run) if found.run else ())})
+
+
+def pay_save(unit: Unit, save: Save, count: int) -> None:
+    """Charge a step of a run's save to all who pay for what the run says. Raises TooMany `egress.said_spent`."""
+    if save.run:  # a person who saves from their own machine has the weights there
+        egress.charge_step(unit, save.run, count, model=save.model, person=save.person)
+
+
+def pay_load(unit: Unit, caller: Caller, version: Version) -> None:
+    """Have what a run is about to be given pay for it, and charge the load; nothing is released that this refuses.
+
+    Raises TooMany `egress.payer_spent`, `egress.said_spent`.
+    """
+    run = run_of(caller)
+    if run:
+        ordered, person = caller.attributes.get("model", version.model), person_of(caller)
+        egress.join(unit, run, origins(unit, version.id), ordered=ordered, person=person)
+        egress.charge_step(unit, run, LOADED_BYTES, model=ordered, person=person)
