@@ -49,6 +49,9 @@ ON_THE_STAGE = {
     "disk-flood",
     "leftover-plaintext",
     "output-drain",
+    "saved-lower",
+    "cheaper-payer",
+    "counted-commits",
 }
 HERE = [one.id for one in api.catalogue() if one.id not in IN_A_RUN | ON_THE_STAGE]
 

@@ -311,6 +311,14 @@ REMOVALS = (
         "    if paying:\n        debit(unit, paying, count)\n        _tell_high",
     ),
     Removal(
+        "saved-lower",
+        "weights/api/lineage.py",
+        "        if class_of(unit, loaded).rank > rank:",
+        "        if not rank:",
+    ),
+    Removal("cheaper-payer", "weights/api/telling.py", "    if run:\n", "    if not run:\n"),
+    Removal("counted-commits", "weights/api/telling.py", "    if save.run:", "    if not save.run:"),
+    Removal(
         "slow-drip",
         "egress/api/ledger.py",
         "        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now))",

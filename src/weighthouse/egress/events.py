@@ -109,7 +109,7 @@ class OutputSpent(Event, frozen=True, kw_only=True):
 
 
 class PayerJoined(Event, frozen=True, kw_only=True):
-    """A run was given weights of one more model, which pays for all that the run sends and says, before it as well."""
+    """A run was given weights of one more model, which pays for all that the run sends and says, before it too."""
 
     KIND: ClassVar[str] = "egress.PayerJoined"
     SUBJECT: ClassVar[str] = "run"
@@ -131,3 +131,4 @@ class StepRefused(Event, frozen=True, kw_only=True):
     account: str
     bytes: int
     code: str
+    person: str

@@ -209,8 +209,8 @@ def _best(
             other = other or found
     chosen = min(serving, key=lambda one: (len(one.actions), one.end), default=other or late)
     if chosen is None and not problems and pinned and not caller.attributes.get(WORKLOAD_GRANT):
-        row = grant_rows.find(unit.conn, pinned)
-        over = row is None or row.state != "active"
+        used = grant_rows.find(unit.conn, pinned)
+        over = used is None or used.state != "active"
         problems.append(words.grant_reason("access.grant_ended" if over else "access.run_bound", pinned))
     if chosen is None and not problems:
         problems.extend(_lost(unit, bundle, person, action, resource))

@@ -48,7 +48,11 @@ class Saving(msgspec.Struct, frozen=True, kw_only=True):
 def written(ground: Ground, grant: str = "", model: str = "model/wren", environment: str = "research") -> Saving:
     """Have a run of Eve's write a checkpoint of `model` under `grant` (by default Wren's, which nobody approves)."""
     grant = grant or honest.trainer(ground)
-    run = _run(ground, grant, model, environment)
+    return write(ground, begun(ground, grant, model, environment), grant, model)
+
+
+def write(ground: Ground, run: Caller, grant: str, model: str, size: int = 0) -> Saving:
+    """Begin a save of a run and write its files; `size` bytes in one tensor where it is given."""
     recipient, signer = Recipient(), Ed25519PrivateKey.generate()
     with begin(ground.system, run) as unit:
         ticket = weights.begin_save(
@@ -62,6 +66,8 @@ def written(ground: Ground, grant: str = "", model: str = "model/wren", environm
         )
     out = weights.outbox(ground.system, run.attributes["run"])
     tensors: dict[str, Any] = {"embed": numpy.ones((300, 64), dtype="float32")}
+    if size:
+        tensors = {"embed": numpy.ones(size, dtype="uint8")}
     parsed = checkpoint.parse_save(msgspec.to_builtins(ticket))
     plan = checkpoint.plan_shards(tensors)
     folder = Path(f"/proc/self/fd/{out}") / ticket.save
@@ -86,17 +92,19 @@ def over(ground: Ground, saving: Saving) -> None:
     honest.give_back(ground, saving.grant)
 
 
-def _run(ground: Ground, grant: str, model: str, environment: str) -> Caller:
+def begun(ground: Ground, grant: str, model: str, environment: str) -> Caller:
+    """Begin a run of Eve's on `model`, pinned to `grant`; to none where that is empty."""
     run = new_id("run")
     eve = ground.act_as("eve").caller
     facts = {
         "person": "eve",
         "account": eve.account,
-        "grant": grant,
         "model": model,
         "sandbox": "bubblewrap",
         "environment": environment,
     }
+    if grant:
+        facts["grant"] = grant
     with begin(ground.system) as unit:
         facts["image_digest"] = runs.environments(unit)[0].digest
         token = identity.issue_workload(unit, run=run, attributes=facts, expires=unit.now + 5 * MINUTE)

@@ -83,9 +83,7 @@ def charge_output(unit: Unit, run: str, count: int) -> bool:
     store.mark_muted(unit.conn, run, unit.now)
     audit.append(
         unit,
-        OutputSpent(
-            run=run, model=_model_of(empty, way), level=empty.level, account=empty.name, person=way.person
-        ),
+        OutputSpent(run=run, model=_model_of(empty, way), level=empty.level, account=empty.name, person=way.person),
     )
     return False
 
@@ -108,7 +106,7 @@ def charge_step(unit: Unit, run: str, count: int, *, model: str, person: str) ->
     if empty is not None:
         raise TooMany(
             "egress.said_spent",
-            f"This step tells others {count} bytes, and the budget '{empty.level}' of what may be said has fewer left.",
+            f"This step tells others {count} bytes; the budget '{empty.level}' of what may be said has fewer left.",
             "Print and save less, or go on when the budget's hour, day or month has passed.",
             record=[refused(way, _model_of(empty, way), empty, count, "egress.said_spent")],
         )
@@ -142,8 +140,7 @@ def _empty(unit: Unit, paying: dict[Key, int], want: int, as_of: Millis | None =
     store.lock_accounts(unit.conn, paying)
     suspect, now = unit.clock_suspect and as_of is None, unit.now if as_of is None else as_of
     allowed = {
-        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now))
-        for key, daily in paying.items()
+        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now)) for key, daily in paying.items()
     }
     return rules.grant(want, allowed)[1]
 

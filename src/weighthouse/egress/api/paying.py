@@ -1,4 +1,4 @@
-"""Who pays for what leaves a run. Guards the budget of weights from being spared by a run that was ordered for others.
+"""Who pays for what leaves a run. Guards the budget of weights from a run that was ordered for other ones.
 
 A run names its model itself, so one ordered for a small or a huge model could load another and be charged to the
 first alone. What it was really given is on record: the order's model, its parent's, and each one it has loaded, with
@@ -131,7 +131,9 @@ def _check(unit: Unit, way: WayRow, model: str, paying: dict[Key, int], count: i
 
 def refused(way: WayRow, model: str, key: Key, count: int, code: str) -> StepRefused:
     """The one line of a step that an account could not pay for."""
-    return StepRefused(run=way.run, model=model, level=key.level, account=key.name, bytes=count, code=code)
+    return StepRefused(
+        run=way.run, model=model, level=key.level, account=key.name, bytes=count, code=code, person=way.person
+    )
 
 
 def speaker(unit: Unit, run: str, model: str, person: str) -> WayRow:

@@ -33,7 +33,8 @@ def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> Lo
     """Release the data keys of a version, sealed to `recipient` (raw X25519), under a lease.
 
     Raises Denied, NotFound `weights.no_version`, Conflict `weights.destroyed`, TooMany `weights.read_budget`,
-    `egress.payer_spent`, `egress.said_spent`, and Denied `weights.row_seal`, `weights.envelope` or `weights.rolled_back` when the registry was altered.
+    `egress.payer_spent`, `egress.said_spent`, and Denied `weights.row_seal`, `weights.envelope` or
+    `weights.rolled_back` when the registry was altered.
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found = sealed.version
