@@ -14,13 +14,13 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
 
-MOST = 1000
+_BOUND = audit.Lines(WorkloadBound.KIND)
 
 
 def bound(unit: Unit, workload: str) -> dict[str, str]:
     """Return the grants that a run is bound to, by resource: the first that the log names; its row, until it does."""
     found = store.of(unit.conn, workload)
-    for entry in reversed(audit.entries(unit, kind=WorkloadBound.KIND, subject=workload, limit=MOST)):
+    for entry in _BOUND.of(unit, workload, newest_first=True):
         found[str(entry.data["resource"])] = str(entry.data["grant"])
     return found
 

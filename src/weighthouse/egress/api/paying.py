@@ -21,7 +21,7 @@ from weighthouse.egress.model import Key, WayRow
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.policy import api as policy
 
-MOST_MODELS = 1000
+_OPENED, _JOINED = audit.Lines(WayOpened.KIND), audit.Lines(PayerJoined.KIND)
 
 
 def payers(unit: Unit, way: WayRow, destination: str) -> dict[Key, int]:
@@ -71,9 +71,7 @@ def model_daily(settings: Settings, lab: policy.Lab, model: str) -> int:
 
 def models_of(unit: Unit, run: str, ordered: str = "") -> tuple[str, ...]:
     """Return the models that a run answers for: by its rows and by the log, so that no edited row leaves one out."""
-    opened = audit.entries(unit, kind=WayOpened.KIND, subject=run, limit=1)
-    joined = audit.entries(unit, kind=PayerJoined.KIND, subject=run, limit=MOST_MODELS)
-    logged = {str(entry.data["model"]) for entry in (*opened, *joined)}
+    logged = {str(entry.data["model"]) for entry in (*_OPENED.of(unit, run), *_JOINED.of(unit, run))}
     # On PostgreSQL the log shows what has joined a moment later; the row, at once.
     return tuple(sorted({*logged, *store.payers_of(unit.conn, run), ordered} - {""}))
 

@@ -11,6 +11,7 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.weights.api.classes import person_of, run_of
+from weighthouse.weights.api.lineage import opened
 from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.model import Save, Version
 
@@ -25,7 +26,10 @@ def origins(unit: Unit, version: str) -> frozenset[str]:
     Else a model saved once as another of its class would have two budgets to leave by.
     """
     found = open_version(unit, version).version
-    return frozenset({found.model, *(egress.models_of(unit, found.run) if found.run else ())})
+    if not found.run:
+        return frozenset({found.model})
+    loaded = (model for _, model in opened(unit, found.run))  # also those of before a run's models were kept
+    return frozenset({found.model, *egress.models_of(unit, found.run), *loaded})
 
 
 def pay_save(unit: Unit, save: Save, count: int) -> None:
