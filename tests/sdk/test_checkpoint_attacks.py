@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -401,3 +402,36 @@ def test_weights_case_36_a_load_leaves_no_plaintext_in_any_file(
         assert sum(" dd" in line for line in marks) >= 1  # left out of core dumps
     assert bytes(plain[:4]) == bytes(4)
     assert len(sealed) == 1 << 20
+
+
+def test_a_refused_load_leaves_no_mix_of_what_it_read_and_what_was_there(tmp_path: Path) -> None:
+    vault = Vault(tmp_path).save()
+    path = vault.shard(len(vault.plan) - 1)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    mine = {name: numpy.full_like(array, 1) for name, array in vault.tensors.items() if name != "step"}
+    refused(lambda: vault.load(into=mine), "floe.not_signed")
+    assert "step" not in mine, "what the load itself had made is taken out again"
+    assert not any(array.any() for array in mine.values()), "nor are tensors of shards that were not reached left"
+
+
+def test_a_load_that_is_refused_before_it_reads_changes_nothing(tmp_path: Path) -> None:
+    vault = Vault(tmp_path).save()
+    mine: dict[str, Any] = {"block.0.attn": numpy.ones((256, 1031)), "block.0.bias": numpy.ones(3, dtype="uint8")}
+    refused(lambda: vault.load(into=mine), "checkpoint.destination")
+    assert set(mine) == {"block.0.attn", "block.0.bias"} and all(array.all() for array in mine.values())
+
+
+def test_every_folder_that_a_save_makes_is_kept_by_the_folder_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, real = set(), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        kept.add(os.fstat(descriptor).st_ino)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Vault(tmp_path / "a" / "b").save()
+    assert {each.stat().st_ino for each in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")} <= kept

@@ -216,7 +216,7 @@ def test_an_index_must_cover_its_shards_exactly() -> None:
     assert index.entries(0) == entries
     document = json.loads(good)
     old = {"format": "weighthouse-index/1", "headers": document["headers"], "tensors": document["tensors"]}
-    assert checkpoint_index.parse(json.dumps(old).encode(), [76]) == index
+    assert checkpoint_index.parse(formats.canonical(old), [76]) == index
     rows = document["tensors"]
     bad_rows = [
         [rows[0], rows[0], rows[1]],
@@ -235,10 +235,14 @@ def test_an_index_must_cover_its_shards_exactly() -> None:
         {**document, "headers": [80]},
         {**document, "format": "other"},
         {**document, "metadata": [["a", "b"], ["a", "c"]]},
+        {**document, "metadata": [["b", ""], ["a", ""]]},
         {**document, "metadata": [["a", 1]]},
         {**document, "format": checkpoint_index.OLD_FORMAT},
         {"format": checkpoint_index.FORMAT},
         [],
     ]:
         with pytest.raises(FormatError):
-            checkpoint_index.parse(json.dumps(bad).encode(), [76])
+            checkpoint_index.parse(formats.canonical(bad), [76])
+    for other in (json.dumps(document).encode(), good[:-1] + b" }", good.replace(b"[4]", b"[ 4]")):
+        with pytest.raises(FormatError):
+            checkpoint_index.parse(other, [76])

@@ -35,7 +35,7 @@ def test_who_may_load_may_list_and_it_is_charged_and_logged(world: World) -> Non
     ]  # fmt: skip
     assert found.metadata == {"loss": "0.5"}
     assert [kind for kind in world.since(before) if kind != "access.Allowed"] == [
-        "keys.KeyReleased", "weights.LoadStarted",
+        "access.WorkloadBound", "keys.KeyReleased", "weights.LoadStarted",
     ]  # fmt: skip
     (line,) = world.facts("weights.LoadStarted")
     assert 0 < line["bytes"] == budget.spent < version.bytes

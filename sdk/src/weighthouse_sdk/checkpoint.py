@@ -90,6 +90,9 @@ def load(
 ) -> MutableMapping[str, Any]:
     """Load tensors from ciphertext in `folder/shards` into `into` (what it lacks is made) and return it.
 
+    A load that is refused leaves no mix: what it has made is taken out again, and once a byte was read every buffer
+    that it was given for a tensor is zero.
+
     `verify` is "signed" (each segment's hash leads to the signed root) or "tags" (the cipher's own tags, which
     another reader of the same version could forge); the ticket's demand is the least. `between` runs before each
     segment and may raise to stop, as an ended lease does.
@@ -104,20 +107,24 @@ def load(
         for binding, sealed in zip(ticket.bindings, ticket.sealed, strict=True)
     }
     result: MutableMapping[str, Any] = into if into is not None else {}
-    touched: list[Spans] = []
+    made: list[str] = []
+    begun: list[Spans] = []
     try:
         with Crew(threads) as crew, opened(folder / "shards") as place:
             reader = Reader(place, listed, keys, crew, between)
             index = reader.index()
             wanted = _wanted(names) if names is not None else list(index.tensors)
-            for number, spans, header in _destinations(index, wanted, result):
-                touched.append(spans)
+            places = list(_destinations(index, wanted, result, made))
+            begun = [spans for _, spans, _ in places]
+            for number, spans, header in places:
                 reader.read(number, spans, signed=signed)
                 if header is not None:
                     check_header(index, number, bytes(header))
     except BaseException:
-        for spans in touched:
+        for spans in begun:
             spans.wipe()
+        for name in made:
+            result.pop(name, None)
         raise
     return result
 
@@ -132,9 +139,12 @@ def _wanted(names: Iterable[str]) -> list[str]:
 
 
 def _destinations(
-    index: Index, wanted: Sequence[str], result: MutableMapping[str, Any]
+    index: Index, wanted: Sequence[str], result: MutableMapping[str, Any], made: list[str]
 ) -> Iterable[tuple[int, Spans, memoryview | None]]:
-    """For each shard that is needed: its number, the caller's buffers, and a header buffer if it is read whole."""
+    """For each shard that is needed: its number, the caller's buffers, and a header buffer if it is read whole.
+
+    `made` gets the name of each tensor that the caller gave no buffer for.
+    """
     missing = [name for name in wanted if name not in index.tensors]
     if missing:
         why = f"The checkpoint has no tensor named {missing[0]!r}."
@@ -145,6 +155,7 @@ def _destinations(
         at = index.tensors[name]
         if name not in result:
             result[name] = fresh(name, at.dtype, at.shape)
+            made.append(name)
         view = destination(name, result[name], at.dtype, at.shape, at.length)
         views.append(view)
         chosen.setdefault(at.shard, []).append((at.offset, view))

@@ -78,6 +78,8 @@ def parse(data: bytes, plaintexts: Sequence[int]) -> Index:
     """Parse an index whose data shards have these plaintext lengths; raise `formats.*` for anything odd."""
     document = strict_json(data, limits.INDEX, "The index")
     try:
+        if canonical(document) != data:  # one checkpoint has one index: nothing is hidden in how it is written
+            raise ValueError
         headers, listed = document["headers"], document["tensors"]
         pairs = _metadata(document)
         sane = len(headers) == len(plaintexts) and isinstance(listed, list)
@@ -101,7 +103,7 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, str]:
     if document["format"] != FORMAT:
         raise ValueError
     pairs = [(key, value) for key, value in document["metadata"]]
-    if len(dict(pairs)) != len(pairs):
+    if sorted(dict(pairs).items()) != pairs:
         raise ValueError
     return check_metadata(dict(pairs))
 

@@ -110,8 +110,11 @@ class _Place:
     @classmethod
     @contextmanager
     def make(cls, path: Path) -> Iterator[_Place]:
+        new = [each for each in (path, *path.parents) if not each.exists()]
         try:
             path.mkdir(parents=True, exist_ok=True)
+            for each in new:  # a folder that its parent has not kept is gone after a power cut, with all shards
+                _keep(each.parent)
         except OSError as error:
             why = f"{path} cannot be made: {error.strerror}."
             raise FloeError("floe.unwritable", why, "Give a folder that you may write to.") from None
@@ -130,6 +133,14 @@ class _Place:
         descriptor = create_new(name, self.folder)
         self.made.append(name)
         return descriptor
+
+
+def _keep(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_shard(place: _Place, binding: Binding, key: bytes, spans: Spans, crew: Crew) -> manifest.Shard:
