@@ -13,7 +13,7 @@ from tests.weights.world import WREN
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import HOUR, MINUTE, SystemClock
 from weighthouse.core.database import Database
-from weighthouse.core.work import read
+from weighthouse.core.work import begin, read
 from weighthouse.detect import jobs as detect
 from weighthouse.egress import api as egress
 from weighthouse.egress import store
@@ -99,3 +99,13 @@ def test_egress_case_56_a_drain_through_all_channels_together_stays_under_the_bu
         began = audit.entries(unit, kind="runs.RunStarted", limit=1)[0]
     first = min(entry.at for found in crossed for entry in found)
     assert alert.data["principal"] == "ada" and began.at <= first <= alert.at <= first + MINUTE
+
+
+def test_a_run_that_could_not_pay_for_what_its_end_tells_is_not_started(world: RunsWorld) -> None:
+    with begin(world.system) as unit:
+        for other in ("run_one", "run_two"):
+            egress.charge_step(unit, other, 6288, model=WREN, person="ada")
+    run = world.until(world.submit("import sys; sys.exit(7)"))
+    assert (run.state, run.reason, run.exit_status) == ("failed", "egress.said_spent", None)
+    assert not world.facts("runs.RunStarted")
+    assert [fact["account"] for fact in world.facts("egress.StepRefused")] == [f"ada of {WREN}"]

@@ -9,11 +9,12 @@ from tests.weights.test_lineage import MODEL, PLOVER, SAVING
 from tests.weights.world import LAB, TERN, World, arrays
 
 from weighthouse.access import api as access
-from weighthouse.core.clock import HOUR, ManualClock
+from weighthouse.core.clock import HOUR, SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied, TooMany
 from weighthouse.core.work import begin, read
 from weighthouse.egress import api as egress
+from weighthouse.weights import api as weights
 
 STEPS = 16 + 32  # a save that was begun, and its commit
 TWIN = "model/twin"
@@ -104,6 +105,18 @@ def test_a_commit_that_nobody_pays_for_is_no_version(world: World) -> None:
     assert caught.value.code == "egress.said_spent"
     assert world.since(before) == ["egress.StepRefused"]
     assert not world.facts("weights.CheckpointSealed")
+
+
+def test_a_lease_that_is_renewed_at_half_time_costs_nothing_and_sooner_it_does(world: World) -> None:
+    run = world.run("ada", model=TERN)
+    ticket, _ = world.begin_load(run, world.save(run).id)
+    before = said(world, TERN)
+    for wait, cost in ((30, 0), (29, 8), (1, 8)):
+        world.clock.advance(wait * SECOND)
+        with begin(world.system, run) as unit:
+            weights.renew(unit, run, ticket.lease)
+        before += cost
+        assert said(world, TERN) == before, f"after {wait} s of sixty"
 
 
 def test_a_run_is_bound_to_the_narrowest_grant_that_served_it_first(world: World) -> None:

@@ -32,6 +32,7 @@ from weighthouse.runs.model import Facts, Line, State, Ticket
 from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
 
+END_BYTES = 8  # what a run tells by how it ends and when: status, duration, number of refusals and connections
 LINE_BYTES = 4  # what a line tells by its stream and its time, though it were empty
 
 
@@ -76,6 +77,14 @@ def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
     token = identity.issue_workload(unit, run=run, attributes=attributes, expires=ticket.must_end)
     unit.after_commit(lambda: unit.part(Tokens).keep(run, token))
     return ticket
+
+
+def pay_end(unit: Unit, ticket: Ticket) -> None:
+    """Charge a run, before its code starts, for what its end will tell: many short runs would spell as output does.
+
+    Raises TooMany `egress.said_spent`.
+    """
+    egress.charge_step(unit, ticket.run, END_BYTES, model=ticket.order.model, person=ticket.owner)
 
 
 def started(unit: Unit, run: str, facts: Facts, proxy_digest: str, process: str) -> None:

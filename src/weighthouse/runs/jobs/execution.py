@@ -113,6 +113,7 @@ class Execution(threading.Thread):
             given=self._given(order.parent),
         )
         self._gate.expect(self._way.handle.pids)
+        self._unit(lambda unit: executing.pay_end(unit, ticket))
         given = Given()
         try:
             self._sandbox = sandbox.start(self._spec(ticket, ground, folder, given))

@@ -20,7 +20,7 @@ from weighthouse.weights import store
 from weighthouse.weights.api.budgets import charge
 from weighthouse.weights.api.classes import class_of, person_of, run_of
 from weighthouse.weights.api.sealing import Sealed, open_version
-from weighthouse.weights.api.telling import pay_load
+from weighthouse.weights.api.telling import pay_load, pay_step
 from weighthouse.weights.events import CheckpointDestroyed, LoadStarted
 from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ShardKey, TicketKey, setting
 from weighthouse.weights.rules.limits import lease_end, verify_level
@@ -127,7 +127,7 @@ def unwrap(
 
 
 def renew(unit: Unit, caller: Caller, lease: str) -> Lease:
-    """Extend a reader's lease if it has not ended and access still says yes.
+    """Extend a reader's lease if it has not ended and access still says yes; before half its time, at a price.
 
     Raises NotFound `weights.no_lease`, Conflict `weights.lease_ended`, Denied.
     """
@@ -143,6 +143,8 @@ def renew(unit: Unit, caller: Caller, lease: str) -> Lease:
     seconds = setting(unit.system.settings, "weights.lease_s")
     assert isinstance(seconds, int)
     cls = class_of(unit, sealed.version.model)
+    if (until - unit.now) * 2 > lease_end(unit.now, seconds * SECOND, None, cls.assurance) - unit.now:
+        pay_step(unit, caller, sealed.version)  # which lease is renewed, and when, is the run's choice
     until = lease_end(unit.now, seconds * SECOND, decision.until, cls.assurance)
     store.extend_lease(unit.conn, lease, until)
     return Lease(lease=lease, version=version, lease_until=until, now=unit.now)

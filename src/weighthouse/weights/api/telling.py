@@ -47,4 +47,11 @@ def pay_load(unit: Unit, caller: Caller, version: Version) -> None:
     if run:
         ordered, person = caller.attributes.get("model", version.model), person_of(caller)
         egress.join(unit, run, origins(unit, version.id), ordered=ordered, person=person)
-        egress.charge_step(unit, run, LOADED_BYTES, model=ordered, person=person)
+        pay_step(unit, caller, version)
+
+
+def pay_step(unit: Unit, caller: Caller, version: Version) -> None:
+    """Charge a run for a choice among versions, or among leases, that a line of the log tells of."""
+    run, ordered = run_of(caller), caller.attributes.get("model", version.model)
+    if run:
+        egress.charge_step(unit, run, LOADED_BYTES, model=ordered, person=person_of(caller))
