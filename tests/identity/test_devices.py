@@ -150,6 +150,7 @@ def test_a_runs_token_works_through_its_own_socket_only(lab: Lab) -> None:
     assert knock(lab, token) == ""
     assert knock(lab, token, "run_2") == knock(lab, token, "") == "identity.workload_elsewhere"
     assert [entry.kind for entry in lab.log()[lines:]] == ["identity.CredentialRefused"] * 2
+    assert [entry.data["presented_by"] for entry in lab.log()[lines:]] == ["run_2", ""]  # the thief beside the victim
     with pytest.raises(Conflict):
         issue(lab)
 

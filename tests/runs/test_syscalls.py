@@ -17,12 +17,12 @@ NEEDED = {"read": (0, 63), "mmap": (9, 222), "futex": (202, 98), "execve": (59, 
           "connect": (42, 203), "clone": (56, 220), "getrandom": (318, 278), "rseq": (334, 293)}  # fmt: skip
 
 
-def judge(machine: str, number: int, *arguments: int, mark: int | None = None, one_session: bool = False) -> int:
+def judge(machine: str, number: int, *arguments: int, mark: int | None = None, **where: bool) -> int:
     """Run the program over one call as seccomp(2) does, and return its answer."""
     words = [number, syscalls.MACHINES[machine].mark if mark is None else mark, 0, 0]
     for argument in (*arguments, *[0] * (6 - len(arguments))):
         words += [argument & 0xFFFFFFFF, argument >> 32]
-    program = syscalls.program(machine, one_session=one_session)
+    program = syscalls.program(machine, **where)
     at, held = 0, 0
     while True:
         code, yes, no, value = struct.unpack_from("<HBBI", program, at * 8)
@@ -75,6 +75,16 @@ def test_a_run_stays_in_its_session_only_where_each_would_have_a_share_of_the_pr
     assert judge(machine, setsid) == syscalls.ALLOW
     assert judge(machine, setsid, one_session=True) == NO
     assert judge(machine, NEEDED["clone"][syscalls.MACHINES[machine].column], one_session=True) == syscalls.ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_run_with_the_servers_own_user_watches_nothing_that_is_counted_for_both(machine: str) -> None:
+    """Three processes used up the epoll watches of the user, and the server's new connections were reset."""
+    for numbers in ((213, None), (291, 20)):
+        one = numbers[syscalls.MACHINES[machine].column]
+        if one is not None:
+            assert judge(machine, one) == syscalls.ALLOW
+            assert judge(machine, one, shared_user=True) == NO | 38
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -16,6 +16,7 @@ from weighthouse.cli.words import Duration, clean
 from weighthouse.core.errors import Invalid
 
 OPEN = frozenset({"queued", "preparing", "running"})
+OURS = "weighthouse: "  # before each line of the control plane in a run's output
 POLL_S = 0.5
 MAX_CODE = 1 << 20
 _COLUMNS = (
@@ -167,12 +168,21 @@ def logs(ctx: click.Context, run: str, follow: bool) -> None:
         _print_from(connection, run, 0)
 
 
+def _told(stream: str, text: str) -> str:
+    """Return a line of output, those of the control plane marked, and none that the program made to look like them.
+
+    What the program wrote is untrusted: its control characters could repaint the terminal.
+    """
+    own = stream == "lab"
+    lines = clean(text, lines=True).rstrip("\n").split("\n")
+    return "\n".join(f"{OURS}{line}" if own else f" {line}" if line.startswith(OURS) else line for line in lines)
+
+
 def _print_from(connection: Connection, run: str, after: int) -> int:
     """Print the lines after number `after`; return the number of the last one."""
     while items := connection.get(f"/runs/{run}/logs", after=after)["items"]:
         for line in items:
-            # What the program wrote is untrusted: its control characters could repaint the terminal.
-            click.echo(clean(line["text"], lines=True).rstrip("\n"), err=line["stream"] == "err")
+            click.echo(_told(line["stream"], line["text"]), err=line["stream"] == "err")
             after = int(line["number"])
     return after
 

@@ -70,7 +70,13 @@ def keep(ends: float) -> None:
 
 
 def yield_to_all() -> None:
-    """Be last on the processor, as a process and as a session of our own, and first when memory runs out."""
+    """Be last on the processor, as a process and as a session of our own, and first when memory runs out.
+
+    Files are ours to open up to the hard limit: what starts a run hands descriptors on, which is refused to whoever
+    may have fewer open than other runs of the same user have under way (unix(7), ETOOMANYREFS).
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     os.nice(int(LAST))
     _told("/proc/self/oom_score_adj", FIRST_TO_DIE)
     for _ in range(TRIES):

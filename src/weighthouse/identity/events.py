@@ -279,7 +279,10 @@ class WorkloadEnded(Event, frozen=True, kw_only=True):
 
 
 class CredentialRefused(Event, frozen=True, kw_only=True):
-    """A known session or workload was presented with a proof or binding that does not hold."""
+    """A known session or workload was presented with a proof or binding that does not hold.
+
+    `presented_by` is the run through whose own way it came, where it came through one: the thief, not the victim.
+    """
 
     KIND: ClassVar[str] = "identity.CredentialRefused"
     PERSONAL: ClassVar[frozenset[str]] = frozenset({"address"})
@@ -289,6 +292,7 @@ class CredentialRefused(Event, frozen=True, kw_only=True):
     code: str
     origin: str
     address: str
+    presented_by: str = ""
 
 
 class RecordRefused(Event, frozen=True, kw_only=True):

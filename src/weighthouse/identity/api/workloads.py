@@ -136,6 +136,7 @@ def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
             code="identity.workload_elsewhere",
             origin=mark_of_origin(unit, credential.address),
             address=credential.address,
+            presented_by=credential.proof,
         )
         raise Unauthenticated(
             "identity.workload_elsewhere",

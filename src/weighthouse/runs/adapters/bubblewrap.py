@@ -40,6 +40,9 @@ NOBODY = 65534  # the user inside a user namespace
 OWN_PROCESSES = 6  # bubblewrap's two, what starts it, and the guard's two
 GUARDS_OWN = 2  # of these, what runs as the run's own user
 TRIES = 64
+PARTS = 8  # of all files that this machine can have open, a run takes one part, however many processes it makes
+LEAST_FILES = 64
+SIGNALS = 1024  # waiting signals and timers
 # What bubblewrap says when a path led elsewhere, or nowhere, while it mounted.
 SWAPPED = ("Race condition binding dirfd", "Can't find source path", "Can't get type of source", "Can't bind mount")
 # What a fresh procfs shows of the whole machine, not of the sandbox; an empty file lies over each.
@@ -80,7 +83,8 @@ class Bubblewrap:
             self._groups, spec.limits, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
         )
         # What a share of the processor does not hold is held to the one session that stands behind all others.
-        program = _program(one_session=sessions_share() and not (group and group.shares_processor))
+        one_session = sessions_share() and not (group and group.shares_processor)
+        program = _program(one_session=one_session, shared_user=not self._rooted)
         filtered = _passed(program)
         data, texts = _furnished(spec, identity or NOBODY)
         volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
@@ -148,7 +152,7 @@ class Bubblewrap:
         return [*arguments, "--remount-ro", "/", "--chdir", "/"]
 
 
-def _program(*, one_session: bool) -> bytes:
+def _program(*, one_session: bool, shared_user: bool) -> bytes:
     machine = platform.machine()
     if machine not in syscalls.MACHINES:
         raise Unavailable(
@@ -156,7 +160,7 @@ def _program(*, one_session: bool) -> bytes:
             f"The bubblewrap sandbox has no filter of system calls for this processor ({machine}).",
             "Use the gVisor sandbox here; build runsc with `make parts`.",
         )
-    return syscalls.program(machine, one_session=one_session)
+    return syscalls.program(machine, one_session=one_session, shared_user=shared_user)
 
 
 def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[int]]:
@@ -199,11 +203,21 @@ def _parents(spec: SandboxSpec) -> list[str]:
 
 
 def process_limits(limits: Limits) -> dict[str, int]:
-    """Return the limits that the guard sets on itself before it executes anything."""
+    """Return the limits that the guard sets on itself before it executes anything.
+
+    Some bound what the kernel counts for a user or for the whole machine, of which the server needs its part.
+    """
     return {
         "CORE": NO_CORE,
         "DATA": limits.memory_bytes,
         "NPROC": limits.processes + GUARDS_OWN,
-        "NOFILE": limits.files,
+        "NOFILE": max(LEAST_FILES, min(limits.files, open_at_once() // (PARTS * limits.processes))),
         "FSIZE": limits.file_bytes,
+        "SIGPENDING": SIGNALS,
+        "MSGQUEUE": 0,
     }
+
+
+def open_at_once() -> int:
+    """Return how many files the whole machine can have open."""
+    return int(Path("/proc/sys/fs/file-max").read_text())

@@ -205,15 +205,24 @@ def _package(found: importlib.metadata.Distribution) -> tuple[str, str]:
     return name, f"{version} {hashlib.sha256(record).hexdigest()}"
 
 
+def _python() -> Path:
+    """Return this interpreter by the one spelling that a sandbox has as well: it makes no folder for `..` or a link.
+
+    The last name stays, though it be a link: by it the interpreter knows its virtual environment.
+    """
+    return Path(sys.executable).parent.resolve() / Path(sys.executable).name
+
+
 def own_environment() -> Environment:
     """Describe this server's interpreter: its version and every installed package by the digest of its RECORD."""
     packages = dict(map(_package, importlib.metadata.distributions()))
-    folders = {Path(sys.base_prefix).resolve(), Path(sys.prefix), Path(os.path.realpath(sys.executable)).parents[1]}
+    real = Path(os.path.realpath(sys.executable)).parents[1]
+    folders = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), real}
     paths = []
     spec = importlib.util.find_spec(SDK)
     if spec is not None and spec.submodule_search_locations:
         source = Path(next(iter(spec.submodule_search_locations))).parent
-        if not source.is_relative_to(sys.prefix):
+        if not source.resolve().is_relative_to(Path(sys.prefix).resolve()):
             folders.add(source)
             paths.append(str(source))
     described = {
@@ -223,5 +232,5 @@ def own_environment() -> Environment:
         "packages": packages,
     }
     return Environment(
-        digest=canonical.digest(described), python=sys.executable, folders=tuple(sorted(folders)), paths=tuple(paths)
+        digest=canonical.digest(described), python=str(_python()), folders=tuple(sorted(folders)), paths=tuple(paths)
     )

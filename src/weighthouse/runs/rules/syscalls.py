@@ -55,6 +55,9 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
 }  # fmt: skip
 # Answered as done, where each new session would get a share of the processor of its own: 58 of them starve a server.
 _SESSION: dict[str, tuple[int | None, int | None]] = {"setsid": (112, 157)}
+# Absent where a run has the server's own user id: the kernel counts what is watched by user, beyond every namespace,
+# and who has used up that count lets the server accept nobody. Programs fall back to poll(2). Source: epoll(7).
+_COUNTED: dict[str, tuple[int | None, int | None]] = {"epoll_create": (213, None), "epoll_create1": (291, 20)}
 _ARGUED: dict[str, tuple[int | None, int | None]] = {
     "clone": (56, 220), "socket": (41, 198), "socketpair": (53, 199), "ioctl": (16, 29), "personality": (135, 92),
     "fcntl": (72, 25), "fadvise64": (221, 223), "preadv2": (327, 286), "pwritev2": (328, 287), "madvise": (28, 233),
@@ -97,17 +100,20 @@ def refused(machine: str) -> dict[str, int]:
     return _numbers({**_REFUSED, **_ABSENT}, MACHINES[machine])
 
 
-def program(machine: str, *, one_session: bool = False) -> bytes:
+def program(machine: str, *, one_session: bool = False, shared_user: bool = False) -> bytes:
     """Return the filter as an array of `struct sock_filter`; raises KeyError for an architecture without a table.
 
-    With `one_session` the run stays in the session that it was started in.
+    With `one_session` the run stays in the session that it was started in; with `shared_user` it takes nothing that
+    the kernel counts for the server as well.
     """
     one = MACHINES[machine]
     steps: list[Step] = [_load(4), (_EQUAL, 1, 0, one.mark), _give(KILL_PROCESS), _load(0)]
     steps += [(_ABOVE, 0, 1, one.last), _no(ENOSYS)]
     steps += [(_AT_LEAST, 0, 2, one.unused[0]), (_ABOVE, 1, 0, one.unused[1]), _no(ENOSYS)]
-    session = ((_SESSION, 0),) if one_session else ()
-    for table, code in ((_REFUSED, EPERM), (_ABSENT, ENOSYS), *session):
+    tables = [(_REFUSED, EPERM), (_ABSENT, ENOSYS)]
+    tables += [(_SESSION, 0)] if one_session else []
+    tables += [(_COUNTED, ENOSYS)] if shared_user else []
+    for table, code in tables:
         for number in _numbers(table, one).values():
             steps += [(_EQUAL, 0, 1, number), _no(code)]
     for name, number in _numbers(_ARGUED, one).items():
