@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from urllib.parse import urlencode
+
 import httpx
 import pytest
 
@@ -76,6 +79,13 @@ def test_a_sign_in_and_a_step_up_work_by_pushed_requests(pushing: Lab) -> None:
     assert browser.sign_in("ada").headers["location"] == "/inbox"
     client = pushing.sign_in("ben")
     assert pushing.sign_in("ben", client, step_up=True).get("me")["assurance"]["level"] == 2
+
+
+def test_the_page_that_says_what_is_confirmed_asks_anew_before_what_was_pushed_runs_out(pushing: Lab) -> None:
+    browser = pushing.browser()
+    browser.sign_in("ben")
+    page = browser.get("/confirm?" + urlencode({"acts": json.dumps([THAW]), "return_to": "/inbox"}))
+    assert page.status_code == 200 and 0 < int(page.headers["refresh"]) < 60
 
 
 def refusing(answer: httpx.Response) -> OidcProvider:

@@ -28,6 +28,7 @@ router = APIRouter(include_in_schema=False)
 
 START_S = 600
 _LOADED_AGAIN = frozenset({"identity.start_unknown", "identity.state_mismatch"})
+PUSHED_S = 50
 MAX_ACTS = 4_096
 DEVICE_S = 180 * 86_400
 
@@ -92,6 +93,8 @@ def confirm(request: Request, acts: str, return_to: str = "/") -> Response:
             request, "identity/confirm.html", acts=start.acts, provider=start.url, return_to=return_to
         )
     _keep(page, START_COOKIE, _begun(request, start), START_S)
+    if "request_uri=" in start.url:  # what was pushed is good for a minute at some providers: ask anew before it ends
+        page.headers["Refresh"] = str(PUSHED_S)
     return page
 
 
