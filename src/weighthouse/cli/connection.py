@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from weighthouse_sdk.client import Client, SignedIn
 
 DEFAULT = "http://127.0.0.1:8040"
-PAGE = 100
+PATIENCE_S = 30.0
 PAGE = 500  # what every list gives at most at a time
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -150,8 +150,11 @@ class Connection:
         _keep(kept)
 
 
-def connect(ctx: click.Context, *, anonymous: bool = False) -> Connection:
-    """Open a connection as whoever is signed in; raise `cli.not_signed_in` if nobody is."""
+def connect(ctx: click.Context, *, anonymous: bool = False, patience_s: float = PATIENCE_S) -> Connection:
+    """Open a connection as whoever is signed in; raise `cli.not_signed_in` if nobody is.
+
+    `patience_s` is how long one answer may take.
+    """
     from weighthouse_sdk.client import Client, DeviceKey
 
     address = server(ctx)
@@ -168,6 +171,7 @@ def connect(ctx: click.Context, *, anonymous: bool = False) -> Connection:
         DeviceKey.load_or_make(folder() / "device.pem"),
         token=str(entry.get("token", "")),
         nonce=nonces.get(address, ""),
+        timeout_s=patience_s,
     )
     ctx.call_on_close(client.close)
     ctx.call_on_close(lambda: _keep_nonce(nonces, client))

@@ -14,6 +14,9 @@ from weighthouse.cli import exits
 from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.show import Column, listing, output, say
 
+ATTACK_S = 300.0
+"""How long one attack may take: real runs start, and are waited for, on machines that do other things as well."""
+
 _CATALOGUE = (
     Column("id", "id"),
     Column("attack", "title"),
@@ -61,7 +64,7 @@ def run(ctx: click.Context, attack: tuple[str, ...], fmt: str | None) -> None:
     The attacks are played against the server itself, which must be one for development: with accounts that a thief
     can play. Exits with 6 unless every one met what was promised for it.
     """
-    connection = connect(ctx)
+    connection = connect(ctx, patience_s=ATTACK_S)
     wanted = attack
     if attack in ((), ("all",)):
         wanted = tuple(str(item["id"]) for item in connection.items("/attacks"))

@@ -8,10 +8,10 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import text
 
@@ -27,9 +27,10 @@ from weighthouse.assurance.ports import Actor, RunOutcome, not_here
 from weighthouse.audit import api as audit
 from weighthouse.audit.adapters.witness_http import PolicyWitnesses
 from weighthouse.audit.ports import Witnesses
+from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.database import Database
-from weighthouse.core.work import Recorder, System
+from weighthouse.core.work import Recorder, System, begin, read
 from weighthouse.egress.ports import Proxy
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.runs import api as runs
@@ -38,7 +39,7 @@ from weighthouse.weights.adapters.embedded import FolderStore
 from weighthouse.weights.ports import ObjectStore
 from weighthouse_sdk.client import Client, ProblemError
 
-RUN_LIMIT_S = 60.0
+RUN_LIMIT_S = 120.0
 MARK = "ATTACK "
 
 
@@ -54,6 +55,15 @@ class Scene(Protocol):
 
     def listening(self) -> AbstractContextManager[None]:
         """Have the allowed host of the example lab answer meanwhile."""
+
+
+def _never_ended(state: str) -> NoReturn:
+    not_here(f"a run that ends: after {RUN_LIMIT_S:.0f} s it is still {state}")
+
+
+def _said(lines: Iterable[str]) -> tuple[dict[str, Any], ...]:
+    """What the attack code reported among the lines of its run."""
+    return tuple(json.loads(line[len(MARK) :]) for line in lines if line.startswith(MARK))
 
 
 class LaterClock:
@@ -108,9 +118,12 @@ class LiveGround:
         deadline = time.monotonic() + RUN_LIMIT_S
         while (found := client.get(f"runs/{run}"))["state"] in runs.OPEN and time.monotonic() < deadline:
             time.sleep(0.05)
+        if found["state"] in runs.OPEN:
+            client.post(f"runs/{run}/stop", {"reason": "An exercise of the red team: it did not end in time."})
+            _never_ended(found["state"])
         lines = client.get(f"runs/{run}/logs")["items"]
-        said = [json.loads(one["text"][len(MARK) :]) for one in lines if one["text"].startswith(MARK)]
-        return RunOutcome(run=run, exit_status=found.get("exit_status"), reports=tuple(said))
+        reports = _said(one["text"] for one in lines)
+        return RunOutcome(run=run, exit_status=found.get("exit_status"), reports=reports)
 
     def executing(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -165,7 +178,36 @@ class CopyGround:
         return self._stage.actor(person)
 
     def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
-        not_here("runs on a copy of the database")
+        """By a runner of the copy's own: what it spends of anybody's day is thrown away with the copy."""
+        eve = self._stage.actor("eve").caller
+        with self._stage.listening(), self.executing():
+            with begin(self._system, eve) as unit:
+                run = runs.submit(
+                    unit,
+                    eve,
+                    model="model/wren",
+                    environment=runs.environments(unit)[0].digest,
+                    command=("python", "/code/attack.py"),
+                    code={"attack.py": code},
+                    dataset="dataset/stdlib",
+                    parent=None,
+                    risk="high",
+                    egress_profile="mirror",
+                    wall_clock=wall_clock_s * 1_000,
+                ).id
+            return self._followed(eve, run)
+
+    def _followed(self, caller: Caller, run: str) -> RunOutcome:
+        deadline = time.monotonic() + RUN_LIMIT_S
+        while True:
+            with read(self._system, caller) as unit:
+                found = runs.get(unit, caller, run)
+                lines = runs.logs(unit, caller, run)
+            if found.state in runs.OPEN and time.monotonic() > deadline:
+                _never_ended(found.state)
+            if found.state not in runs.OPEN:
+                return RunOutcome(run=run, exit_status=found.exit_status, reports=_said(line.text for line in lines))
+            time.sleep(0.05)
 
     @contextmanager
     def executing(self) -> Iterator[None]:

@@ -42,7 +42,7 @@ def attack(ground: Ground, _grant: str) -> Observed:
     found: list[RunOutcome] = []
     running = threading.Thread(target=lambda: found.append(ground.submit_attack_run(SOURCE)))
     running.start()
-    if _connected(ground, since):
+    if _connected(ground, since, running):
         freeze()
     running.join()
     if not found:
@@ -62,9 +62,9 @@ def freeze(for_us: int = FROZEN_US) -> None:
     ctypes.PyDLL(None).usleep(for_us)
 
 
-def _connected(ground: Ground, since: int) -> bool:
+def _connected(ground: Ground, since: int, running: threading.Thread) -> bool:
     deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
+    while running.is_alive() and time.monotonic() < deadline:
         with read(ground.system) as unit:
             newest = audit.entries(unit, kind="egress.Connected", newest_first=True, limit=1)
         if newest and newest[0].index >= since:
@@ -78,9 +78,9 @@ SCENARIO = Scenario(
     title="Send while the server that counts is stopped",
     techniques=("T1562.001", "T1499", "T1048"),
     people=("eve",),
-    steps=("A run sends to the listed mirror.", "The server stands still for three and a half seconds."),
+    steps=("On a copy, a run sends to the listed mirror.", "The server stands still for three and a half seconds."),
     expected=Expected(status="BLOCKED", room="egress", code=CODE, traces=(Trace("egress.Unfed"),)),
     prepare=honest.trainer,
     attack=attack,
-    cleanup=honest.give_back,
+    on="copy",
 )

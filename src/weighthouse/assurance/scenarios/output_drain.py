@@ -37,9 +37,9 @@ SCENARIO = Scenario(
     title="Print the weights as base85, line by line",
     techniques=("T1048", "T1132.002", "AML.T0024"),
     people=("eve",),
-    steps=("A run without any need of a connection prints 64 KiB, as if of Wren.",),
+    steps=("On a copy, a run without any need of a connection prints 64 KiB, as if of Wren.",),
     expected=Expected(status="BLOCKED", room="egress", code=CODE, traces=(Trace("egress.OutputSpent"),)),
     prepare=honest.trainer,
     attack=attack,
-    cleanup=honest.give_back,
+    on="copy",
 )

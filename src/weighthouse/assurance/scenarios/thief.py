@@ -29,6 +29,15 @@ def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit]
     return Observed(loot=what)
 
 
+def started(ground: Ground, what: str) -> Observed:
+    """Start a server over what the thief left in its folder. A refusal is what was observed; success is loot."""
+    try:
+        ground.start_anew()
+    except WeighthouseError as refusal:
+        return Observed(code=refusal.code, message=refusal.message)
+    return Observed(loot=what)
+
+
 def account_of(unit: Unit, person: str) -> str:
     """Return the account that policy gives a person, as what they prove carries it."""
     return min(policy.accounts_of(policy.current(unit).lab, person), default="")
