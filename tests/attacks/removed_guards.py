@@ -318,6 +318,24 @@ REMOVALS = (
     ),
     Removal("cheaper-payer", "weights/api/telling.py", "    if run:\n", "    if not run:\n"),
     Removal("counted-commits", "weights/api/telling.py", "    if save.run:", "    if not save.run:"),
+        "emptied-database",
+        "app/emptied.py",
+        "    return home.memory.is_dir() and any(one.is_file() for one in home.memory.iterdir())",
+        "    return not home.root",
+    ),
+    Removal(
+        "planted-settings",
+        "core/written.py",
+        "        if found.st_mode & stat.S_IWOTH or (os.geteuid() and found.st_uid not in (0, os.geteuid())):",
+        "        if os.geteuid() and found.st_uid not in (0, os.geteuid()):",
+    ),
+    Removal(
+        "restored-memory",
+        "app/learning.py",
+        "        self.place = self._marked = min(access.learnt(system), identity.learnt(system))",
+        "        from weighthouse.core.work import read\n\n        with read(system) as unit:\n"
+        "            self.place = self._marked = audit.head(unit).size",
+    ),
     Removal(
         "slow-drip",
         "egress/api/ledger.py",

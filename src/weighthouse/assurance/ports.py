@@ -86,6 +86,9 @@ class Ground(Protocol):
     def restart(self) -> None:
         """Forget what a server forgets that is started anew. Only on a copy."""
 
+    def start_anew(self) -> None:
+        """Start a server over the folder as it stands now, all of it; raises what it refuses with. Only on a copy."""
+
     def copy(self) -> AbstractContextManager[Ground]:
         """Return a ground on a copy of the database and the state beside it; it is thrown away afterwards."""
 

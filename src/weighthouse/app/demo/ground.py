@@ -18,9 +18,10 @@ from sqlalchemy import text
 from weighthouse.app.demo.actor import Actor as Players
 from weighthouse.app.home import Home
 from weighthouse.app.house import House, application
+from weighthouse.app.initialise import load_settings
 from weighthouse.app.learning import Learning
 from weighthouse.app.runner import Runs
-from weighthouse.app.wiring import bind_keys, bind_memories, bind_places, envoy, machine
+from weighthouse.app.wiring import bind_keys, bind_memories, bind_places, envoy, machine, open_system
 from weighthouse.app.witness import Witness
 from weighthouse.app.workers import Workers
 from weighthouse.assurance.ports import Actor, RunOutcome, not_here
@@ -149,6 +150,9 @@ class LiveGround:
     def restart(self) -> None:
         not_here("a restart of the live server; take a copy")
 
+    def start_anew(self) -> None:
+        not_here("another start of the live server; take a copy")
+
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self.system)
 
@@ -265,6 +269,15 @@ class CopyGround:
 
     def restart(self) -> None:
         bind_memories(self._system, Home(self._system.settings.path("state")))
+
+    def start_anew(self) -> None:
+        self._system.database.close()
+        own = {"mode": self._system.settings.text("mode"), "database.url": f"sqlite:///{self._home.database_file}"}
+        settings, _ = load_settings(own, state=self._home.root)  # as `serve` reads them, whatever lies there
+        open_system(settings, self._home, self._stage.keys, self._clock).database.close()
+        bind_memories(self._system, self._home)
+        self._learning = Learning(self._system, self._home.memory / "learnt")
+        self._learning.catch_up()
 
     def copy(self) -> AbstractContextManager[CopyGround]:
         return _copied(self._stage, self._system)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Literal
 
 from weighthouse.access import api as access
@@ -44,6 +45,17 @@ def factor(ground: Ground, caller: Caller, act: str, subject: str, **parameters:
     with begin(ground.system, caller) as unit:
         wanted = identity.Act(type=act, subject=subject, parameters=parameters)
         identity.factor_given(unit, caller, [wanted], method="exercise", at=unit.now)
+
+
+def opening(ground: Ground, person: str, act: str, subject: str) -> identity.KeySignature:
+    """Have a person's second factor be given for opening exactly this, and their own device sign it."""
+    actor = ground.act_as(person)
+    factor(ground, actor.caller, act, subject)
+    with read(ground.system, actor.caller) as unit:
+        at = unit.now
+    said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": person}
+    value = actor.sign({**said, "device": actor.device, "at": at})
+    return identity.KeySignature(device=actor.device, at=at, value=base64.urlsafe_b64decode(value + "=="))
 
 
 def vote(

@@ -25,12 +25,12 @@ def prepare(ground: Ground) -> str:
 def attack(ground: Ground, hold: str) -> Observed:
     ground.raw_sql(SWALLOW)
     thief = ground.act_as("chi").caller
-    honest.factor(ground, thief, "hold.lift", hold)  # the right person, rightly confirmed: only the line is missing
+    signed = honest.opening(ground, "chi", "hold.lift", hold)  # the right person, rightly: only the line is missing
     return tried(
         ground,
         thief,
         "a hold that was lifted without a line",
-        lambda unit: access.lift_hold(unit, thief, hold, "Nobody will ever read this."),
+        lambda unit: access.lift_hold(unit, thief, hold, "Nobody will ever read this.", signed=signed),
     )
 
 
