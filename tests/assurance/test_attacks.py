@@ -31,6 +31,9 @@ IN_A_RUN = {"unknown-host", "address-literal", "domain-fronting", "slow-drip"}
 ON_THE_STAGE = {
     # What needs a whole state folder; tests/attacks plays every theft on the demo's stage, with and without its guard.
     "planted-trigger",
+    "planted-settings",
+    "emptied-database",
+    "restored-memory",
     "restored-yesterday",
     "forgetful-twin",
     "lost-line",
