@@ -98,7 +98,9 @@ def ways(database: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Way
 
 def play(ways: WayGround, theft: str) -> Outcome:
     scenario = next(one for one in api.catalogue() if one.id == theft)
-    alone = msgspec.structs.replace(scenario, people=(), prepare=lambda _: "", cleanup=lambda *_: None)
+    alone = msgspec.structs.replace(
+        scenario, people=(), prepare=lambda _: "", cleanup=lambda *_: None, on="live"
+    )  # this whole ground is thrown away
     return attacks.play(ways.system, alone, ways)
 
 
