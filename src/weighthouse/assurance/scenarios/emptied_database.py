@@ -6,7 +6,7 @@ from pathlib import Path
 
 from weighthouse.assurance.model import Expected, Observed
 from weighthouse.assurance.ports import Ground, Scenario
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.assurance.scenarios.thief import started
 
 CODE = "app.database_empty"
 
@@ -17,11 +17,7 @@ def attack(ground: Ground, _prepared: object) -> Observed:
     for file in database.parent.glob(database.name + "*"):
         file.unlink()
     database.touch()
-    try:
-        ground.start_anew()
-    except WeighthouseError as refusal:
-        return Observed(code=refusal.code, message=refusal.message)
-    return Observed(loot="a lab of the thief's own, under the keys of this one")
+    return started(ground, "a lab of the thief's own, under the keys of this one")
 
 
 SCENARIO = Scenario(

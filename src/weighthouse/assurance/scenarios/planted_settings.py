@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weighthouse.assurance.model import Expected, Observed
 from weighthouse.assurance.ports import Ground, Scenario
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.assurance.scenarios.thief import started
 
 CODE = "core.planted_settings"
 THEIRS = '[identity]\nissuer = "https://thief.example"\n'
@@ -14,11 +14,7 @@ def attack(ground: Ground, _prepared: object) -> Observed:
     file = ground.system.settings.path("state") / "weighthouse.toml"
     file.write_text(THEIRS)
     file.chmod(0o666)
-    try:
-        ground.start_anew()
-    except WeighthouseError as refusal:
-        return Observed(code=refusal.code, message=refusal.message)
-    return Observed(loot="a server that believes whoever thief.example says is there")
+    return started(ground, "a server that believes whoever thief.example says is there")
 
 
 SCENARIO = Scenario(
