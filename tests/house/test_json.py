@@ -17,7 +17,7 @@ TEXTS = {
     ("request.py", "operation"),
     ("acts.py", "text.rsplit('RESULT ', 1)[1].splitlines()[0]"),
     ("http.py", "str(refusal.details.get('acts', '[]'))"),
-    ("ground.py", "one['text'][len(MARK):]"),
+    ("ground.py", "line[len(MARK):]"),
 }
 
 
