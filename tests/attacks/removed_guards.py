@@ -318,6 +318,7 @@ REMOVALS = (
     ),
     Removal("cheaper-payer", "weights/api/telling.py", "    if run:\n", "    if not run:\n"),
     Removal("counted-commits", "weights/api/telling.py", "    if save.run:", "    if not save.run:"),
+    Removal(
         "emptied-database",
         "app/emptied.py",
         "    return home.memory.is_dir() and any(one.is_file() for one in home.memory.iterdir())",
