@@ -27,6 +27,7 @@ from weighthouse.core.work import System, Unit, begin, read
 logger = logging.getLogger("weighthouse.access")
 STANDS = "What was said no to stands all the same, and its line follows once the database takes it."
 FAILED = "Its change could not be committed; the no stands."
+_SAID = ("revoked", "surrendered")
 No = GrantEnded | HoldPlaced | RequestDenied | RequestLapsed | Withdrawn
 _REQUEST = tuple(audit.Lines(one.KIND) for one in (RequestDenied, RequestLapsed, RequestOvertaken, Withdrawn))
 _LINES = {
@@ -46,25 +47,32 @@ def owed(unit: Unit, id_: str, line: No) -> Owed:
 
 
 def close(unit: Unit, ids: Sequence[str], line: No) -> None:
-    """Close the first of these ids, and what goes with it, just before this unit is committed."""
+    """Close the first of these ids, and what goes with it, before this unit is committed.
+
+    What somebody said no to stands from then on, even if the log refuses the unit. What only follows from another
+    change, as a grant that is used up by it, is closed when nothing but the commit can still refuse that change.
+    """
     refusals, due = unit.part(Refusals), owed(unit, ids[0], line)
 
     def keep() -> None:
         refusals.close(ids, due)
         unit.stands = STANDS
 
-    unit.last_before_commit(keep)
+    if isinstance(line, RequestLapsed) or (isinstance(line, GrantEnded) and line.why not in _SAID):
+        unit.last_before_commit(keep)
+    else:
+        unit.before_commit(keep)
 
 
 def place(unit: Unit, hold: Hold, line: HoldPlaced) -> None:
-    """Place a hold just before this unit is committed."""
+    """Place a hold before this unit is committed."""
     refusals, due = unit.part(Refusals), owed(unit, hold.id, line)
 
     def keep() -> None:
         refusals.place(hold, due)
         unit.stands = STANDS
 
-    unit.last_before_commit(keep)
+    unit.before_commit(keep)
 
 
 def keep_apart(unit: Unit, held: Apart) -> None:
