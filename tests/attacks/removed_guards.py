@@ -316,7 +316,12 @@ REMOVALS = (
         "        if class_of(unit, loaded).rank > rank:",
         "        if not rank:",
     ),
-    Removal("cheaper-payer", "weights/api/telling.py", "    if run:\n", "    if not run:\n"),
+    Removal(
+        "cheaper-payer",
+        "weights/api/telling.py",
+        "        egress.join(unit, run, origins(unit, version.id), ordered=ordered, person=person)",
+        "        assert ordered and person",
+    ),
     Removal("counted-commits", "weights/api/telling.py", "    if save.run:", "    if not save.run:"),
     Removal(
         "emptied-database",
