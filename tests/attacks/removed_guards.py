@@ -158,7 +158,7 @@ REMOVALS = (
         "for hold in refusals.holds() if hold.subject in subjects}",
         "for hold in refusals.holds() if hold.subject not in subjects}",
     ),
-    Removal("overtaken-request", "access/api/overtaking.py", "            if why:\n", "            if not why:\n"),
+    Removal("overtaken-request", "access/api/overtaking.py", "        if why:\n", "        if not why:\n"),
     Removal(
         "reused-factor",
         "identity/api/acts.py",
