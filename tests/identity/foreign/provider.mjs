@@ -51,7 +51,8 @@ async function interact(request, response) {
   const details = await provider.interactionDetails(request, response)
   if (request.method !== 'POST') {
     response.setHeader('content-type', 'text/html')
-    response.end(`<form method="post"><p>${details.prompt.name}</p></form>`)
+    const demanded = details.params.acr_values ? 'a second factor' : 'a password' // a pushed request shows here alone
+    response.end(`<form method="post"><p>${details.prompt.name}</p><p>${demanded}</p></form>`)
     return
   }
   let body = ''

@@ -43,17 +43,18 @@ class Person:
     def walk(self, url: str) -> dict[str, str]:
         """Go from the authorization request back to the client; return what the provider sends along."""
         demanded = "acr_values" in dict(parse_qsl(urlsplit(url).query))
-        self.factors.append(demanded)
         home = urlsplit(url).netloc
         answer = self._http.get(url)
         for _ in range(10):
             if answer.is_redirect:
                 target = urljoin(str(answer.url), answer.headers["location"])
                 if urlsplit(target).netloc != home:
+                    self.factors.append(demanded)
                     return dict(parse_qsl(urlsplit(target).query))
                 answer = self._http.get(target)
             else:
                 assert "<form" in answer.text, answer.text
+                demanded |= "a second factor" in answer.text
                 mfa = self.always or ("yes" if demanded else "no")
                 answer = self._http.post(str(answer.url), data={"account": self.account, "mfa": mfa})
         raise AssertionError("the provider sends the browser round in circles")
