@@ -161,7 +161,7 @@ class Execution(threading.Thread):
                     self._keep(rest)
                 self._say(ending.told(status))
                 return status
-            self._renew()
+            self._renew(ticket)
 
     def _look_at_volume(self, handle: Handle) -> None:
         """Tell once that the run's volume is full: asked of the file system, which nothing has to be walked for."""
@@ -191,11 +191,15 @@ class Execution(threading.Thread):
             self._ask_at = time.monotonic() + lasting.EVERY_MS / 1000
             self._lost = lasting.lost(unit, ticket)
 
-    def _renew(self) -> None:
+    def _renew(self, ticket: Ticket) -> None:
+        def renew(unit: Unit) -> None:
+            if unit.now < ticket.must_end:  # else time has run out since it was looked at, which the next turn tells
+                identity.renew_workload(unit, self._run)
+
         now = self._system.clock.monotonic()
         if now - self._renewed >= RENEW_MS:
             self._renewed = now
-            self._unit(lambda unit: identity.renew_workload(unit, self._run))
+            self._unit(renew)
 
     def _unit(self, act: Callable[[Unit], T]) -> T:
         with begin(self._system, SYSTEM) as unit:
