@@ -81,7 +81,9 @@ def test_a_gentle_stop_does_not_put_off_a_hold(world: RunsWorld) -> None:
         access.place_hold(unit, world.person("chi"), WREN, "look into it")
     world.follow()
     ended = world.until(run)
-    assert ended.reason == "runs.held" and "had not ended" not in " ".join(world.output(run, "lab")), world.output(run)
+    assert ended.reason == "runs.held" and "had not ended" not in " ".join(world.output(run, "lab")), world.output(
+        run
+    )
     assert [f["why"] for f in world.facts("runs.RunStopped")] == ["runs.held"]
 
 
