@@ -39,7 +39,7 @@ check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
 test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
-	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not as_root and not browser and not control_group and not real_floe and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" && $(DONE)
+	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not as_root and not browser and not control_group and not real_floe and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" $(ARGS) && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
 	@$(CLOCK); $(BIN)/weighthouse demo $(DEMO) && $(DONE)
