@@ -79,3 +79,38 @@ def test_clocks_that_differ_do_not_keep_an_honest_factor_out(lab: Lab) -> None:
     provider.twist = claims_of(lab, acrs=["c1", "c2"], auth_time=behind, iat=behind, nbf=behind)
     stepped(lab, client, THAW)
     assert do(lab, client, act()) == ""
+
+
+@pytest.mark.parametrize("pushed", [True, False])
+def test_a_factor_given_to_another_application_settles_no_demand_of_a_plain_sign_in(lab: Lab, pushed: bool) -> None:
+    """Nothing of the request was edited: it asked for no factor, so it gets none, whatever the provider remembers."""
+    lab.sign_in("ben")
+    lab.clock.advance(MINUTE)
+    lab.idp.pushed = pushed
+    provider = silent(lab, 0)
+    thief = lab.browser()
+    begun = thief.get("/login").headers["location"]
+    lab.clock.advance(40 * SECOND)
+    provider.twist = claims_of(lab, acrs=["c1", "c2"], auth_time=lab.clock.now() // 1000)  # Ben has opened his mail
+    lab.clock.advance(5 * SECOND)
+    lines = len(lab.log("StepUpDemanded"))
+    answer = thief.get(thief.to_callback(begun, "ben"))
+    assert answer.status_code == 303 and answer.headers["location"].startswith(lab.idp.issuer[:-5])
+    assert "__Host-sid" not in thief.cookies and len(lab.log("StepUpDemanded")) == lines + 1
+
+
+def test_a_plain_sign_in_of_a_known_key_is_level_one_and_spends_the_factor_that_it_shows(lab: Lab) -> None:
+    client = lab.sign_in("ben")
+    step = client.post("step-up", {"redirect_uri": REDIRECT, "acts": [THAW]})
+    again = lab.client(key=client.key)
+    provider = silent(lab, 0)
+    begun = again.post("login", {"redirect_uri": REDIRECT, "device_jwk": again.key.jwk})
+    lab.clock.advance(5 * SECOND)
+    provider.twist = claims_of(lab, acrs=["c1", "c2"], auth_time=lab.clock.now() // 1000)
+    secret = lab.secret("ben")
+    walk = walker(again._http, "ben", secret.password, "", code="")
+    again._finish(begun, walk)
+    assert again.get("me")["assurance"]["level"] == 1
+    with pytest.raises(ProblemError) as error:
+        client._finish(step, walker(client._http, "ben", secret.password, secret.totp, lambda: lab.code("ben")))
+    assert error.value.code == "identity.factor_spent" and not lab.log("ActConfirmed")

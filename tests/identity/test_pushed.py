@@ -11,9 +11,11 @@ import pytest
 from tests.identity.support import Lab, query
 from tests.identity.test_acts import THAW, act, do
 from tests.identity.test_untyped_provider import GOOD
+from weighthouse.core.clock import MINUTE
 from weighthouse.core.errors import Unavailable
 from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.identity.adapters.oidc import OidcProvider
+from weighthouse.identity.api import pacing
 from weighthouse.identity.model import IssuerProfile
 from weighthouse.identity.ports import Wish
 from weighthouse.identity.rules.discovery import Unfit, read_discovery, with_query
@@ -86,6 +88,22 @@ def test_the_page_that_says_what_is_confirmed_asks_anew_before_what_was_pushed_r
     browser.sign_in("ben")
     page = browser.get("/confirm?" + urlencode({"acts": json.dumps([THAW]), "return_to": "/inbox"}))
     assert page.status_code == 200 and 0 < int(page.headers["refresh"]) < 60
+
+
+def test_whoever_floods_the_way_in_asks_the_provider_no_more_and_keeps_nobody_else_out(
+    pushing: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "A_MINUTE", 3)
+    flood, other = pushing.browser(peer="198.51.100.7"), pushing.browser(peer="198.51.100.8")
+    codes = [flood.get("/login", accept="application/json").status_code for _ in range(5)]
+    begun = pushing.sql("SELECT count(*) FROM identity_start")[0][0]
+    assert codes == [303, 303, 303, 429, 429] and begun == 3
+    assert other.get("/login").status_code == 303
+    pushing.clock.advance(MINUTE)
+    assert flood.get("/login").status_code == 303
+    pushing.clock.advance(MINUTE)
+    network = [pushing.browser(peer=f"2001:db8::{one}").get("/login").status_code for one in range(1, 5)]
+    assert network == [303, 303, 303, 429]
 
 
 def refusing(answer: httpx.Response) -> OidcProvider:

@@ -200,18 +200,21 @@ def _browser(unit: Unit, arrival: Arrival) -> str:
 
 
 def _counted_once(unit: Unit, start: Start, claimed: Claimed, account: str, arrival: Arrival) -> Claimed:
-    """Return what the token is good for here: a second factor counts if it was given for this attempt, and once.
+    """Return what the token is good for here: a second factor counts in an attempt that asked for one, and once.
 
-    A factor that the provider remembers is what somebody with a stolen provider session has too, whatever the
-    authorization request that passed through their hands once said. So it settles no demand and raises nothing, and
-    one that was used is remembered outside the database; only a later one counts after it.
+    A plain attempt is worth a plain sign-in, whatever its token says: whoever holds somebody's session at the
+    provider can begin one, wait until a factor is given to another application, and come back with that one. What an
+    attempt asks for is sealed with it here. A factor that was used, or shown to a plain attempt, is remembered
+    outside the database; only a later one counts after it.
     """
     if claimed.level < 2:
         return claimed
     new = claimed.own and memory(unit.system).is_later(f"factor {digest_of(account)}", claimed.auth_time)
-    if not new and start.level > 1:
+    if start.level < 2:
+        return msgspec.structs.replace(claimed, level=1)
+    if not new:
         _turn_away(unit, arrival, "identity.factor_spent", "This second factor has been used for something already.")
-    return claimed if new else msgspec.structs.replace(claimed, level=1)
+    return claimed
 
 
 def _deny(unit: Unit, person: str, reasons: tuple[str, ...], claimed: Claimed, arrival: Arrival) -> NoReturn:

@@ -17,6 +17,7 @@ import msgspec
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.identity.api.pacing import check_pace
 from weighthouse.identity.api.sealing import memory, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, expired, fresh_secret
 from weighthouse.identity.api.states import state_of
@@ -48,7 +49,12 @@ def callback_of(system: System) -> str:
 
 
 def begin_sign_in(
-    system: System, return_to: str = "/", *, redirect_uri: str, device_jwk: Mapping[str, str] | None = None
+    system: System,
+    return_to: str = "/",
+    *,
+    redirect_uri: str,
+    device_jwk: Mapping[str, str] | None = None,
+    address: str = "",
 ) -> SignInStart:
     """Begin a sign-in; return where to send the person, and the secret of this attempt.
 
@@ -58,6 +64,7 @@ def begin_sign_in(
     key = thumbprint(device_key(device_jwk).jwk) if device_jwk is not None else ""
     check_return_path(return_to)
     check_redirect(redirect_uri, own=callback_of(system), loopback=bool(key))
+    check_pace(system, address)
     profile = provider_of(system).profile()
     draft = draft_of(
         purpose="sign_in", issuer=profile.issuer, redirect_uri=redirect_uri, return_to=return_to, key=key

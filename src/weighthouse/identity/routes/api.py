@@ -68,8 +68,10 @@ def _session(session: Session, *, current: str | None) -> dict[str, Any]:
 @router.post("/login", openapi_extra=OPEN)
 def login(request: Request, body: Login) -> dict[str, Any]:
     """Begin a sign-in for a device key: where to send the person, and the secret of this attempt."""
+    system = system_of(request)
+    address = arrival_of(request, system).address
     start = api.begin_sign_in(
-        system_of(request), redirect_uri=body.redirect_uri, device_jwk=body.device_jwk.model_dump()
+        system, redirect_uri=body.redirect_uri, device_jwk=body.device_jwk.model_dump(), address=address
     )
     return {"url": start.url, "transaction": start.transaction}
 

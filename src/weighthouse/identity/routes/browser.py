@@ -61,7 +61,9 @@ def _begun(request: Request, start: SignInStart) -> str:
 def login(request: Request, return_to: str = "/") -> Response:
     """Begin a sign-in and send the browser to the identity provider."""
     system = system_of(request)
-    return _to_provider(request, api.begin_sign_in(system, return_to, redirect_uri=api.callback_of(system)))
+    address = arrival_of(request, system).address
+    start = api.begin_sign_in(system, return_to, redirect_uri=api.callback_of(system), address=address)
+    return _to_provider(request, start)
 
 
 @router.get("/step-up")
