@@ -19,3 +19,9 @@ def lab(database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
 @pytest.fixture
 def any_lab(any_database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
     return Lab(any_database, clock, tmp_path)
+
+
+@pytest.fixture
+def strict(database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
+    """As in production: new keys wait."""
+    return Lab(database, clock, tmp_path, **{"identity.new_keys": "confirm"})

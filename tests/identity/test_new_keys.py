@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.identity.support import Lab
 from weighthouse.core.canonical import encode
-from weighthouse.core.clock import DAY, ManualClock
-from weighthouse.core.database import Database
+from weighthouse.core.clock import DAY
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse_sdk.client import Client, DeviceKey
-
-
-@pytest.fixture
-def strict(database: Database, clock: ManualClock, tmp_path: Path) -> Lab:
-    return Lab(database, clock, tmp_path, **{"identity.new_keys": "confirm"})
 
 
 def enrolled(lab: Lab, who: str) -> tuple[Client, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.identity.support import Lab
-from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthenticated
+from weighthouse.core.errors import Conflict, Denied, NotFound, Unauthenticated
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse_sdk.client import Client, ProblemError
@@ -43,25 +43,26 @@ def test_security_lets_the_keys_count_again_with_a_factor_for_that(lab: Lab) -> 
     device = str(owner.enrol("laptop")["id"])
     owner.post("sessions/not-me")
     chi = lab.person("chi")
-    signed = lab.opened("chi", "person.keys", "ada")
+    mark = f"ada/{owner.key.thumbprint}"
+    signed = lab.opened("chi", "person.key", mark)
     with pytest.raises(Denied, match="a signature by a key"), begin(lab.system, chi) as unit:
-        api.restore_keys(unit, "ada", chi)
+        api.restore_key(unit, "ada", device, chi)
     with begin(lab.system, chi) as unit:
-        assert api.restore_keys(unit, "ada", chi, signed=signed) == 1
+        assert api.restore_key(unit, "ada", device, chi, signed=signed).id == device
     with read(lab.system) as unit:
         assert api.device(unit, device).person == "ada"
     ada = lab.sign_in("ada")
     ada.post("sessions/not-me")
     lab.clock.advance(1)
-    again = lab.signed("chi", "person.keys", "ada")
+    again = lab.signed("chi", "person.key", mark)
     with pytest.raises(Unauthenticated, match="factor"), begin(lab.system, chi) as unit:
-        api.restore_keys(unit, "ada", chi, signed=again)
-    lab.confirm(chi, "person.keys", "ada")
+        api.restore_key(unit, "ada", device, chi, signed=again)
+    lab.confirm(chi, "person.key", mark)
     with pytest.raises(Conflict, match="opened"), begin(lab.system, chi) as unit:
-        api.restore_keys(unit, "ada", chi, signed=signed)
+        api.restore_key(unit, "ada", device, chi, signed=signed)
     with begin(lab.system, chi) as unit:
-        api.restore_keys(unit, "ada", chi, signed=again)
-    with pytest.raises(Invalid), begin(lab.system, chi) as unit:
-        api.restore_keys(unit, "ada", chi)
-    assert len(lab.log("KeysRestored")) == 2
+        api.restore_key(unit, "ada", device, chi, signed=again)
+    with pytest.raises(NotFound, match="set aside"), begin(lab.system, chi) as unit:
+        api.restore_key(unit, "ada", device, chi)
+    assert lab.told("KeysRestored", "thumbprint") == [owner.key.thumbprint] * 2
     assert lab.told("OpeningRefused", "code") == ["identity.opening_unsigned", "identity.signature_stale"]

@@ -73,6 +73,14 @@ def logout(ctx: click.Context) -> None:
         say(f"To sign out at the identity provider too, open {onward}")
 
 
+_KEYS = (
+    Column("id", "id"),
+    Column("name", "name"),
+    Column("key", "thumbprint"),
+    Column("enrolled", "at", "time"),
+)
+
+
 @click.group("devices", invoke_without_command=True)
 @output
 @click.pass_context
@@ -81,14 +89,8 @@ def devices(ctx: click.Context, fmt: str | None) -> None:
     if ctx.invoked_subcommand is not None:
         return
     items = list(connect(ctx).items("/devices"))
-    columns = [
-        Column("id", "id"),
-        Column("name", "name"),
-        Column("key", "thumbprint"),
-        Column("enrolled", "at", "time"),
-    ]
     listing(
-        items, columns, fmt, empty="No device may sign your votes yet; `weighthouse devices enrol` enrols this one."
+        items, _KEYS, fmt, empty="No device may sign your votes yet; `weighthouse devices enrol` enrols this one."
     )
 
 
@@ -131,6 +133,14 @@ def _confirmation(connection: Connection, device: str, person: str | None, mark:
 
 
 devices.add_command(operate.confirm_first)
+
+
+@devices.command("aside")
+@output
+@click.pass_context
+def keys_aside(ctx: click.Context, fmt: str | None) -> None:
+    """List your keys that were set aside: security lets one count again once you have read its key to them."""
+    listing(list(connect(ctx).items("/devices/aside")), _KEYS, fmt, empty="No key of yours is set aside.")
 
 
 @devices.command("end")

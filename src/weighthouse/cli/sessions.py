@@ -26,6 +26,12 @@ _PEOPLE = (
     Column("active", "active", "yes"),
     Column("frozen", lambda person: "frozen" if person["frozen"] else "", "state"),
 )
+_KEYS = (
+    Column("id", "id"),
+    Column("name", "name"),
+    Column("key", "thumbprint"),
+    Column("enrolled", "at", "time"),
+)
 _FROZEN = (Column("person", "id"), Column("name", "name"), Column("why", "frozen_reason"))
 
 
@@ -66,16 +72,30 @@ def not_me(ctx: click.Context) -> None:
     say(f"Ended {done['sessions']} sessions and set {done['devices']} keys aside. Now speak with security.")
 
 
-@command.command("restore-keys")
+@command.command("keys-aside")
 @click.argument("person")
+@output
 @click.pass_context
-def restore_keys(ctx: click.Context, person: str) -> None:
-    """Let the keys of PERSON count again that they had set aside; needs person.freeze, and this machine's key must
-    count."""
+def keys_aside(ctx: click.Context, person: str, fmt: str | None) -> None:
+    """List the keys of PERSON that were set aside and may count again; needs person.freeze."""
+    listing(list(connect(ctx).items(f"/people/{person}/devices/aside")), _KEYS, fmt, empty="No key is set aside.")
+
+
+@command.command("restore-key")
+@click.argument("person")
+@click.argument("device")
+@click.option("--key", "mark", metavar="KEY", required=True, help="The key as PERSON reads it to you.")
+@click.pass_context
+def restore_key(ctx: click.Context, person: str, device: str, mark: str) -> None:
+    """Let DEVICE of PERSON count again, which was set aside; needs person.freeze, and this machine's key must count.
+
+    Ask PERSON first, in person or by telephone: they see device and key on their machine with `weighthouse devices
+    aside`, or on their page of sessions.
+    """
     connection = connect(ctx)
-    path = f"/people/{person}/devices/restore"
-    done = fresh(connection, lambda: connection.post(path, connection.client.opening("person.keys", person)))
-    say(f"{done['restored']} keys of {person} count again.")
+    path, subject = f"/people/{person}/devices/{device}/restore", f"{person}/{mark}"
+    fresh(connection, lambda: connection.post(path, connection.client.opening("person.key", subject)))
+    say(f"{device} of {person} counts again.")
 
 
 @command.command("people")

@@ -173,13 +173,21 @@ def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 
-def restore_keys(unit: Unit, caller: Caller, person: str, *, signed: identity.KeySignature | None = None) -> int:
-    """Let the keys of somebody else count again that they had set aside. Raises Denied, `identity.no_keys_aside`, and
-    as `identity.require_opening` does."""
+def keys_aside(unit: Unit, caller: Caller, person: str) -> list[identity.Device]:
+    """Return the keys of a person that were set aside and may count again. Raises Denied."""
+    access.require(unit, caller, "person.freeze", "lab")
+    return identity.keys_aside(unit, identity.person(unit, person).id)
+
+
+def restore_key(
+    unit: Unit, caller: Caller, person: str, device: str, *, signed: identity.KeySignature | None = None
+) -> identity.Device:
+    """Let one key of somebody else count again that was set aside. Raises Denied, `identity.key_not_aside`,
+    `identity.key_never_counted`, and as `identity.require_opening` does."""
     access.require(unit, caller, "person.freeze", "lab")
     if person == caller.principal:
-        raise Conflict("detect.own_keys", "These are your own keys.", "Ask another responder to look at it.")
-    return identity.restore_keys(unit, identity.person(unit, person).id, caller, signed=signed)
+        raise Conflict("detect.own_keys", "This is your own key.", "Ask another responder to look at it.")
+    return identity.restore_key(unit, identity.person(unit, person).id, device, caller, signed=signed)
 
 
 def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, by: str, signature: bytes) -> None:

@@ -192,13 +192,15 @@ class Disowned(Event, frozen=True, kw_only=True):
 
 
 class KeysRestored(Event, frozen=True, kw_only=True):
-    """Security let a person's keys count again that they had set aside."""
+    """Security let a key of a person count again that was set aside. Before keys were named, `devices` of them."""
 
     KIND: ClassVar[str] = "identity.KeysRestored"
     SUBJECT: ClassVar[str] = "principal"
     principal: str
     devices: int
     by: str
+    device: str = ""
+    thumbprint: str = ""
 
 
 class DeviceEnrolled(Event, frozen=True, kw_only=True):

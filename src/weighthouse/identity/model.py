@@ -189,7 +189,7 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     v: int = 1
     adopted: str = ""
     first: tuple[str, ...] = ()
-    """Devices that were enrolled while the person had no other: they wait for a second person."""
+    """Devices beside which the person has had no key that counted: they wait for a second person."""
     confirmed: tuple[str, ...] = ()
     """Devices that an older key or a second person has confirmed."""
     version: int = 0
@@ -199,7 +199,9 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     sessions: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()
-    """Keys that their person set aside with everything else, as somebody acted in their name."""
+    """Keys that were set aside with everything else, as somebody acted in their person's name."""
+    grown: tuple[str, ...] = ()
+    """Those of them that counted when they were set aside: no other ever counts again."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -242,7 +242,8 @@ class Client:
     def opening(self, act: str, subject: str) -> dict[str, Any]:
         """Return what opens something that was closed, beside the second factor: this device's signature, made now.
 
-        `act` is person.thaw, person.keys or hold.lift. A key that is not enrolled signs in vain.
+        `act` is person.thaw, person.key (of person/thumbprint) or hold.lift. A key that is not enrolled signs in
+        vain.
         """
         me = self.get("me")
         said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": me["principal"]}

@@ -38,8 +38,8 @@ class Because(BaseModel):
 
 class Opening(BaseModel):
     """The caller's own grown key `by` and its signature (ES256, r and s, base64url) over the canonical
-    {"type": "weighthouse/open/1", "act": "person.thaw" or "person.keys", "subject": the person, "person": the caller,
-    "device": by, "at"}, not older than ten minutes."""
+    {"type": "weighthouse/open/1", "act", "subject", "person": the caller, "device": by, "at"}, not older than ten
+    minutes. The act is "person.thaw" and its subject the person, or "person.key" and person/thumbprint."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     by: str | None = Field(default=None, min_length=1, max_length=64)
@@ -134,12 +134,23 @@ def freeze(request: Request, person: str, body: Because) -> dict[str, Any]:
         return {"frozen": person}
 
 
-@router.post("/people/{person}/devices/restore")
-def restore_keys(request: Request, person: str, body: Opening) -> dict[str, Any]:
-    """Let keys count again that somebody had set aside. Needs `person.freeze` on the lab, a second factor, and a
-    signature by a grown key of one's own."""
+@router.get("/people/{person}/devices/aside")
+def list_keys_aside(
+    request: Request, person: str, limit: Limit = paging.USUAL, cursor: Cursor = None
+) -> dict[str, Any]:
+    """A person's keys that were set aside and may count again. Needs `person.freeze` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        return {"restored": api.restore_keys(unit, caller, person, signed=body.signed())}
+        found = api.keys_aside(unit, caller, person)
+        return paging.answer(paging.window(found, limit, "aside", lambda one: (one.at, one.id), cursor, (int, str)))
+
+
+@router.post("/people/{person}/devices/{device}/restore")
+def restore_key(request: Request, person: str, device: str, body: Opening) -> dict[str, Any]:
+    """Let one key count again that was set aside, after asking its owner. Needs `person.freeze` on the lab, a second
+    factor, and a signature by a grown key of one's own, both over the person and the key."""
+    with door(request).enter(request) as (unit, caller):
+        found = api.restore_key(unit, caller, person, device, signed=body.signed())
+        return {"restored": found.id, "thumbprint": found.thumbprint}
 
 
 @router.post("/people/{person}/devices/{device}/confirm")

@@ -24,9 +24,10 @@ from weighthouse.identity.api.devices import (
     waiting_keys,
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
-from weighthouse.identity.api.disowning import disown, restore_keys
+from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
+from weighthouse.identity.api.keys_aside import keys_aside, restore_key
 from weighthouse.identity.api.lately import lately
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
@@ -111,6 +112,7 @@ __all__ = [
     "is_active",
     "is_listed",
     "issue_workload",
+    "keys_aside",
     "lately",
     "learnt",
     "learnt_to",
@@ -125,7 +127,7 @@ __all__ = [
     "renew_workload",
     "require_act",
     "require_opening",
-    "restore_keys",
+    "restore_key",
     "sessions_of",
     "settle_accounts",
     "sign_out_address",

@@ -6,6 +6,7 @@ that somebody inserted, or one that was ended, signs nothing.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -21,7 +22,7 @@ from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
-from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from, mark_confirmed
+from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from, mark_confirmed, without_guardian
 from weighthouse.identity.api.sessions import KEY_ENDED, end_sessions_of, end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
@@ -86,9 +87,9 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     )
 
     def listed(state: PrincipalState) -> PrincipalState:
-        if len(state.devices) >= MAX_DEVICES:
+        if len(state.devices) + len(state.suspended) >= MAX_DEVICES:
             raise Conflict("identity.too_many_devices", f"A person has at most {MAX_DEVICES} devices.", "End one.")
-        first = state.first if state.devices else (device.id,)
+        first = state.first if counting(unit, state) else (*state.first, device.id)
         return msgspec.structs.replace(state, devices=(*state.devices, device.id), first=first)
 
     change_state(unit, caller.principal, listed)
@@ -158,6 +159,18 @@ def devices_of(unit: Unit, person: str) -> list[Device]:
     return [one for one in found if vouched(unit, person, one.account, state)]
 
 
+def counting(unit: Unit, state: PrincipalState) -> frozenset[str]:
+    """Return the live keys of a state that sign what is sensitive now; none whose row was hidden or edited."""
+    found = set[str]()
+    for one in state.devices:
+        with suppress(WeighthouseError):
+            key = read_back(unit, one)
+            begins = counts_from(unit, key, state)
+            if begins is not None and unit.now >= begins and vouched(unit, state.principal, key.account, state):
+                found.add(one)
+    return frozenset(found)
+
+
 def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
     """End one of the caller's own devices; nothing that it has signed counts any more."""
     state = state_of(unit, caller.principal)
@@ -170,9 +183,10 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
     """End a device of `person` for good, with its line; who may is the caller's to judge."""
 
     def without(state: PrincipalState) -> PrincipalState:
-        lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended")}
-        left = {name: tuple(one for one in ids if one != device_id) for name, ids in lists.items()}
-        return msgspec.structs.replace(state, **left)
+        lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended", "grown")}
+        kept = {name: tuple(one for one in ids if one != device_id) for name, ids in lists.items()}
+        left = msgspec.structs.replace(state, **kept)
+        return left if counting(unit, left) else without_guardian(left)
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)

@@ -10,17 +10,14 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Invalid, Unauthenticated, WeighthouseError
+from weighthouse.core.errors import Invalid, Unauthenticated
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.devices import drop_device, read_back
-from weighthouse.identity.api.new_keys import counts_from
+from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import end_sessions_of, name_of
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import PersonFrozen, PersonThawed
 from weighthouse.identity.model import Act, KeySignature, PrincipalState
-
-YOUNG = "nobody had confirmed it when its person was frozen"
 
 
 def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
@@ -39,28 +36,17 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     change_state(unit, principal, frozen, mend=True)
     if frozen_now:
         end_sessions_of(unit, principal, "frozen", by)
-        _end_young_keys(unit, principal, name_of(by))
+        set_keys_aside(unit, principal, name_of(by))
         version = version_now(unit, principal)
         audit.append(unit, PersonFrozen(principal=principal, reason=reason, by=name_of(by), version=version))
-
-
-def _end_young_keys(unit: Unit, principal: str, by: str) -> None:
-    """End the keys that did not count yet: a thief's must not grow up while its owner is frozen."""
-    state = state_of(unit, principal)
-    for one in state.devices:
-        try:
-            begins = counts_from(unit, read_back(unit, one), state)
-        except WeighthouseError:  # its record was hidden or edited: it signs nothing, and is over when it comes back
-            begins = None
-        if begins is None or unit.now < begins:
-            drop_device(unit, principal, one, YOUNG, by=by)
 
 
 def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: KeySignature | None = None) -> None:
     """Let a frozen person sign in again; raises `identity.not_frozen` if they are not frozen.
 
     This is also what mends a record that was edited or put back: whoever may freeze people has looked, and says so.
-    No session and no device of before comes back with it. A person signs it (`openings`).
+    No session and no device of before comes back with it: each key is let count again by itself (`keys_aside`). A
+    person signs it (`openings`).
     """
     if _stands_unfrozen(unit, principal):
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")

@@ -1,9 +1,9 @@
 """New keys. Guards what is sensitive from a key that somebody enrolled in a person's name a moment ago.
 
 A key signs votes and ballots only once it is confirmed: by an older key of the same person, by a grown key of a
-second person, by the operator of this machine, or by a day in which its owner, who is told, did not end it. The
-first key of a person has no owner's eyes on it yet, so it waits for one of the others. Where the lab is only tried
-out (mode demo or development) keys count at once, and it is said so.
+second person, by the operator of this machine, or by a day in which its owner, who is told, did not end it. A key
+beside which its person has none that counts has no owner's eyes on it, so it waits for one of the others. Where the
+lab is only tried out (mode demo or development) keys count at once, and it is said so.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ def counts_from(unit: Unit, device: Device, state: PrincipalState) -> Millis | N
     if device.id in state.first:
         return None
     return device.at + unit.system.settings.integer("identity.new_key_s") * SECOND
+
+
+def without_guardian(state: PrincipalState) -> PrincipalState:
+    """The state once no key counts any more: those that are growing wait for a second person, like first ones."""
+    waiting = tuple(one for one in state.devices if one not in (*state.first, *state.confirmed))
+    return msgspec.structs.replace(state, first=(*state.first, *waiting))
 
 
 def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:

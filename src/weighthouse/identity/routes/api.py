@@ -168,6 +168,14 @@ def devices(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None
         return paging.answer(paging.window(found, limit, "devices", lambda one: (one.at, one.id), cursor, (int, str)))
 
 
+@router.get("/devices/aside")
+def keys_aside(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """The caller's own keys that were set aside: they sign nothing, and security may let each count again."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        found = api.keys_aside(unit, caller.principal)
+        return paging.answer(paging.window(found, limit, "aside", lambda one: (one.at, one.id), cursor, (int, str)))
+
+
 @router.post("/devices")
 def enrol(request: Request, body: Enrol, key: Key = None) -> dict[str, Any]:
     """Enrol a key that may sign the caller's votes; needs a second factor for exactly that."""

@@ -55,6 +55,7 @@ def sessions(request: Request, done: str = "") -> Response:
             "identity/sessions.html",
             sessions=api.sessions_of(unit, caller.principal),
             devices=api.devices_of(unit, caller.principal),
+            aside=api.keys_aside(unit, caller.principal),
             lately={one.id: api.lately(unit, one.id) for one in api.sessions_of(unit, caller.principal)},
             waiting=api.waiting_keys(unit, caller.principal),
             at_once=api.at_once(unit.system),

@@ -24,7 +24,7 @@ _WORDS: dict[str, tuple[frozenset[str], str]] = {
     "hold.lift": (frozenset(), "Lift the hold {subject}."),
     "policy.publish": (frozenset({"policy"}), "Publish the policy text {policy}."),
     "committee.ballot": (frozenset({"ballot", "digest"}), "Answer '{ballot}' to the motion {subject} ({digest})."),
-    "person.keys": (frozenset(), "Let the keys of {subject} count again that they had set aside."),
+    "person.key": (frozenset(), "Let the key {subject} (person/key) count again, which was set aside."),
     "person.thaw": (frozenset(), "Let the frozen person {subject} in again."),
 }
 
