@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import msgspec
 import pytest
+from sqlalchemy import text as sql
 
 from tests.access.support import Lab, refused
 from tests.access.test_rules import PEOPLE, REQUEST, TERMS, cast
 from weighthouse.access import api
 from weighthouse.access.rules.deciding import problem_of
+from weighthouse.audit import api as audit
 from weighthouse.core.clock import HOUR
-from weighthouse.core.errors import Conflict, Denied
+from weighthouse.core.errors import Conflict, Denied, WeighthouseError
 from weighthouse.core.work import begin, read
 from weighthouse.policy import api as policy
 
@@ -78,3 +82,44 @@ def test_a_vote_signed_under_another_policy_counts_for_no_publishing() -> None:
     assert problem_of(publish, vote, member, TERMS) == "access.base_moved"
     assert problem_of(publish, cast("ben"), member, TERMS) == ""
     assert problem_of(REQUEST, vote, member, TERMS) == "", "other requests may meet both policies"
+
+
+def test_two_texts_approved_over_one_base_and_published_at_one_moment_are_one_policy(any_lab: Lab) -> None:
+    lab = any_lab
+    texts = (lab.text.replace(*WITHOUT_EVE), lab.text.replace(*HARMLESS))
+    for one in texts:
+        request = ask(lab, one)
+        for person in ("chi", "gil", "hana"):
+            lab.vote(person, request.id)
+        lab.confirm(lab.caller("dee"), "policy.publish", "lab", policy=policy.digest_of(one))
+    dee, codes = lab.caller("dee"), list[str]()
+
+    def second() -> None:
+        try:
+            with begin(lab.system, dee) as unit:
+                api.publish_policy(unit, dee, texts[1], "lab.yaml")
+        except WeighthouseError as error:
+            codes.append(error.code)
+
+    thread = threading.Thread(target=second)
+    with begin(lab.system, dee) as unit:
+        api.publish_policy(unit, dee, texts[0], "lab.yaml")
+        thread.start()
+        while lab.system.database.dialect == "postgresql" and not waits(lab):
+            pass
+    thread.join()
+    assert codes == ["access.base_moved"]
+    assert not active(lab, "eve"), "what was restricted stays so"
+    while audit.sequence(lab.system):
+        pass
+    assert [one.data["version"] for one in lab.log("access.PolicyPublished")] == [1, 2]
+
+
+def waits(lab: Lab) -> bool:
+    """Whether some transaction of this database has come to a lock that another holds."""
+    with lab.system.database.engine.begin() as connection:
+        found = connection.execute(
+            sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND wait_event_type = 'Lock'")
+        )  # fmt: skip
+        return bool(found.scalar_one())

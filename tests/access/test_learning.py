@@ -10,12 +10,16 @@ import pytest
 from tests.access.support import Lab, refused
 from weighthouse.access import api, jobs
 from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.events import HoldLifted, PolicyPublished
 from weighthouse.access.model import grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import HOUR
 from weighthouse.core.errors import Denied, WeighthouseError
-from weighthouse.core.work import begin
+from weighthouse.core.work import begin, read
+from weighthouse.policy import api as policy
+from weighthouse.policy.adapters.embedded import FilePolicyMemory
+from weighthouse.policy.ports import PolicyMemory
 
 
 @pytest.fixture
@@ -109,3 +113,76 @@ def test_a_server_that_was_behind_learns_and_answers_again(lab: Lab) -> None:
     learn(lab)
     memory.doubt_after(10)
     assert [hold.subject for hold in memory.holds()] == ["model/tern"]
+
+
+def governance_hold(lab: Lab) -> api.Hold:
+    with begin(lab.system, lab.caller("gil")) as unit:
+        return api.place_hold(unit, lab.caller("gil"), "model/tern", "It has open criticals.", kind="governance")
+
+
+def lift(lab: Lab, hold: str) -> None:
+    signed = lab.opened("chi", "hold.lift", hold)
+    with begin(lab.system, lab.caller("chi")) as unit:
+        api.lift_hold(unit, lab.caller("chi"), hold, "I think this is fine.", signed=signed)
+
+
+def test_a_hold_renamed_before_a_server_has_heard_of_it_is_not_lifted_there(lab: Lab) -> None:
+    other_server(lab)
+    lab.bind_memories()
+    hold = governance_hold(lab)
+    twin = FileRefusals(lab.folder / "other.refusals")
+    lab.system.bind(Refusals, twin)
+    lab.sql("UPDATE access_hold SET kind = 'security'")
+    with pytest.raises(Denied) as error:
+        lift(lab, hold.id)
+    assert refused(error) == "access.hold_unproven"
+    with read(lab.system) as unit:
+        assert [one.id for one in api.holds(unit)] == [hold.id], "it stops all the same"
+    learn(lab)
+    assert [one.data["code"] for one in lab.log("access.Denied")] == ["access.hold_unproven"]
+    with pytest.raises(Denied) as error:
+        lift(lab, hold.id)
+    assert refused(error) == "access.hold_needs_committee"
+
+
+def test_a_hold_that_was_lifted_as_another_kind_stands_where_its_kind_is_known(lab: Lab) -> None:
+    hold = governance_hold(lab)
+    memory = other_server(lab)
+    for kind, authority in (("security", ""), ("governance", ""), ("security", "sha256:x")):
+        line = HoldLifted(hold=hold.id, held="model/tern", kind=kind, reason="why", by="chi", authority=authority)
+        with begin(lab.system) as unit:
+            audit.append(unit, line)
+        learn(lab)
+        assert [one.id for one in memory.holds()] == [hold.id]
+    with begin(lab.system) as unit:
+        line = HoldLifted(hold=hold.id, held="model/tern", kind="governance", reason="why", by="gil", authority="x")
+        audit.append(unit, line)
+    learn(lab)
+    assert memory.holds() == ()
+
+
+def test_a_policy_published_elsewhere_is_in_force_here_though_the_pointer_is_held_back(lab: Lab) -> None:
+    lab.system.bind(PolicyMemory, FilePolicyMemory(lab.folder / "other.policy"))
+    assert code_in_force(lab) == "1"
+    lab.bind_memories()
+    with begin(lab.system) as unit:
+        before = policy.current(unit)
+        after = policy.store(unit, lab.text.replace("name: Example Lab", "name: Renamed Lab"), "lab.yaml", "dee")
+        line = PolicyPublished(
+            digest=after.digest, version=2, previous=before.digest, by="dee", grant="", changes=("a name",)
+        )
+        audit.append(unit, line)
+    lab.sql("UPDATE policy_pointer SET version = 1")
+    lab.system.bind(PolicyMemory, FilePolicyMemory(lab.folder / "other.policy"))
+    learn(lab)
+    assert code_in_force(lab) == "policy.rolled_back"
+    lab.sql("UPDATE policy_pointer SET version = 2")
+    assert code_in_force(lab) == "2"
+
+
+def code_in_force(lab: Lab) -> str:
+    with read(lab.system) as unit:
+        try:
+            return str(policy.current(unit).version)
+        except WeighthouseError as error:
+            return error.code

@@ -36,6 +36,7 @@ ON_THE_STAGE = {
     "restored-memory",
     "restored-yesterday",
     "forgetful-twin",
+    "renamed-hold",
     "lost-line",
     # What needs a run that is executed or submitted.
     "emptied-stop",

@@ -151,6 +151,12 @@ REMOVALS = (
         "    if not row.statement:",
     ),
     Removal("held-approver", "access/api/held.py", "    if is_held(unit, person):", "    if not person:"),
+    Removal(
+        "renamed-hold",
+        "access/api/holds.py",
+        "    if unit.part(Refusals).hold(found.id) is None:",
+        "    if not found.id:",
+    ),
     Removal("lifted-hold", "access/api/holds.py", '    if found.kind == "governance":', "    if not found.id:"),
     Removal(
         "deleted-hold",

@@ -164,15 +164,18 @@ class HoldLookedAt(Event, frozen=True, kw_only=True):
 
 
 class HoldLifted(Event, frozen=True, kw_only=True):
-    """The stop is gone. `authority` is the digest of the committee's motion, for holds of that kind."""
+    """The stop is gone. `authority` is the digest of the committee's motion, for holds of that kind; `kind` is what
+    the hold was lifted as, so that no server lets one go that was placed as another."""
 
     KIND: ClassVar[str] = "access.HoldLifted"
+    VERSION: ClassVar[int] = 2
     GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "held"
     PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
 
     hold: str
     held: str
+    kind: str
     reason: str
     by: str
     authority: str

@@ -43,6 +43,9 @@ class Refusals(Protocol):
     def holds(self) -> tuple[Hold, ...]:
         """Every hold placed and not lifted; raises `access.memory_broken` if nobody can tell."""
 
+    def hold(self, hold_id: str) -> Hold | None:
+        """The hold of this id if it stands; answers also while this memory is behind."""
+
     def look(self, hold_id: str, person: str, account: str) -> None:
         """Remember that somebody has looked at what a hold of the log is about, and would lift it."""
 

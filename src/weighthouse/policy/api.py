@@ -13,7 +13,7 @@ from weighthouse.core.canonical import encode, sha256_hex
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.signing import Signers, verify_ed25519
-from weighthouse.core.work import Unit
+from weighthouse.core.work import System, Unit
 from weighthouse.policy import store as rows
 from weighthouse.policy.model import (
     ACTIONS,
@@ -56,8 +56,8 @@ __all__ = [
     "Bundle", "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab",
     "PersonEntry", "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry",
     "SensitivityClass", "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of", "check_succession",
-    "current", "current_text", "decide", "difference", "digest_of", "duration_text", "of_digest", "parse",
-    "parse_duration", "published", "shortened", "size_text", "store",
+    "current", "current_locked", "current_text", "decide", "difference", "digest_of", "duration_text", "learn",
+    "of_digest", "parse", "parse_duration", "published", "shortened", "size_text", "store",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -118,6 +118,22 @@ def current(unit: Unit) -> Bundle:
         memory.remember(row.version, row.digest)
     unit.memo["policy.current"] = bundle
     return bundle
+
+
+def current_locked(unit: Unit) -> Bundle:
+    """The lab that decides now, and goes on to decide until this unit is over: for whoever replaces it.
+
+    Attack: two texts approved over the same base, published at one moment; each is judged by the base that the other
+    has just replaced. So what is judged is read again under the lock that the next version takes.
+    """
+    rows.lock_pointer(unit.conn)
+    unit.memo.pop("policy.current", None)
+    return current(unit)
+
+
+def learn(system: System, version: int, digest: str) -> None:
+    """Remember a version that the log says is in force, whichever server published it: no older one counts here."""
+    system.part(PolicyMemory).remember(version, digest)
 
 
 def published(unit: Unit) -> bool:

@@ -82,6 +82,10 @@ class FileRefusals:
         self._answer()
         return self._standing
 
+    def hold(self, hold_id: str) -> Hold | None:
+        self._catch_up()
+        return self._holds.get(hold_id)
+
     def lifted(self, hold_id: str) -> bool:
         self._catch_up()
         return hold_id in self._lifted

@@ -1,4 +1,4 @@
-"""What access learns from the log: every start, end, hold and lifting that any server has put on record.
+"""What access learns from the log: every start, end, hold, lifting and policy that any server has put on record.
 
 Guards this server from a row that was put back after another server ended it, and from one that was hidden after
 another began it: what was given counts in separations and in how long, and its request is used up. Ids are closed for
@@ -7,6 +7,7 @@ good; a hold stands until its lifting is on record. Repeating any of it changes 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -16,10 +17,13 @@ from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.ids import GrantId, HoldId
 from weighthouse.core.work import System
+from weighthouse.policy import api as policy
 
+log = logging.getLogger("weighthouse.access")
 _REQUESTS = {"access.RequestDenied", "access.RequestWithdrawn", "access.RequestLapsed", "access.RequestOvertaken"}
 _HOLDS = {"access.HoldPlaced", "access.HoldLifted"}
-KINDS = frozenset({"access.RequestApproved", "access.GrantStarted", "access.GrantEnded", *_HOLDS, *_REQUESTS})
+_GIVEN = {"access.RequestApproved", "access.GrantStarted", "access.GrantEnded"}
+KINDS = frozenset({"access.PolicyPublished", *_GIVEN, *_HOLDS, *_REQUESTS})
 _UNSAID = "Placed on another server; its reason stands in the log."
 
 
@@ -39,10 +43,29 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
             closed += [entry.subject, grant_of(entry.subject)]
         elif entry.kind == "access.HoldPlaced":
             _place(refusals, entry)
-        elif not refusals.lifted(str(entry.data["hold"])):
-            refusals.lift(str(entry.data["hold"]))
+        elif entry.kind == "access.PolicyPublished":
+            policy.learn(system, int(entry.data["version"]), str(entry.data["digest"]))
+        else:
+            _lift(refusals, entry)
     if closed:
         refusals.close(closed)
+
+
+def _lift(refusals: Refusals, entry: audit.Entry) -> None:
+    """Let a hold go that was lifted as one of its kind is: whoever was told of another kind has lifted nothing.
+
+    Attack: let a row call the committee's hold one of security's, at a server that has not heard of it yet.
+    """
+    id_ = str(entry.data["hold"])
+    if refusals.lifted(id_):
+        return
+    hold, lifted_as = refusals.hold(id_), str(entry.data.get("kind", ""))
+    if hold is not None and (
+        (hold.kind == "governance" and not entry.data["authority"]) or lifted_as not in ("", hold.kind)
+    ):
+        log.critical("hold %s was lifted without the authority that its kind needs, so it stands here", id_)
+        return
+    refusals.lift(id_)
 
 
 def _place(refusals: Refusals, entry: audit.Entry) -> None:

@@ -36,7 +36,7 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     lab = policy.parse(text, name)  # a faulty text is refused before anybody's grant is looked at
     if caller is None:
         return _first(unit, text, name)
-    before = policy.current(unit)
+    before = policy.current_locked(unit)
     policy.check_succession(before.lab, lab)
     person_of(unit, before, caller)
     digest = policy.digest_of(text)
