@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from msgspec import structs
 from sqlalchemy import text
 
 from tests.audit.support import bind_log
@@ -38,6 +39,8 @@ from weighthouse.core.signing import MemorySigners, Signers
 from weighthouse.core.work import System, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
+from weighthouse.identity.api.states import change_state
+from weighthouse.identity.model import PrincipalState
 from weighthouse.identity.model import settings as identity_settings
 from weighthouse.identity.ports import Memory
 from weighthouse.policy import api as policy
@@ -122,6 +125,16 @@ class Lab:
         with begin(self.system, caller) as unit:
             wanted = identity.Act(type=act, subject=subject, parameters=parameters)
             identity.factor_given(unit, caller, [wanted], method="test", at=unit.now)
+
+    def thaw(self, person: str) -> None:
+        """The operator lets a frozen person in again; with what was set aside meanwhile, as if nobody had asked."""
+
+        def back(state: PrincipalState) -> PrincipalState:
+            return structs.replace(state, devices=(*state.devices, *state.suspended), suspended=(), grown=())
+
+        with begin(self.system) as unit:
+            identity.thaw(unit, PrincipalId(person), "found again", "operator")
+            change_state(unit, person, back)
 
     def opened(self, person: str, act: str, subject: str) -> identity.KeySignature:
         """A second factor and the signature of the person's own key, both for opening exactly this."""

@@ -44,6 +44,9 @@ def end_by(lab: Lab, how: str, thief: Client, owner: Client) -> None:
     elif how == "signed out by the thief, then not me":
         thief.sign_out()
         owner.post("sessions/not-me")
+    elif how == "signed out by the thief, then ended by its owner":
+        thief.sign_out()
+        owner.post(f"sessions/{session}/end", {"reason": "not mine"})
     elif how == "its key":
         owner.post(f"devices/{thief.get('me')['device']}/end", {"reason": "stolen"})
     elif how == "a freeze":
@@ -58,6 +61,7 @@ FOREIGN = (
     "its owner, from another one",
     "this was not me",
     "signed out by the thief, then not me",
+    "signed out by the thief, then ended by its owner",
     "its key",
     "a freeze",
     "a detection",

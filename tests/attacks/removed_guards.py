@@ -96,6 +96,12 @@ REMOVALS = (
         "    if begins is None or unit.now:",
     ),
     Removal(
+        "key-set-aside",
+        "identity/api/keys_aside.py",
+        "            drop_device(unit, person, one, YOUNG, by=by)",
+        "            assert drop_device and YOUNG",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",

@@ -25,8 +25,11 @@ Cursor = Annotated[str | None, Query(max_length=LONGEST_CURSOR)]
 class Door(Protocol):
     """Opens units for requests and renders pages."""
 
-    def enter(self, request: Request, *, write: bool = True) -> AbstractContextManager[tuple[Unit, Caller]]:
-        """Authenticate the request and open a unit; raises Unauthenticated."""
+    def enter(
+        self, request: Request, *, write: bool = True, use: bool = True
+    ) -> AbstractContextManager[tuple[Unit, Caller]]:
+        """Authenticate the request and open a unit; raises Unauthenticated. What a page asks for by itself, with
+        nobody there, is no `use` of a session."""
 
     def anonymous(self, request: Request, *, write: bool = True) -> AbstractContextManager[Unit]:
         """Open a unit for an endpoint on the golden list of those that need no sign-in."""

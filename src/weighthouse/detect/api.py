@@ -148,9 +148,9 @@ def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: s
     """End one session of a person; nothing works for it any more. Raises Denied, `detect.no_such_session`."""
     access.require(unit, caller, "session.end", "lab")
     person = identity.person(unit, person).id
-    if not identity.is_listed(unit, person, session):
+    if not identity.is_of(unit, person, session):
         raise NotFound(
-            "detect.no_such_session", "This person has no such live session.", "List their sessions and pick one."
+            "detect.no_such_session", "This person has, and lately had, no such session.", "List their sessions."
         )
     visible.check(reason, "The reason")
     identity.end_session(unit, session, reason, caller, of=person)

@@ -196,6 +196,8 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     frozen_at: Millis | None = None
     frozen_reason: str = ""
+    stopped: Millis = 0
+    """When everything of theirs was last stopped or opened again: what was begun or known before is over."""
     sessions: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()

@@ -33,13 +33,13 @@ class ConsoleDoor:
         self._dress = dress
 
     @contextmanager
-    def enter(self, request: Request, *, write: bool = True) -> Iterator[tuple[Unit, Caller]]:
+    def enter(self, request: Request, *, write: bool = True, use: bool = True) -> Iterator[tuple[Unit, Caller]]:
         """Open a unit for an authenticated caller; raises Unauthenticated `identity.*`."""
         credential = self._credential(request)
         # Authentication has a unit of its own: it must be able to end a session that is used from elsewhere, and to
         # note the last use, whatever becomes of the work that follows.
         with read(self._system, request_id=_request_id(request)) as unit:
-            caller = identity.authenticate(unit, credential)
+            caller = identity.authenticate(unit, credential, use=use)
         open_unit = begin if write else read
         with open_unit(self._system, caller, request_id=_request_id(request)) as unit:
             state = request.scope.setdefault("state", {})

@@ -16,7 +16,12 @@ CODE = "identity.act_unconfirmed"
 
 def own_key() -> dict[str, str]:
     """Return the public half of a key that the thief has just made."""
-    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    return public_half(ec.generate_private_key(ec.SECP256R1()))
+
+
+def public_half(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:
+    """Return the public half of a key as it is enrolled."""
+    numbers = key.public_key().public_numbers()
     x, y = (base64.urlsafe_b64encode(n.to_bytes(32, "big")).rstrip(b"=").decode() for n in (numbers.x, numbers.y))
     return {"kty": "EC", "crv": "P-256", "x": x, "y": y}
 

@@ -37,7 +37,7 @@ from weighthouse.identity.api.sessions import (
     end_session,
     end_sessions_of,
     ended_by_another,
-    is_listed,
+    is_of,
     sessions_of,
 )
 from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
@@ -110,7 +110,7 @@ __all__ = [
     "freeze",
     "fresh_nonce",
     "is_active",
-    "is_listed",
+    "is_of",
     "issue_workload",
     "keys_aside",
     "lately",

@@ -35,14 +35,15 @@ from weighthouse.identity.store import sessions as store
 from weighthouse.policy import api as policy
 
 
-def authenticate(unit: Unit, credential: Credential) -> Caller:
+def authenticate(unit: Unit, credential: Credential, *, use: bool = True) -> Caller:
     """Return who is asking, or raise `identity.*` (Unauthenticated). Call it first in a unit of its own.
 
+    Without `use` it does not keep a session from ending idle: nobody sits before a page that asks by itself.
     A session that is presented without what it is bound to is ended: at once in the memory outside the database, and
     in the database by this call when `unit` only reads, else by the next run of the `identity-tidy` timer.
     """
     try:
-        return _judge(unit, credential)
+        return _judge(unit, credential, use)
     except WeighthouseError as refusal:
         if unit.read_only and refusal.record:  # a unit that only reads would forget the line
             with begin(unit.system, request_id=unit.request_id) as own:
@@ -52,7 +53,7 @@ def authenticate(unit: Unit, credential: Credential) -> Caller:
         raise
 
 
-def _judge(unit: Unit, credential: Credential) -> Caller:
+def _judge(unit: Unit, credential: Credential, use: bool) -> Caller:
     if credential.kind == "workload":
         return authenticate_workload(unit, credential)
     session = _session(unit, credential)
@@ -70,7 +71,8 @@ def _judge(unit: Unit, credential: Credential) -> Caller:
     else:
         _check_browser(unit, session, credential)
     session = settle(unit, session, credential.address)
-    _touch(unit, session)
+    if use:
+        _touch(unit, session)
     return caller_of(unit, session, state, address=credential.address, user_agent=credential.user_agent)
 
 

@@ -52,7 +52,11 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
     if isinstance(by, Caller) and by.kind == "person":  # the operator of the machine has no session to give one in
         require_opening(unit, by, Act(type="person.thaw", subject=principal), signed)
-    change_state(unit, principal, lambda s: msgspec.structs.replace(s, frozen_at=None, frozen_reason=""), mend=True)
+
+    def thawed(state: PrincipalState) -> PrincipalState:  # what was begun while they were frozen is not let through
+        return msgspec.structs.replace(state, frozen_at=None, frozen_reason="", stopped=unit.now)
+
+    change_state(unit, principal, thawed, mend=True)
     audit.append(
         unit, PersonThawed(principal=principal, reason=reason, by=name_of(by), version=version_now(unit, principal))
     )

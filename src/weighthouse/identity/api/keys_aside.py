@@ -13,11 +13,12 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
+from weighthouse.core.events import Event
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import counting, drop_device, read_back
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.states import change_state, state_of
-from weighthouse.identity.events import KeysRestored
+from weighthouse.identity.events import KeysRestored, OpeningRefused
 from weighthouse.identity.model import Act, Device, KeySignature, PrincipalState
 
 YOUNG = "it did not count yet when everything of its person was stopped"
@@ -69,13 +70,25 @@ def restore_key(
     Raises `identity.key_not_aside`, `identity.key_never_counted`, and as `require_opening` does.
     """
     state = state_of(unit, person)
+
+    def refused(code: str) -> list[Event]:
+        return [
+            OpeningRefused(principal=caller.principal, act="person.key", about=f"{person}/{device_id}", code=code)
+        ]
+
     if device_id not in state.suspended:
-        raise NotFound("identity.key_not_aside", "No such key of this person is set aside.", "List those that are.")
+        raise NotFound(
+            "identity.key_not_aside",
+            "No such key of this person is set aside.",
+            "List those that are; one that did not count yet is over.",
+            record=refused("identity.key_not_aside"),
+        )
     if not _counted(state, device_id):
         raise Denied(
             "identity.key_never_counted",
             "This key did not count yet when it was set aside, so it does not grow up there.",
             "Have its owner end it and enrol a fresh one.",
+            record=refused("identity.key_never_counted"),
         )
     key = read_back(unit, device_id)
     require_opening(unit, caller, Act(type="person.key", subject=f"{person}/{key.thumbprint}"), signed)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import unicodedata
+from collections.abc import Iterator
 
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
@@ -121,6 +123,29 @@ def place_of(unit: Unit, address: str) -> Place | None:
         return None
 
 
+def _learnt(unit: Unit, person: str) -> Iterator[Learnt]:
+    """Yield what a person's sign-ins have taught, as far as their rows are believed."""
+    for body, code in store.successes(unit.conn, person, since=unit.now - HISTORY):
+        learnt = unseal(unit, "result", body, code, Learnt)
+        if learnt is not None and learnt.person == person:
+            yield learnt
+
+
+def stopped_since(unit: Unit, person: str, device: str, begun: Millis) -> bool:
+    """Whether everything of a person, or this key or browser, was stopped after something had begun."""
+    last = max(state_of(unit, person).stopped, memory(unit.system).version(distrusted(device)) if device else 0)
+    return begun <= last
+
+
+def distrusts(unit: Unit, person: str, device: str) -> bool:
+    """Whether a browser's mark was in hands that were ended, or in use before its person's everything was stopped."""
+    if memory(unit.system).version(distrusted(device)):
+        return True
+    stopped = state_of(unit, person).stopped
+    known = (one.success for one in _learnt(unit, person)) if stopped else ()
+    return any(one.device == device and one.at <= stopped for one in known)
+
+
 def assess(
     unit: Unit, *, person: str, account: str, address: str, place: Place | None, device: str, level: int
 ) -> Verdict:
@@ -135,10 +160,9 @@ def assess(
     if enrolled is not None and enrolled[0] not in state.devices:
         device = ""  # a key that was ended or set aside is nobody's known device, however often it has signed in
     history = []
-    for body, code in store.successes(unit.conn, person, since=since):
-        learnt = unseal(unit, "result", body, code, Learnt)
-        if learnt is None or learnt.person != person or (learnt.account or adopted) != account:
-            continue
+    for learnt in _learnt(unit, person):
+        if (learnt.account or adopted) != account or learnt.success.at <= state.stopped:
+            continue  # who had signed out when everything was stopped is no more familiar than who had not
         if learnt.success.at > memory(unit.system).version(distrusted(learnt.success.device)):
             history.append(learnt.success)  # what a key or browser made familiar before it was distrusted is not
     country = place.country if place else ""

@@ -202,7 +202,8 @@ def _from_elsewhere(session: Session, reason: str, by: Caller | str) -> bool:
 
 
 def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, of: str = "") -> None:
-    """End one session now, by its id. Ending one that is over changes nothing.
+    """End one session now, by its id. Ending one that is over changes nothing, unless it ended of itself or by its
+    own hand and is ended from elsewhere now: a thief may have been first, and what was done in it is taken back.
 
     `of` is whose it is, where the caller knows: then no row is needed. Otherwise `identity.session_unknown` is raised
     for one whose row is gone or not believed; its id is condemned all the same, and the line written.
@@ -210,7 +211,7 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     session = _sealed(unit, session_id)
     if session is None and memory(unit.system).condemned(session_id) and of:
         return
-    if session is not None and session.ended is not None:
+    if session is not None and session.ended is not None and not _ended_anew(unit, session, reason, by):
         return
     person = session.person if session is not None else of
     if not person:
@@ -228,6 +229,11 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     )
     if foreign and session is not None and reason != ALIKE:
         _end_alike(unit, session, by)
+
+
+def _ended_anew(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
+    """Whether a session that is over is ended from elsewhere only now."""
+    return _from_elsewhere(session, reason, by) and not ended_by_another(unit, session.id, session.person)
 
 
 def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
@@ -266,9 +272,13 @@ def _end_by_id(unit: Unit, session_id: str, reason: str, by: str) -> NotFound:
     )
 
 
-def is_listed(unit: Unit, person: str, session_id: str) -> bool:
-    """Whether a session is among those that live by the person's sealed state, whatever became of its row."""
-    return session_id in state_of(unit, person).sessions
+def is_of(unit: Unit, person: str, session_id: str) -> bool:
+    """Whether a session is a person's: among those that live by their sealed state, whatever became of its row, or
+    one that is over and whose sealed row is still there."""
+    if session_id in state_of(unit, person).sessions:
+        return True
+    session = _sealed(unit, session_id)
+    return session is not None and session.person == person
 
 
 def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
@@ -312,11 +322,15 @@ def end_sessions_of_key(unit: Unit, person: str, key: str, by: str) -> None:
 
 
 def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -> int:
-    """End every session of a person; return how many lived. The epoch rises, so that none can come back."""
+    """End every session of a person; return how many lived. The epoch rises, so that none can come back.
+
+    It is for all that there was: of sessions that ended before, and of sign-ins that are only begun, too, no key or
+    browser is known any more (`PrincipalState.stopped`).
+    """
     rows, count = _rows(unit, principal), 0
 
     def emptied(state: PrincipalState) -> PrincipalState:
-        return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1)
+        return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1, stopped=unit.now)
 
     version = change_state(unit, principal, emptied, mend=True).version  # first, for the lines name it
     for row in rows:

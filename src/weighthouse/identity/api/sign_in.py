@@ -22,9 +22,9 @@ from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of, end_former
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
-from weighthouse.identity.api.results import assess, clean, failed, learn, place_of
+from weighthouse.identity.api.results import assess, clean, distrusts, failed, learn, place_of, stopped_since
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, distrusted, fresh_secret, open_session, rewrite, rotated_out
+from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite, rotated_out
 from weighthouse.identity.api.starting import (
     AGAIN,
     Kept,
@@ -172,11 +172,15 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
     account = policy.account_ref(claimed.issuer, claimed.subject)
     if start.account and start.account != account:
         _deny(unit, person.id, ("second factor by another account",), claimed, arrival)
+    if stopped_since(unit, person.id, start.key or _mark_of(unit, arrival), start.created):
+        _turn_away(
+            unit, arrival, "identity.start_stopped", "This sign-in was begun before a stop, so it is over too."
+        )
     claimed = _counted_once(unit, start, claimed, account, arrival)
     if start.purpose == "step_up":
         return _raise_session(unit, start, claimed, arrival)
     place = place_of(unit, arrival.address)
-    device = start.key or _browser(unit, arrival)
+    device = start.key or _browser(unit, arrival, person.id)
     verdict = assess(
         unit,
         person=person.id,
@@ -193,10 +197,14 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> Sign
     return _open(unit, start, claimed, arrival, person.id, place, device, verdict)
 
 
-def _browser(unit: Unit, arrival: Arrival) -> str:
+def _mark_of(unit: Unit, arrival: Arrival) -> str:
+    return f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else ""
+
+
+def _browser(unit: Unit, arrival: Arrival, person: str) -> str:
     """The browser that this is; none if it has no mark, or one that was in hands that were ended: it gets another."""
-    device = f"browser:{mark(unit, 'browser', arrival.device_mark)}" if arrival.device_mark else ""
-    return "" if memory(unit.system).version(distrusted(device)) else device
+    device = _mark_of(unit, arrival)
+    return "" if distrusts(unit, person, device) else device
 
 
 def _counted_once(unit: Unit, start: Start, claimed: Claimed, account: str, arrival: Arrival) -> Claimed:

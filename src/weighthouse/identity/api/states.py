@@ -107,7 +107,12 @@ def version_now(unit: Unit, principal: str) -> int:
 def _unbelieved(unit: Unit, principal: str, known: int) -> PrincipalState:
     """What takes the place of a row that cannot be believed. No session of before fits its epoch."""
     return PrincipalState(
-        principal=PrincipalId(principal), v=STATE_FORM, epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED
+        principal=PrincipalId(principal),
+        v=STATE_FORM,
+        epoch=known + 1,
+        frozen_at=unit.now,
+        frozen_reason=UNBELIEVED,
+        stopped=unit.now,
     )
 
 

@@ -141,9 +141,9 @@ def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = Non
 
 @router.post("/sessions/{session}/end")
 def end_session(request: Request, session: str, body: End) -> dict[str, Any]:
-    """End one of the caller's own sessions."""
+    """End one of the caller's own sessions. Of one that is over already, what was done in it is taken back."""
     with door(request).enter(request) as (unit, caller):
-        if not api.is_listed(unit, caller.principal, session):
+        if not api.is_of(unit, caller.principal, session):
             raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from your sessions.")
         api.end_session(unit, session, body.reason, caller, of=caller.principal)
         return {"ended": session}

@@ -5,6 +5,8 @@ Every cookie is `__Host-`, HttpOnly, Secure and Lax; a session cookie is always 
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -75,13 +77,13 @@ def step_up(request: Request, return_to: str = "/") -> Response:
 
 
 @router.get("/confirm")
-def confirm(request: Request, acts: str, return_to: str = "/") -> Response:
+def confirm(request: Request, acts: str, return_to: str = "/", again: str = "") -> Response:
     """Say in words what a second factor is asked for, and lead on to the provider. Nothing is done by looking.
 
     The words are made here from the acts themselves; whoever sends a person here with other acts than they meant
-    has them read so.
+    has them read so. A page that comes `again` by itself keeps no session from ending idle.
     """
-    with door(request).enter(request, write=False) as (unit, caller):
+    with door(request).enter(request, write=False, use=not again) as (unit, caller):
         system = unit.system
     try:
         wanted = msgspec.json.decode(acts[:MAX_ACTS], type=list[api.Act])
@@ -90,13 +92,14 @@ def confirm(request: Request, acts: str, return_to: str = "/") -> Response:
     if not wanted:
         raise Invalid("identity.bad_act", "The acts to confirm cannot be read.", "Start from the page again.")
     start = api.begin_step_up(system, caller, return_to, redirect_uri=api.callback_of(system), acts=wanted)
-    with door(request).enter(request, write=False):
+    with door(request).enter(request, write=False, use=not again):
         page = door(request).render(
             request, "identity/confirm.html", acts=start.acts, provider=start.url, return_to=return_to
         )
     _keep(page, START_COOKIE, _begun(request, start), START_S)
     if "request_uri=" in start.url:  # what was pushed is good for a minute at some providers: ask anew before it ends
-        page.headers["Refresh"] = str(PUSHED_S)
+        here = urlencode({"acts": acts, "return_to": return_to, "again": "yes"})
+        page.headers["Refresh"] = f"{PUSHED_S}; url=/confirm?{here}"
     return page
 
 

@@ -68,7 +68,7 @@ def sessions(request: Request, done: str = "") -> Response:
 def end_session(request: Request, session: str) -> Response:
     """End one of one's own sessions."""
     with door(request).enter(request) as (unit, caller):
-        if not api.is_listed(unit, caller.principal, session):
+        if not api.is_of(unit, caller.principal, session):
             raise NotFound("identity.session_unknown", "There is no such session.", "Pick one from your sessions.")
         api.end_session(unit, session, "ended by its owner", caller, of=caller.principal)
     return RedirectResponse("/sessions?done=ended", 303)
