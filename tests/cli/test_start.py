@@ -76,6 +76,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(capsys: pytest.CaptureF
         (Denied("access.no_grant", "No grant.", "Ask for one."), exits.REFUSED),
         (Unauthenticated("identity.session_ended", "The session has ended.", "Sign in."), exits.SIGN_IN),
         (Unavailable("core.database_unavailable", "The database is away.", "Wait."), exits.UNREACHABLE),
+        (Unavailable("core.outcome_unknown", "Nobody can say.", "Look."), exits.UNREACHABLE),
         (Conflict("core.idempotency_mismatch", "Used before.", "Use a fresh key."), exits.CONFLICT),
         (RuntimeError("boom"), exits.REFUSED),
     ],

@@ -20,14 +20,16 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from weighthouse.app import schema
 from weighthouse.core import database as databases
 from weighthouse.core import faults, journal
 from weighthouse.core.database import Database
-from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
+from weighthouse.core.errors import Denied, Invalid, Unavailable, WeighthouseError
+from weighthouse.core.events import Event
 from weighthouse.core.patience import Patient
-from weighthouse.core.work import System, begin, read
+from weighthouse.core.work import Recorder, System, Unit, begin, read
 
 
 def said(url: str, **options: str) -> str:
@@ -65,6 +67,9 @@ class Relay:
         self.port = int(self._listener.getsockname()[1])
         self.flowing = threading.Event()
         self.flowing.set()
+        self.cut_at: bytes | None = None
+        """The connection that says this is lost: the server hears it, and nobody its answer."""
+        self.hang = False
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -78,15 +83,27 @@ class Relay:
             far.connect(str(self._target))
             self._open += [near, far]
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._pass, args=(source, sink, sink is far), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
         try:
             while data := source.recv(65536):
                 self.flowing.wait()
+                if up and self.cut_at is not None and self.cut_at in data:
+                    self._lose(source, sink, data)
+                    return
                 sink.sendall(data)
         except OSError:
             return
+
+    def _lose(self, near: socket.socket, far: socket.socket, data: bytes) -> None:
+        self.cut_at = None
+        if self.hang:
+            self.flowing.clear()
+        else:
+            near.shutdown(socket.SHUT_RDWR)
+        far.sendall(data)
+        far.shutdown(socket.SHUT_WR)  # the server ends the connection once it has done what it was told
 
     def close(self) -> None:
         self.flowing.set()
@@ -212,6 +229,83 @@ def test_a_database_that_stops_answering_holds_up_a_request_no_longer_than_the_b
     with read(system):
         pass  # the connection that hung is not given to anybody again
     database.close()
+
+
+@pytest.fixture
+def behind(postgres_url: str, relay: Relay) -> Iterator[Database]:
+    """The real database, reached through the relay, with a table of one column."""
+    name = postgres_url.split("?")[0].rsplit("/", 1)[1]
+    database = Database(f"postgresql+psycopg://postgres@127.0.0.1:{relay.port}/{name}")
+    database.create_all()
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+    yield database
+    database.close()
+
+
+def kept(url: str) -> int:
+    """How many rows the server itself has, once nobody who writes them is under way any more."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE"))
+        found = int(connection.execute(text("SELECT count(*) FROM kept")).scalar_one())
+    engine.dispose()
+    return found
+
+
+@pytest.mark.parametrize("hang", [False, True], ids=["cut", "silent"])
+def test_a_commit_whose_answer_is_lost_is_told_as_neither_yes_nor_no(
+    make_system: Callable[[Database], System],
+    postgres_url: str,
+    behind: Database,
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    hang: bool,
+) -> None:
+    monkeypatch.setattr(Patient, "patience_s", 2.0)
+    system, over = make_system(behind), list[bool | None]()
+    with pytest.raises(Unavailable) as caught, begin(system) as unit:
+        unit.when_over(over.append)
+        unit.conn.execute(text("INSERT INTO kept VALUES (1)"))
+        relay.hang, relay.cut_at = hang, b"COMMIT"
+    assert caught.value.code == "core.outcome_unknown" and "not known" in caught.value.message
+    assert "nothing was changed" not in caught.value.message + caught.value.remedy
+    assert over == [None] and kept(postgres_url) == 1, "it happened, and a no would have been a lie"
+
+
+def test_a_connection_lost_before_the_commit_is_a_no(
+    make_system: Callable[[Database], System], postgres_url: str, behind: Database, relay: Relay
+) -> None:
+    with pytest.raises(Unavailable) as caught, begin(make_system(behind)) as unit:
+        relay.cut_at = b"INSERT INTO kept"
+        unit.conn.execute(text("INSERT INTO kept VALUES (1)"))
+    assert caught.value.code == "core.database_unavailable" and kept(postgres_url) == 0
+
+
+def test_a_commit_that_the_database_refuses_is_no_doubt(
+    make_system: Callable[[Database], System], postgres_url: str, behind: Database
+) -> None:
+    over: list[bool | None] = []
+    with pytest.raises(IntegrityError), begin(make_system(behind)) as unit:
+        unit.when_over(over.append)
+        unit.conn.execute(text("INSERT INTO kept VALUES (1), (1)"))
+    assert over == [False] and kept(postgres_url) == 0
+
+
+def test_a_refusal_whose_line_is_in_doubt_stays_a_no(
+    make_system: Callable[[Database], System], behind: Database, relay: Relay
+) -> None:
+    system = make_system(behind)
+
+    def append(unit: Unit, _event: Event) -> None:
+        unit.conn.execute(text("INSERT INTO kept VALUES (1)"))
+        relay.cut_at = b"COMMIT"
+
+    system.bind(Recorder, append)
+    fact = Event()
+    with pytest.raises(Unavailable) as caught, begin(system):
+        raise Denied("core.no", "No.", "None.", record=[fact])
+    assert caught.value.code == "core.database_unavailable" and "the answer is no" in caught.value.message
 
 
 @pytest.mark.real_pooler

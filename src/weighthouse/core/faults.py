@@ -47,8 +47,8 @@ POOLER = (
 )
 NO_PLACE = ("cannot be opened: its file or folder is not there, or not ours", "Correct the path in database.url.")
 DISK = ("cannot be read from its disk, or written to it", "Look at the disk and its room; restore a good backup.")
-SILENT = ("did not answer in time, and its connection was given up", "Look why it hangs; nothing was changed.")
-AWAY = ("did not answer", "Check that it runs and is reachable; nothing was changed.")
+SILENT = ("did not answer in time, and its connection was given up", "Look why it hangs.")
+AWAY = ("did not answer", "Check that it runs and is reachable.")
 
 _STATES: dict[str, Fault] = {
     "28P01": PASSWORD,
@@ -67,12 +67,13 @@ _STATES: dict[str, Fault] = {
     "XX001": DAMAGED,
     "XX002": DAMAGED,
 }
+_DISK_RESULT = 10  # SQLITE_IOERR
 _RESULTS: dict[int, Fault] = {
     3: NO_PLACE,
     5: BUSY,
     6: BUSY,
     8: READ_ONLY,
-    10: DISK,
+    _DISK_RESULT: DISK,
     11: DAMAGED,
     13: FULL,
     14: NO_PLACE,
@@ -113,6 +114,27 @@ def fault(error: BaseException) -> Fault | None:
 def refusal(found: Fault) -> Unavailable:
     """Return the refusal that says what is wrong."""
     return Unavailable("core.database_unavailable", f"The database {found[0]}, so the answer is no.", found[1])
+
+
+def in_doubt(error: BaseException) -> bool:
+    """Whether a commit that failed like this may have happened: the database was lost before it said yes or no.
+
+    A server that still answers has said no. A disk that fails under SQLite's commit may show it after a restart.
+    """
+    cause: Any = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or ""
+    lost = bool(getattr(error, "connection_invalidated", False)) or state.startswith("08") or state == "40003"
+    return lost or (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF == _DISK_RESULT
+
+
+def unknown(found: Fault | None) -> Unavailable:
+    """Return what is said where nobody can say whether a commit happened: never that nothing was changed."""
+    return Unavailable(
+        "core.outcome_unknown",
+        f"The database {(found or AWAY)[0]} while it was to make the change durable, so whether the change "
+        "happened is not known.",
+        "Look whether it happened before you repeat it; a program repeats it with the same Idempotency-Key.",
+    )
 
 
 def explained(error: DBAPIError | PoolTimeout) -> WeighthouseError | None:

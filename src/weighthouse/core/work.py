@@ -157,6 +157,7 @@ class Unit:
         self._request_id = request_id
         self.read_only = read_only
         self.memo: dict[object, Any] = {}
+        self.refuses = False
         self.stands = ""  # what counts even if this unit fails: its caller is told so
         self._before: list[Callable[[], None]] = []
         self._last: list[Callable[[], None]] = []
@@ -199,6 +200,16 @@ class Unit:
         """Call `act` when this transaction is over: True it committed, False it did not, None nobody can say."""
         self._over.append(act)
 
+    def _commit(self) -> None:
+        self._outcome = None
+        try:
+            self.conn.commit()
+        except DBAPIError as error:
+            if not faults.in_doubt(error):
+                self._outcome = False
+            raise
+        self._outcome = True
+
     def _finish(self) -> None:
         for act in self._before:
             act()
@@ -209,9 +220,7 @@ class Unit:
             self._after.append(lambda: self.keeper.persisted(due))
         for act in self._last:
             act()
-        self._outcome = None
-        self.conn.commit()
-        self._outcome = True
+        self._commit()
         for later in self._after:
             try:
                 later()
@@ -226,7 +235,8 @@ class Unit:
 def begin(system: System, actor: Caller | None = None, *, request_id: str = "") -> Iterator[Unit]:
     """Open a unit that may write. Commits on leaving; on an exception rolls back, commits its `record`, re-raises.
 
-    Raises `core.database_unavailable` when the database is busy, full or away.
+    Raises `core.database_unavailable` when the database is busy, full or away, and `core.outcome_unknown` when it
+    went away while it committed.
     """
     stands: list[str] = []
     try:
@@ -244,6 +254,7 @@ def begin(system: System, actor: Caller | None = None, *, request_id: str = "") 
 def _record(system: System, actor: Caller | None, request_id: str, refusal: WeighthouseError) -> None:
     append = system.part(Recorder)
     with _unit(system, actor, request_id, read_only=False) as unit:
+        unit.refuses = True  # whatever becomes of the line, the answer is no
         for event in refusal.record:
             append(unit, event)
         unit._finish()
@@ -277,7 +288,8 @@ def _unit(system: System, actor: Caller | None, request_id: str, *, read_only: b
         told = faults.explained(error)
         if told is None:  # a statement of our own is at fault
             raise
-        raise told from error
+        doubt = bool(made) and made[0]._outcome is None and not made[0].refuses
+        raise (faults.unknown(faults.fault(error)) if doubt else told) from error
     finally:  # after the connection was given back, so that a rollback is over as well
         for unit in made:
             for act in unit._over:
