@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from tests.access.test_http import ASK, approver, lab, twice, vote
 from tests.identity.support import Lab
+from weighthouse.access import api as access
 from weighthouse.access.jobs import followers
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
+from weighthouse.identity.api.states import change_state
 from weighthouse_sdk.client import Client
 
 __all__ = ["lab"]
@@ -102,3 +105,99 @@ def test_what_is_asked_for_after_not_me_is_the_owners_however_late_the_log_is_re
     asked(lab, twice(lab, "ada"), granted=False)
     follow(lab)
     assert told(lab, "RequestLapsed") == 0
+
+
+VOIDED = (*FOREIGN[:3], *FOREIGN[4:])  # the end of a key ends what it signed already
+
+
+def voted(lab: Lab, *, granted: bool) -> tuple[str, Client, Client]:
+    """A request of ada's, approved by a thief in ben's session (and by chi); the thief, and ben in another one."""
+    request: str = twice(lab, "ada").post("/requests", ASK)["id"]
+    owner, (thief, device) = lab.sign_in("ben"), approver(lab, "ben")
+    vote(thief, device, request)
+    if granted:
+        vote(*approver(lab, "chi"), request)
+    return request, thief, owner
+
+
+def take_back(lab: Lab, how: str, thief: Client, owner: Client) -> None:
+    if how == "a freeze":
+        with begin(lab.system) as unit:
+            identity.freeze(unit, "ben", "somebody is him", lab.person("chi"))
+    else:
+        end_by(lab, how, thief, owner)
+
+
+def reopen(lab: Lab, how: str) -> None:
+    """Undo what only pauses a right, as whoever writes the database would: the thaw, and the keys."""
+    with begin(lab.system) as unit:
+        if how == "a freeze":
+            identity.thaw(unit, "ben", "cleared", SYSTEM)
+        change_state(unit, "ben", lambda s: replace(s, devices=(*s.devices, *s.suspended), suspended=()), mend=True)
+
+
+def standing(lab: Lab) -> list[tuple[str, str]]:
+    with begin(lab.system) as unit:
+        return [(one.state, one.ended_why) for one in access.grants_of(unit, lab.person("ada"))]
+
+
+@pytest.mark.parametrize("how", VOIDED)
+def test_what_was_given_by_a_vote_of_an_ended_foreign_session_ends_for_good(lab: Lab, how: str) -> None:
+    _request, thief, owner = voted(lab, granted=True)
+    assert standing(lab) == [("active", "")]
+    take_back(lab, how, thief, owner)
+    follow(lab)
+    follow(lab)
+    reopen(lab, how)
+    assert standing(lab) == [("ended", "revoked")]
+    assert (told(lab, "VoteVoided"), told(lab, "GrantEnded")) == (1, 1)
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+@pytest.mark.parametrize("how", VOIDED)
+def test_a_vote_of_an_ended_foreign_session_counts_no_more_and_may_be_given_again(
+    lab: Lab, how: str, stripped: bool
+) -> None:
+    """Also when somebody with the database has taken the session out of its row meanwhile."""
+    request, thief, owner = voted(lab, granted=False)
+    if stripped:
+        lab.sql("UPDATE access_vote SET body = json_remove(body, '$.session', '$.seal')")
+    take_back(lab, how, thief, owner)
+    follow(lab)
+    follow(lab)
+    reopen(lab, how)
+    assert vote(*approver(lab, "chi"), request)["state"] == "pending"
+    assert (told(lab, "VoteVoided"), told(lab, "GrantStarted")) == (1, 0)
+    lab.clock.advance(1)
+    assert vote(*approver(lab, "ben"), request)["state"] == "approved"
+    follow(lab)
+    assert told(lab, "GrantEnded") == 0
+
+
+def test_a_grant_whose_row_was_hidden_while_its_voters_session_ended_gives_nothing_when_it_is_put_back(
+    lab: Lab,
+) -> None:
+    _request, thief, owner = voted(lab, granted=True)
+    lab.sql("CREATE TABLE hidden AS SELECT * FROM access_grant")
+    lab.sql("DELETE FROM access_grant")
+    end_by(lab, FOREIGN[0], thief, owner)
+    follow(lab)
+    lab.sql("INSERT INTO access_grant SELECT * FROM hidden")
+    assert standing(lab) == [("active", "access.vote_void")]
+
+
+def test_a_vote_whose_session_was_edited_counts_not(lab: Lab) -> None:
+    request, _thief, _owner = voted(lab, granted=False)
+    lab.sql("UPDATE access_vote SET body = json_set(body, '$.session', 'ses_another')")
+    assert vote(*approver(lab, "chi"), request)["state"] == "pending"
+
+
+@pytest.mark.parametrize("how", ["signed out", "another session ended"])
+def test_votes_of_other_sessions_and_of_one_that_signed_out_go_on(lab: Lab, how: str) -> None:
+    _request, voter, other = voted(lab, granted=True)
+    if how == "signed out":
+        voter.sign_out()
+    else:
+        voter.post(f"sessions/{other.get('me')['session']}/end", {"reason": "not mine"})
+    follow(lab)
+    assert standing(lab) == [("active", "")] and told(lab, "VoteVoided") == 0

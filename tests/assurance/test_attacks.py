@@ -38,6 +38,8 @@ ON_THE_STAGE = {
     "forgetful-twin",
     "renamed-hold",
     "lost-line",
+    # What needs somebody who has really signed in.
+    "stolen-voice",
     # What needs a run that is executed or submitted.
     "emptied-stop",
     "silenced-follower",

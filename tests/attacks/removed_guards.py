@@ -89,6 +89,7 @@ REMOVALS = (
         "if one.digest == wanted",
         "if one.digest",
     ),
+    Removal("stolen-voice", "access/jobs.py", "        void_session(unit, person, session, by)\n", ""),
     Removal(
         "young-key",
         "identity/api/new_keys.py",

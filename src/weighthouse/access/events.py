@@ -44,6 +44,18 @@ class VoteCast(Event, frozen=True, kw_only=True):
     comment: str
 
 
+class VoteVoided(Event, frozen=True, kw_only=True):
+    """An approval counts no more, for good: whoever held the session of its voter may have cast it."""
+
+    KIND: ClassVar[str] = "access.VoteVoided"
+    SUBJECT: ClassVar[str] = "request_id"
+
+    request_id: str
+    vote: str
+    voter: str
+    by: str
+
+
 class RequestApproved(Event, frozen=True, kw_only=True):
     """All slots are filled by distinct people. `filled` reads slot=person."""
 

@@ -2,7 +2,8 @@
 writes the lines that a no owes whose change could not be committed.
 
 Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
-The follower takes back what was asked for in sessions that were ended from elsewhere.
+The follower takes back what was asked for in sessions that were ended from elsewhere, and voids what was voted in
+them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from weighthouse.access.api import close_on_doubt, owing, tidy
 from weighthouse.access.api.foreign import settle_person, settle_session
 from weighthouse.access.api.learning import KINDS, learn
+from weighthouse.access.api.voiding import void_person, void_session
 from weighthouse.audit.api import Entry, Follower, Learner
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import MINUTE, SECOND, Millis
@@ -36,16 +38,23 @@ def _ended(unit: Unit, entry: Entry) -> None:
     person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
     if not person:  # ended by its id alone, since its row was hidden
         return
-    if entry.kind == "identity.Disowned":
+    if entry.kind == "identity.PersonFrozen":
+        void_person(unit, person, entry.at, by)
+    elif entry.kind == "identity.Disowned":
         settle_person(unit, person, entry.at, by)
+        void_person(unit, person, entry.at, by)
     else:
-        settle_session(unit, person, str(entry.data["session"]), by)
+        session = str(entry.data["session"])
+        settle_session(unit, person, session, by)
+        void_session(unit, person, session, by)
 
 
 followers: tuple[Follower, ...] = (
     Follower(
         name="access-foreign",
-        kinds=frozenset({"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned"}),
+        kinds=frozenset(
+            {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"}
+        ),
         handle=_ended,
     ),
 )

@@ -14,6 +14,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.ids import GrantId, HoldId, RequestId
 
 PUBLISH = "policy.publish"
+VOID = "access.vote_void"
 RequestState = Literal["pending", "approved", "denied", "withdrawn", "lapsed", "invalidated"]
 GrantState = Literal["active", "ended"]
 EndReason = Literal["expired", "revoked", "surrendered", "used", "superseded", "account_moved"]
@@ -133,6 +134,10 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     signature: str
     comment: str = ""
     account: str = ""
+    session: str = ""
+    """The one that it was cast in; empty in what is from before that was kept."""
+    seal: str = ""
+    """The server's code over what was signed and the session, while the vote stands in a row of its own."""
 
     def statement(self) -> dict[str, Any]:
         """What was signed. Form 1, from before accounts were kept, is still verified and never made."""
@@ -180,16 +185,22 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return self.request.entitlement
 
     def statement(self) -> dict[str, Any]:
-        """What the grant key seals."""
+        """What the grant key seals. Form 3 says in which session a vote was cast, form 2 names accounts."""
+        form = "2" if self.request.account else "1"
         return {
-            "type": "weighthouse/grant/2" if self.request.account else "weighthouse/grant/1",
+            "type": f"weighthouse/grant/{'3' if any(vote.session for vote in self.votes) else form}",
             "grant": self.id,
             "request": self.request.content(),
-            "votes": [{**vote.statement(), "kind": vote.kind, "signature": vote.signature} for vote in self.votes],
+            "votes": [_sealed(vote) for vote in self.votes],
             "not_before": self.not_before,
             "end": self.end,
             "policy_digest": self.policy_digest,
         }
+
+
+def _sealed(vote: Vote) -> dict[str, Any]:
+    said = {**vote.statement(), "kind": vote.kind, "signature": vote.signature}
+    return {**said, "session": vote.session} if vote.session else said
 
 
 # What only closes doors or only looks: a hold on a thing or on the lab must not keep security from acting.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from weighthouse.access.api.facts import directory, index_of, member, person_of, terms_of
 from weighthouse.access.api.held import free_person, is_held
 from weighthouse.access.api.requests import no_such_request
@@ -168,7 +170,7 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -
         lines=words.lines(request, setting),
         unusual=words.unusual(request, setting, narrower, dropped),
         alternatives=narrower,
-        votes=tuple(counted.vote for counted in votes),
+        votes=tuple(msgspec.structs.replace(one.vote, session="", seal="") for one in votes),  # the voter's affair
         missing=missing,
         statement=statement_of(bundle, request, caller, unit.now),
         expires=min(unit.now + CARD_LIFE, request.lapses),

@@ -23,7 +23,7 @@ log = logging.getLogger("weighthouse.access")
 _REQUESTS = {"access.RequestDenied", "access.RequestWithdrawn", "access.RequestLapsed", "access.RequestOvertaken"}
 _HOLDS = {"access.HoldPlaced", "access.HoldLifted"}
 _GIVEN = {"access.RequestApproved", "access.GrantStarted", "access.GrantEnded"}
-KINDS = frozenset({"access.PolicyPublished", *_GIVEN, *_HOLDS, *_REQUESTS})
+KINDS = frozenset({"access.PolicyPublished", "access.VoteVoided", *_GIVEN, *_HOLDS, *_REQUESTS})
 _UNSAID = "Placed on another server; its reason stands in the log."
 
 
@@ -39,6 +39,8 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
             _begun(refusals, entry)
         elif entry.kind == "access.RequestApproved":
             closed.append(entry.subject)  # a vote on it makes no second grant
+        elif entry.kind == "access.VoteVoided":
+            closed.append(str(entry.data["vote"]))
         elif entry.kind in _REQUESTS:
             closed += [entry.subject, grant_of(entry.subject)]
         elif entry.kind == "access.HoldPlaced":

@@ -13,7 +13,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from weighthouse.access.events import GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, RequestOvertaken
+from weighthouse.access.events import (
+    GrantEnded,
+    HoldPlaced,
+    RequestDenied,
+    RequestLapsed,
+    RequestOvertaken,
+    VoteVoided,
+)
 from weighthouse.access.events import RequestWithdrawn as Withdrawn
 from weighthouse.access.model import Apart, Hold, Owed
 from weighthouse.access.ports import Refusals
@@ -28,15 +35,16 @@ logger = logging.getLogger("weighthouse.access")
 STANDS = "What was said no to stands all the same, and its line follows once the database takes it."
 FAILED = "Its change could not be committed; the no stands."
 _SAID = ("revoked", "surrendered")
-No = GrantEnded | HoldPlaced | RequestDenied | RequestLapsed | Withdrawn
+No = GrantEnded | HoldPlaced | RequestDenied | RequestLapsed | VoteVoided | Withdrawn
 _REQUEST = tuple(audit.Lines(one.KIND) for one in (RequestDenied, RequestLapsed, RequestOvertaken, Withdrawn))
 _LINES = {
     GrantEnded.KIND: (audit.Lines(GrantEnded.KIND),),
     HoldPlaced.KIND: (audit.Lines(HoldPlaced.KIND, by="hold"),),
+    VoteVoided.KIND: (audit.Lines(VoteVoided.KIND, by="vote"),),
     **{one.KIND: _REQUEST for one in (RequestDenied, RequestLapsed, Withdrawn)},
 }
 _KINDS: dict[str, type[No]] = {
-    one.KIND: one for one in (GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, Withdrawn)
+    one.KIND: one for one in (GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, VoteVoided, Withdrawn)
 }
 
 
@@ -132,6 +140,8 @@ def _mend(unit: Unit, id_: str, line: No) -> None:
         for hold in unit.part(Refusals).holds():
             if hold.id == id_ and id_ not in known:
                 holds.add(unit.conn, hold)
+    elif isinstance(line, VoteVoided):
+        return  # a vote's row says nothing of it
     elif isinstance(line, RequestDenied):
         requests.overrule(unit.conn, id_, "denied", line.by, unit.now)
     elif isinstance(line, Withdrawn):

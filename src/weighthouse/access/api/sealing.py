@@ -14,7 +14,8 @@ from collections import OrderedDict
 
 import msgspec
 
-from weighthouse.access.model import Grant, Request, Vote
+from weighthouse.access.model import VOID, Grant, Request, Vote
+from weighthouse.access.ports import Refusals
 from weighthouse.access.rules.deciding import Counted
 from weighthouse.access.store.grants import StoredGrant
 from weighthouse.access.store.requests import StoredRequest
@@ -24,15 +25,17 @@ from weighthouse.core.signing import Signers, equal, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
-GRANTS = {"weighthouse/grant/1": False, "weighthouse/grant/2": True}  # whether requests of that form name an account
+# whether requests of that form name an account
+GRANTS = {"weighthouse/grant/1": False, "weighthouse/grant/2": True, "weighthouse/grant/3": True}
 _KEPT = 20_000
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A grant whose seal holds, and its votes with what is wrong with them, if anything."""
+    """A grant whose seal holds, and its votes with what is wrong with them, if anything, and their names."""
 
     grant: Grant
     votes: tuple[Counted, ...]
+    names: tuple[tuple[str, ...], ...]
 
 
 class _Kept:
@@ -138,9 +141,37 @@ def open_votes(unit: Unit, rows: list[tuple[str, str, str]]) -> list[Counted]:
             continue
         if vote.request != request or vote.voter != voter:
             found.append(Counted(vote, "access.vote_row_differs"))
+        elif _is_void(unit, _names(vote)):
+            found.append(Counted(vote, VOID))
         else:
-            found.append(Counted(vote, vote_problem(unit, vote)))
+            moved = "" if _session_holds(unit, vote) else "access.vote_row_differs"
+            found.append(Counted(vote, vote_problem(unit, vote) or moved))
     return found
+
+
+def vote_name(vote: Vote) -> str:
+    """What the memory outside the database calls a vote: by what was signed, for a signature has two spellings."""
+    return "vot_" + sha256_hex(encode(vote.statement()))
+
+
+def _names(vote: Vote) -> tuple[str, ...]:
+    """Under what a vote may be void: itself, or with all of its session, so that hidden rows are void too."""
+    return (vote_name(vote), vote.session) if vote.session else (vote_name(vote),)
+
+
+def _is_void(unit: Unit, names: tuple[str, ...]) -> bool:
+    return any(unit.part(Refusals).closed(name) for name in names)
+
+
+def seal_vote(unit: Unit, vote: Vote) -> Vote:
+    """The vote with the server's code over it and its session, which is nothing that a voter's key signs."""
+    said = encode({"vote": vote.statement(), "session": vote.session})
+    return msgspec.structs.replace(vote, seal=b64(unit.part(Signers).mac("grant", b"access.vote\x00" + said)))
+
+
+def _session_holds(unit: Unit, vote: Vote) -> bool:
+    """Whether the session of a vote is the one that it was cast in; without one it is anybody's (`voiding`)."""
+    return not vote.session or equal(seal_vote(unit, vote).seal.encode(), vote.seal.encode())
 
 
 def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:
@@ -150,18 +181,29 @@ def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:
 
 
 def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
-    """The grant whose statement a row holds, votes verified; None if the seal does not hold."""
+    """The grant whose statement a row holds, votes verified; None if the seal does not hold.
+
+    Whether a vote was voided is asked each time: what is kept was true when it was kept.
+    """
     public = unit.part(Signers).signer("grant").public
     key = (public, row.seal, row.statement)
     found = _kept.get(key)
     if found is not None:
-        return found
+        return _without_void(unit, found)
     if not verify_ed25519(public, row.seal, row.statement.encode()):
         return None
     sealed = _decode(unit, row.statement)
     if sealed is not None and not any(counted.problem for counted in sealed.votes):
         _kept.put(key, sealed)
-    return sealed
+    return None if sealed is None else _without_void(unit, sealed)
+
+
+def _without_void(unit: Unit, sealed: Sealed) -> Sealed:
+    void = [_is_void(unit, names) for names in sealed.names]
+    if not any(void):
+        return sealed
+    votes = (Counted(one.vote, VOID) if gone else one for one, gone in zip(sealed.votes, void, strict=True))
+    return msgspec.structs.replace(sealed, votes=tuple(votes))
 
 
 def agrees(row: StoredGrant, grant: Grant) -> bool:
@@ -191,4 +233,5 @@ def _decode(unit: Unit, statement: str) -> Sealed | None:
         end=body["end"],
         policy_digest=body["policy_digest"],
     )
-    return Sealed(grant, tuple(Counted(vote, vote_problem(unit, vote)) for vote in votes))
+    counted = tuple(Counted(vote, vote_problem(unit, vote)) for vote in votes)
+    return Sealed(grant, counted, tuple(_names(vote) for vote in votes))

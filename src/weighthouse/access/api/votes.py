@@ -16,7 +16,7 @@ from weighthouse.access.api.facts import directory, member, terms_of
 from weighthouse.access.api.held import check_open, free_person
 from weighthouse.access.api.overtaking import overtaken
 from weighthouse.access.api.requests import closed, is_over, no_such_request, opened, refuse, refuse_by_id, settle
-from weighthouse.access.api.sealing import attest, b64, open_votes, vote_problem
+from weighthouse.access.api.sealing import attest, b64, open_votes, seal_vote, vote_problem
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, VoteCast
 from weighthouse.access.model import Ballot, Request, Vote, VoteSignature
@@ -70,7 +70,7 @@ def vote(
             "Open the card again and decide on what it shows now.",
         )
     _one_account(unit, bundle, caller, request, verdict)
-    cast = _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms)
+    cast = seal_vote(unit, _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms))
     said = {"verdict": verdict, "digest": request.digest}
     identity.require_act(unit, caller, identity.Act(type="request.vote", subject=request.id, parameters=said))
     if not rows.add_vote(unit.conn, cast, unit.now):
@@ -187,6 +187,7 @@ def _signed(
         signature=signature.value,
         comment=visible.cleaned(comment),
         account=caller.account,
+        session=str(caller.session or ""),
     )
     if attested:
         return msgspec.structs.replace(made, signature=b64(attest(unit, encode(made.statement()))))

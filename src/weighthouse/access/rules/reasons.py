@@ -53,6 +53,7 @@ _GRANT_TEXTS = {
     "access.grant_ended": "The grant was ended before its time.",
     "access.run_bound": "The run has used this grant of its owner first and is bound to it; it does not give this.",
     "access.vote_signature": "A vote of this grant does not carry its voter's signature.",
+    "access.vote_void": "A vote of this grant was cast by whoever held a session that was ended, so it is void.",
     "access.voter_inactive": "Somebody whose vote gave this grant no longer counts, so it is suspended.",
     "access.voter_device_ended": "A device that signed a vote of this grant was ended.",
     "access.voter_account_moved": "An account that voted for this grant is no longer its voter's.",
@@ -100,6 +101,7 @@ _AGAIN = "The vote of {voter} counts no more, since "
 _FORGED = "A vote in the name of {voter} does not count: "
 _LOST_VOTES = {
     "access.voter_device_ended": _AGAIN + "the device that signed it was ended; they may give it again",
+    "access.vote_void": _AGAIN + "the session it was cast in was ended from elsewhere; they may give it again",
     "access.voter_account_moved": _AGAIN + "the account that gave it is no longer theirs",
     "access.account_voted": _FORGED + "the same account has voted under another name",
     "access.voter_inactive": _AGAIN + "they are frozen or have left the lab",

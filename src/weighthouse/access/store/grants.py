@@ -170,7 +170,7 @@ def on_resource(connection: Connection, resource: str, now: Millis) -> list[Stor
     return [_stored(row) for row in connection.execute(query)]
 
 
-def all_running(connection: Connection, now: Millis, limit: int) -> list[StoredGrant]:
+def all_running(connection: Connection, now: Millis, limit: int | None) -> list[StoredGrant]:
     """Every grant that has not ended, soonest end first."""
     query = (
         select(*_COLUMNS)

@@ -227,6 +227,16 @@ def replace_vote(connection: Connection, vote: Vote, now: Millis) -> None:
     )
 
 
+def open_votes_by(connection: Connection, voter: str, now: Millis) -> list[tuple[str, str, str]]:
+    """(request, voter, body) of each vote of somebody on a request that may still be voted on."""
+    query = (
+        select(votes.c.request, votes.c.voter, votes.c.body)
+        .join(requests, requests.c.id == votes.c.request)
+        .where(votes.c.voter == voter, requests.c.state == "pending", requests.c.lapses > now)
+    )
+    return [(str(row[0]), str(row[1]), str(row[2])) for row in connection.execute(query)]
+
+
 def votes_of(connection: Connection, id_: str) -> list[tuple[str, str, str]]:
     """(request, voter, body) of each vote on a request, oldest first."""
     query = (
