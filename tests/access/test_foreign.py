@@ -14,7 +14,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
 from weighthouse.identity.api.states import change_state
-from weighthouse_sdk.client import Client
+from weighthouse_sdk.client import Client, ProblemError
 
 __all__ = ["lab"]
 
@@ -201,3 +201,21 @@ def test_votes_of_other_sessions_and_of_one_that_signed_out_go_on(lab: Lab, how:
         voter.post(f"sessions/{other.get('me')['session']}/end", {"reason": "not mine"})
     follow(lab)
     assert standing(lab) == [("active", "")] and told(lab, "VoteVoided") == 0
+
+
+def test_the_owner_sees_what_a_session_asked_and_voted_however_often_it_was_refused_and_after_its_end(
+    lab: Lab,
+) -> None:
+    owner, thief = lab.sign_in("ada"), twice(lab, "ada")
+    session, request = str(thief.get("me")["session"]), asked(lab, thief, granted=False)
+    for _ in range(6):
+        with pytest.raises(ProblemError):
+            vote(thief, "dev_00000000000000000000000000", request)
+    said = "Asked for tern-train on model/tern."
+    live = {one["id"]: [told["what"] for told in one["lately"]] for one in owner.get("sessions")["items"]}
+    assert said in live[session] and live[session][-1] == "Signed in."
+    thief.sign_out()
+    answer = owner.get("sessions")
+    assert session not in {one["id"] for one in answer["items"]}
+    ended = {one["id"]: [told["what"] for told in one["lately"]] for one in answer["ended"]}
+    assert said in ended[session]

@@ -23,6 +23,7 @@ class RequestSubmitted(Event, frozen=True, kw_only=True):
     resource: str
     duration: Millis
     reason: str
+    session: str = ""
 
 
 class VoteCast(Event, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class VoteCast(Event, frozen=True, kw_only=True):
     signed_at: Millis
     signature: str
     comment: str
+    session: str = ""
 
 
 class VoteVoided(Event, frozen=True, kw_only=True):

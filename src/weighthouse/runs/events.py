@@ -24,6 +24,7 @@ class RunSubmitted(Event, frozen=True, kw_only=True):
     risk: str
     egress_profile: str
     must_end: Millis
+    session: str = ""
 
 
 class ReferenceRefused(Event, frozen=True, kw_only=True):

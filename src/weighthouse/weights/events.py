@@ -82,6 +82,7 @@ class LoadStarted(Event, frozen=True, kw_only=True):
     spent: int
     lease: str
     until: int
+    session: str = ""
 
 
 class ReadBudgetSpent(Event, frozen=True, kw_only=True):

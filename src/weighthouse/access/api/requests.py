@@ -166,6 +166,7 @@ def _submitted(request: Request) -> RequestSubmitted:
         resource=request.resource,
         duration=request.duration,
         reason=request.reason,
+        session=request.session,
     )
 
 

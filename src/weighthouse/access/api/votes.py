@@ -127,6 +127,7 @@ def _cast(vote: Vote) -> VoteCast:
         signed_at=vote.at,
         signature=vote.signature,
         comment=vote.comment,
+        session=vote.session,
     )
 
 

@@ -28,7 +28,7 @@ from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.keys_aside import keys_aside, restore_key
-from weighthouse.identity.api.lately import lately
+from weighthouse.identity.api.lately import ended_lately, lately
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.openings import opening, require_opening
@@ -104,6 +104,7 @@ __all__ = [
     "end_sessions_of",
     "end_workload",
     "ended_by_another",
+    "ended_lately",
     "enrol_device",
     "factor_given",
     "finish_sign_in",

@@ -1,6 +1,8 @@
 """What a session did lately, in words. Guards its owner from not seeing what they did not do.
 
-Read from the log for showing alone; nothing is decided by it.
+Read from the log for showing alone; nothing is decided by it. Each kind of line has its own measure, and what was
+refused the smallest, so that nobody pushes out what they did by being turned away. Sessions that ended lately are
+shown too: whoever signs out behind themselves stays in sight until the longest life of the session is over.
 """
 
 from __future__ import annotations
@@ -10,20 +12,58 @@ from typing import Any
 
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import Millis
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.sealing import unseal
+from weighthouse.identity.model import Session
+from weighthouse.identity.store import sessions as store
 
 MOST = 5
-_WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+MOST_REFUSED = 2
+MOST_ELSEWHERE = 20
+MOST_ENDED = 20
+_Words = Callable[[Mapping[str, Any]], str]
+_WORDS: dict[str, _Words] = {
     "identity.SessionStarted": lambda _: "Signed in.",
     "identity.SessionMoved": lambda data: f"Used from another place ({data.get('outcome', '')}).",
     "identity.StepUpDone": lambda _: "Gave a second factor.",
     "identity.ActConfirmed": lambda data: " ".join(str(act) for act in data.get("acts", ())),
+}
+_REFUSED: dict[str, _Words] = {
     "identity.ActUnconfirmed": lambda data: f"Refused, for want of a factor: {data.get('act')} {data.get('about')}.",
     "identity.CredentialRefused": lambda data: f"Presented wrongly: {data.get('code', '')}.",
 }
+_ELSEWHERE: dict[str, _Words] = {  # facts of rooms above this one, each of which names the session
+    "access.RequestSubmitted": lambda data: f"Asked for {data.get('entitlement')} on {data.get('resource')}.",
+    "access.VoteCast": lambda data: f"Voted on {data.get('request_id')}: {data.get('verdict')}.",
+    "runs.RunSubmitted": lambda data: f"Submitted a run on {data.get('model')}.",
+    "weights.LoadStarted": lambda data: f"Was given keys of {data.get('version')} of {data.get('model')}.",
+}
+_LINES = {kind: audit.Lines(kind, by="session") for kind in _ELSEWHERE}
 
 
 def lately(unit: Unit, session: str) -> list[tuple[Millis, str]]:
-    """The newest things that the log tells of this session, newest first: when, and what."""
-    found = audit.entries(unit, subject=session, newest_first=True, limit=4 * MOST)
-    return [(one.at, _WORDS[one.kind](one.data)) for one in found if one.kind in _WORDS][:MOST]
+    """The newest things of each kind that the log tells of this session, newest first: when, and what."""
+    found = [
+        (one, words)
+        for most, kinds in ((MOST, _WORDS), (MOST_REFUSED, _REFUSED))
+        for kind, words in kinds.items()
+        for one in audit.entries(unit, kind=kind, subject=session, newest_first=True, limit=most)
+    ]
+    doubt: list[tuple[Millis, str]] = []
+    try:
+        for kind, words in _ELSEWHERE.items():
+            lines = _LINES[kind].of(unit, session, newest_first=True, limit=MOST_ELSEWHERE)
+            found += [(one, words) for one in lines]
+    except WeighthouseError:  # nobody is kept from ending a session by what is wrong with the log
+        doubt = [(unit.now, "What else it did cannot be shown: the log is in doubt.")]
+    found.sort(key=lambda told: -told[0].index)
+    return doubt + [(one.at, words(one.data)) for one, words in found]
+
+
+def ended_lately(unit: Unit, person: str) -> list[Session]:
+    """A person's sessions that are over but whose longest life is not, the latest end first."""
+    rows = store.of_person(unit.conn, person, since=unit.now)
+    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
+    ended = [one for one in opened if one is not None and one.person == person and one.ended is not None]
+    return sorted(ended, key=lambda one: -(one.ended or 0))[:MOST_ENDED]

@@ -132,11 +132,16 @@ def logout(request: Request) -> dict[str, Any]:
 
 @router.get("/sessions")
 def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
-    """The caller's own live sessions, newest first, each with what it did lately."""
+    """The caller's own live sessions, newest first, each with what it did lately; `ended` are those that were live
+    within the longest life of a session."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.sessions_of(unit, caller.principal)
         made = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
-        return paging.answer(made.of(lambda one: _shown(unit, one, current=caller.session)))
+        ended = [
+            {**_shown(unit, one, current=caller.session), "ended": one.ended, "ended_why": one.ended_reason}
+            for one in api.ended_lately(unit, caller.principal)
+        ]
+        return {**paging.answer(made.of(lambda one: _shown(unit, one, current=caller.session))), "ended": ended}
 
 
 @router.post("/sessions/{session}/end")

@@ -50,13 +50,15 @@ def sign_in(request: Request, return_to: str = "/", left: str = "") -> Response:
 def sessions(request: Request, done: str = "") -> Response:
     """One's own live sessions and devices."""
     with door(request).enter(request, write=False) as (unit, caller):
+        live, ended = api.sessions_of(unit, caller.principal), api.ended_lately(unit, caller.principal)
         return door(request).render(
             request,
             "identity/sessions.html",
-            sessions=api.sessions_of(unit, caller.principal),
+            sessions=live,
+            ended=ended,
             devices=api.devices_of(unit, caller.principal),
             aside=api.keys_aside(unit, caller.principal),
-            lately={one.id: api.lately(unit, one.id) for one in api.sessions_of(unit, caller.principal)},
+            lately={one.id: api.lately(unit, one.id) for one in (*live, *ended)},
             waiting=api.waiting_keys(unit, caller.principal),
             at_once=api.at_once(unit.system),
             current=caller.session,

@@ -104,6 +104,7 @@ def _queue(unit: Unit, ticket: Ticket, digest: str) -> Run:
         risk=order.risk,
         egress_profile=order.egress_profile,
         must_end=ticket.must_end,
+        session=ticket.session,
     )
     audit.append(unit, fact)
     run = store.find(unit.conn, ticket.run)

@@ -58,6 +58,7 @@ def describe(unit: Unit, caller: Caller, version: str) -> Tensors:
             spent=spent,
             lease="",
             until=unit.now,
+            session=caller.session or "",
         ),
     )
     rows = tuple(TensorRow(name=t.name, dtype=t.dtype, shape=t.shape, bytes=t.bytes) for t in opened.tensors)

@@ -59,6 +59,7 @@ def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> Lo
             spent=spent,
             lease=lease,
             until=until,
+            session=caller.session or "",
         ),
     )
     return LoadTicket(
