@@ -14,6 +14,7 @@ from pathlib import Path
 from weighthouse.access import api as access
 from weighthouse.app import declared, memories
 from weighthouse.audit import api as audit
+from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System
 from weighthouse.identity import api as identity
@@ -21,6 +22,7 @@ from weighthouse.identity import api as identity
 log = logging.getLogger("weighthouse.learning")
 EVERY_S = 0.25
 DOUBT_S = 10.0
+BEHIND_S = 60.0  # as long as grave changes wait for the sequencer, and longer than another server takes to lead it
 KEEP_AFTER = 1_000  # entries: that many are learnt again after a restart, which costs less than a line for each
 
 
@@ -30,17 +32,25 @@ class Learning:
     def __init__(self, system: System, kept: Path) -> None:
         self.system, self._kept = system, kept
         self._learners = declared.learners()
-        self._stop = threading.Event()
+        self._stop, self._left = threading.Event(), BEHIND_S
         self._thread = threading.Thread(target=self._go_on, name="learning", daemon=True)
         self.place = self._marked = min(access.learnt(system), identity.learnt(system))
 
     def catch_up(self) -> None:
-        """Learn to the end of the log; raise what keeps the log from being read."""
+        """Learn to the end of the log; raise what keeps the log from being read.
+
+        Attack: stall the sequencer, so that a revocation waits while the log ends before it and all looks learnt. So
+        what is known is as fresh as the oldest line that waits.
+        """
         while (after := audit.learn(self.system, self.place, self._learners)) != self.place:
             self.place = after
         if not 0 <= self.place - self._marked < KEEP_AFTER:  # less than before: the log is a shorter one
             self._mark()
-        access.doubt_after(self.system, DOUBT_S)
+        left = BEHIND_S - audit.waited(self.system) / SECOND
+        access.doubt_after(self.system, max(0.0, min(DOUBT_S, left)))
+        if left <= 0 < self._left:
+            log.critical("lines wait for the log's sequencer, so nobody decides until it has told what was refused")
+        self._left = left
 
     def _mark(self) -> None:
         access.learnt_to(self.system, self.place)

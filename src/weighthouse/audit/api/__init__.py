@@ -22,6 +22,7 @@ from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
 from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally, since
+from weighthouse.audit.api.waiting import waited
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
@@ -84,5 +85,6 @@ __all__ = [
     "since",
     "start",
     "verify",
+    "waited",
     "watch_lines",
 ]

@@ -10,11 +10,12 @@ import os
 from weakref import WeakKeyDictionary, WeakSet
 
 from weighthouse.audit.api import growing, lanes
+from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.events import Heartbeat
 from weighthouse.audit.model import Leaf
 from weighthouse.audit.rules import leaf as leaves
 from weighthouse.audit.store import log as store
-from weighthouse.audit.store import outbox, readers
+from weighthouse.audit.store import readers
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.errors import TooMany, Unavailable
@@ -103,13 +104,13 @@ def _refuse_if_unfit(unit: Unit, kind: str) -> None:
 
 def _refuse_if_late(unit: Unit, kind: str) -> None:
     lanes.refuse_if_lost(unit, kind)
-    _, oldest = outbox.waiting(unit.conn)
-    if oldest is None and unit.system in _beating and (silent := overdue(unit)):
-        oldest = unit.now - silent - LATE  # an empty outbox is not on time when no heartbeat has come through it
-    if oldest is not None and unit.now - oldest > LATE:
+    late = watch(unit.system).look(unit)[1]
+    if unit.system in _beating and (silent := overdue(unit)):
+        late = max(late, silent + LATE)  # an empty outbox is not on time when no heartbeat has come through it
+    if late > LATE:
         raise Unavailable(
             "audit.log_late",
-            f"Entries have waited for the log's sequencer for {(unit.now - oldest) // SECOND} s, and {kind} may "
+            f"Entries have waited for the log's sequencer for {late // SECOND} s, and {kind} may "
             "happen only while the log takes entries.",
             "Find out why the sequencer stands still: it logs the reason on the server that leads. Then try again.",
         )
@@ -131,4 +132,6 @@ def overdue(unit: Unit) -> Millis:
     """Return for how long two heartbeats have been missing, 0 if the log is alive: an alarm for a cut tail."""
     stored = store.read_head(unit.conn)
     silent = unit.now - (stored.at if stored else 0)
+    if stored and unit.system.database.dialect == "postgresql":  # where `at` alone is anybody's word
+        silent = max(silent, watch(unit.system).still(unit, stored.size))
     return max(0, silent - 2 * _every_s(unit.system) * SECOND)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from weighthouse.audit.api import appending, clusters, growing
+from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.events import LinesLost, OutboxRefused
 from weighthouse.audit.model import Backlog, Gap, Leaf
 from weighthouse.audit.rules import lanes as rules
@@ -44,7 +45,7 @@ def sequence(system: System, limit: int = 1000) -> int:
     if system.database.dialect != "postgresql":
         return 0
     with read(system) as unit:
-        if outbox.waiting(unit.conn)[0] == 0:
+        if outbox.waiting(unit.conn) == 0:
             return 0
     fencing = lead(system)
     if fencing is None:
@@ -137,5 +138,4 @@ def backlog(unit: Unit) -> Backlog:
     """Return how many committed entries wait for their index, and for how long the oldest does."""
     if unit.system.database.dialect != "postgresql":
         return Backlog(0, 0)
-    count, oldest = outbox.waiting(unit.conn)
-    return Backlog(count, unit.now - oldest if oldest is not None else 0)
+    return Backlog(*watch(unit.system).look(unit))

@@ -6,7 +6,7 @@ taken only once every transaction below them has ended (`pg_snapshot_xmin`), aft
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, insert, select, text
@@ -62,6 +62,9 @@ _STATE = text(
 )
 _COLUMNS = (outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac, outbox.c.lane, outbox.c.number, outbox.c.prev)
 _WAITING = select(*_COLUMNS)
+_FRONT = text(
+    "SELECT DISTINCT ON (lane) id, xid, leaf, mac, lane, number, prev FROM log_outbox ORDER BY lane, number, id"
+)
 _BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _UNCOUNTED = outbox.c.xid >= text("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
 _LANES = text("SELECT lane, min(number), max(number), count(*) FROM log_outbox WHERE lane IS NOT NULL GROUP BY lane")
@@ -119,9 +122,13 @@ def uncounted(conn: Connection, limit: int) -> list[Waiting]:
 
 
 def _read(conn: Connection, query: Select[Any]) -> list[Waiting]:
+    return _waiting(conn.execute(query))
+
+
+def _waiting(rows: Iterable[Any]) -> list[Waiting]:
     return [
         Waiting(row[0], row[1], bytes(row[2]), bytes(row[3]), row[4] or "", row[5] or 0, bytes(row[6] or b""))
-        for row in conn.execute(query)
+        for row in rows
     ]
 
 
@@ -130,7 +137,12 @@ def drop(conn: Connection, ids: Sequence[int]) -> None:
     conn.execute(delete(outbox).where(outbox.c.id.in_(ids)))
 
 
-def waiting(conn: Connection) -> tuple[int, Millis | None]:
-    """Return how many rows wait, and since when the oldest does."""
-    row = conn.execute(text("SELECT count(*), min(at) FROM log_outbox")).one()
-    return int(row[0]), row[1]
+def waiting(conn: Connection) -> int:
+    """Return how many rows wait."""
+    return int(conn.execute(text("SELECT count(*) FROM log_outbox")).scalar_one())
+
+
+def front(conn: Connection) -> tuple[int, list[Waiting]]:
+    """Return how many rows wait, and the first one of each lane."""
+    count = waiting(conn)
+    return count, _waiting(conn.execute(_FRONT)) if count else []

@@ -1,0 +1,47 @@
+"""Attack: stall the sequencer at one server, so that another learns to the end of a log that does not tell yet.
+
+A row lock by whoever administers the database is enough. What another server refused is not known here then, so after
+a minute nothing is decided, whatever the rows say of how long they have waited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.audit.support import Lab, Noted, bind_log
+from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.ports import Refusals
+from weighthouse.app.learning import Learning
+from weighthouse.audit import api as audit
+from weighthouse.core.clock import MINUTE, ManualClock
+from weighthouse.core.database import Database
+from weighthouse.core.errors import Unavailable
+from weighthouse.core.work import System, begin
+
+
+def test_a_log_that_ends_before_waiting_lines_is_not_learnt_to_its_end(
+    postgres_url: str, make_system: Callable[[Database], System], tmp_path: Path, clock: ManualClock
+) -> None:
+    database = Database(postgres_url)
+    database.create_all()
+    lab = Lab(bind_log(make_system(database), tmp_path))
+    lab.system.bind(Refusals, FileRefusals(tmp_path / "refusals"))
+    learning = Learning(lab.system, tmp_path / "learnt")
+    refusals = lab.system.part(Refusals)
+    with begin(lab.system) as unit:
+        audit.append(unit, Noted(number=1))
+    learning.catch_up()
+    assert refusals.holds() == ()
+    lab.sql("UPDATE log_outbox SET at = 4000000000000000")
+    clock.advance(2 * MINUTE)
+    learning.catch_up()
+    with pytest.raises(Unavailable) as refusal:
+        refusals.holds()
+    assert refusal.value.code == "access.refusals_behind"
+    lab.settle()
+    learning.catch_up()
+    assert refusals.holds() == ()
+    database.close()
