@@ -51,6 +51,7 @@ ON_THE_STAGE = {
     "leaky-names",
     "frozen-guard",
     "stopped-clock",
+    "deaf-guard",
     "log-flood",
     "disk-flood",
     "leftover-plaintext",

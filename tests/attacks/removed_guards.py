@@ -312,6 +312,12 @@ REMOVALS = (
         "stopped-clock", "core/leash.py", "    signal.setitimer(signal.ITIMER_REAL, left)\n", "    assert left\n"
     ),
     Removal(
+        "deaf-guard",
+        "runs/adapters/contained.py",
+        '            self._say(b"term\\n")',
+        "            self._process.wait()  # until it was heard",
+    ),
+    Removal(
         "log-flood",
         "runs/rules/refusals.py",
         "        return self.count >= self._most",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from weighthouse.core.leash import leashed
 from weighthouse.runs.adapters.cgroups import sessions_share
 from weighthouse.runs.ports import Handle
 
-LIMIT_S = 30
+LIMIT_S = 60
 # Children in sessions of their own, deaf to every signal that can be ignored, their parent among them.
 DEAF = (
     "import os, signal, time\n"
@@ -76,7 +77,7 @@ def going(handle: Handle) -> dict[int, str]:
 
 
 def test_a_run_is_gone_at_its_end_though_nobody_outside_does_anything(bench: Bench) -> None:
-    ends = time.monotonic() + 6
+    ends = time.monotonic() + 20
     handle = bench.start(DEAF, ends=ends)
     try:
         family = going(handle)
@@ -119,3 +120,45 @@ def test_a_run_stands_behind_everything_else_and_dies_first_when_memory_runs_out
     finally:
         handle.stop()
     assert within(lambda: not living(family))
+
+
+# The guard is stopped where the kernel lets it be, and whatever of it can be opened is named.
+JAM = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+found = []
+for pid in (1, 2):
+    if pid != os.getpid():
+        try: os.kill(pid, signal.SIGSTOP)
+        except OSError: pass
+        for number in range(9):
+            try: found.append(os.open(f'/proc/{pid}/fd/{number}', os.O_WRONLY | os.O_NONBLOCK))
+            except OSError: pass
+print('opened', len(found)); print('going', flush=True)
+while True: time.sleep(1)
+"""
+MORE_THAN_A_PIPE_HOLDS = 20_000
+
+
+def test_nothing_that_is_said_towards_a_run_waits_for_it_though_its_guard_is_stopped(bench: Bench) -> None:
+    handle = bench.start(JAM, ends=time.monotonic() + LIMIT_S)
+    asking = threading.Thread(target=lambda: [handle.terminate() for _ in range(MORE_THAN_A_PIPE_HOLDS)], daemon=True)
+    try:
+        family = going(handle)
+        asking.start()
+        asking.join(LIMIT_S / 2)
+        assert not asking.is_alive() and handle.wait(0) is None
+        handle.kill()
+        assert within(lambda: not living(family)), living(family)
+    finally:
+        handle.stop()
+
+
+def test_the_code_finds_no_pipe_on_which_the_server_speaks_to_its_guard(bench: Bench) -> None:
+    said: list[str] = []
+    handle = bench.start(JAM, ends=time.monotonic() + LIMIT_S)
+    try:
+        assert within(lambda: said.extend(line.text for line in handle.lines(50)) or "going" in said)
+    finally:
+        handle.stop()
+    assert said[0] == "opened 0", said

@@ -71,6 +71,9 @@ class Handle(Protocol):
     def terminate(self) -> None:
         """Ask the workload to end (SIGTERM), and return at once; it may go on until `stop`."""
 
+    def kill(self) -> None:
+        """Kill what was started and with it all of the sandbox, and return at once; `stop` is still to be called."""
+
     def stop(self) -> None:
         """End every process of the sandbox now, and wait until they are gone."""
 

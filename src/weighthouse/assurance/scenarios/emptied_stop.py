@@ -18,7 +18,7 @@ BEGIN UPDATE runs_run SET stop_asked = '', stopped_by = '', stop_text = '' WHERE
 STARTS_S, OUTLIVES_S = 60.0, 20.0
 
 
-def start(ground: Ground) -> str:
+def start(ground: Ground, code: str = "import time\nwhile True: time.sleep(1)\n") -> str:
     """Have Eve submit a run that never ends by itself, and wait until it works; return its id."""
     eve = ground.act_as("eve").caller
     with begin(ground.system, eve) as unit:
@@ -28,7 +28,7 @@ def start(ground: Ground) -> str:
             model="model/wren",
             environment=runs.environments(unit)[0].digest,
             command=("python", "main.py"),
-            code={"main.py": "import time\nwhile True: time.sleep(1)\n"},
+            code={"main.py": code},
             dataset="dataset/stdlib",
             parent=None,
             risk="low",

@@ -29,7 +29,11 @@ class Feeder(threading.Thread):
         while not self._stopped.is_set() and settle(self._system, self._way):
             self._way.handle.wait(poll)
 
+    def starve(self) -> None:
+        """End the feeding and return at once; what is being settled is finished, the forwarder stops by itself."""
+        self._stopped.set()
+
     def stop(self) -> None:
         """End the feeding; what is being settled is finished first."""
-        self._stopped.set()
+        self.starve()
         self.join(timeout=30)

@@ -119,7 +119,8 @@ class Bubblewrap:
             arguments += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         else:
             arguments += ["--unshare-user", "--disable-userns", "--uid", str(NOBODY), "--gid", str(NOBODY)]
-            arguments += ["--cap-drop", "ALL"]
+            # The guard is the first process: bubblewrap's own would have the run's user, and show it that pipe.
+            arguments += ["--cap-drop", "ALL", "--as-pid-1"]
         arguments += ["--die-with-parent", "--clearenv", "--hostname", furniture.hostname(spec.name)]
         # Before the folders: an environment that itself lies below /tmp must not be hidden by it.
         arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108

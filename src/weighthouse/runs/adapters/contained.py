@@ -1,7 +1,8 @@
 """A started sandbox process, the same for every driver: judge the guard's report, pump lines, end without remains.
 
-Guards against a sandbox that is not one (nothing runs before `rules.judge` has passed) and against output that fills
-the server's memory: pipes are read as they come into a bounded queue, and a full queue holds the workload back.
+Guards against a sandbox that is not one (nothing runs before `rules.judge` has passed), against output that fills
+the server's memory (pipes are read as they come into a bounded queue, and a full queue holds the workload back), and
+against a run that fills its end of a pipe: nothing that is said towards a run ever waits for it.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ class Contained:
         self._stopped = threading.Event()
         self._told = threading.Event()
         self._facts: Facts | None = None
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)  # whoever is in there may have filled it, and reads nothing
         self._readers = [threading.Thread(target=self._read, args=("err", process.stderr), daemon=True)]
         self._readers[0].start()
         try:
@@ -161,10 +164,9 @@ class Contained:
         return " / ".join(line.text for line in self.lines(0))[-400:]
 
     def _say(self, word: bytes) -> None:
-        """Say one word to the guard inside."""
+        """Say one word to the guard inside, and never wait until it is heard; raises BlockingIOError, an OSError."""
         assert self._process.stdin is not None
-        self._process.stdin.write(word)
-        self._process.stdin.flush()
+        os.write(self._process.stdin.fileno(), word)
 
     def _read(self, stream: Stream, pipe: IO[bytes] | None) -> None:
         assert pipe is not None
@@ -231,14 +233,17 @@ class Contained:
         return status if status >= 0 else 128 - status
 
     def terminate(self) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it has ended, and nobody listens
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or nobody listens
             self._say(b"term\n")
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def stop(self) -> None:
         self._stopped.set()
         if self._process.poll() is None:
+            self.kill()  # first: what is asked of a runtime may take as long as whoever is in there likes
             self._end()
-            self._process.kill()
         self._process.wait(30)
         for pipe in (self._process.stdin, self._process.stdout if len(self._readers) == 1 else None):
             if pipe is not None:

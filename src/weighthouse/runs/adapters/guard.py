@@ -2,13 +2,14 @@
 
 Guards against a sandbox that is really the host (a runtime that fell back, a flag that was dropped): submitted code
 starts only after the driver outside has judged this report and answered `go`. It then stays as the parent, to hand on
-the request to end (`term`) and the status, the same in every runtime. Runs with `python -I -S` and the standard
-library alone; it is mounted read-only and is never imported by the control plane.
+the request to end (`term`) and the status, the same in every runtime, and shows the code nothing of itself. Runs with
+`python -I -S` and the standard library alone; it is mounted read-only and is never imported by the control plane.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -17,6 +18,8 @@ import socket
 import sys
 import threading
 from typing import Any
+
+PR_SET_DUMPABLE = 4
 
 
 def _read(path: str) -> str:
@@ -65,6 +68,11 @@ def drop(identity: int) -> None:
         os.setresuid(identity, identity, identity)
 
 
+def hide() -> None:
+    """Show nobody of the same user our memory, or the pipe on which the driver speaks to us."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def begin(order: dict[str, Any]) -> None:
     """Become the workload."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -97,6 +105,7 @@ def main() -> None:
     sys.stdout.flush()
     if os.read(0, 3) != b"go\n":
         sys.exit(97)
+    hide()  # before anything else has our user id; what the code executes can be seen again
     child = os.fork()
     if child == 0:
         begin(order)

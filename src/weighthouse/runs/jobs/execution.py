@@ -2,7 +2,8 @@
 
 The order is the guard: the record is verified and access asked again, the way out is opened, the sandbox is judged
 from inside, and only then does submitted code start. In the loop, bytes are settled at every poll; a way that was
-cut ends the run at once, a person's stop, the end of time or of the server after a while to save (`ending`).
+cut ends the run at once, a person's stop, the end of time or of the server after a while to save (`ending`). If this
+loop itself is held up, the way starves and the run is killed (`watchdog`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from weighthouse.runs.api import executing, lasting
 from weighthouse.runs.jobs.ending import Ending
 from weighthouse.runs.jobs.given import Given, give
 from weighthouse.runs.jobs.processes import mark
+from weighthouse.runs.jobs.watchdog import Watchdog
 from weighthouse.runs.model import GENTLE, MIB, Limits, Line, Ticket
 from weighthouse.runs.ports import Gate, Gates, Ground, Handle, SandboxSpec
 from weighthouse.runs.rules import furniture
@@ -121,14 +123,26 @@ class Execution(threading.Thread):
             given.close()
             # The sandbox has the socket itself. From here on no path leads to it, whatever another run gets to see.
             self._way.socket.unlink(missing_ok=True)
-        weights.lend_outbox(self._system, self._run, self._sandbox.out)
-        marks = " ".join(mark(pid) for pid in (self._sandbox.pid, *self._way.handle.pids))
-        facts, digest = self._sandbox.facts, self._way.proxy_digest
-        self._unit(lambda unit: executing.started(unit, self._run, facts, digest, marks))
+        with Watchdog(self._run, self._leave) as dog:
+            self._begun(self._sandbox, self._way)
+            return self._watch(ticket, self._sandbox, self._way, dog)
+
+    def _begun(self, handle: Handle, way: egress.Way) -> None:
+        """Put on record that the code has started, and feed its way."""
+        weights.lend_outbox(self._system, self._run, handle.out)
+        marks = " ".join(mark(pid) for pid in (handle.pid, *way.handle.pids))
+        facts = handle.facts
+        self._unit(lambda unit: executing.started(unit, self._run, facts, way.proxy_digest, marks))
         self._say(f"started in {facts.runtime} ({facts.tier}), kernel {facts.kernel}, {facts.confinement}")
-        self._feeder = egress.Feeder(self._system, self._way)
+        self._feeder = egress.Feeder(self._system, way)
         self._feeder.start()
-        return self._watch(ticket, self._sandbox, self._way)
+
+    def _leave(self) -> None:
+        """Starve the way and kill the sandbox; waits for nothing, and is called by the watchdog alone."""
+        if self._feeder is not None:
+            self._feeder.starve()
+        if self._sandbox is not None:
+            self._sandbox.kill()
 
     def _given(self, parent: str | None) -> frozenset[str]:
         """The models of what lies at /in: they pay from the first byte on, whether it is opened or not."""
@@ -137,16 +151,19 @@ class Execution(threading.Thread):
         with read(self._system) as unit:
             return weights.origins(unit, parent)
 
-    def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way) -> int:
+    def _watch(self, ticket: Ticket, handle: Handle, way: egress.Way, dog: Watchdog) -> int:
         settings = self._system.settings
         poll = settings.integer("egress.poll_ms")
         ending = Ending(handle, settings.integer("runs.grace_s"), ticket.must_end - self._system.clock.now())
         while True:
+            dog.turned()
             self._keep(handle.lines(poll))
             self._look_at_volume(handle)
             status = handle.wait(0)
             if handle.overdue:  # whatever else was cut while this server stood still
                 self._out_of_time = True
+            elif dog.bitten:
+                self._failure = "runs.unwatched"
             elif way.cut_for or not way.handle.alive():
                 egress.settle(self._system, way)
                 self._failure = way.cut_for
