@@ -324,6 +324,12 @@ REMOVALS = (
         "        return self.count < 0",
     ),
     Removal(
+        "endless-body",
+        "app/intake.py",
+        "        if self.held + wanted > self._most:",
+        "        if wanted > self._most:",
+    ),
+    Removal(
         "output-drain",
         "egress/api/ledger.py",
         "    if empty is None:\n        debit(unit, paying, count)\n        _tell_high",

@@ -3,7 +3,7 @@
 Guards against one run speaking as another. Which run speaks is which socket it came through, never a header or a
 name; and whoever reaches that socket is asked for by the kernel: only the very process that was started as the run's
 proxy is answered (SO_PEERCRED, which no process can choose). An ordinary user's server has the user id of its runs,
-so the user id alone would say nothing. Source: Linux man-pages, unix(7).
+so the user id alone would say nothing. Source: Linux man-pages, unix(7). How much of what a run says is held is `intake`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from urllib.parse import unquote
 
 import h11
 
-from weighthouse.core.errors import Unavailable
+from weighthouse.app.intake import READ_BYTES, Intake, Share, next_head
+from weighthouse.core.errors import TooMany, Unavailable, WeighthouseError
 from weighthouse.runs.routes.broker import Application, Broker
 from weighthouse.runs.rules.refusals import Refusals
+from weighthouse.web.problems import status_of, to_problem
 
 log = logging.getLogger("weighthouse.runs")
 
 START_DEADLINE_S = 20
-LARGEST_BODY = 32 << 20
-READ_BYTES = 1 << 16
 MOST_REFUSALS = 200
+ANSWER_S = 60  # a run that does not read what it is answered is not waited for any longer
+LINGER_S = 1
 FOREIGN = b'{"code":"runs.foreign_peer","title":"This way belongs to another run","status":403}'
+MALFORMED = 400
 JSON = ("content-type", "application/problem+json")
 Told = Callable[[str, int, int], None]
 
@@ -39,9 +42,12 @@ Told = Callable[[str, int, int], None]
 class Gate:
     """The socket of one run. Until `expect` has named the proxy's processes, nobody is answered."""
 
-    def __init__(self, gates: Gates, run: str, path: Path, application: Application, refusals: Refusals) -> None:
+    def __init__(
+        self, gates: Gates, run: str, path: Path, application: Application, refusals: Refusals, share: Share
+    ) -> None:
         self.path = path
         self.refusals = refusals
+        self.share = share
         self._gates = gates
         self._run = run
         self._application = application
@@ -77,14 +83,16 @@ class Gate:
         try:
             pid, uid, _ = struct.unpack("3i", writer.get_extra_info("socket").getsockopt(*_PEER))
             if pid in self._expected:
-                await self._serve(reader, writer)
+                with self.share.connected() as welcome:
+                    if welcome:
+                        await self._serve(reader, writer)
             else:
                 await self._refuse(writer, pid, uid)
-                writer.write_eof()
-                # What is closed with words unread is reset, and the answer lost with it.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(READ_BYTES), 1)
-        except (OSError, h11.ProtocolError, asyncio.IncompleteReadError) as error:
+                await _linger(reader, writer)
+        except h11.RemoteProtocolError as error:
+            self.refusals.answered(MALFORMED)
+            log.debug("a connection of %s was ended: %s", self._run, error)
+        except (OSError, h11.ProtocolError, asyncio.IncompleteReadError, TimeoutError) as error:
             log.debug("a connection of %s ended: %s", self._run, error)
         except Exception:
             log.exception("a connection of %s failed", self._run)
@@ -97,21 +105,53 @@ class Gate:
         if not self._told:
             self._told = True
             await asyncio.to_thread(self._gates.told, self._run, pid, uid)
-        connection = h11.Connection(h11.SERVER)
-        headers = [JSON, ("content-length", str(len(FOREIGN))), ("connection", "close")]
-        writer.write((connection.send(h11.Response(status_code=403, headers=headers)) or b"") + FOREIGN)
-        await writer.drain()
+        await _say(writer, h11.Connection(h11.SERVER), 403, FOREIGN)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=READ_BYTES)
-        while (request := await _request(connection, reader)) is not None:
-            answer = Answer()
-            await self._application(_scope(request[0]), Body(request[1]).receive, answer.send)
+        while (head := await next_head(connection, reader)) is not None:
+            try:
+                answer = await self._answer(head, connection, reader)
+            except WeighthouseError as refusal:
+                status = status_of(refusal)
+                self.refusals.answered(status)
+                await _say(writer, connection, status, bytes(to_problem({}, refusal).body))
+                return await _linger(reader, writer)
             writer.write(b"".join(connection.send(event) or b"" for event in answer.events()))
-            await writer.drain()
+            await _sent(writer)
             if h11.MUST_CLOSE in (connection.our_state, connection.their_state):
-                return
+                return None
             connection.start_next_cycle()
+        return None
+
+    async def _answer(self, head: h11.Request, connection: h11.Connection, reader: asyncio.StreamReader) -> Answer:
+        """Read one request whole and have it answered; raises what it is refused with before anybody is asked."""
+        if self.refusals.spent:
+            raise TooMany("runs.too_many_refusals", "The run was refused too often.", "See the run's page.")
+        with self.share.holding(head) as limit:
+            body = await self.share.body(connection, reader, limit)
+            answer = Answer()
+            await self._application(_scope(head), Body(body).receive, answer.send)
+            return answer
+
+
+async def _say(writer: asyncio.StreamWriter, connection: h11.Connection, status: int, body: bytes) -> None:
+    """Answer a request that was not read to its end; nothing more is said over this connection."""
+    headers = [JSON, ("content-length", str(len(body))), ("connection", "close")]
+    writer.write((connection.send(h11.Response(status_code=status, headers=headers)) or b"") + body)
+    await _sent(writer)
+
+
+async def _sent(writer: asyncio.StreamWriter) -> None:
+    async with asyncio.timeout(ANSWER_S):
+        await writer.drain()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """What is closed with words unread is reset, and the answer lost with it."""
+    writer.write_eof()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(reader.read(READ_BYTES), LINGER_S)
 
 
 async def _end_all() -> None:
@@ -124,31 +164,6 @@ async def _end_all() -> None:
 
 
 _PEER = (socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-
-
-async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[h11.Request, bytes] | None:
-    """Return the next whole request and its body, None when the proxy has hung up."""
-    head: h11.Request | None = None
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event = connection.next_event()
-        if event is h11.NEED_DATA:
-            data = await reader.read(READ_BYTES)
-            if not data and head is None:
-                return None
-            connection.receive_data(data)
-        elif isinstance(event, h11.Request):
-            head = event
-        elif isinstance(event, h11.Data):
-            size += len(event.data)
-            if size > LARGEST_BODY:
-                raise h11.RemoteProtocolError("a body that is larger than anything here takes")
-            parts.append(bytes(event.data))
-        elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return head, b"".join(parts)
-        else:
-            return None
 
 
 def _scope(head: h11.Request) -> MutableMapping[str, Any]:
@@ -215,6 +230,7 @@ class Gates:
         self._broker = broker
         self.told = told
         self._open: dict[str, Path] = {}
+        self.intake = Intake()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -227,7 +243,7 @@ class Gates:
     def open(self, run: str, path: Path, most_refusals: int = MOST_REFUSALS) -> Gate:
         """Listen for the proxy of `run` on `path`, which lies in a folder that this server made for it (0700)."""
         refusals = Refusals(most_refusals)
-        gate = Gate(self, run, path, self._broker.of(run, refusals), refusals)
+        gate = Gate(self, run, path, self._broker.of(run, refusals), refusals, Share(self.intake))
         self.run(gate.listen())
         self._open[run] = path
         return gate

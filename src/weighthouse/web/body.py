@@ -43,18 +43,18 @@ class BodyLimit:
             return
         limit = self._limit_for(scope["path"])
         if _declared(scope) > limit:
-            await refuse(scope, receive, send, _too_large(limit))
+            await refuse(scope, receive, send, too_large(limit))
             return
         try:
             body = await asyncio.wait_for(_read(receive, limit), self._seconds)
         except TimeoutError:
-            await refuse(scope, receive, send, _too_slow(self._seconds))
+            await refuse(scope, receive, send, too_slow(self._seconds))
             return
         except Invalid as error:
             await refuse(scope, receive, send, error)
             return
         if body is None:
-            await refuse(scope, receive, send, _too_large(limit))
+            await refuse(scope, receive, send, too_large(limit))
             return
         scope.setdefault("state", {})["body"] = body
         replayed = False
@@ -86,7 +86,7 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
     while True:
         message = await receive()
         if message["type"] != "http.request":  # the line was cut, or the chunking broke: half an order is none
-            raise _cut_off()
+            raise cut_off()
         total += len(message.get("body", b""))
         if total > limit:
             return None
@@ -95,7 +95,8 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
             return b"".join(parts)
 
 
-def _too_large(limit: int) -> TooLarge:
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a body that is over `limit` bytes."""
     return TooLarge(
         "web.body_too_large",
         f"The request body is larger than {limit} bytes, so it was not read.",
@@ -104,7 +105,8 @@ def _too_large(limit: int) -> TooLarge:
     )
 
 
-def _cut_off() -> Invalid:
+def cut_off() -> Invalid:
+    """The refusal of a body that ended before its end."""
     return Invalid(
         "web.body_cut_off",
         "The request body ended before its end, so nothing of it was read.",
@@ -112,7 +114,8 @@ def _cut_off() -> Invalid:
     )
 
 
-def _too_slow(seconds: int) -> TooSlow:
+def too_slow(seconds: int) -> TooSlow:
+    """The refusal of a body that did not arrive in its time."""
     return TooSlow(
         "web.body_too_slow",
         f"The request body did not arrive within {seconds} seconds, so the server stopped waiting.",

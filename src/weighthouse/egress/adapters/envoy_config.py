@@ -18,6 +18,7 @@ from weighthouse.egress.ports import ProxySpec
 _API = "type.googleapis.com/envoy."
 BUFFER = 64 * KIB
 MOST_CONNECTIONS = 256  # at once; each costs the proxy buffers that no limit of the sandbox sees
+MOST_TO_BROKER = 16  # connections; the rest waits here, in the run's own proxy, and holds nothing of the server
 MOST_REQUESTS, REQUESTS_A_SECOND = 400, 100  # each one may cost the control plane a transaction
 CLAIMS = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded", "cookie"]
 SOCKET_MODE = 0o666  # the folder above it is what keeps strangers out; the run's user id differs from ours
@@ -253,6 +254,7 @@ def _local(name: str, path: Path, *, http2: bool) -> dict[str, Any]:
         "name": name,
         "type": "STATIC",
         "connect_timeout": "2s",
+        "circuit_breakers": {"thresholds": [{"max_connections": MOST_TO_BROKER}]},
         "load_assignment": _endpoints(name, [{"pipe": {"path": str(path)}}]),
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
