@@ -16,8 +16,9 @@ import pytest
 from blake3 import blake3
 
 from weighthouse.core import folders
-from weighthouse.core.errors import Invalid, NotFound, WeighthouseError
+from weighthouse.core.errors import Invalid, NotFound, TooMany, WeighthouseError
 from weighthouse.weights.adapters.embedded import FolderStore
+from weighthouse.weights.adapters.flight import Flight
 from weighthouse.weights.adapters.taking import SEGMENT
 from weighthouse.weights.model import Signed
 from weighthouse_sdk import floe
@@ -266,3 +267,42 @@ def test_the_exchange_that_these_tests_rely_on_works_here(tmp_path: Path) -> Non
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.renameat2(-100, bytes(one), -100, bytes(other), EXCHANGE) == 0
     assert one.read_text() == "2"
+
+
+def test_what_is_promised_to_one_copy_is_not_there_for_another(tmp_path: Path) -> None:
+    """Sixty copies that each found room before any of them had written filled the disk to its last byte."""
+    flight, folder = Flight(), folders.hold_folder(tmp_path)
+    half = flight.room(folder) // 2 + (64 << 20)
+    try:
+        with flight.promised(folder, half) as wrote:
+            with pytest.raises(TooMany) as refusal, flight.promised(folder, half):
+                pass
+            assert refusal.value.code == "weights.no_room"
+            wrote(half)
+            with flight.promised(folder, half):
+                pass
+        with flight.promised(folder, half):
+            pass
+    finally:
+        os.close(folder)
+
+
+def test_two_copies_to_one_place_follow_each_other(store: FolderStore) -> None:
+    inside, waited = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def first() -> None:
+        def hold() -> None:
+            inside.set()
+            assert waited.wait(20)
+
+        store.take(SOURCE, TARGET, SIGNED, hold)
+        order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(20)
+    store.take(SOURCE, TARGET, SIGNED, waited.set)
+    order.append("second")
+    thread.join(20)
+    assert order == ["first", "second"] and kept(store) == BYTES

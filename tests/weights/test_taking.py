@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -14,7 +16,7 @@ from weighthouse.core.errors import Conflict, Invalid
 from weighthouse.core.work import begin
 from weighthouse.weights import api as weights
 from weighthouse.weights import store
-from weighthouse.weights.api import shares
+from weighthouse.weights.api import shares, turns
 from weighthouse.weights.api.sealing import seal
 from weighthouse.weights.ports import ObjectStore
 
@@ -241,3 +243,69 @@ def test_r6_a_save_that_was_refused_is_not_counted(world: World) -> None:
         assert refusal.value.code == "weights.bad_shard"
     draft = world.begin_save(run)
     assert world.commit(run, draft, draft.write(arrays())).counter == 1
+
+
+def test_the_same_commit_twice_at_once_is_copied_once_and_other_runs_go_on(world: World) -> None:
+    """Attack: sixty threads send one commit, and each has the shards copied beside the others' copies."""
+    world.grant("ada", "tern-train")
+    run, other = world.run("ada"), world.run("ada")
+    draft, theirs = world.begin_save(run), world.begin_save(other)
+    envelope = draft.write(arrays())
+    with turns.turn(world.system, run.attributes["run"]):
+        with pytest.raises(Conflict) as refusal:
+            weights.take_and_commit(world.system, run, draft.ticket.save, envelope)
+        assert refusal.value.code == "weights.commit_busy"
+        assert not (world.state / "objects" / "versions" / draft.ticket.version).exists()
+        weights.take_and_commit(world.system, other, theirs.ticket.save, theirs.write(arrays(1)))
+    weights.take_and_commit(world.system, run, draft.ticket.save, envelope)
+
+
+def test_what_was_copied_for_a_save_that_was_never_committed_goes_with_its_run(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run, other = world.run("ada"), world.run("ada")
+    version = world.save(run)
+    left, theirs = world.begin_save(run), world.begin_save(other)
+    for who, draft in ((run, left), (other, theirs)):
+        weights.take(world.system, who, draft.ticket.save, draft.write(arrays()))
+    kept = world.state / "objects" / "versions"
+    assert {one.name for one in kept.iterdir()} == {version.id, left.ticket.version, theirs.ticket.version}
+    assert weights.drop_outbox(world.system, run.attributes["run"])
+    assert {one.name for one in kept.iterdir()} == {version.id, theirs.ticket.version}
+    assert weights.verify_stored(world.system, version.id) == []
+    with pytest.raises(Conflict) as refusal:
+        weights.take_and_commit(world.system, run, left.ticket.save, b"{}")
+    assert refusal.value.code == "weights.run_over"
+
+
+def test_a_commit_that_is_under_way_stops_when_its_run_ends(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    name, begun = run.attributes["run"], threading.Event()
+
+    def commit() -> None:
+        with contextlib.suppress(Conflict), turns.turn(world.system, name) as pause:
+            begun.set()
+            while True:
+                pause()
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    assert begun.wait(20)
+    assert weights.drop_outbox(world.system, name)
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_what_a_run_ended_with_stops_the_copy_at_its_next_segment(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+
+    def over() -> None:
+        raise Conflict("weights.run_over", "over", "over")
+
+    with pytest.raises(Conflict):
+        weights.take(world.system, run, draft.ticket.save, envelope, over)
+    kept = world.state / "objects" / "versions" / draft.ticket.version / "shards"
+    assert list(kept.iterdir()) == []

@@ -28,6 +28,8 @@ HOST = "control.weighthouse"
 SOCKET = Path("/egress/socket")
 MAX_REPLY = 32 << 20
 TIMEOUT = 60
+BUSY_S = 5  # each answer that another commit is under way counts as a refusal
+_COMMITTING = threading.Lock()
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -180,13 +182,19 @@ class Workload:
         return self._commit(ticket.save, envelope)
 
     def _commit(self, save: str, envelope: bytes) -> dict[str, Any]:
-        """Send a commit, again while the control plane is still copying and checking the shards it names."""
-        while True:
-            try:
-                return self.call("POST", f"/workload/v1/saves/{save}/commit", {"manifest": envelope.decode()})
-            except Refused as refusal:
-                if refusal.code != "weights.taking":
-                    raise
+        """Send a commit, again while the control plane is still copying and checking the shards it names.
+
+        A run commits one save at a time: threads of this process take turns, and its other processes are waited for.
+        """
+        with _COMMITTING:
+            while True:
+                try:
+                    return self.call("POST", f"/workload/v1/saves/{save}/commit", {"manifest": envelope.decode()})
+                except Refused as refusal:
+                    if refusal.code not in ("weights.taking", "weights.commit_busy"):
+                        raise
+                    if refusal.code == "weights.commit_busy":
+                        time.sleep(BUSY_S)
 
     def progress(self, **fields: int | str) -> None:
         """Report `progress` in thousandths, `loss` in millionths and a `note`; shown on the run's page."""

@@ -35,8 +35,9 @@ class ObjectStore(Protocol):
     def take(self, source: str, target: str, signed: Signed, pause: Callable[[], None]) -> None:
         """Copy an object to where no run has ever written, durable and checked byte by byte when this returns.
 
-        `pause` is called between segments and may raise. The same again changes nothing. Raises Invalid
-        `weights.bad_object` for other bytes than the signed ones, and what `open` raises.
+        `pause` is called between segments, and while another one copies to the same place; it may raise. The same
+        again changes nothing. Raises Invalid `weights.bad_object` for other bytes than the signed ones, TooMany
+        `weights.no_room` where what is being copied already leaves none, and what `open` raises.
         """
 
     def is_taken(self, target: str, signed: Signed) -> bool:

@@ -264,6 +264,12 @@ def stale_saves(connection: Connection, before: Millis, limit: int = 100) -> lis
     return [str(row.id) for row in connection.execute(query.limit(limit))]
 
 
+def open_saves_of(connection: Connection, run: str) -> list[str]:
+    """Ids of open saves whose rows name a run; nothing of them may be believed yet."""
+    query = select(saves.c.id).where(saves.c.state == OPEN, saves.c.body.contains(f'"run":"{run}"', autoescape=True))
+    return [str(row.id) for row in connection.execute(query)]
+
+
 def drop_save(connection: Connection, id_: str) -> bool:
     """Forget an open save and its keys; false when it was committed meanwhile."""
     dropped = connection.execute(delete(saves).where(saves.c.id == id_, saves.c.state == OPEN)).rowcount == 1

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from weighthouse.core import folders
 from weighthouse.core.errors import Conflict, Invalid, NotFound
+from weighthouse.weights.adapters.flight import Flight
 from weighthouse.weights.adapters.opened import Opened, down, missing, strange
-from weighthouse.weights.adapters.taking import LEAST_FREE, check, leaves_length, leaves_name, take
+from weighthouse.weights.adapters.taking import check, leaves_length, leaves_name, take
 from weighthouse.weights.adapters.writing import PART, write_new
 from weighthouse.weights.model import Signed
 from weighthouse.weights.rules.paths import check_path
@@ -38,6 +39,7 @@ class FolderStore:
         self._lent: dict[str, int] = {}
         self._taken: dict[Known, Signed] = {}
         self._lock = threading.Lock()
+        self._flight = Flight()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def put_new(self, path: str, data: bytes) -> None:
@@ -62,12 +64,12 @@ class FolderStore:
 
     def take(self, source: str, target: str, signed: Signed, pause: Callable[[], None]) -> None:
         parts = check_path(target)
-        with self._folder(parts[:-1], make=0o755) as folder:
+        with self._flight.to(target, pause), self._folder(parts[:-1], make=0o755) as folder:
             try:
                 if not _there(parts[-1], folder):
                     # Never a move: who wrote the file may hold it open or mapped, and go on writing under any name.
                     with self.open(source) as found, contextlib.suppress(FileExistsError):
-                        take(found, folder, parts[-1], signed, pause)
+                        take(found, folder, parts[-1], signed, pause, self._flight)
                         with contextlib.closing(Opened(target, parts[-1], folder)) as kept:
                             self._remember(kept, signed)
                 with contextlib.closing(Opened(target, parts[-1], folder)) as kept:
@@ -82,8 +84,8 @@ class FolderStore:
             return self._taken.get(kept.mark) == signed
 
     def room(self) -> int | None:
-        disk = os.statvfs(self._root)
-        return max(0, disk.f_bavail * disk.f_frsize - LEAST_FREE)
+        with folders.walk(self._root, ()) as root:
+            return self._flight.room(root)
 
     def folder(self, prefix: str) -> int | None:
         with self._folder(check_path(prefix), make=0o700) as found:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 
 from blake3 import blake3
 
-from weighthouse.core.errors import Invalid, Unavailable
+from weighthouse.core.errors import Invalid
+from weighthouse.weights.adapters.flight import Flight
 from weighthouse.weights.adapters.opened import Opened
 from weighthouse.weights.adapters.writing import write_new
 from weighthouse.weights.model import Signed
@@ -20,19 +21,26 @@ from weighthouse_sdk import floe
 from weighthouse_sdk.manifest_merkle import HASH_BYTES, leaf_hash, root_of
 
 SEGMENT = floe.GCM256_IV256_1M.segment
-LEAST_FREE = 256 << 20
 MODE = 0o444  # a run's own user reads it, through a mount that cannot be written
 HOLES = 1 << 20  # what a file system may save on the blocks of a file that is all there
 
 
-def take(found: Opened, folder: int, name: str, signed: Signed, pause: Callable[[], None]) -> None:
+def take(found: Opened, folder: int, name: str, signed: Signed, pause: Callable[[], None], flight: Flight) -> None:
     """Copy the signed bytes of `found` to `name` in `folder`; raises FileExistsError, or leaves nothing behind."""
     if found.size != signed.length:
         raise _bad("Its length is not what the manifest says.")
-    _room(found, folder)
+    _whole(found)
     leaves: list[bytes] = []
-    write_new(folder, name, _checked(found, signed, pause, leaves), MODE)
+    with flight.promised(folder, found.size) as wrote:
+        write_new(folder, name, _told(_checked(found, signed, pause, leaves), wrote), MODE)
     _keep_leaves(folder, name, leaves)
+
+
+def _told(pieces: Iterator[bytes], wrote: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield each piece, and tell once it was written, which is when the next one is asked for."""
+    for piece in pieces:
+        yield piece
+        wrote(len(piece))
 
 
 def check(kept: Opened, folder: int, name: str, signed: Signed, pause: Callable[[], None]) -> None:
@@ -76,18 +84,11 @@ def _checked(found: Opened, signed: Signed, pause: Callable[[], None], leaves: l
         raise _bad("Its bytes are not what the manifest says.")
 
 
-def _room(found: Opened, folder: int) -> None:
+def _whole(found: Opened) -> None:
     """Ciphertext has no holes: a file that claims more than it wrote would have us write the rest for it."""
     os.fsync(found.descriptor)  # until then some file systems do not say how much a file holds
     if os.fstat(found.descriptor).st_blocks * 512 + HOLES < found.size:
         raise _bad("It is shorter than it claims.")
-    disk = os.fstatvfs(folder)
-    if disk.f_bavail * disk.f_frsize < found.size + LEAST_FREE:
-        raise Unavailable(
-            "weights.store_unavailable",
-            "The volume of the object store has no room for another copy of this shard.",
-            "Free space or add a volume, then commit again.",
-        )
 
 
 def _bad(why: str) -> Invalid:

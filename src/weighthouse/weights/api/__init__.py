@@ -22,7 +22,7 @@ from weighthouse.weights.api.reading import (
     versions_page,
 )
 from weighthouse.weights.api.saving import begin_save, commit
-from weighthouse.weights.api.taking import take
+from weighthouse.weights.api.taking import take, take_and_commit
 from weighthouse.weights.api.telling import origins
 from weighthouse.weights.model import (
     Export,
@@ -75,6 +75,7 @@ __all__ = [
     "settings",
     "sweep",
     "take",
+    "take_and_commit",
     "verify_stored",
     "version",
     "versions",

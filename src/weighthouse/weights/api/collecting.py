@@ -12,7 +12,7 @@ import logging
 
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
-from weighthouse.core.work import System, begin, read
+from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.weights import store
 from weighthouse.weights.api.sealing import SEALED, open_save, open_version
 from weighthouse.weights.events import SaveLapsed
@@ -55,12 +55,35 @@ def sweep(system: System) -> int:
     return gone
 
 
+def drop_taken(system: System, run: str) -> bool:
+    """Remove what was copied for saves that an ended run never committed; the sweep ends their rows when they lapse.
+
+    Call it when nothing of the run is committed any more. Returns whether all of it went.
+    """
+    done = True
+    with read(system) as unit:
+        named = store.open_saves_of(unit.conn, run)
+    for id_ in named:
+        try:
+            with read(system) as unit:
+                save, _ = open_save(unit, id_)
+                theirs = save.run == run and _unmade(unit, save)
+        except WeighthouseError:
+            continue  # a row that does not hold has left its line, and removes nothing
+        if theirs:
+            done = forget(system.part(ObjectStore), kept_prefix(save.version)) and done
+    return done
+
+
+def _unmade(unit: Unit, save: Save) -> bool:
+    """Whether no version has come of a save, whatever its row says."""
+    return store.version_of_save(unit.conn, save.id) is None and not SEALED.any(unit, save.version)
+
+
 def _lapse(system: System, id_: str) -> bool:
     with read(system) as unit:
         save, _ = open_save(unit, id_)
-        became = store.version_of_save(unit.conn, save.id)
-        sealed = SEALED.any(unit, save.version)
-        if became is not None or sealed or unit.now - save.begun <= SAVE_LIFE:
+        if not _unmade(unit, save) or unit.now - save.begun <= SAVE_LIFE:
             log.error("the row of save %s says that it is open, but it is not: nothing is removed", id_)
             return False
     if not forget(system.part(ObjectStore), save.prefix, kept_prefix(save.version)):

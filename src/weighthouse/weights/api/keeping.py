@@ -16,8 +16,8 @@ from weighthouse.core.ids import check_id
 from weighthouse.core.work import System, Unit, read
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
-from weighthouse.weights.api import shares
-from weighthouse.weights.api.collecting import forget
+from weighthouse.weights.api import shares, turns
+from weighthouse.weights.api.collecting import drop_taken, forget
 from weighthouse.weights.api.loading import wrapped_keys
 from weighthouse.weights.api.sealing import open_version, seal
 from weighthouse.weights.api.taking import take_old
@@ -104,10 +104,13 @@ def outbox(system: System, run: str) -> int:
 
 
 def drop_outbox(system: System, run: str) -> bool:
-    """Remove all that an ended run left; its versions lie elsewhere. Returns whether all of it went."""
+    """Remove all that an ended run left, and what was copied for saves that it never committed; its versions lie
+    elsewhere. A commit of it that is under way stops first. Returns whether all of it went."""
+    stopped = turns.end(system, check_id(run, "run"))
     lend_outbox(system, run, None)
     shares.end(system, run)
-    return forget(system.part(ObjectStore), run_prefix(check_id(run, "run")))
+    taken = stopped and drop_taken(system, run)
+    return forget(system.part(ObjectStore), run_prefix(run)) and taken
 
 
 def lend_outbox(system: System, run: str, folder: int | None) -> None:

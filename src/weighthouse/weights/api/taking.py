@@ -14,12 +14,13 @@ from weighthouse.access import api as access
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid, NotFound, Unavailable, WeighthouseError
 from weighthouse.core.ids import check_id
-from weighthouse.core.work import System, Unit, read
+from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.weights import store
-from weighthouse.weights.api import shares
-from weighthouse.weights.api.saving import own_save, refused
+from weighthouse.weights.api import shares, turns
+from weighthouse.weights.api.classes import run_of
+from weighthouse.weights.api.saving import commit, own_save, refused
 from weighthouse.weights.api.sealing import open_version
-from weighthouse.weights.model import OPEN, SAVE_LIFE, Save
+from weighthouse.weights.model import OPEN, SAVE_LIFE, Save, Version
 from weighthouse.weights.ports import ObjectStore
 from weighthouse.weights.rules.manifests import check_new, open_manifest, signed
 from weighthouse.weights.rules.paths import kept_prefix, shard_path
@@ -28,7 +29,22 @@ from weighthouse_sdk import manifest
 PATIENCE_S = 30.0  # less than what a client waits for an answer
 
 
-def take(system: System, caller: Caller, save_id: str, envelope: bytes) -> None:
+def take_and_commit(system: System, caller: Caller, save_id: str, envelope: bytes) -> Version:
+    """Copy the shards of a save and commit it: the one commit of its run meanwhile, and none once the run is over.
+
+    Raises what `take` and `commit` raise, Conflict `weights.commit_busy`, `weights.run_over`.
+    """
+    with turns.turn(system, run_of(caller) or caller.principal) as pause:
+        take(system, caller, save_id, envelope, pause)
+        with begin(system, caller) as unit:
+            return commit(unit, caller, save_id, envelope)
+
+
+def _go_on() -> None:
+    """Nothing stops what is copied."""
+
+
+def take(system: System, caller: Caller, save_id: str, envelope: bytes, pause: Callable[[], None] = _go_on) -> None:
     """Copy the shards of a save to where a commit of it may name them. The same again goes on where it stopped.
 
     What a commit would refuse for another reason is left to it. Raises Invalid `weights.bad_manifest`,
@@ -44,12 +60,19 @@ def take(system: System, caller: Caller, save_id: str, envelope: bytes) -> None:
     with read(system, caller), refused(save):
         left = shares.reserve(system, save.run, wanted)
     try:
-        _all(system, caller, save, listed, left)
+        _all(system, caller, save, listed, left, pause)
     finally:
         shares.give_back(system, save.run, left)
 
 
-def _all(system: System, caller: Caller, save: Save, listed: manifest.Manifest, left: list[shares.Shard]) -> None:
+def _all(
+    system: System,
+    caller: Caller,
+    save: Save,
+    listed: manifest.Manifest,
+    left: list[shares.Shard],
+    pause: Callable[[], None],
+) -> None:
     """Take shard after shard; `left` loses each that is there."""
     started = time.monotonic()
     for number, shard in enumerate(listed.shards):
@@ -59,7 +82,7 @@ def _all(system: System, caller: Caller, save: Save, listed: manifest.Manifest, 
                 f"{number} of {len(listed.shards)} shards have been copied and checked; the others are next.",
                 "Send the same commit again.",
             )
-        _one(system, caller, save, shard)
+        _one(system, caller, save, shard, pause)
         if (save.id, shard.id) in left:
             left.remove((save.id, shard.id))
 
@@ -75,10 +98,10 @@ def _ready(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> tuple[S
     return save, listed
 
 
-def _one(system: System, caller: Caller, save: Save, shard: manifest.Shard) -> None:
+def _one(system: System, caller: Caller, save: Save, shard: manifest.Shard, pause: Callable[[], None]) -> None:
     source, target = shard_path(save.prefix, shard.id), shard_path(kept_prefix(save.version), shard.id)
     try:
-        system.part(ObjectStore).take(source, target, signed(shard), lambda: None)
+        system.part(ObjectStore).take(source, target, signed(shard), pause)
     except (Invalid, NotFound) as error:
         # A unit of its own, so that the one line of the refusal is written though no transaction is open.
         with read(system, caller), refused(save):

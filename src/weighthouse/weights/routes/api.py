@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request
 from weighthouse.core import paging
 from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import begin, once
+from weighthouse.core.work import once
 from weighthouse.weights import api
 from weighthouse.weights.routes.bodies import BeginExport, BeginLoad, BeginSave, Commit, Destroy, Nothing, raw_key
 
@@ -95,10 +95,8 @@ def commit(request: Request, save: str, body: Commit) -> dict[str, Any]:
     envelope = body.manifest.encode()
     with door(request).enter(request, write=False) as (unit, caller):
         system = unit.system
-    # Between two units, for it may take as long as reading all shards does. The second one decides, and decides anew.
-    api.take(system, caller, save, envelope)
-    with begin(system, caller) as unit:
-        return _plain(api.commit(unit, caller, save, envelope))
+    # Outside of this unit, for it may take as long as reading all shards does. A second one decides anew.
+    return _plain(api.take_and_commit(system, caller, save, envelope))
 
 
 @router.post("/loads", status_code=201)
