@@ -18,6 +18,7 @@ SHOWN = {
     "src/weighthouse/identity/api/lately.py",
     # Scenarios of the catalogue judge a theft on a stage of their own, which nobody edits behind them.
     "src/weighthouse/assurance/scenarios/disk_flood.py",
+    "src/weighthouse/assurance/scenarios/endless_body.py",
     "src/weighthouse/assurance/scenarios/frozen_guard.py",
     "src/weighthouse/assurance/scenarios/leaky_names.py",
     "src/weighthouse/assurance/scenarios/log_flood.py",

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -25,6 +27,7 @@ from weighthouse.egress import store as egress_store
 from weighthouse.egress.model import Credit, WayRow
 from weighthouse.identity import api as identity
 from weighthouse.runs import api as runs
+from weighthouse.runs.api import lasting
 from weighthouse.runs.jobs.processes import end_marked, mark
 
 FOR_EVER = "import time\nprint('going', flush=True)\nwhile True: time.sleep(1)"
@@ -242,3 +245,59 @@ def test_without_a_grant_a_run_is_refused_in_one_line_and_runs_of_others_are_not
         assert runs.get(unit, world.person("chi"), run.id).id == run.id
     with begin(world.system, SYSTEM) as unit:
         assert audit.head(unit).size > 0
+
+
+def _rename(world: RunsWorld, old: str, new: str) -> None:
+    with world.system.database.engine.connect() as connection:
+        connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+        connection.commit()
+
+
+def _until_closed(world: RunsWorld) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + 30
+    while not (found := world.facts("egress.WayClosed")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_way_whose_end_could_not_be_recorded_is_closed_once_it_can(
+    world: RunsWorld, short: Path, restarted: bool
+) -> None:
+    run = going(world)
+    _rename(world, "egress_way", "away")
+    world.until(run)
+    if restarted:
+        world.runner.stop()
+    _rename(world, "away", "egress_way")
+    assert world.facts("egress.WayClosed") == []
+    if restarted:
+        world.runner = world.new_runner(short).start()
+    assert [line["run"] for line in _until_closed(world)] == [run.id]
+
+
+def test_a_run_whose_end_could_not_be_recorded_is_ended_once_it_can(world: RunsWorld) -> None:
+    world.grant("ada", "wren-train", WREN)
+    run = world.submit("print('going', flush=True)\nimport time\ntime.sleep(2)")
+    world.until_said(run, "going")
+    _rename(world, "runs_run", "away")
+    while any(thread.name == f"run-{run.id[-8:]}" for thread in threading.enumerate()):
+        time.sleep(0.05)
+    _rename(world, "away", "runs_run")
+    assert world.until(run).state in ("failed", "succeeded")
+    assert len(world.facts("runs.RunFailed") + world.facts("runs.RunFinished")) == 1
+
+
+def test_a_run_found_past_its_time_by_a_server_that_stood_still_is_out_of_time_and_lost_nothing(
+    world: RunsWorld,
+) -> None:
+    """Its token and its grant have ended as well by then, which is no word about who ended it."""
+    world.grant("ada", "wren-train", WREN)
+    run = world.submit("import time\nwhile True: print('going', flush=True); time.sleep(0.01)")
+    world.until_said(run, "going")
+    with begin(world.system, SYSTEM):  # whoever writes a line stands still
+        time.sleep(2 * lasting.EVERY_MS / 1000)
+        world.clock.advance(3 * MINUTE)
+    ended = world.until(run)
+    assert (ended.state, ended.reason) == ("failed", "runs.out_of_time")
+    assert world.facts("runs.RunStopped") == []

@@ -14,8 +14,10 @@ LIMIT = 1_000
 class Line:
     """One request on the wire: pieces that arrive, answers that leave, and what the application behind saw."""
 
-    def __init__(self, pieces: list[bytes], headers: list[tuple[bytes, bytes]], path: str = "/api/v1/x") -> None:
-        self._pieces, self.taken = pieces, 0
+    def __init__(
+        self, pieces: list[bytes], headers: list[tuple[bytes, bytes]], path: str = "/api/v1/x", *, limit: int = LIMIT
+    ) -> None:
+        self._pieces, self.taken, self._limit = pieces, 0, limit
         self.sent: list[dict[str, Any]] = []
         self.seen: bytes | None = None
         self._scope = {
@@ -39,7 +41,7 @@ class Line:
         self.seen = (await receive())["body"]
 
     def run(self) -> Line:
-        limit = BodyLimit(self._behind, LIMIT, {"/api/v1/large": 3 * LIMIT}, seconds=60)
+        limit = BodyLimit(self._behind, self._limit, {"/api/v1/large": 3 * LIMIT}, seconds=60)
         asyncio.run(limit(self._scope, self._receive, self._send))  # type: ignore[arg-type]
         return self
 
@@ -64,3 +66,12 @@ def test_a_length_that_lies_or_is_no_number_gains_nothing() -> None:
 def test_what_fits_passes_whole_and_some_paths_may_be_larger() -> None:
     assert Line([b"x" * 600, b"y" * 400], []).run().seen == b"x" * 600 + b"y" * 400
     assert Line([b"x" * 2_000], [], "/api/v1/large/one").run().seen == b"x" * 2_000
+
+
+def test_a_body_of_more_names_than_any_request_has_is_not_parsed() -> None:
+    body = json.dumps({f"{number:x}": 0 for number in range(10_001)}).encode()
+    line = Line([body], [], limit=len(body)).run()
+    assert (line.seen, line.sent[0]["status"]) == (None, 400)
+    assert json.loads(line.sent[1]["body"])["code"] == "web.too_many_fields"
+    form = [(b"content-type", b"application/x-www-form-urlencoded")]
+    assert Line([body], form, limit=len(body)).run().seen == body

@@ -3,7 +3,7 @@
 Guards against one run speaking as another. Which run speaks is which socket it came through, never a header or a
 name; and whoever reaches that socket is asked for by the kernel: only the very process that was started as the run's
 proxy is answered (SO_PEERCRED, which no process can choose). An ordinary user's server has the user id of its runs,
-so the user id alone would say nothing. Source: Linux man-pages, unix(7). How much of what a run says is held is `intake`.
+so the user id alone would say nothing. Source: Linux man-pages, unix(7). How much is held of it: `intake`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from urllib.parse import unquote
 import h11
 
 from weighthouse.app.intake import READ_BYTES, Intake, Share, next_head
-from weighthouse.core.errors import TooMany, Unavailable, WeighthouseError
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.runs.routes.broker import Application, Broker
-from weighthouse.runs.rules.refusals import Refusals
+from weighthouse.runs.rules.refusals import Refusals, too_often
 from weighthouse.web.problems import status_of, to_problem
 
 log = logging.getLogger("weighthouse.runs")
@@ -127,7 +127,7 @@ class Gate:
     async def _answer(self, head: h11.Request, connection: h11.Connection, reader: asyncio.StreamReader) -> Answer:
         """Read one request whole and have it answered; raises what it is refused with before anybody is asked."""
         if self.refusals.spent:
-            raise TooMany("runs.too_many_refusals", "The run was refused too often.", "See the run's page.")
+            raise too_often()
         with self.share.holding(head) as limit:
             body = await self.share.body(connection, reader, limit)
             answer = Answer()

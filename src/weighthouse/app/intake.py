@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import h11
 
-from weighthouse.core.errors import TooMany, Unavailable
-from weighthouse.web.body import cut_off, too_large, too_slow
+from weighthouse.runs.rules.refusals import bodies_full, gates_busy
+from weighthouse.web.body import cut_off, quotes, too_large, too_many_fields, too_slow
 from weighthouse_sdk import limits
 
 READ_BYTES = 1 << 16
@@ -25,6 +25,7 @@ RUN_BYTES = 4 << 20  # three commits at once, and more of everything else than a
 ALL_BYTES = 64 << 20
 CONNECTIONS = 32  # of one run; its proxy makes half as many (egress/adapters/envoy_config.py)
 BODY_S = 20
+MOST_QUOTES = 100  # nothing that a run asks has more than six fields; one thread reads for all runs
 _COMMIT = re.compile(rb"/workload/v1/saves/[a-z0-9_]{1,64}/commit")
 
 
@@ -66,15 +67,9 @@ class Share:
         if wanted > limit:
             raise too_large(limit)
         if self.held + wanted > self._most:
-            raise TooMany(
-                "runs.bodies_full",
-                f"Requests of this run that have no answer yet hold {self.held} bytes; {self._most} are the most.",
-                "End the requests that were begun before, and wait for their answers.",
-            )
+            raise bodies_full(self.held, self._most)
         if self._intake.held + wanted > self._intake.most:
-            raise Unavailable(
-                "runs.gates_busy", "The requests of all runs hold as much as the server takes.", "Try again soon."
-            )
+            raise gates_busy()
         self.held += wanted
         self._intake.held += wanted
         try:
@@ -87,11 +82,14 @@ class Share:
         """Return the whole body of the request whose head was read; raises what is wrong with it."""
         try:
             async with asyncio.timeout(self.body_s):
-                return await _whole(connection, reader, limit)
+                body = await _whole(connection, reader, limit)
         except TimeoutError:
             raise too_slow(int(self.body_s)) from None
         except h11.RemoteProtocolError:
             raise cut_off() from None
+        if quotes(body) > MOST_QUOTES:
+            raise too_many_fields()
+        return body
 
 
 def limit_of(target: bytes) -> int:

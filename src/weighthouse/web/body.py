@@ -2,7 +2,8 @@
 
 A declared length over the limit is refused at once; a body that hides its length (chunked) is refused as soon as it
 grows past the limit, one that drips in (slow body attack) when its time is up, and one that ends before its end is
-never taken for the whole. What passes is read once, kept, and replayed to whoever asks.
+never taken for the whole. One with more names than any request has is refused before a parser makes a value, and a
+fault to be told, of each. What passes is read once, kept, and replayed to whoever asks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.web.problems import refuse
+
+MOST_QUOTES = 20_000
+_FORMS = (
+    b"application/x-www-form-urlencoded",
+    b"multipart/form-data",
+)  # these have parsers, and limits, of their own
 
 
 class TooLarge(Invalid):
@@ -56,6 +63,9 @@ class BodyLimit:
         if body is None:
             await refuse(scope, receive, send, too_large(limit))
             return
+        if quotes(body) > MOST_QUOTES and not _named(scope, b"content-type").startswith(_FORMS):
+            await refuse(scope, receive, send, too_many_fields())
+            return
         scope.setdefault("state", {})["body"] = body
         replayed = False
 
@@ -73,11 +83,18 @@ class BodyLimit:
         return max(limits, default=self._limit)
 
 
+def _named(scope: Scope, header: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == header), b"")
+
+
 def _declared(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value[:20]) if value.isdigit() else 0
-    return 0
+    value = _named(scope, b"content-length")
+    return int(value[:20]) if value.isdigit() else 0
+
+
+def quotes(body: bytes) -> int:
+    """How many quotes of JSON stand in a body outside of its texts; each name in it has one at least."""
+    return body.count(b'"') - body.count(b'\\"')
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
@@ -102,6 +119,15 @@ def too_large(limit: int) -> TooLarge:
         f"The request body is larger than {limit} bytes, so it was not read.",
         "Send less; large data goes to object storage, encrypted by the SDK, never through the control plane.",
         limit=limit,
+    )
+
+
+def too_many_fields() -> Invalid:
+    """The refusal of a body that has more in it than any request."""
+    return Invalid(
+        "web.too_many_fields",
+        "The request body has more names and texts than any request here, so it was not parsed.",
+        "Send what the API reference lists for this address, and nothing else.",
     )
 
 

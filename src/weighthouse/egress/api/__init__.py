@@ -8,7 +8,7 @@ from weighthouse.egress.api.feeding import Feeder
 from weighthouse.egress.api.ledger import budgets, charge_output, charge_step, lease, tidy, unheld
 from weighthouse.egress.api.paying import join, models_of
 from weighthouse.egress.api.verdicts import answer, verdict
-from weighthouse.egress.api.ways import Way, close_lost, close_way, open_way, profiles, settle, way_of
+from weighthouse.egress.api.ways import Way, close_lost, close_way, left_open, open_way, profiles, settle, way_of
 from weighthouse.egress.model import CONTROL_HOST, Budget, Unheld, Verdict, WayRow, Window, settings
 from weighthouse.egress.ports import Proxy, ProxyHandle, ProxySpec
 from weighthouse.egress.rules.hosts import read_authority
@@ -33,6 +33,7 @@ __all__ = [
     "close_way",
     "join",
     "lease",
+    "left_open",
     "models_of",
     "open_way",
     "profiles",

@@ -78,6 +78,11 @@ def way_of(unit: Unit, run: str) -> WayRow | None:
     return store.way(unit.conn, run)
 
 
+def left_open(unit: Unit) -> list[str]:
+    """Return the runs whose ways are not closed."""
+    return [row.run for row in store.open_ways(unit.conn)]
+
+
 def open_way(
     system: System, *, run: str, profile: str, model: str, person: str, folder: Path, judge: Path, broker: Path,
     given: Iterable[str] = (),

@@ -28,7 +28,7 @@ from weighthouse.runs.events import (
     Unsandboxed,
     VolumeFilled,
 )
-from weighthouse.runs.model import Facts, Line, State, Ticket
+from weighthouse.runs.model import OPEN, Facts, Line, State, Ticket
 from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
 
@@ -190,6 +190,14 @@ def end(
 def orphans(unit: Unit) -> list[tuple[str, str]]:
     """Return (run, process mark) of runs whose server is gone, for a runner that has just taken over."""
     return store.processes(unit.conn)
+
+
+def close_left(unit: Unit) -> None:
+    """Close the ways that a server left open whose runs are over: their last count is lost with it."""
+    for run in egress.left_open(unit):
+        found = store.find(unit.conn, run)
+        if found is None or found.state not in OPEN:
+            egress.close_lost(unit, run)
 
 
 def bury(unit: Unit, run: str) -> None:

@@ -76,6 +76,7 @@ class Execution(threading.Thread):
         self._failure = ""
         self._out_of_time = False
         self._full = False
+        self._owed: list[Callable[[], object]] = []
 
     def abandon(self) -> None:
         """End the run because the server ends."""
@@ -193,9 +194,10 @@ class Execution(threading.Thread):
     def _must_die(self, ticket: Ticket, ending: Ending) -> bool:
         """Return whether the run ends now; ask it to end by itself where it has a while for that."""
         with read(self._system) as unit:
-            self._ask_again(unit, ticket)
-            asked = executing.stop_asked(unit, self._run)
             left = ticket.must_end - unit.now
+            if left > 0:  # else what it rests on ends with it, and it is the time that has run out
+                self._ask_again(unit, ticket)
+            asked = executing.stop_asked(unit, self._run)
         asked = self._lost if self._lost and self._lost not in GENTLE else asked or self._lost
         self._out_of_time = self._out_of_time or left <= ending.before
         if self._abandoned.is_set() or self._out_of_time or asked in GENTLE:
@@ -294,43 +296,51 @@ class Execution(threading.Thread):
         """End every process, close the way, tell the record, remove the folders; each step though another fails."""
         if self._abandoned.is_set():
             self._failure = self._failure or "runs.server_stopped"
-        sent = 0
-        steps: list[Callable[[], object]] = []
-        if self._sandbox is not None:
-            steps.append(self._sandbox.stop)
-        if self._feeder is not None:
-            steps.append(self._feeder.stop)
+        for part in (self._sandbox, self._feeder):
+            if part is not None:
+                self._done(part.stop)
         if self._way is not None:
             way = self._way
-            steps.append(lambda: egress.close_way(self._system, way, "the run ended"))
+            self._owed.append(lambda: egress.close_way(self._system, way, "the run ended"))
+        self._owed.append(lambda: self._record(status))
+        self._owed.append(lambda: weights.drop_outbox(self._system, self._run))
         if self._gate is not None:
-            steps.append(self._gate.close)
-        for step in steps:
-            try:
-                step()
-            except Exception:
-                log.exception("%s: a step of its end failed", self._run)
+            self._done(self._gate.close)
+        self.settle()
         if self._way is not None:
             self._way.handle.cut()
-            sent = self._way.sent
-        try:
-            self._unit(
-                lambda unit: executing.end(
-                    unit,
-                    self._run,
-                    exit_status=status,
-                    failure=self._failure,
-                    sent_bytes=sent,
-                    out_of_time=self._out_of_time,
-                    lost=self._lost,
-                    refused=self._gate.refused if self._gate is not None else 0,
-                )
-            )
-        except Exception:
-            log.exception("%s: its end could not be recorded; the next start of the server does it", self._run)
-        weights.drop_outbox(self._system, self._run)
         for folder in (self._places.folder / self._run, self._places.sockets / ("run_" + self._run[-10:])):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def settle(self) -> bool:
+        """Do what the end still owes the record, and return whether all of it is done. A database that was busy when
+        the run ended has to hear of it once it is not: called until then, by one thread after the other."""
+        self._owed = [step for step in self._owed if not self._done(step)]
+        return not self._owed
+
+    def _done(self, step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except Exception:
+            log.exception("%s: a step of its end failed", self._run)
+            return False
+        return True
+
+    def _record(self, status: int | None) -> None:
+        """Tell how the run ended. What its keeper ended is told as that, whatever else was lost meanwhile."""
+        overdue = self._sandbox is not None and self._sandbox.overdue
+        self._unit(
+            lambda unit: executing.end(
+                unit,
+                self._run,
+                exit_status=status,
+                failure="" if overdue else self._failure,
+                sent_bytes=self._way.sent if self._way is not None else 0,
+                out_of_time=self._out_of_time or overdue,
+                lost="" if overdue else self._lost,
+                refused=self._gate.refused if self._gate is not None else 0,
+            )
+        )
 
 
 def limits_of(settings: Settings) -> Limits:

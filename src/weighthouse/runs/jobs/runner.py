@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 from weighthouse.core.caller import SYSTEM
@@ -26,6 +27,7 @@ from weighthouse.runs.ports import Gates, Tokens
 log = logging.getLogger("weighthouse.runs")
 
 LOOK_S = 0.2
+SETTLE_S = 2.0
 
 
 class Runner:
@@ -37,6 +39,8 @@ class Runner:
         self._stop = threading.Event()
         self._lock: int | None = None
         self._threads: dict[str, Execution] = {}
+        self._owing: list[Execution] = []
+        self._settle_at = 0.0
         self._turns = Turns(system)
         self._thread = threading.Thread(target=self._take, name="runner", daemon=True)
         system.bind(Tokens, Tokens())
@@ -66,6 +70,8 @@ class Runner:
             with begin(self._system, SYSTEM) as unit:
                 executing.bury(unit, run)
             log.warning("%s was left by a server that died, and is marked as failed", run)
+        with begin(self._system, SYSTEM) as unit:
+            executing.close_left(unit)
         for parent in (self._places.folder, self._places.sockets):
             for folder in parent.glob("run_*"):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -73,7 +79,7 @@ class Runner:
     def _take(self) -> None:
         limit = self._system.settings.integer("runs.concurrent")
         while not self._stop.wait(LOOK_S):
-            self._threads = {run: execution for run, execution in self._threads.items() if execution.is_alive()}
+            self._settle()
             self._turns.keep(self._threads)
             if len(self._threads) >= limit:
                 continue
@@ -83,6 +89,14 @@ class Runner:
                     execution = Execution(self._system, self._places, run)
                     self._threads[run] = execution
                     execution.start()
+
+    def _settle(self) -> None:
+        """Let go of the runs that have ended; what one could not record is tried again until it is."""
+        self._owing += [execution for execution in self._threads.values() if not execution.is_alive()]
+        self._threads = {run: execution for run, execution in self._threads.items() if execution.is_alive()}
+        if self._owing and time.monotonic() >= self._settle_at:
+            self._owing = [execution for execution in self._owing if not execution.settle()]
+            self._settle_at = time.monotonic() + SETTLE_S
 
     def _claim(self) -> str | None:
         with read(self._system) as unit:
@@ -105,5 +119,7 @@ class Runner:
         wait = 60 + self._system.settings.integer("runs.grace_s")
         for execution in list(self._threads.values()):
             execution.join(timeout=wait)
+        self._settle_at = 0.0
+        self._settle()
         os.close(self._lock)
         self._lock = None

@@ -7,6 +7,8 @@ says how many there were.
 
 from __future__ import annotations
 
+from weighthouse.core.errors import TooMany, Unavailable
+
 OWN_FAULTS = frozenset({503})  # the server's, which a program rightly tries again
 
 
@@ -26,3 +28,24 @@ class Refusals:
         """Count one answer by its HTTP status."""
         if status >= 400 and status not in OWN_FAULTS:
             self.count += 1
+
+
+def too_often() -> TooMany:
+    """What a run is told that was refused too often: nobody is asked, and nothing it sends is read."""
+    return TooMany("runs.too_many_refusals", "The run was refused too often.", "See the run's page; it is ended.")
+
+
+def bodies_full(held: int, most: int) -> TooMany:
+    """What a run is told that has begun more than the server keeps for one run."""
+    return TooMany(
+        "runs.bodies_full",
+        f"Requests of this run that have no answer yet hold {held} bytes; {most} are the most.",
+        "End the requests that were begun before, and wait for their answers.",
+    )
+
+
+def gates_busy() -> Unavailable:
+    """What a run is told while all runs together hold what the server takes: it counts against nobody."""
+    return Unavailable(
+        "runs.gates_busy", "The requests of all runs hold all that the server takes.", "Try again soon."
+    )
