@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import shutil
-import signal
 import socket
 import sqlite3
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -306,43 +301,6 @@ def test_a_refusal_whose_line_is_in_doubt_stays_a_no(
     with pytest.raises(Unavailable) as caught, begin(system):
         raise Denied("core.no", "No.", "None.", record=[fact])
     assert caught.value.code == "core.database_unavailable" and "the answer is no" in caught.value.message
-
-
-@pytest.mark.real_pooler
-def test_a_pooler_in_front_as_it_comes_will_do(
-    make_system: Callable[[Database], System], postgres_url: str, folder: str
-) -> None:
-    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-    if not Path(program).exists():
-        pytest.fail("this test needs pgbouncer: apt-get install pgbouncer")
-    name = postgres_url.split("?")[0].rsplit("/", 1)[1]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = Path(tempfile.mkdtemp(prefix="wh-bouncer-"))
-    place.chmod(0o755)
-    (place / "users").write_text('"postgres" "unused"\n')
-    (place / "bouncer.ini").write_text(
-        f"[databases]\n{name} = host={folder} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-        f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {place / 'users'}\n"
-    )
-    user = "nobody" if os.geteuid() == 0 else None
-    process = subprocess.Popen([program, str(place / "bouncer.ini")], user=user, stderr=subprocess.PIPE)
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and socket.socket().connect_ex(("127.0.0.1", port)):
-            time.sleep(0.05)
-        database = Database(f"postgresql+psycopg://postgres@127.0.0.1:{port}/{name}")
-        database.create_all()
-        with begin(make_system(database)) as unit:
-            path = unit.conn.execute(text("SHOW search_path")).scalar_one()
-            assert path == '"public", pg_temp'
-            assert unit.conn.execute(text("SHOW statement_timeout")).scalar_one() == "15s"
-        database.close()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=30)
-        shutil.rmtree(place)
 
 
 def test_the_environment_gives_no_options_to_a_connection(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

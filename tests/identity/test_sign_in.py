@@ -337,3 +337,15 @@ def test_identity_case_17_18_the_provider_gives_a_code_to_its_own_request_only(l
         assert (answer.status_code, answer.json().get("error")) == (status, error), change
         again = browser.send("POST", f"{base}/token", {**right, "code": code})
         assert change.get("client_id") or change.get("grant_type") or again.status_code == 400  # a code is spent
+
+
+def test_a_flood_of_answers_to_no_attempt_writes_one_line_a_minute(lab: Lab) -> None:
+    browser, lines = lab.browser(), len(lab.log())
+    for number in range(20):
+        browser.cookies["__Host-sign-in"] = f"made-up-{number % 2}"
+        answer = browser.get(f"/callback?state=x&code={number}", accept="application/json")
+        assert (answer.status_code, answer.json()["code"]) == (401, "identity.start_unknown")
+    assert [entry.kind for entry in lab.log()[lines:]] == ["identity.SignInFailed"]
+    lab.clock.advance(MINUTE)
+    browser.get("/callback?state=x&code=y")
+    assert len(lab.log()) == lines + 2

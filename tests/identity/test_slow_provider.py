@@ -161,3 +161,48 @@ def test_an_issuer_that_ends_in_a_slash_is_asked_at_the_right_place(lab: Lab) ->
     with pytest.raises(Unavailable):
         lab.use_provider(httpx.MockTransport(answer), wanted).profile()
     assert asked == ["/.well-known/openid-configuration"]
+
+
+@pytest.mark.parametrize("first", ["who it is", "its keys"])
+def test_those_who_waited_for_a_provider_that_hung_share_its_outcome(lab: Lab, first: str) -> None:
+    transport = forge.Misbehaving(InProcess(lab.app))
+    provider = lab.use_provider(transport, lab.wanted)
+    if first == "its keys":
+        provider.profile()
+    reached, release, asked = threading.Event(), threading.Event(), len(transport.asked)
+
+    def hang(_request: httpx.Request) -> httpx.Response:
+        reached.set()
+        release.wait()
+        lab.clock.advance(6 * SECOND)  # an exchange ends after five at the latest, and whoever waited is late as well
+        return httpx.Response(503)
+
+    def ask() -> None:
+        with pytest.raises(Unavailable):
+            provider.profile() if first == "who it is" else provider.key("k")
+
+    transport.instead = hang
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for one in threads:
+        one.start()
+    assert reached.wait(30)
+    while provider._slots._value > SLOTS - len(threads):  # until every one of them waits
+        threading.Event().wait(0.01)
+    release.set()
+    for one in threads:
+        one.join()
+    assert len(transport.asked) == asked + 1, "each waited for an exchange of its own"
+
+
+def test_a_provider_that_failed_once_a_day_after_the_start_is_asked_again_in_seconds(lab: Lab) -> None:
+    transport = forge.Misbehaving(InProcess(lab.app))
+    provider = lab.use_provider(transport, lab.wanted)
+    provider.profile()
+    lab.clock.advance(DAY)
+    transport.instead = lambda request: httpx.Response(503)
+    provider.profile()
+    transport.instead = lambda request: None
+    lab.clock.advance(5 * SECOND)
+    provider.profile()
+    provider.profile()
+    assert len(transport.asked) == 3, "once at the start, once in vain, and once more"

@@ -155,7 +155,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "19 a day ahead": (later(iat=86400, exp=86500), "token_time"),
     "19 ten minutes old": (later(iat=-601), "token_time"),
     "19 lives too long": (later(exp=86401), "token_time"),
-    "19 exp float": (later(exp=100.5), "token_time"),
+    "19 exp fraction, over": (later(exp=-60.5), "token_time"),
     "19 exp text": (claims(exp="9999999999"), "token_time"),
     "19 exp true": (claims(exp=True), "token_time"),
     "19 exp negative": (claims(exp=-1), "token_time"),
@@ -323,3 +323,16 @@ def test_no_value_for_the_second_factor_means_that_there_is_none(lab: Lab) -> No
     lab.use_provider(InProcess(lab.app), wanted)
     assert browser.get(browser.to_callback(browser.get("/login").headers["location"], "ada")).status_code == 303
     assert browser.me().json()["assurance"]["level"] == 1
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "application/jwt"])
+def test_an_honest_token_may_spell_its_kind_and_its_times_as_the_standard_allows(lab: Lab, typ: str) -> None:
+    def twist(good: dict[str, Any]) -> str:
+        return lab.idp.mint({**good, **{name: good[name] + 0.5 for name in ("exp", "iat")}}, {"typ": typ})
+
+    provider = forge.Misbehaving(InProcess(lab.app))
+    lab.use_provider(provider, lab.wanted)
+    provider.twist = twist
+    browser = lab.browser()
+    answer = browser.get(browser.to_callback(browser.get("/login").headers["location"], "ada"))
+    assert answer.status_code == 303 and "acr_values" in answer.headers["location"]  # first time: second factor

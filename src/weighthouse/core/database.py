@@ -84,10 +84,16 @@ class Database:
         metadata.create_all(self.engine)
 
     def now(self, connection: Connection) -> Millis | None:
-        """Return the database's own time on PostgreSQL, so that servers agree; None where the file has no clock."""
+        """Return the database's own time on PostgreSQL, so that servers agree; None where the file has no clock.
+
+        The same question asks which server process answers: one that our settings were not made in may look for
+        tables elsewhere, or lose what it has acknowledged.
+        """
         if self.dialect != "postgresql":
             return None
-        value = connection.execute(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")).scalar_one()
+        value, process = connection.execute(_NOW).one()
+        if process != getattr(connection.connection.dbapi_connection, "agreed_with", 0):
+            raise faults.refusal(faults.SHARED)
         return int(value)
 
     def close(self) -> None:
@@ -187,6 +193,9 @@ def _closed_if_refused(connection: Any) -> Iterator[None]:
         raise
 
 
+_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, pg_catalog.pg_backend_pid()")
+
+
 def _agree(connection: Any, schema: str) -> None:
     """Set what every statement relies on, and refuse a server on which the promises do not hold."""
     if connection.info.server_version < OLDEST_POSTGRESQL:
@@ -209,9 +218,15 @@ def _agree(connection: Any, schema: str) -> None:
         ("search_path", f'"{schema}", pg_temp'),
     ):
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    process = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()[0]
     connection.commit()  # else the pool's first rollback would undo them
     found = dict(connection.execute(_FACTS, {"schema": schema}).fetchall())
     connection.rollback()
+    if found["process"] != str(process):
+        raise faults.refusal(faults.SHARED)
+    connection.agreed_with = process
+    if found["server_encoding"] != "UTF8":
+        raise _unfit(f"This database keeps its text as {found['server_encoding']}, which cannot hold every name")
     # A schema that is missing or closed to us is skipped in silence, and tables are made among the temporary ones.
     if found["schema"] != "true":
         raise faults.refusal(faults.NO_SCHEMA if found["schema"] is None else faults.NOT_ALLOWED)
@@ -225,7 +240,8 @@ def _agree(connection: Any, schema: str) -> None:
 
 _FACTS = """
 SELECT name, setting FROM pg_catalog.pg_settings
-WHERE name IN ('fsync', 'session_replication_role', 'default_transaction_read_only')
+WHERE name IN ('fsync', 'server_encoding', 'session_replication_role', 'default_transaction_read_only')
+UNION ALL SELECT 'process', pg_catalog.pg_backend_pid()::text
 UNION ALL SELECT 'replica', pg_catalog.pg_is_in_recovery()::text
 UNION ALL SELECT 'schema', pg_catalog.has_schema_privilege(
   (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s), 'USAGE')::text
@@ -236,5 +252,5 @@ def _unfit(what: str) -> Invalid:
     return Invalid(
         "core.bad_database",
         f"{what}.",
-        "Use PostgreSQL 15 or newer with fsync = on, as it comes, in the setting database.url.",
+        "Use PostgreSQL 15 or newer with fsync = on and a database with ENCODING 'UTF8' in the setting database.url.",
     )

@@ -45,6 +45,10 @@ POOLER = (
     "lies behind a pooler that refuses us",
     "Let the pooler pool sessions, and let the user and the database in; its log says which it refused.",
 )
+SHARED = (
+    "lies behind a pooler that hands one connection to many clients, so what is set for a session is lost",
+    "Let the pooler pool sessions, or connect to the database itself: PgBouncer's pool_mode = session.",
+)
 NO_PLACE = ("cannot be opened: its file or folder is not there, or not ours", "Correct the path in database.url.")
 DISK = ("cannot be read from its disk, or written to it", "Look at the disk and its room; restore a good backup.")
 SILENT = ("did not answer in time, and its connection was given up", "Look why it hangs.")
@@ -57,6 +61,8 @@ _STATES: dict[str, Fault] = {
     "3F000": NO_SCHEMA,
     "42501": NOT_ALLOWED,
     "25006": READ_ONLY,
+    "26000": SHARED,  # a prepared statement that another connection has, and this one has not
+    "42P05": SHARED,
     "40001": BUSY,
     "40P01": BUSY,
     "55P03": BUSY,

@@ -22,6 +22,8 @@ class Patient(psycopg.Connection[Any]):
     """A connection whose every wait ends; afterwards it is closed, for nobody knows what it would still say."""
 
     patience_s = PATIENCE_S
+    agreed_with = 0
+    """The server process that the settings of this connection were made in; 0 before they were."""
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for what `gen` asks for; raises OperationalError, the connection closed, when nothing came in time."""

@@ -63,7 +63,8 @@ class OidcProvider:
         self._console = console
         self._clock = clock
         self._endpoints: Endpoints | None = None
-        self._asked: Millis | None = None
+        self._asked: Millis | None = None  # when it last said who it is
+        self._unsaid: Millis | None = None  # when it last failed to: after the exchange, so that who waited shares it
         self._keys: dict[str, PublicKey] = {}
         self._fetched: Millis | None = None
         self._failed: Millis | None = None
@@ -194,37 +195,41 @@ class OidcProvider:
         """Fetch the key set; on failure go on with the keys that are known, for ten minutes at most."""
         if self._failed is not None and now - self._failed < RETRY_EVERY:
             return
-        self._failed = now
         try:
-            status, body = self._send("GET", self._ask(now).jwks, MAX_KEY_SET)
+            status, body = self._send("GET", self._ask().jwks, MAX_KEY_SET)
             if status == 200:
                 self._keys, self._fetched, self._failed = parse_key_set(body), now, None
+                return
         except WeighthouseError:
-            return
+            pass
+        self._failed = self._clock.monotonic()  # after the exchange: those who waited for it share its outcome
 
     def _discovered(self) -> Endpoints:
         found, asked = self._endpoints, self._asked
         if found is not None and asked is not None and self._clock.monotonic() - asked < DISCOVERY_LIFE:
             return found
         with self._turn(), self._lock:
-            return self._ask(self._clock.monotonic())
+            return self._ask()
 
-    def _ask(self, now: Millis) -> Endpoints:
+    def _ask(self) -> Endpoints:
         """Ask the provider who it is, once a day; one that fails is asked again after five seconds, not by everybody.
 
         What is known stays in use while it cannot be asked.
         """
-        if self._asked is not None and now - self._asked < (DISCOVERY_LIFE if self._endpoints else RETRY_EVERY):
+        now = self._clock.monotonic()
+        if self._endpoints is not None and self._asked is not None and now - self._asked < DISCOVERY_LIFE:
+            return self._endpoints
+        if self._unsaid is not None and now - self._unsaid < RETRY_EVERY:
             return self._endpoints or _down("did not say who it is when it was last asked")
-        self._asked = now
         # OpenID Connect Discovery 4.1: a slash at the end of the issuer is taken off before the path is put on.
         where = self._wanted.issuer.removesuffix("/") + "/.well-known/openid-configuration"
         try:
             status, body = self._send("GET", where, MAX_DOCUMENT)
             if status != 200:
                 _down(f"answered {status} when asked who it is")
-            self._endpoints = self._read_discovery(body)
+            self._endpoints, self._asked = self._read_discovery(body), now
         except WeighthouseError:
+            self._unsaid = self._clock.monotonic()
             if self._endpoints is None:
                 raise
         return self._endpoints

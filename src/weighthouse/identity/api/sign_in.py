@@ -25,6 +25,7 @@ from weighthouse.identity.api.freshness import check_first_use, check_nonce, che
 from weighthouse.identity.api.results import assess, clean, distrusts, failed, learn, place_of, stopped_since
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite, rotated_out
+from weighthouse.identity.api.stale import first_word
 from weighthouse.identity.api.starting import (
     AGAIN,
     Kept,
@@ -68,7 +69,8 @@ def finish_sign_in(
     """Finish a sign-in or step-up with what the provider sent back.
 
     Returns the session with its secret, or where to go for the second factor that the risk check demands. Raises
-    `identity.*`; every refusal is in the log once, and the attempt is used up.
+    `identity.*`; every refusal is in the log once, and the attempt is used up; an answer to no attempt is told
+    once a minute.
     """
     if arrival.proof:  # before the attempt is used up: a client that is asked for a newer proof comes again
         check_nonce_first(system, arrival.proof)
@@ -104,15 +106,22 @@ def _turn_away(unit: Unit, arrival: Arrival, code: str, message: str) -> NoRetur
     raise Unauthenticated(code, message, AGAIN, record=[line])
 
 
+def _strange(unit: Unit, arrival: Arrival, code: str, message: str) -> NoReturn:
+    """Refuse an answer that belongs to no attempt: one line a minute for an origin, whoever floods from there."""
+    if first_word(unit, f"{code} {mark_of_origin(unit, arrival.address)}"):
+        _turn_away(unit, arrival, code, message)
+    raise Unauthenticated(code, message, AGAIN)
+
+
 def _take(unit: Unit, transaction: str, params: Mapping[str, str], arrival: Arrival) -> Start:
     """Take the begun attempt out of the database: by its secret AND its state, and for one callback only."""
     begun = [start for one in transaction.split(SEVERAL)[-MOST_BEGUN:] if (start := _begun(unit, one))]
     if not begun:
-        _turn_away(unit, arrival, "identity.start_unknown", "This sign-in was not begun here, or has been used.")
+        _strange(unit, arrival, "identity.start_unknown", "This sign-in was not begun here, or has been used.")
     state = params.get("state", "").encode("utf-8", "replace")
     start = next((one for one in begun if hmac.compare_digest(state, one.state.encode())), None)
     if start is None:
-        _turn_away(unit, arrival, "identity.state_mismatch", "The answer belongs to another sign-in than this.")
+        _strange(unit, arrival, "identity.state_mismatch", "The answer belongs to another sign-in than this.")
     if not store.take_start(unit.conn, start.secret):
         _turn_away(unit, arrival, "identity.start_unknown", "This sign-in has been used.")
     if unit.now >= start.expires:

@@ -45,6 +45,6 @@ def told(unit: Unit, session: str, person: str, address: str, code: str, error: 
 
 
 def first_word(unit: Unit, session: str) -> bool:
-    """Whether nothing was said of this session's being presented wrongly for a minute; it is said now."""
+    """Whether nothing was said for a minute of this session's (or origin's) presenting wrongly; it is said now."""
     tick = unit.system.clock.monotonic()
     return memory(unit.system).first_use(f"told {session}", keep_until=tick + MINUTE, now=tick)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 from typing import Any
 
 import msgspec
@@ -78,7 +79,9 @@ def _text(claims: dict[str, Any], name: str) -> str:
 
 
 def _check_kind(typ: str | None, claims: dict[str, Any]) -> None:
-    if typ not in (None, "JWT"):  # at+jwt, secevent+jwt, logout+jwt and dpop+jwt are other things
+    # Media types know no case and may leave out "application/" (RFC 7515 4.1.9); at+jwt, secevent+jwt, logout+jwt and
+    # dpop+jwt are other things.
+    if typ is not None and typ.lower().removeprefix("application/") != "jwt":
         refuse("identity.token_type", "The token is not an identity token.")
     if "events" in claims or "scp" in claims or "htm" in claims:
         refuse("identity.token_type", "The token is an access, logout, event or proof token, not an identity token.")
@@ -105,9 +108,9 @@ def _date(claims: dict[str, Any], name: str, *, required: bool = True) -> int | 
     value = claims.get(name)
     if value is None and not required:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_DATE:
-        refuse("identity.token_time", f"The token's '{name}' is not a time in whole seconds.")
-    return value
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < MAX_DATE:
+        refuse("identity.token_time", f"The token's '{name}' is not a time in seconds.")
+    return math.floor(value)  # RFC 7519 2 allows fractions; rounded down, none ends later or was given later
 
 
 def _check_times(claims: dict[str, Any], asked: Asked) -> None:
