@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,9 +12,14 @@ from sqlalchemy import create_engine, text
 
 from tests.app.running import within
 from tests.app.serving import Server
+from tests.full_disk import full_at
 from weighthouse.app import doctor, truth
 from weighthouse.app.home import Home
 from weighthouse.app.initialise import load_settings
+from weighthouse.core.clock import SECOND
+from weighthouse.core.database import Database
+from weighthouse.core.jobs import Loop, Timer
+from weighthouse.core.work import System
 
 
 @pytest.fixture
@@ -60,3 +65,17 @@ def test_what_another_process_or_an_hour_ago_said_of_the_log_is_not_believed(ser
         folder.mkdir(exist_ok=True)
         (folder / truth.LOG).write_bytes(msgspec.json.encode(forged))
         assert truth.log_of(Home(folder), running) is None
+
+
+def test_a_full_disk_is_a_word_to_the_operator_and_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make_system: Callable[[Database], System], database: Database
+) -> None:
+    home = Home(tmp_path)
+    with full_at(0):
+        loop = Loop(
+            make_system(database), [Timer("log-condition", SECOND, lambda _: truth._write(home.root, "x", b"y"))]
+        )
+        loop.start()
+        within("it is told", lambda: "no space left" in caplog.text)
+        loop.stop()
+    assert "core.no_space" in caplog.text and "Traceback" not in caplog.text

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import socket
+import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -81,3 +85,17 @@ def test_a_witness_that_signs_seventy_times_leaves_one_line(ring: Ring) -> None:
     with read(lab.system) as unit:
         proof = api.prove(unit, 3)
     assert proof.count("— x.example") == 1
+
+
+def test_a_client_that_hangs_up_leaves_no_traceback(
+    ring: Ring, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "weighthouse.witness")
+    address = ring.servers[0].server_address
+    with socket.create_connection((str(address[0]), int(address[1]))) as rude:
+        rude.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closes with a reset
+    deadline = time.monotonic() + 30
+    while "hung up" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "hung up" in caplog.text and "Traceback" not in caplog.text + capsys.readouterr().err

@@ -19,11 +19,12 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server as Granian
 
+from weighthouse.app.unread import Unread
 from weighthouse.core.errors import Unavailable
 
 START_DEADLINE_S = 20
 # Against senders that drip their headers or open connections and wait (slow header attacks): each has its time, its
-# room, and there is a place for many at once.
+# room, and there is a place for many at once. Those who never read their answer are ended by `unread`.
 HEADER_DEADLINE_MS = 10_000
 HEADER_BYTES = 64 * 1024
 CONNECTIONS = 800
@@ -54,6 +55,7 @@ class Served:
             backlog=CONNECTIONS,
             backpressure=CONNECTIONS,
         )
+        self._unread = Unread(port, unix, CONNECTIONS)
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -79,6 +81,7 @@ class Served:
                 if self._where is not None:
                     self._where.chmod(0o600)
                     self._bound = _identity(self._where)
+                self._unread.start()
                 return self
             time.sleep(0.02)
         raise self._refusal(str(self._failure or "no answer in time"))
@@ -99,6 +102,7 @@ class Served:
 
     def stop(self) -> None:
         """Stop accepting, end the thread, and remove the socket file."""
+        self._unread.stop()
         if self._loop is not None and self._thread is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._granian.stop)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from weighthouse.core import store
+from weighthouse.core import disk, store
 from weighthouse.core.clock import LEAP_TOLERANCE, Millis
 from weighthouse.core.errors import Conflict, WeighthouseError
 from weighthouse.core.work import System, Unit
@@ -94,8 +94,12 @@ class Loop:
                 timer.run(self._system)
             except WeighthouseError as error:
                 log.warning("%s: %s (%s)", timer.name, error.message, error.code)
-            except Exception:
-                log.exception("%s failed and will be tried again", timer.name)
+            except Exception as error:
+                told = disk.explained(error)  # a full disk is news for the operator, and no defect
+                if told is None:
+                    log.exception("%s failed and will be tried again", timer.name)
+                else:
+                    log.warning("%s: %s (%s)", timer.name, told.message, told.code)
             self._stop.wait(timer.every_ms / 1000)
 
     def stop(self) -> None:

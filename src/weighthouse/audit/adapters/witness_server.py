@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -121,7 +122,17 @@ def server(desk: WitnessDesk, address: tuple[str, int]) -> ThreadingHTTPServer:
         post = staticmethod(desk.add_checkpoint)
         get = staticmethod(desk.checkpoint)
 
-    return ThreadingHTTPServer(address, Handler)
+    return _Server(address, Handler)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is nothing to tell; whatever else ends a connection is, in our own log."""
+        error = sys.exc_info()[1]
+        if isinstance(error, ConnectionError | TimeoutError):
+            logger.debug("%s hung up: %s", client_address, error)
+        else:
+            logger.error("a connection of the witness failed", exc_info=error)
 
 
 class _Handler(BaseHTTPRequestHandler):
