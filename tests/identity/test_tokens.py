@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from joserfc.jwk import RSAKey
 
 from tests.identity import forge
 from tests.identity.support import Lab
@@ -116,7 +117,7 @@ CASES: dict[str, tuple[Make, str]] = {
     "6 kid NUL": (header(kid="a\x00b"), "token_key"),
     "6 kid long": (header(kid="k" * 300), "token_header"),
     "6 kid 20 kB": (header(kid="k" * 20_000), "token_malformed"),
-    "6 kid absent": (header(kid=""), "token_key"),
+    "6 kid emptied": (header(kid=""), "token_signature"),
     "7 unknown crit": (header(crit=["exp2"]), "token_header"),
     "7 b64 false": (header(b64=False), "token_header"),
     "7 zip": (header(zip="DEF"), "token_header"),
@@ -336,3 +337,17 @@ def test_an_honest_token_may_spell_its_kind_and_its_times_as_the_standard_allows
     browser = lab.browser()
     answer = browser.get(browser.to_callback(browser.get("/login").headers["location"], "ada"))
     assert answer.status_code == 303 and "acr_values" in answer.headers["location"]  # first time: second factor
+
+
+@pytest.mark.parametrize("keys", [1, 2])
+def test_a_token_that_names_no_key_counts_only_if_its_issuer_shows_one(lab: Lab, keys: int) -> None:
+    provider = forge.Misbehaving(InProcess(lab.app))
+    lab.use_provider(provider, lab.wanted)
+    provider.twist = lambda good: lab.idp.mint(good, {"kid": ""})
+    shown = [lab.idp._key.as_dict(private=False), RSAKey.generate_key(2048, {"kid": "other"}).as_dict(private=False)]
+    body = {"keys": shown[:keys]}
+    provider.instead = lambda request: httpx.Response(200, json=body) if "keys" in request.url.path else None
+    browser = lab.browser()
+    target = browser.to_callback(browser.get("/login").headers["location"], "ada")
+    answer = browser.get(target, accept="application/json")
+    assert answer.status_code == (303 if keys == 1 else 401), answer.text

@@ -170,7 +170,7 @@ class OidcProvider:
         return Redeemed(id_token, access_token)
 
     def key(self, kid: str) -> PublicKey:
-        found = self._keys.get(kid)
+        found = self._shown(kid)
         if found is None or self._fetched is None or self._clock.monotonic() - self._fetched >= REFRESH:
             with self._turn(), self._lock:
                 found = self._looked_up(kid)
@@ -180,16 +180,21 @@ class OidcProvider:
             )
         return found
 
+    def _shown(self, kid: str) -> PublicKey | None:
+        """The key of that name; for a token that names none, the one key that there is (OpenID Connect Core 10.1)."""
+        keys = self._keys
+        return next(iter(keys.values())) if kid == "" and len(keys) == 1 else keys.get(kid)
+
     def _looked_up(self, kid: str) -> PublicKey | None:
         now = self._clock.monotonic()
         if self._fetched is None or now - self._fetched >= REFRESH:
             self._refresh(now)
-        elif kid not in self._keys and (self._unknown is None or now - self._unknown >= UNKNOWN_EVERY):
+        elif self._shown(kid) is None and (self._unknown is None or now - self._unknown >= UNKNOWN_EVERY):
             self._unknown = now  # a flood of made-up ids must not become a flood of fetches
             self._refresh(now)
         if self._fetched is None or now - self._fetched >= KEYS_LIFE:
             _down("has shown no keys for ten minutes")
-        return self._keys.get(kid)
+        return self._shown(kid)
 
     def _refresh(self, now: Millis) -> None:
         """Fetch the key set; on failure go on with the keys that are known, for ten minutes at most."""

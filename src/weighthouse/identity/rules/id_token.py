@@ -54,7 +54,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 def verify_id_token(token: str, key: PublicKey, profile: IssuerProfile, asked: Asked) -> Claimed:
     """Check every claim of `token` and return what it establishes. Raises `identity.token_*`."""
     opened = open_token(token)
-    if not opened.kid or opened.kid != key.kid:
+    if opened.kid and opened.kid != key.kid:  # one that names none was given the only key that its issuer shows
         refuse("identity.token_key", "The token does not name the key that it is checked with.")
     claims = check_signature(opened, key, profile.algorithms)
     _check_kind(opened.typ, claims)

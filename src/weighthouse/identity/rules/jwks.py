@@ -78,8 +78,9 @@ def parse_key_set(raw: bytes) -> dict[str, PublicKey]:
     found: dict[str, PublicKey] = {}
     doubled: set[str] = set()
     for item in items:
-        kid = item.get("kid")
-        if not isinstance(kid, str) or not kid or len(kid) > 256:
+        kid = item.get("kid", "")
+        nameless = kid == "" and len(items) > 1  # the only key of a set needs no name (OpenID Connect Core 10.1)
+        if not isinstance(kid, str) or nameless or len(kid) > 256:
             continue
         if kid in found or kid in doubled:  # one name, two keys: an attacker would choose which
             doubled.add(kid)
