@@ -16,6 +16,7 @@ from tests.full_disk import full_at
 from weighthouse.access import api
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.api import owing
+from weighthouse.access.events import RequestDenied
 from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import HOUR, MINUTE
@@ -54,7 +55,7 @@ def fails(lab: Lab, person: str, act: Callable[[Unit], object]) -> str:
         act(unit)
         with failing(lab, unit):
             pass
-    assert refused(error) == "core.database_unavailable"
+    assert refused(error) == "core.outcome_unknown"
     return error.value.message
 
 
@@ -149,3 +150,26 @@ def test_a_no_by_its_id_alone_owes_its_line_too(lab: Lab) -> None:
     lab.clock.advance(2 * MINUTE)
     assert paid(lab) == 0 and lab.system.part(Refusals).owed() == ()
     assert len(lab.log("access.GrantEnded")) == 1
+
+
+def test_a_revocation_that_could_not_be_committed_is_told_though_the_grant_was_given_back_since(lab: Lab) -> None:
+    """Attack: meet the revocation with a lock, then give back, so that the log never says who was revoked."""
+    grant, chi, eve = lab.grant("eve"), lab.caller("chi"), lab.caller("eve")
+    fails(lab, "chi", lambda unit: api.revoke(unit, chi, grant.id, "Eve copies the weights."))
+    with begin(lab.system, eve) as unit:
+        assert api.give_back(unit, eve, grant.id).state == "ended"
+    lab.clock.advance(2 * MINUTE)
+    assert (paid(lab), paid(lab)) == (1, 0)
+    told = [(one.data["why"], one.data["by"]) for one in lab.log("access.GrantEnded")]
+    assert told == [("surrendered", "eve"), ("revoked", "chi")]
+    assert lab.system.part(Refusals).owed() == ()
+
+
+def test_a_denial_that_could_not_be_committed_is_told_though_the_request_was_withdrawn_since(lab: Lab) -> None:
+    request, eve = lab.ask("eve"), lab.caller("eve")
+    fails(lab, "eve", lambda unit: api.withdraw(unit, eve, request.id))
+    with begin(lab.system) as unit:
+        audit.append(unit, RequestDenied(request_id=request.id, by="chi"))
+    lab.clock.advance(2 * MINUTE)
+    assert (paid(lab), paid(lab)) == (1, 0)
+    assert [one.subject for one in lab.log("access.RequestWithdrawn")] == [request.id]

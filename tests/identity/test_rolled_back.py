@@ -1,7 +1,7 @@
 """A change that was refused leaves no trace: the memory beside the database knows only what was committed.
 
-A freeze that the database gives back (a full disk, a lock held too long, a line that could not be kept) once locked
-the person out for good, with no line that said so.
+A freeze is a no, and stands though the database gives it back (a full disk, a lock held too long): whoever administers
+it must not be able to keep somebody in. Who said it is told so; said again, or thawed, it has taken nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.ports import Memory
 
 CHANGES: dict[str, Callable[[Unit], object]] = {
-    "freeze": lambda unit: api.freeze(unit, "ada", "odd reads", "system"),
     "end all": lambda unit: api.end_sessions_of(unit, "ada", "revoked", "system"),
 }
 
@@ -38,6 +37,25 @@ def test_a_change_that_was_given_back_locks_nobody_out(lab: Lab, change: str) ->
     lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))
     assert code_of(client) == "" and code_of(lab.sign_in("ada")) == ""
     assert "identity.RecordRefused" not in [entry.kind for entry in lab.log()[lines:]]
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_freeze_that_was_given_back_stands_until_it_is_said_again_or_thawed(lab: Lab, again: bool) -> None:
+    client = lab.sign_in("ada")
+    with pytest.raises(Unavailable) as error, begin(lab.system) as unit:
+        api.freeze(unit, "ada", "odd reads", "system")
+        raise Unavailable("core.not_kept", "The disk is full.", "Free space.")
+    assert "stands all the same" in error.value.message
+    assert code_of(client) == "identity.record_refused"
+    lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))
+    assert code_of(client) == "identity.record_refused", "over a restart"
+    if again:
+        with begin(lab.system) as unit:
+            api.freeze(unit, "ada", "odd reads", "system")
+        assert [one.data["by"] for one in lab.log() if one.kind == "identity.PersonFrozen"] == ["system"]
+    with begin(lab.system) as unit:
+        api.thaw(unit, "ada", "It was nothing.", "operator")
+    assert code_of(lab.sign_in("ada")) == ""
 
 
 def test_what_was_committed_by_another_server_is_remembered_from_a_unit_that_writes(lab: Lab) -> None:

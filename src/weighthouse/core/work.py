@@ -312,12 +312,15 @@ def retry(system: System, actor: Caller | None, work: Callable[[Unit], T], attem
     raise AssertionError("unreachable")
 
 
-def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object]) -> Any:
+def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object], *, stops: bool = False) -> Any:
     """Run a change at most once for the caller's idempotency `key`, and keep its answer in the same transaction.
 
     The same key with the same `fingerprint` returns the kept answer; with another one raises
     `core.idempotency_mismatch`; one that somebody else wrote raises `core.answer_seal`. Without a key, `run` simply
     runs. Returns JSON-ready values.
+
+    What `stops` something runs before its key is claimed: a lock on that table must not keep a no from being said.
+    Sent twice at the same instant, it may be said twice.
     """
     if key is None:
         return msgspec.to_builtins(run())
@@ -329,6 +332,8 @@ def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object
         )
     principal = unit.actor.principal if unit.actor else ""
     kept = store.find_answer(unit.conn, principal, key)
+    if kept is None and stops:
+        run = _done(run())
     if kept is None and not store.claim_answer(unit.conn, principal, key, fingerprint, unit.now):
         kept = store.find_answer(unit.conn, principal, key)  # a twin of this request was first, and has ended
     if kept is None or kept == (fingerprint, ""):
@@ -351,6 +356,10 @@ def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object
             "Look at what was changed and use a fresh key; tell security that somebody writes the database.",
         )
     return msgspec.json.decode(text)
+
+
+def _done(answer: object) -> Callable[[], object]:
+    return lambda: answer
 
 
 def _answer_seal(unit: Unit, principal: str, key: str, fingerprint: str, text: str) -> str:

@@ -160,7 +160,7 @@ def revoke(unit: Unit, caller: Caller, grant_id: str, reason: str) -> Grant:
     text = visible.cleaned(reason)
     if not 3 <= len(text) <= wording.LONGEST or visible.hidden(reason, lines=True):
         raise Invalid("access.reason_length", "A reason has 3 to 500 visible characters.", "Say why it ends.")
-    row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
+    row = rows.find(unit.conn, check_id(grant_id, "grt"))  # not locked: whoever holds its lock must not delay the no
     sealed = _sealed(unit, row, grant_id)
     if caller.kind != "system":
         authorise(unit, caller, "grant.revoke", sealed.grant.resource if sealed is not None else policy.LAB_RESOURCE)
@@ -201,7 +201,8 @@ def _never_sealed(lines: Sequence[GrantEnded] = ()) -> Conflict:
 
 
 def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: str) -> Grant:
-    """End a grant whose row is locked, for good; also one that only the memory has ended, after a kill in between.
+    """End a grant for good; also one that only the memory has ended, after a kill in between. Its row is locked,
+    except by who revokes: then the no is kept before the row is asked, and who finds it ended meanwhile is too late.
 
     What is written down comes from the sealed statement, never from the columns beside it.
     """
@@ -209,12 +210,13 @@ def end_grant(unit: Unit, row: rows.StoredGrant, why: EndReason, by: str, text: 
     if sealed is None:
         raise _never_sealed()
     grant = sealed.grant
-    refusals = unit.part(Refusals)
-    ended = not rows.end(unit.conn, row.id, unit.now, why, by)
-    if grant.end <= unit.now or (ended and refusals.closed(grant.id)):  # a row alone is not believed
-        raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
+    over = unit.part(Refusals).closed(grant.id)
     line = GrantEnded(grant=grant.id, principal=grant.person, resource=grant.resource, why=why, by=by, text=text)
-    close(unit, [grant.id], line)
+    if grant.end > unit.now:
+        close(unit, [grant.id], line)
+    ended = not rows.end(unit.conn, row.id, unit.now, why, by)
+    if grant.end <= unit.now or (ended and (over or row.state == "active")):  # a row alone is not believed
+        raise Conflict("access.grant_ended", "This grant is over already.", "None is needed.")
     remember(unit, grant, unit.now)
     audit.append(unit, line)
     return msgspec.structs.replace(grant, state="ended", ended=unit.now, ended_why=why, ended_by=by)

@@ -75,8 +75,7 @@ def place_hold(
 
 
 def stand(unit: Unit, hold: Hold) -> None:
-    """Store a hold whose placing was decided: its row, the memory that a row cannot undo, its line."""
-    rows.add(unit.conn, hold)
+    """Store a hold whose placing was decided: the memory that a row cannot undo, its row, its line."""
     line = HoldPlaced(
         hold=hold.id,
         held=hold.subject,
@@ -86,6 +85,7 @@ def stand(unit: Unit, hold: Hold) -> None:
         by=hold.placed_by,
     )
     place(unit, hold, line)
+    rows.add(unit.conn, hold)
     audit.append(unit, line)
 
 

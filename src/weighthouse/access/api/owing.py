@@ -13,14 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from weighthouse.access.events import (
-    GrantEnded,
-    HoldPlaced,
-    RequestDenied,
-    RequestLapsed,
-    RequestOvertaken,
-    VoteVoided,
-)
+from weighthouse.access.events import GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, VoteVoided
 from weighthouse.access.events import RequestWithdrawn as Withdrawn
 from weighthouse.access.model import Apart, Hold, Owed
 from weighthouse.access.ports import Refusals
@@ -36,12 +29,10 @@ STANDS = "What was said no to stands all the same, and its line follows once the
 FAILED = "Its change could not be committed; the no stands."
 _SAID = ("revoked", "surrendered")
 No = GrantEnded | HoldPlaced | RequestDenied | RequestLapsed | VoteVoided | Withdrawn
-_REQUEST = tuple(audit.Lines(one.KIND) for one in (RequestDenied, RequestLapsed, RequestOvertaken, Withdrawn))
 _LINES = {
-    GrantEnded.KIND: (audit.Lines(GrantEnded.KIND),),
-    HoldPlaced.KIND: (audit.Lines(HoldPlaced.KIND, by="hold"),),
-    VoteVoided.KIND: (audit.Lines(VoteVoided.KIND, by="vote"),),
-    **{one.KIND: _REQUEST for one in (RequestDenied, RequestLapsed, Withdrawn)},
+    HoldPlaced.KIND: audit.Lines(HoldPlaced.KIND, by="hold"),
+    VoteVoided.KIND: audit.Lines(VoteVoided.KIND, by="vote"),
+    **{one.KIND: audit.Lines(one.KIND) for one in (GrantEnded, RequestDenied, RequestLapsed, Withdrawn)},
 }
 _KINDS: dict[str, type[No]] = {
     one.KIND: one for one in (GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, VoteVoided, Withdrawn)
@@ -57,8 +48,10 @@ def owed(unit: Unit, id_: str, line: No) -> Owed:
 def close(unit: Unit, ids: Sequence[str], line: No) -> None:
     """Close the first of these ids, and what goes with it, before this unit is committed.
 
-    What somebody said no to stands from then on, even if the log refuses the unit. What only follows from another
-    change, as a grant that is used up by it, is closed when nothing but the commit can still refuse that change.
+    What somebody said no to is closed at once, before any row is locked or written, and stands even if the database
+    takes nothing of it. Attack: lock the table, so that every stop fails at its row and nothing is remembered. What
+    only follows from another change, as a grant that is used up by it, is closed when nothing but the commit can
+    still refuse that change.
     """
     refusals, due = unit.part(Refusals), owed(unit, ids[0], line)
 
@@ -69,18 +62,13 @@ def close(unit: Unit, ids: Sequence[str], line: No) -> None:
     if isinstance(line, RequestLapsed) or (isinstance(line, GrantEnded) and line.why not in _SAID):
         unit.last_before_commit(keep)
     else:
-        unit.before_commit(keep)
+        keep()
 
 
 def place(unit: Unit, hold: Hold, line: HoldPlaced) -> None:
-    """Place a hold before this unit is committed."""
-    refusals, due = unit.part(Refusals), owed(unit, hold.id, line)
-
-    def keep() -> None:
-        refusals.place(hold, due)
-        unit.stands = STANDS
-
-    unit.before_commit(keep)
+    """Place a hold, before any row of it is written."""
+    unit.part(Refusals).place(hold, owed(unit, hold.id, line))
+    unit.stands = STANDS
 
 
 def keep_apart(unit: Unit, held: Apart) -> None:
@@ -117,7 +105,11 @@ def pay(system: System) -> int:
 
 
 def _told(unit: Unit, one: Owed) -> bool:
-    return any(lines.any(unit, one.id) for lines in _LINES[one.kind])
+    """Whether the log has this very line, but for the words of a person: another no about the same thing, by somebody
+    else or for another reason, tells nothing of this one. Attack: give back what is being revoked."""
+    personal = _KINDS[one.kind].PERSONAL
+    said = {name: value for name, value in msgspec.to_builtins(one.data).items() if name not in personal}
+    return any(said == {name: found.data.get(name) for name in said} for found in _LINES[one.kind].of(unit, one.id))
 
 
 def _pay(system: System, one: Owed) -> bool:

@@ -331,11 +331,14 @@ def settle(unit: Unit, request: Request, state: str, why: str) -> None:
     only if something beside it agrees; otherwise it is overruled.
     """
     assert state in ("withdrawn", "denied", "invalidated")
+    over = is_over(unit, request)
+    if request.state != "pending" and over:
+        raise closed(request)
+    close(unit, [request.id, grant_of(request.id)], _line(request.id, state, why))
     if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
-        if is_over(unit, request):
+        if over or (state == "invalidated" and is_over(unit, request)):
             raise closed(request)
         rows.overrule(unit.conn, request.id, state, why, unit.now)  # type: ignore[arg-type]
-    close(unit, [request.id, grant_of(request.id)], _line(request.id, state, why))
 
 
 def _line(request: str, state: str, why: str) -> RequestDenied | RequestLapsed | RequestWithdrawn:

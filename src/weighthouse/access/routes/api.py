@@ -266,6 +266,7 @@ def revoke(request: Request, grant_id: str, body: Reason, key: IdempotencyKey = 
             key,
             _fingerprint("revoke " + grant_id, body),
             lambda: api.revoke(unit, caller, grant_id, body.reason),
+            stops=True,
         )
         return answer
 
@@ -292,6 +293,7 @@ def place_hold(request: Request, body: Holding, key: IdempotencyKey = None) -> d
             key,
             _fingerprint("hold", body),
             lambda: api.place_hold(unit, caller, body.subject, body.reason, actions=tuple(body.actions)),
+            stops=True,
         )
         return answer
 

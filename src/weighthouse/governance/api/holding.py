@@ -56,12 +56,13 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
             "Ask a second member to call for it.",
         )
     call = HoldCall(model=model, member=member, reason=reason, at=unit.now)
-    store.add_call(unit.conn, call, _seal(unit, call))
     calling = tuple(sorted({one.member for one in waiting} | {member}))
     if not quorum.may_hold(charter, calling):
+        store.add_call(unit.conn, call, _seal(unit, call))
         audit.append(unit, HoldCalled(model=model, member=member, reason=reason))
         return release_status(unit, model)
-    hold = access.place_hold(unit, caller, model, reason, actions=HELD_ACTIONS, kind="governance")
+    hold = access.place_hold(unit, caller, model, reason, actions=HELD_ACTIONS, kind="governance")  # before any row
+    store.add_call(unit.conn, call, _seal(unit, call))
     store.add_release_hold(unit.conn, hold.id, model, calling, unit.now + RATIFY_WITHIN)
     audit.append(
         unit,

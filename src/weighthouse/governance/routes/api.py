@@ -145,5 +145,6 @@ def hold(request: Request, body: Hold, key: Key = None) -> dict[str, Any]:
             key,
             digest(["hold", body.model_dump()]),
             lambda: api.place_release_hold(unit, caller, body.model, body.reason),
+            stops=True,
         )
         return answer

@@ -15,7 +15,7 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import end_sessions_of, name_of
-from weighthouse.identity.api.states import change_state, state_of, version_now
+from weighthouse.identity.api.states import change_state, state_of, stop_first, version_now
 from weighthouse.identity.events import PersonFrozen, PersonThawed
 from weighthouse.identity.model import Act, KeySignature, PrincipalState
 
@@ -33,7 +33,8 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
             return state
         return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=reason)
 
-    change_state(unit, principal, frozen, mend=True)
+    stop_first(unit, principal)
+    change_state(unit, principal, frozen, mend=True, stops=True)
     if frozen_now:
         end_sessions_of(unit, principal, "frozen", by)
         set_keys_aside(unit, principal, name_of(by))
@@ -56,7 +57,8 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
     def thawed(state: PrincipalState) -> PrincipalState:  # what was begun while they were frozen is not let through
         return msgspec.structs.replace(state, frozen_at=None, frozen_reason="", stopped=unit.now)
 
-    change_state(unit, principal, thawed, mend=True)
+    # a stop that was announced, and whose change never came about, ends here, too
+    change_state(unit, principal, thawed, mend=True, stops=True)
     audit.append(
         unit, PersonThawed(principal=principal, reason=reason, by=name_of(by), version=version_now(unit, principal))
     )

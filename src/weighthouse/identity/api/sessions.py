@@ -321,18 +321,18 @@ def end_sessions_of_key(unit: Unit, person: str, key: str, by: str) -> None:
             end_session(unit, session.id, KEY_ENDED, by)
 
 
-def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str) -> int:
+def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str, *, stops: bool = False) -> int:
     """End every session of a person; return how many lived. The epoch rises, so that none can come back.
 
     It is for all that there was: of sessions that ended before, and of sign-ins that are only begun, too, no key or
-    browser is known any more (`PrincipalState.stopped`).
+    browser is known any more (`PrincipalState.stopped`). With `stops`, the caller has announced it (`stop_first`).
     """
     rows, count = _rows(unit, principal), 0
 
     def emptied(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1, stopped=unit.now)
 
-    version = change_state(unit, principal, emptied, mend=True).version  # first, for the lines name it
+    version = change_state(unit, principal, emptied, mend=True, stops=stops).version  # first, for the lines name it
     for row in rows:
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != principal or session.ended is not None:

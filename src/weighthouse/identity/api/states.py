@@ -24,12 +24,14 @@ from weighthouse.identity.store import principals as store
 
 _VERSION = "identity-version"
 UNBELIEVED = "the record of this person in the database is not the one that this server kept"
+STANDS = "What was said no to stands all the same; say it again once the database answers, so that the log tells it."
+_AHEAD = 16  # more than others may raise a state while the stop waits for its row
 STATE_FORM = 2  # 1 came without accounts
 
 
 def state_of(unit: Unit, principal: str) -> PrincipalState:
     """Return the state of `principal`; raises `identity.record_refused` if its row was edited or put back."""
-    known = memory(unit.system).version(principal)
+    known = _least(unit, principal)
     state = _judge(unit, principal, store.read_state(unit.conn, principal))
     if state.version < known and unit.read_only:
         # Our snapshot may be older than a change that has just been committed: look again before crying wolf.
@@ -40,6 +42,30 @@ def state_of(unit: Unit, principal: str) -> PrincipalState:
     if state.version > known:
         _remember(unit, principal, state.version)
     return state
+
+
+def _least(unit: Unit, principal: str) -> int:
+    """The version from which on a state is believed: the largest seen, and that of a stop that was said."""
+    kept = memory(unit.system)
+    return max(kept.version(principal), kept.version(_stop(principal)))
+
+
+def _stop(principal: str) -> str:
+    return f"stop {principal}"
+
+
+def stop_first(unit: Unit, principal: str) -> None:
+    """Believe no state of `principal` as it is now, from this moment on: the next one that `stops` is.
+
+    Attack: lock the row or its table, so that a freeze fails there and nothing remembers it. So this comes before any
+    row is locked or written; whoever stops them again, once the database answers, loses nothing by it.
+    """
+    try:
+        version = _judge(unit, principal, store.read_state(unit.conn, principal)).version
+    except Unauthenticated:
+        version = 0
+    memory(unit.system).raise_version(_stop(principal), max(version, _least(unit, principal)) + _AHEAD)
+    unit.stands = STANDS
 
 
 def _remember(unit: Unit, principal: str, version: int) -> None:
@@ -70,15 +96,22 @@ def lock(unit: Unit, principal: str) -> None:
 
 
 def change_state(
-    unit: Unit, principal: str, change: Callable[[PrincipalState], PrincipalState], *, mend: bool = False
+    unit: Unit,
+    principal: str,
+    change: Callable[[PrincipalState], PrincipalState],
+    *,
+    mend: bool = False,
+    stops: bool = False,
 ) -> PrincipalState:
     """Apply `change` to the locked state and seal it under a higher version.
 
-    With `mend`, a refused row does not stop the change: it is applied to an empty and frozen state (no session, no
-    device) in its place, so that an edited row keeps security from nothing and no timer repairs it towards yes.
+    With `stops`, it is what `stop_first` has announced. With `mend`, a refused row does not stop the change: it is
+    applied to an empty and frozen state (no session, no device) in its place, so that an edited row keeps security
+    from nothing and no timer repairs it towards yes.
     """
     row = store.lock_state(unit.conn, principal)
-    known = memory(unit.system).version(principal)
+    least = _least(unit, principal)
+    known = memory(unit.system).version(principal) if stops else least
     put_back = False
     try:
         state = _judge(unit, principal, row)
@@ -88,7 +121,7 @@ def change_state(
         if not mend:
             raise
         state, put_back = _unbelieved(unit, principal, known), True
-    version = max(state.version, known) + 1
+    version = max(state.version, least) + 1
     changed = msgspec.structs.replace(change(state), version=version)
     body, code = seal(unit, "principal", changed)
     store.write_state(unit.conn, principal, version, body, code)

@@ -1,0 +1,83 @@
+"""Attack (PostgreSQL): lock tables, so that whoever says no meets a database that does not take it, while yes goes on.
+
+A no is kept outside the database before any row is asked to change; its line follows once the locks are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.access.support import Lab, refused
+from tests.access.test_owing import paid
+from weighthouse.access import api
+from weighthouse.access.api import owing
+from weighthouse.core.clock import DAY, MINUTE
+from weighthouse.core.database import Database
+from weighthouse.core.errors import Unavailable
+from weighthouse.core.work import Unit, begin, once, read
+from weighthouse.identity import api as identity
+from weighthouse.identity.api.states import state_of
+
+TABLES = "access_grant, access_hold, access_request, identity_principal, core_answer"
+
+
+@pytest.fixture
+def lab(postgres_url: str, clock: object, tmp_path: object) -> Iterator[Lab]:
+    database = Database(postgres_url)
+    database.create_all()
+    yield Lab(database, clock, tmp_path)  # type: ignore[arg-type]
+    database.close()
+
+
+@contextlib.contextmanager
+def locked(lab: Lab, mode: str) -> Iterator[None]:
+    with lab.system.database.engine.connect() as connection:
+        connection.execute(text(f"LOCK TABLE {TABLES} IN {mode} MODE"))
+        yield
+
+
+def fails(lab: Lab, person: str, act: Callable[[Unit], object]) -> str:
+    with pytest.raises(Unavailable) as error, begin(lab.system, lab.caller(person)) as unit:
+        unit.conn.execute(text("SET LOCAL lock_timeout = '200ms'"))
+        act(unit)
+    assert refused(error) == "core.database_unavailable"
+    return error.value.message
+
+
+@pytest.mark.parametrize("mode", ["SHARE", "EXCLUSIVE"])
+def test_what_is_stopped_while_its_table_is_locked_is_stopped(lab: Lab, mode: str) -> None:
+    lab.device("ada")
+    lab.clock.advance(3 * DAY)  # it counts from then on
+    first, second = lab.grant("eve"), lab.grant("ada")
+    chi = lab.caller("chi")
+    with locked(lab, mode):
+        told = fails(
+            lab,
+            "chi",
+            lambda unit: once(
+                unit, "k" * 20, "f", lambda: api.revoke(unit, chi, first.id, "It was stolen."), stops=True
+            ),
+        )
+        assert told.endswith(owing.STANDS)
+        assert lab.code("eve") == "access.grant_ended"
+        fails(lab, "chi", lambda unit: api.place_hold(unit, chi, "model/tern", "Something is wrong."))
+        assert lab.code("ada") == "access.held"
+        fails(lab, "chi", lambda unit: identity.freeze(unit, "ada", "She leaves with the weights.", chi))
+        with read(lab.system) as unit:
+            assert identity.person(unit, "ada").frozen and identity.person(unit, "chi").frozen is False
+    assert (lab.code("eve"), lab.code("ada")) == ("access.held", "access.held")
+    lab.clock.advance(2 * MINUTE)
+    assert (paid(lab), paid(lab)) == (2, 0)
+    assert [one.data["by"] for one in lab.log("access.GrantEnded")] == ["chi"]
+    assert [one.data["by"] for one in lab.log("access.HoldPlaced")] == ["chi"]
+    with begin(lab.system, chi) as unit:
+        identity.freeze(unit, "ada", "She leaves with the weights.", chi)
+    with begin(lab.system, chi) as unit:
+        identity.thaw(unit, "ada", "All is well.", "operator")
+    with read(lab.system) as unit:
+        assert state_of(unit, "ada").suspended, "what failed and was said again has taken nothing else"
+    assert second.person == "ada"
