@@ -9,11 +9,15 @@ from tests.access.test_http import ASK, approver, lab, twice, vote
 from tests.identity.support import Lab
 from weighthouse.access import api as access
 from weighthouse.access.jobs import followers
+from weighthouse.access.model import grant_of
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import Denied
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
+from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.api.states import change_state
+from weighthouse.identity.ports import Memory
 from weighthouse_sdk.client import Client, ProblemError
 
 __all__ = ["lab"]
@@ -219,3 +223,21 @@ def test_the_owner_sees_what_a_session_asked_and_voted_however_often_it_was_refu
     assert session not in {one["id"] for one in answer["items"]}
     ended = {one["id"]: [told["what"] for told in one["lately"]] for one in answer["ended"]}
     assert said in ended[session]
+
+
+@pytest.mark.parametrize("how", ["this was not me", "its owner, from another one", "a detection"])
+def test_what_was_hidden_while_its_session_ended_counts_for_nothing_when_it_comes_back(lab: Lab, how: str) -> None:
+    owner, thief = lab.sign_in("ada"), twice(lab, "ada")
+    thief.enrol("mine")
+    request = asked(lab, thief, granted=True)
+    lab.sql("UPDATE access_grant SET person = 'nobody'")
+    end_by(lab, how, thief, owner)
+    follow(lab)
+    lab.sql("UPDATE access_grant SET person = 'ada'")
+    lab.clock.advance(1)
+    assert told(lab, "GrantEnded") == 0, "nobody found it to end"
+    for _ in range(2):
+        with begin(lab.system) as unit, pytest.raises(Denied) as error:
+            access.valid_grant(unit, grant_of(request))
+        assert error.value.code == "access.grant_ended"
+        lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))

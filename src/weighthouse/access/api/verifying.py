@@ -1,8 +1,8 @@
 """Whether a stored grant stands now. Guards every release from a grant that was minted, moved, stretched or revived.
 
-In this order: the seal, the row against the sealed statement, ends that are remembered outside the database, each
-vote's signature, the people behind the votes as they are today, today's policy, and what must be kept apart. Time is
-judged by the caller.
+In this order: the seal, the row against the sealed statement, ends that are remembered outside the database, whether
+its person has said since that it was not them who asked, each vote's signature, the people behind the votes as they
+are today, today's policy, and what must be kept apart. Time is judged by the caller.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from weighthouse.access.rules.duration import end_of
 from weighthouse.access.store.grants import StoredGrant
 from weighthouse.core.clock import Millis
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 
@@ -42,7 +43,9 @@ def standing_of(unit: Unit, bundle: policy.Bundle, row: StoredGrant) -> Standing
     terms = index_of(bundle).terms(grant.entitlement, grant.resource)
     actions, end = _today(grant, terms)
     refusals = unit.part(Refusals)
-    if row.state != "active" or refusals.closed(grant.id):
+    asked = grant.request
+    foreign = identity.disclaimed(unit, grant.person, asked.session, asked.created)
+    if row.state != "active" or refusals.closed(grant.id) or foreign:
         ended = msgspec.structs.replace(
             grant, state="ended", ended=row.ended, ended_why=row.ended_why, ended_by=row.ended_by
         )

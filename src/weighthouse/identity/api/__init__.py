@@ -34,6 +34,7 @@ from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.openings import opening, require_opening
 from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
+    disclaimed,
     end_session,
     end_sessions_of,
     ended_by_another,
@@ -98,6 +99,7 @@ __all__ = [
     "cookie",
     "device",
     "devices_of",
+    "disclaimed",
     "disown",
     "end_device",
     "end_session",

@@ -12,7 +12,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.keys_aside import set_keys_aside
-from weighthouse.identity.api.sessions import NOT_ME, end_sessions_of
+from weighthouse.identity.api.sessions import NOT_ME, disclaim, end_sessions_of
 from weighthouse.identity.api.states import stop_first
 from weighthouse.identity.events import Disowned
 
@@ -20,6 +20,7 @@ from weighthouse.identity.events import Disowned
 def disown(unit: Unit, caller: Caller) -> tuple[int, int]:
     """End every session of the caller and set every key of theirs aside; return how many of each."""
     stop_first(unit, caller.principal)
+    disclaim(unit, caller.principal)
     ended = end_sessions_of(unit, caller.principal, NOT_ME, caller, stops=True)
     aside = set_keys_aside(unit, caller.principal, caller.principal)
     audit.append(

@@ -12,12 +12,12 @@ from weighthouse.audit import api as audit
 from weighthouse.core.clock import SECOND
 from weighthouse.core.work import System
 from weighthouse.identity.api.sealing import memory
+from weighthouse.identity.api.sessions import learn_foreign
 from weighthouse.identity.model import RUN
 
 _SESSIONS = {"identity.SessionEnded", "identity.SessionUsedElsewhere"}
-KINDS = frozenset(
-    {"identity.PersonFrozen", "identity.PersonThawed", "identity.DeviceEnded", "identity.WorkloadEnded", *_SESSIONS}
-)
+_ENDS = {"identity.PersonFrozen", "identity.PersonThawed", "identity.DeviceEnded", "identity.WorkloadEnded"}
+KINDS = frozenset({"identity.Disowned", *_ENDS, *_SESSIONS})
 
 
 def learnt(system: System) -> int:
@@ -39,6 +39,8 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
         principal = RUN + str(data["run"]) if entry.kind == "identity.WorkloadEnded" else str(data["principal"])
         if principal:  # nobody's, where a session was ended by its id alone
             versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
+        if entry.kind in _SESSIONS or entry.kind == "identity.Disowned":
+            learn_foreign(system, entry)
         if entry.kind in _SESSIONS and entry.at + longest > now:
             memory(system).condemn(str(data["session"]), entry.at + longest)
     for principal, version in versions.items():

@@ -17,7 +17,7 @@ from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
-from weighthouse.core.work import Unit
+from weighthouse.core.work import System, Unit
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.states import change_state, lock, state_of, version_now
 from weighthouse.identity.events import SessionEnded, SessionStarted
@@ -177,6 +177,8 @@ def close(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
     )
     rewrite(unit, over)
     unit.before_commit(lambda: kept.condemn(session.id, session.ends))
+    if foreign:
+        unit.before_commit(lambda: kept.raise_version(_foreign(session.id), unit.now))
     if foreign and session.device_mark:
         unit.before_commit(lambda: kept.raise_version(distrusted(session.device_mark), unit.now))
     return foreign
@@ -185,6 +187,39 @@ def close(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
 def rotated_out(session: Session, at: Millis) -> str:
     """What the memory outside the database calls the secret that a session had until `at`."""
     return f"rotated {session.secret} {session.id} {session.person} {at}"
+
+
+def disclaim(unit: Unit, person: str) -> None:
+    """Remember, before any row is written, that nothing asked for in the name of `person` until now is theirs."""
+    memory(unit.system).raise_version(_disowned(person), unit.now)
+
+
+def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
+    """Whether what was asked for at that time, in that session, is not the person's own: they have said since that it
+    was not them, or the session was ended from elsewhere. Asked of the memory outside the database at every use, for
+    what a row hid when the end came was not taken back then."""
+    kept = memory(unit.system)
+    return kept.version(_disowned(person)) >= at or bool(session and kept.version(_foreign(session)))
+
+
+def _disowned(person: str) -> str:
+    return f"disowned {person}"
+
+
+def _foreign(session: str) -> str:
+    return f"foreign {session}"
+
+
+def learn_foreign(system: System, entry: audit.Entry) -> None:
+    """Remember what a line of another server says of it. That a person ended another session of their own is told by
+    no line, and known at that server alone."""
+    data, at = entry.data, entry.at
+    if entry.kind == "identity.Disowned":
+        memory(system).raise_version(_disowned(str(data["principal"])), at)
+        return
+    reason, by = str(data.get("reason", "")), str(data.get("by", "system"))
+    if reason != CROWDED and (by != data["principal"] or reason in (KEY_ENDED, NOT_ME)):
+        memory(system).raise_version(_foreign(str(data["session"])), at)
 
 
 def distrusted(mark: str) -> str:
