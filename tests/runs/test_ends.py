@@ -206,6 +206,11 @@ def test_with_the_database_alone_nothing_can_be_made_to_run(
     ("change", "code"),
     [
         ({"command": ("sh", "-c", "id")}, "runs.bad_order"),
+        (
+            {"command": ("python", "main.py", *["x" * 4096] * 62)},
+            "runs.bad_order",
+        ),  # each part fits, all of them do not
+        ({"command": ("python", "main.py", *["\u4e00" * 4096] * 6)}, "runs.bad_order"),
         ({"code": {"../evil.py": "x"}}, "runs.bad_order"),
         ({"code": {"main.py": "x" * 300_000}}, "runs.bad_order"),
         ({"wall_clock": 10**9}, "runs.bad_order"),

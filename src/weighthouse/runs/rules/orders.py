@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from weighthouse.core import visible
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Invalid
@@ -18,6 +20,7 @@ MAX_FILES = 32
 MAX_CODE = 256 * 1024
 MAX_ARGUMENTS = 64
 MAX_ARGUMENT = 4096
+MAX_COMMAND = 64 * 1024  # as it is handed on: one argument of a program, of which the kernel takes 128 KiB
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,60}\.(?:py|json|toml|txt|md)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PROFILE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -37,6 +40,8 @@ def check(order: Order, longest: Millis) -> None:
         raise _bad("command", f"begins with 'python' and has at most {MAX_ARGUMENTS} parts")
     if any(len(part) > MAX_ARGUMENT or visible.hidden(part) for part in order.command):
         raise _bad("command", f"has parts of at most {MAX_ARGUMENT} characters")
+    if len(msgspec.json.encode(order.command)) > MAX_COMMAND:
+        raise _bad("command", f"is larger than {MAX_COMMAND} bytes in all; put what is long into a file of `code`")
     if not 1 <= len(order.code) <= MAX_FILES:
         raise _bad("code", f"has 1 to {MAX_FILES} files")
     for name in order.code:
