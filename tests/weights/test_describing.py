@@ -15,12 +15,13 @@ from weighthouse_sdk import checkpoint
 TENSORS = {"embed": numpy.ones((3, 4), "float32"), "step": numpy.array(1, "int64")}
 
 
-def saved(world: World) -> weights.Version:
+def saved(world: World, metadata: dict[str, str] | None = None) -> weights.Version:
     world.grant("ada", "tern-train")
     run = world.run("ada")
     draft = world.begin_save(run)
     ticket = checkpoint.parse_save(msgspec.to_builtins(draft.ticket))
-    envelope = checkpoint.save(TENSORS, ticket, draft.recipient, draft.signer, draft.folder, metadata={"loss": "0.5"})
+    said = metadata or {"loss": "0.5"}
+    envelope = checkpoint.save(TENSORS, ticket, draft.recipient, draft.signer, draft.folder, metadata=said)
     return world.commit(run, draft, envelope)
 
 
@@ -41,6 +42,13 @@ def test_who_may_load_may_list_and_it_is_charged_and_logged(world: World) -> Non
     assert 0 < line["bytes"] == budget.spent < version.bytes
     assert line["lease"] == ""
     assert world.facts("keys.KeyReleased")[-1]["count"] == 1
+
+
+def test_what_a_reader_would_not_see_of_a_runs_texts_is_marked(world: World) -> None:
+    version, ada = saved(world, {"no\x1bte": "first\nsecond \u202ereview \x1b[2Jed"}), world.run("ada")
+    with world.unit(ada) as unit:
+        found = weights.describe(unit, ada, version.id)
+    assert found.metadata == {"no⟦U+001B⟧te": "first\nsecond ⟦U+202E⟧review ⟦U+001B⟧[2Jed"}
 
 
 def test_weights_case_38_without_a_grant_or_under_a_hold_nothing_is_listed(world: World) -> None:

@@ -2,7 +2,7 @@
 
 The encrypted index is opened in this process, with its own data key alone, after the decision that a load would need;
 no key and no tensor leaves. Names and texts are the run's own choice, so they could carry weights: the day's read
-budget is charged for the index and the log has a line, as for any load.
+budget is charged for the index and the log has a line, as for any load. What no reader would see is marked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import msgspec
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import check_id
@@ -62,7 +63,8 @@ def describe(unit: Unit, caller: Caller, version: str) -> Tensors:
         ),
     )
     rows = tuple(TensorRow(name=t.name, dtype=t.dtype, shape=t.shape, bytes=t.bytes) for t in opened.tensors)
-    return Tensors(version=found.id, model=found.model, items=rows, metadata=dict(opened.metadata))
+    texts = {visible.marked(key): visible.marked(text, lines=True) for key, text in opened.metadata.items()}
+    return Tensors(version=found.id, model=found.model, items=rows, metadata=texts)
 
 
 def _open(unit: Unit, sealed: Sealed, recipient: checkpoint.Recipient, key: bytes) -> checkpoint.Described:
