@@ -15,7 +15,7 @@ from tests.ports.conftest import BUBBLEWRAP
 from tests.ports.test_sandbox_ends import below
 
 from weighthouse.core.leash import leashed
-from weighthouse.runs.adapters.bubblewrap import PARTS, open_at_once, process_limits
+from weighthouse.runs.adapters.bubblewrap import PARTS, files_needed, files_of_us, open_at_once, process_limits
 from weighthouse.runs.model import Environment, Limits
 
 WATCH = """
@@ -70,3 +70,24 @@ def test_what_starts_a_run_may_hand_on_descriptors_though_others_have_many_under
     done = subprocess.run(leashed(show, meek=True), preexec_fn=low, capture_output=True, text=True, check=True)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     assert done.stdout.strip() == str((most, most))
+
+
+ASK = (
+    "from weighthouse.runs.adapters.bubblewrap import files_needed, files_of_us, process_limits\n"
+    "from weighthouse.runs.model import Limits\n"
+    "print(process_limits(Limits())['NOFILE'], files_of_us() < files_needed(Limits()))"
+)
+
+
+@pytest.mark.parametrize("most", [1024, 4096])
+def test_a_run_may_have_far_fewer_files_open_than_what_starts_it_and_a_narrow_server_knows(most: int) -> None:
+    """unix(7): what one user has under way counts against the limit of whoever of that user sends next."""
+
+    def narrow() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+    done = subprocess.run([sys.executable, "-c", ASK], preexec_fn=narrow, capture_output=True, text=True, check=True)
+    files, weak = done.stdout.split()
+    assert int(files) * 4 <= most and weak == "True"
+    wide = files_needed(Limits())
+    assert wide - process_limits(Limits())["NOFILE"] >= Limits().processes * 253 and files_of_us() > 0

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.ports.benches import Bench, driver, mount
+from tests.ports.conftest import BUBBLEWRAP
 
 from weighthouse.core.errors import Unavailable
-from weighthouse.runs.adapters import bubblewrap, cgroups, contained
+from weighthouse.runs.adapters import bubblewrap, cgroups, contained, machine
 from weighthouse.runs.model import Environment
 
 pytestmark = pytest.mark.ordinary
@@ -19,7 +20,7 @@ CALL = """
 import ctypes, errno, json, os, struct
 libc = ctypes.CDLL(None, use_errno=True)
 AARCH64 = {272: 97, 56: 220, 101: 117, 310: 270, 250: 219, 248: 217, 425: 425, 323: 282, 298: 241, 321: 280, 165: 40,
-           428: 428, 304: 265, 135: 92, 41: 198, 72: 25, 294: 26, 313: 273}
+           428: 428, 304: 265, 135: 92, 41: 198, 72: 25, 294: 26, 313: 273, 16: 29}
 def call(number, *rest):
     ctypes.set_errno(0)
     number = number if os.uname().machine == 'x86_64' else AARCH64.get(number, -1)  # some calls it does not have
@@ -64,6 +65,11 @@ ATTEMPTS = {
     "a crypto socket": "call(41, 38, 5, 0)",
     "a lease on a shared file": "call(72, os.open('/data/shared', os.O_RDONLY), 1024, 0)",
     "a notice of who reads a shared folder": "call(72, os.open('/data', os.O_RDONLY), 1026, 1)",
+    "a hint that stays with a shared file": "call(72, os.open('/data/shared', os.O_RDONLY), 1036, b'\\2' + bytes(7))",
+    "the hint of a shared file": "call(72, os.open('/data/shared', os.O_RDONLY), 1035, bytes(8))",
+    "what a file system keeps in mind": "call(16, os.open('/data/shared', os.O_RDONLY), 0x6628, 0)",
+    "where a shared file lies": "call(16, os.open('/data/shared', os.O_RDONLY), 0xC020660B, bytes(600))",
+    "the attributes of a shared file": "call(16, os.open('/data/shared', os.O_RDONLY), 0x80086601, bytes(8))",
     "a watch on shared files": "call(294, 0)",
     "a kernel module": "call(313, -1, b'', 0)",
     "a block device": "call(133, b'/tmp/disk', 0o60666, 0x0801)",
@@ -116,6 +122,47 @@ def test_runs_case_58_what_the_kernel_tells_of_the_machine_is_covered(bench: Ben
         "print(sorted(os.listdir('/proc/self/fd')), open('/proc/net/unix').read().count('\\n'))"
     )
     assert done.out == ["['0', '1', '2', '3'] 1"], (done.out, done.err)
+
+
+# Every file of /proc that can be read and is no process's, twice, with load, reading and open files in between.
+NUMBERS = """
+import json, os, sys
+def read():
+    found = {}
+    for at, folders, names in os.walk('/proc'):
+        if at == '/proc': folders[:] = [one for one in folders if not one.isdigit() and one not in ('self', 'thread-self', 'net')]
+        for name in names:
+            try: found[os.path.join(at, name)] = open(os.path.join(at, name), 'rb').read(4096).hex()
+            except OSError: pass
+    return found
+first = read()
+held = [open(os.path.join(at, name), 'rb') for at, _, names in os.walk('/usr/lib/python3') for name in names[:3]][:200]
+sum(range(3_000_000)); data = bytes(64 << 20); os.wait() if os.fork() else os._exit(0)
+second = read()
+print(json.dumps([sorted(first), [name for name in first if first[name] != second.get(name)]]))
+"""
+
+
+@pytest.mark.parametrize("name", BUBBLEWRAP)  # gVisor's kernel counts its own
+def test_no_number_of_the_whole_machine_moves_where_another_run_could_read_it(
+    name: str, environment: Environment, short: Path
+) -> None:
+    done = Bench(driver(name), environment, short).run(NUMBERS)
+    assert done.status == 0, done.err
+    readable, moved = json.loads(done.out[-1])
+    shown = {f"/proc/{one}" for one in (*machine.TEXTS, *machine.SHOWN, *(f"sys/{one}" for one in machine.SET))}
+    assert {one for one in readable if not one.startswith("/proc/mounts")} <= shown
+    assert set(moved) <= {"/proc/sys/kernel/random/uuid"}, moved
+
+
+def test_programs_find_the_processors_and_the_memory_that_they_look_for(bench: Bench) -> None:
+    done = bench.run(
+        "import os, numpy\n"
+        "total = int(open('/proc/meminfo').read().split()[1])\n"
+        "print(os.cpu_count() == open('/proc/cpuinfo').read().count('processor\\t:'), total > 0,\n"
+        "      len(os.getloadavg()), os.isatty(1), float((numpy.ones((300, 300)) @ numpy.ones((300, 300))).sum()))"
+    )
+    assert done.out == ["True True 3 False 27000000.0"], (done.out, done.err)
 
 
 def test_no_command_line_tells_a_run_where_the_server_keeps_its_state(bench: Bench, short: Path) -> None:

@@ -94,7 +94,7 @@ def _sandbox(settings: Settings, home: Home) -> Iterator[Finding]:
         yield Finding("sandbox", "weak", text + ": namespaces of a shared kernel, not a kernel of its own", remedy)
 
 
-def _limits(_settings: Settings, _home: Home) -> Iterator[Finding]:
+def _limits(settings: Settings, _home: Home) -> Iterator[Finding]:
     from weighthouse.runs.adapters.ground import confines
 
     found = confines()
@@ -119,12 +119,26 @@ def _limits(_settings: Settings, _home: Home) -> Iterator[Finding]:
             "without root, every run has this server's own user id: what it reaches outside its sandbox, it may read"
         )
         yield Finding("user of runs", "weak", text, "Run the server as root, or as a user that owns nothing else.")
+    yield _open_files(settings)
     if found.on_disk:
         yield Finding("room of runs", "ok", "what runs write lies in disk images of a fixed size")
     else:
         text = "what runs write lies in memory, so a checkpoint must fit into runs.memory_mib"
         remedy = "As root, with mkfs.ext4 and loop devices, it lies on disk."
         yield Finding("room of runs", "weak", text, remedy)
+
+
+def _open_files(settings: Settings) -> Finding:
+    """Whether one run with the server's user can bring so many descriptors under way that no other starts."""
+    from weighthouse.runs.adapters.bubblewrap import files_needed, files_of_us
+    from weighthouse.runs.jobs.execution import limits_of
+
+    needed, most = files_needed(limits_of(settings)), files_of_us()
+    if os.geteuid() == 0 or most >= needed:
+        return Finding("files of this server", "ok", "no run can bring so many under way that others do not start")
+    text = f"{most} may be open; with fewer than {needed}, one run can hold up the start of others"
+    remedy = "Raise the hard limit: LimitNOFILE=524288 under systemd, or the user's in /etc/security/limits.conf."
+    return Finding("files of this server", "weak", text, remedy)
 
 
 def _state(_settings: Settings, home: Home) -> Iterator[Finding]:

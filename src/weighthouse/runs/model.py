@@ -175,7 +175,13 @@ settings: tuple[Setting, ...] = (
         minimum=64,
     ),
     Setting("runs.processes", "int", 64, "Processes and threads of one run.", minimum=1),
-    Setting("runs.open_files", "int", 4096, "Files that one process of a run may have open.", minimum=64),
+    Setting(
+        "runs.open_files",
+        "int",
+        4096,
+        "Files that one process of a run may have open; a quarter of this server's own limit at most.",
+        minimum=64,
+    ),
     Setting("runs.file_mib", "int", 16384, "Largest file that a run may write; a shard is one file.", minimum=1),
     Setting("runs.tmp_mib", "int", 512, "Size of /tmp, and of /dev/shm; both count as memory of the run.", minimum=1),
     Setting(

@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import resource
 import secrets
+import sys
 from pathlib import Path
 
 from weighthouse.core import canonical, durable
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import NO_CORE
+from weighthouse.runs.adapters import machine
 from weighthouse.runs.adapters.cgroups import Groups, sessions_share
 from weighthouse.runs.adapters.contained import (
     GUARD,
@@ -42,11 +45,10 @@ GUARDS_OWN = 2  # of these, what runs as the run's own user
 TRIES = 64
 PARTS = 8  # of all files that this machine can have open, a run takes one part, however many processes it makes
 LEAST_FILES = 64
+MESSAGE_FILES = 253  # descriptors that one message carries (SCM_MAX_FD, unix(7))
 SIGNALS = 1024  # waiting signals and timers
 # What bubblewrap says when a path led elsewhere, or nowhere, while it mounted.
 SWAPPED = ("Race condition binding dirfd", "Can't find source path", "Can't get type of source", "Can't bind mount")
-# What a fresh procfs shows of the whole machine, not of the sandbox; an empty file lies over each.
-MASKED = ("kcore", "keys", "key-users", "kallsyms", "config.gz", "timer_list", "sched_debug", "iomem", "interrupts")
 
 
 class Bubblewrap:
@@ -86,13 +88,13 @@ class Bubblewrap:
         one_session = sessions_share() and not (group and group.shares_processor)
         program = _program(one_session=one_session, shared_user=not self._rooted)
         filtered = _passed(program)
-        data, texts = _furnished(spec, identity or NOBODY)
+        data, own, texts = _furnished(spec, identity or NOBODY)
         volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
         if volume is not None:
             data += ["--bind", str(volume.point), spec.out]
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
         # By descriptor, for the command line is what every run reads at /proc/1/cmdline.
-        passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *held.spelled(arguments))))
+        passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *held.spelled(arguments), *own)))
         try:
             command = [str(self._binary), "--args", str(passed), *inside]
             descriptors = (passed, filtered, *texts, *held.descriptors)
@@ -134,9 +136,7 @@ class Bubblewrap:
             if not folder.is_relative_to("/usr"):
                 arguments += ["--ro-bind-fd", held.path(folder), str(folder)]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
-        for name in MASKED:
-            if Path("/proc", name).exists():
-                arguments += ["--ro-bind", os.devnull, f"/proc/{name}"]
+        arguments += machine.cover()
         # Else a run that root has started in a user namespace could write core_pattern, as the owner of that file.
         arguments += ["--remount-ro", "/proc"]
         # Shared memory has a size, and what lies around it cannot be written: neither is a store without a limit.
@@ -154,23 +154,27 @@ class Bubblewrap:
 
 
 def _program(*, one_session: bool, shared_user: bool) -> bytes:
-    machine = platform.machine()
-    if machine not in syscalls.MACHINES:
+    processor = platform.machine()
+    if processor not in syscalls.MACHINES:
         raise Unavailable(
             "runs.sandbox_failed",
-            f"The bubblewrap sandbox has no filter of system calls for this processor ({machine}).",
+            f"The bubblewrap sandbox has no filter of system calls for this processor ({processor}).",
             "Use the gVisor sandbox here; build runsc with `make parts`.",
         )
-    return syscalls.program(machine, one_session=one_session, shared_user=shared_user)
+    return syscalls.program(processor, one_session=one_session, shared_user=shared_user)
 
 
-def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[int]]:
-    """Return the arguments that put our own files into /etc, and the descriptors that they are read from."""
-    arguments, descriptors = ["--perms", "0755", "--dir", "/etc"], []
-    for path, text in furniture.files(spec.name, uid).items():
-        descriptors.append(_passed(text.encode()))
-        arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), path]
-    return arguments, descriptors
+def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[str], list[int]]:
+    """Return the arguments that put our own files into /etc, those for /proc, and what both are read from."""
+    etc, proc, descriptors = ["--perms", "0755", "--dir", "/etc"], list[str](), list[int]()
+    for arguments, files in (
+        (etc, furniture.files(spec.name, uid).items()),
+        (proc, machine.texts(spec.limits)),
+    ):
+        for path, text in files:
+            descriptors.append(_passed(text.encode()))
+            arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), path]
+    return etc, proc, descriptors
 
 
 def _passed(data: bytes) -> int:
@@ -212,7 +216,9 @@ def process_limits(limits: Limits) -> dict[str, int]:
         "CORE": NO_CORE,
         "DATA": limits.memory_bytes,
         "NPROC": limits.processes + GUARDS_OWN,
-        "NOFILE": max(LEAST_FILES, min(limits.files, open_at_once() // (PARTS * limits.processes))),
+        "NOFILE": max(
+            LEAST_FILES, min(limits.files, open_at_once() // (PARTS * limits.processes), files_of_us() // 4)
+        ),
         "FSIZE": limits.file_bytes,
         "SIGPENDING": SIGNALS,
         "MSGQUEUE": 0,
@@ -222,3 +228,18 @@ def process_limits(limits: Limits) -> dict[str, int]:
 def open_at_once() -> int:
     """Return how many files the whole machine can have open."""
     return int(Path("/proc/sys/fs/file-max").read_text())
+
+
+def files_of_us() -> int:
+    """Return how many files a process of this server may have open.
+
+    What starts a run hands descriptors on, which the kernel refuses when more than this are under way for its user; a
+    run of the same user brings as many under way as it may have open itself, and a message more for each process.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
+
+
+def files_needed(limits: Limits) -> int:
+    """Return the limit of files from which on no run can hold up the start of another."""
+    return process_limits(limits)["NOFILE"] + limits.processes * MESSAGE_FILES + limits.files

@@ -3,7 +3,9 @@
 Guards that kernel, and what no namespace hides: virtual sockets to the hypervisor, the keyrings, io_uring, new user
 namespaces, tracing, mounts, modules, the questions that tell which pages of a shared file lie in memory. It is a
 second lock behind the namespaces. What is refused by name is listed here with its number; every number that this list
-has never heard of is answered as a kernel without it would.
+has never heard of is answered as a kernel without it would. Where one number stands for many commands (fcntl, ioctl,
+madvise), those that programs need are listed and no other is done: each file system adds its own, and keeps what was
+said to it for the next run.
 Sources: seccomp(2); Linux 6.6 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """
 
@@ -15,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 ALLOW, KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-EPERM, EINVAL, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 22, 38, 95, 97, 93
+EPERM, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 22, 25, 38, 95, 97, 93
 
 # (x86_64, aarch64); None where the architecture has no such call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -68,10 +70,21 @@ _ARGUED: dict[str, tuple[int | None, int | None]] = {
 _NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
 _UNIX, _INET, _INET6 = 1, 2, 10
 _PROTOCOLS = (0, 6, 17)  # any, TCP, UDP: others would load a module of the kernel
-_TERMINAL = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX put words into somebody else's terminal
-_SIGNALLING = (1024, 1026)  # F_SETLEASE and F_NOTIFY tell one run when another opens a file that both may read
-_DROPS = 4  # POSIX_FADV_DONTNEED takes a shared file out of memory, which another run can time
-_PAGES_OUT = 21  # MADV_PAGEOUT does the same through a mapping
+# Of a terminal's own settings and sizes, what may be read or is not to be waited for, closing on execution. Not among
+# them: words put into somebody's terminal, and whatever a file system answers (hints, extents, caches, clones).
+_CONTROLS = (
+    0x5401, 0x5402, 0x5403, 0x5404, 0x5409, 0x540B, 0x540E, 0x540F, 0x5410, 0x5413, 0x5414, 0x5422, 0x5429,
+    0x802C542A, 0x402C542B, 0x402C542C, 0x402C542D, 0x80045430, 0x40045431, 0x5441,
+    0x541B, 0x5421, 0x5450, 0x5451,
+)  # fmt: skip
+# F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, locks of a process and of an open file, F_DUPFD_CLOEXEC, F_[GS]ETPIPE_SZ, seals of
+# a memory file. Not among them: leases and notices, which tell when somebody else opens a file, and a file's hints.
+_FILE_CONTROLS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)
+# POSIX_FADV_NORMAL to WILLNEED, and NOREUSE; DONTNEED takes a shared file out of memory, which another run can time.
+_FILE_ADVICE = (0, 1, 2, 3, 5)
+# MADV_NORMAL to DONTNEED, FREE to DOFORK, huge pages, dumps, what a fork keeps, MADV_POPULATE. Not among them: what
+# moves pages of a shared file towards the disk (COLD, PAGEOUT), or merges equal pages of several runs (MERGEABLE).
+_MEMORY_ADVICE = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23)
 _NOWAIT = 0x8 | 0x80  # RWF_NOWAIT answers whether a page lies in memory; RWF_DONTCACHE drops it after reading
 _PLAIN = (0, 0xFFFFFFFF)  # of `personality`: as usual, and the question which one it is
 _SET_ID = 0o6000
@@ -139,14 +152,14 @@ def _argued(name: str) -> list[Step]:
     if name == "clone":
         return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _no(EPERM), _give(ALLOW)]
     if name == "ioctl":
-        return [_argument(1), *_unless(_TERMINAL, ALLOW, _ERRNO | EPERM)]
+        return [_argument(1), *_unless(_CONTROLS, _ERRNO | ENOTTY, ALLOW)]
     if name == "fcntl":
-        return [_argument(1), *_unless(_SIGNALLING, ALLOW, _ERRNO | EINVAL)]
+        return [_argument(1), *_unless(_FILE_CONTROLS, _ERRNO | EINVAL, ALLOW)]
     if name == "fadvise64":
         # Answered as done, for it is advice: programs that drop their own files go on.
-        return [_argument(3), *_unless((_DROPS,), ALLOW, _ERRNO)]
+        return [_argument(3), *_unless(_FILE_ADVICE, _ERRNO, ALLOW)]
     if name == "madvise":
-        return [_argument(2), *_unless((_PAGES_OUT,), ALLOW, _ERRNO | EINVAL)]
+        return [_argument(2), *_unless(_MEMORY_ADVICE, _ERRNO | EINVAL, ALLOW)]
     if name in ("preadv2", "pwritev2"):
         return [_argument(5), (_ANY_BIT, 0, 1, _NOWAIT), _no(EOPNOTSUPP), _give(ALLOW)]
     if name == "personality":
