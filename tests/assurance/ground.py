@@ -27,6 +27,8 @@ from weighthouse.core.database import Database
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import Recorder, System
 from weighthouse.detect import jobs
+from weighthouse.egress.adapters.books import FileBooks
+from weighthouse.egress.ports import Books
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.ports import Memory
@@ -147,7 +149,7 @@ def _copied(live: LabGround) -> Iterator[CopyGround]:
     source, target = str(live.system.database.engine.url.database), folder / "weighthouse.db"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    for name in ("policy.memory", "refusals", "identity.memory", "log.memory"):
+    for name in ("policy.memory", "refusals", "identity.memory", "log.memory", "egress.books"):
         _copy(live.lab.folder / name, folder / name)
     reading, writing = sqlite3.connect(source), sqlite3.connect(target)
     with writing:
@@ -165,8 +167,9 @@ def _copied(live: LabGround) -> Iterator[CopyGround]:
         (Memory, FileMemory(folder / "identity.memory", now=clock.now())),
         (SignerMemory, FileSignerMemory(folder / "log.memory")),
         (Recorder, audit.append),
+        (Books, FileBooks(folder / "egress.books")),
     ):
-        system.bind(port, part)  # type: ignore[arg-type]
+        system.bind(port, part)
     try:
         yield CopyGround(live, system, clock)
     finally:

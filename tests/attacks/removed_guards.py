@@ -298,9 +298,9 @@ REMOVALS = (
     ),
     Removal(
         "leaky-names",
-        "egress/store.py",
-        "    if mark in seen or len(seen) >= most:",
-        "    if mark in seen:",
+        "egress/api/remembered.py",
+        "    if mark in found.marks or len(found.marks) >= most:",
+        "    if mark in found.marks:",
     ),
     Removal(
         "frozen-guard",
@@ -346,6 +346,12 @@ REMOVALS = (
         "weights/api/telling.py",
         "        egress.join(unit, run, origins(unit, version.id), ordered=ordered, person=person)",
         "        assert ordered and person",
+    ),
+    Removal(
+        "emptied-ledger",
+        "egress/api/accounts.py",
+        "    mine = dict(unit.part(Books).of(key))",
+        "    mine = dict[int, int]()",
     ),
     Removal("counted-commits", "weights/api/telling.py", "    if save.run:", "    if not save.run:"),
     Removal(

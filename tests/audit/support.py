@@ -16,6 +16,8 @@ from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.ports import SignerMemory
 from weighthouse.core.events import Event
 from weighthouse.core.work import Recorder, System, begin, read
+from weighthouse.egress.adapters.books import FileBooks
+from weighthouse.egress.ports import Books
 
 VERIFIER = Path(weighthouse_verify.__file__).parent.parent
 
@@ -53,6 +55,7 @@ class Told(Event, frozen=True, kw_only=True):
 def bind_log(system: System, folder: Path) -> System:
     """Bind what the log needs from outside the database."""
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
+    system.bind(Books, FileBooks(folder / "egress.books"))
     system.bind(Recorder, api.append)
     api.begin(system)
     return system

@@ -30,8 +30,9 @@ from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers
 from weighthouse.core.work import Recorder, System
+from weighthouse.egress.adapters.books import FileBooks
 from weighthouse.egress.adapters.envoy import Envoy
-from weighthouse.egress.ports import Proxy
+from weighthouse.egress.ports import Books, Proxy
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.adapters.places import TablePlaces
@@ -142,5 +143,6 @@ def bind_memories(system: System, home: Home) -> None:
     system.bind(Witnesses, PolicyWitnesses(Path(policy_file) if policy_file else None))
     system.bind(PolicyMemory, FilePolicyMemory(home.memory / "policy"))
     system.bind(Refusals, FileRefusals(home.memory / "refusals"))
+    system.bind(Books, FileBooks(home.memory / "egress"))
     memory = FileMemory(home.memory / "identity", now=system.clock.now())
     system.bind(Memory, memory)

@@ -132,3 +132,16 @@ class StepRefused(Event, frozen=True, kw_only=True):
     bytes: int
     code: str
     person: str
+
+
+class TamperFound(Event, frozen=True, kw_only=True):
+    """A row said less than this server knows: somebody with the database put back what was sent, said or lent.
+
+    `code` says which kind of row: `egress.ledger_row` (`what` is an account), `egress.way_row` (a run, with what it
+    was lent). This server's own count was believed.
+    """
+
+    KIND: ClassVar[str] = "egress.TamperFound"
+    SUBJECT: ClassVar[str] = "what"
+    what: str
+    code: str

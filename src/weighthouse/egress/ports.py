@@ -5,13 +5,13 @@ Guards against a way that outlives its run or carries uncounted bytes. Contract 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from weighthouse.egress.model import Destination
+from weighthouse.egress.model import Destination, Key
 
 
 class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,3 +90,16 @@ class Judge(Protocol):
     """Answers questions of proxies; False is also the answer to anything that goes wrong."""
 
     def __call__(self, question: Question) -> bool: ...
+
+
+class Books(Protocol):
+    """What this server itself has debited, kept where no hand in the database reaches; it outlives the process."""
+
+    def add(self, debits: Sequence[tuple[Key, int, int]]) -> None:
+        """Add bytes (account, bucket, count); a negative count takes back. Raises `core.not_kept`."""
+
+    def of(self, key: Key) -> Mapping[int, int]:
+        """The bytes of an account by bucket."""
+
+    def forget_before(self, bucket: int) -> None:
+        """Drop buckets that no window reaches any more."""

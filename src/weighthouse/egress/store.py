@@ -1,6 +1,7 @@
 """Tables of ways, credits and the ledger. Guards the sums: bytes are kept by five-minute bucket and account.
 
-The ledger is the only memory of what left; counters of proxies end with their process (research case 55).
+Counters of proxies end with their process (research case 55). No row is believed where this server knows better: see
+`api/accounts.py` and `api/remembered.py`.
 """
 
 from __future__ import annotations
@@ -111,9 +112,10 @@ def way(conn: Connection, run: str, *, lock: bool = False) -> WayRow | None:
     return _way(conn.execute(query.with_for_update() if lock else query).first())
 
 
-def way_by_token(conn: Connection, token_digest: str) -> WayRow | None:
-    """Return the way that a proxy's token names; locked, since a verdict counts on it."""
-    return _way(conn.execute(select(ways).where(ways.c.token_digest == token_digest).with_for_update()).first())
+def put_way(conn: Connection, row: WayRow, token_digest: str) -> None:
+    """Let a row say what its way is."""
+    values = {name: getattr(row, name) for name in WayRow.__struct_fields__}
+    conn.execute(update(ways).where(ways.c.run == row.run).values(token_digest=token_digest, **values))
 
 
 def open_ways(conn: Connection) -> list[WayRow]:
@@ -176,6 +178,10 @@ def keep_credit(conn: Connection, credit: Credit) -> None:
     same = (lent.c.run == credit.run, lent.c.destination == credit.destination)
     if not conn.execute(update(lent).where(*same).values(**values)).rowcount:
         conn.execute(insert(lent).values(**values))
+
+
+def drop_credits(conn: Connection, run: str) -> None:
+    conn.execute(delete(lent).where(lent.c.run == run))
 
 
 def payers_of(conn: Connection, run: str) -> list[str]:

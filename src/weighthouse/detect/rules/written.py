@@ -9,14 +9,15 @@ from __future__ import annotations
 from weighthouse.core.clock import DAY, Millis
 from weighthouse.detect.model import WRITTEN, Incident
 
-KINDS = frozenset({"audit.CursorMoved", "audit.LineNotKept", "audit.LinesLost", "audit.LogDamaged", "runs.StopAsked"})
 _TEXTS = {
     "audit.CursorMoved": "A follower of the log was moved in the database, so that it would miss entries.",
     "audit.LineNotKept": "The database swallowed a line of the log; the change that it belonged to was refused.",
     "audit.LinesLost": "Lines vanished between their commit and the log.",
     "audit.LogDamaged": "A stored entry of the log is missing, edited or hidden from lists.",
+    "egress.TamperFound": "A count of what was sent, said or lent was set back in the database.",
     "runs.StopAsked": "The database did not keep that a run was asked to stop; the run was stopped all the same.",
 }
+KINDS = frozenset(_TEXTS)
 
 
 def conclude(index: int, at: Millis, kind: str, subject: str, data: dict[str, object]) -> Incident | None:

@@ -16,9 +16,11 @@ from weighthouse.core.errors import Denied, NotFound, TooMany
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
+from weighthouse.egress.api import accounts, remembered
 from weighthouse.egress.api.paying import model_daily, payers, refused, sayers, speaker
 from weighthouse.egress.events import BudgetSpent, OutputHigh, OutputSpent
 from weighthouse.egress.model import Budget, Credit, Key, Level, Unheld, WayRow, Window
+from weighthouse.egress.ports import Books
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.policy import api as policy
 
@@ -34,23 +36,23 @@ def lease(unit: Unit, run: str, profile: str, host: str, want: int) -> int:
     The first refusal appends `egress.BudgetSpent`, once for each run. While the clock is suspect nothing is lent: a
     clock set ahead would empty every window (research case 55). Raises `egress.no_way`.
     """
-    way = store.way(unit.conn, run, lock=True)
+    way = remembered.way(unit, run, lock=True)
     if way is None or way.profile != profile or way.closed is not None:
         raise NotFound("egress.no_way", f"{run} has no open way out under {profile}.", "Submit a new run.")
     paying = payers(unit, way, host)
     empty = _empty(unit, paying, want)
-    credit = store.credits_of(unit.conn, run).get(host) or Credit(
+    credit = remembered.credits_of(unit, run).get(host) or Credit(
         run=run, destination=host, granted=0, sent=0, last_bucket=0, last_bytes=0
     )
     if empty is not None:
-        if store.mark_spent(unit.conn, run, unit.now):
+        if remembered.mark_spent(unit, way):
             audit.append(unit, _spent(way, host, empty, credit.sent))
         return 0
     debit(unit, paying, want)
     bucket = unit.now // store.BUCKET
     recent = want + (credit.last_bytes if credit.last_bucket == bucket else 0)
     kept = msgspec.structs.replace(credit, granted=credit.granted + want, last_bucket=bucket, last_bytes=recent)
-    store.keep_credit(unit.conn, kept)
+    remembered.keep_credit(unit, kept)
     return want
 
 
@@ -71,7 +73,7 @@ def charge_output(unit: Unit, run: str, count: int) -> bool:
     Whoever reads a run's output carries it out of the sandbox, so it is a way out like any other (research case 56).
     The first refusal of a run appends `egress.OutputSpent`, and nothing more of it is kept; its connections go on.
     """
-    way = store.way(unit.conn, run, lock=True)
+    way = remembered.way(unit, run, lock=True)
     if way is None or way.muted_at is not None:
         return False
     paying = sayers(unit, way)
@@ -80,7 +82,7 @@ def charge_output(unit: Unit, run: str, count: int) -> bool:
         debit(unit, paying, count)
         _tell_high(unit, way, paying, count)
         return True
-    store.mark_muted(unit.conn, run, unit.now)
+    remembered.mark_muted(unit, run)
     audit.append(
         unit,
         OutputSpent(run=run, model=_model_of(empty, way), level=empty.level, account=empty.name, person=way.person),
@@ -102,14 +104,18 @@ def charge_step(unit: Unit, run: str, count: int, *, model: str, person: str) ->
     """
     way = speaker(unit, run, model, person)
     paying = sayers(unit, way)
+    store.lock_accounts(unit.conn, paying)
+    low = accounts.mend(unit, paying)
     empty = _empty(unit, paying, count, as_of=unit.keeper.sound if unit.clock_suspect else unit.now)
     if empty is not None:
         raise TooMany(
             "egress.said_spent",
             f"This step tells others {count} bytes; the budget '{empty.level}' of what may be said has fewer left.",
             "Print and save less, or go on when the budget's hour, day or month has passed.",
-            record=[refused(way, _model_of(empty, way), empty, count, "egress.said_spent")],
+            record=[*low, refused(way, _model_of(empty, way), empty, count, "egress.said_spent")],
         )
+    for line in low:
+        audit.append(unit, line)
     debit(unit, paying, count)
     _tell_high(unit, way, paying, count)
 
@@ -119,7 +125,7 @@ def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> N
     for key, daily in paying.items():
         if key.level != "said by person":
             continue
-        said, most = store.spent(unit.conn, key, unit.now)[HOUR], rules.caps(daily)[HOUR]
+        said, most = accounts.spent(unit, key, unit.now)[HOUR], rules.caps(daily)[HOUR]
         if said - count < most // 2 <= said:
             fact = OutputHigh(
                 run=way.run,
@@ -135,12 +141,16 @@ def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> N
 def _empty(unit: Unit, paying: dict[Key, int], want: int, as_of: Millis | None = None) -> Key | None:
     """Lock the accounts that pay and return the first that has not `want` bytes left, None when all have.
 
+    Rows that say too little are put right and told of, if this unit is committed.
+
     While the clock is suspect none has, unless windows are measured `as_of` a time that is not: no leap empties them.
     """
     store.lock_accounts(unit.conn, paying)
+    for line in accounts.mend(unit, paying):
+        audit.append(unit, line)
     suspect, now = unit.clock_suspect and as_of is None, unit.now if as_of is None else as_of
     allowed = {
-        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now)) for key, daily in paying.items()
+        key: 0 if suspect else rules.left(daily, accounts.spent(unit, key, now)) for key, daily in paying.items()
     }
     return rules.grant(want, allowed)[1]
 
@@ -148,7 +158,7 @@ def _empty(unit: Unit, paying: dict[Key, int], want: int, as_of: Millis | None =
 def debit(unit: Unit, paying: dict[Key, int], count: int) -> None:
     """Debit `count` bytes from every account that pays, now."""
     for key in paying:
-        store.debit(unit.conn, key, unit.now // store.BUCKET, count)
+        accounts.debit(unit, key, unit.now // store.BUCKET, count)
 
 
 def hand_back(unit: Unit, way: WayRow, credit: Credit) -> None:
@@ -157,8 +167,8 @@ def hand_back(unit: Unit, way: WayRow, credit: Credit) -> None:
     if unspent <= 0:
         return
     for key in payers(unit, way, credit.destination):
-        store.debit(unit.conn, key, credit.last_bucket, -unspent)
-    store.keep_credit(unit.conn, msgspec.structs.replace(credit, granted=credit.granted - unspent, last_bytes=0))
+        accounts.debit(unit, key, credit.last_bucket, -unspent)
+    remembered.keep_credit(unit, msgspec.structs.replace(credit, granted=credit.granted - unspent, last_bytes=0))
 
 
 def check_reader(unit: Unit, caller: Caller | None) -> None:
@@ -196,7 +206,7 @@ def budgets(unit: Unit, caller: Caller | None = None) -> list[Budget]:
 def _budget(unit: Unit, level: Level, name: str, daily: int, artefact: int = 0) -> Budget:
     settings = unit.system.settings
     compression = settings.integer("egress.compression")
-    spent = store.spent(unit.conn, Key(level, name), unit.now)
+    spent = accounts.spent(unit, Key(level, name), unit.now)
     windows = tuple(Window(span, cap, spent[span]) for span, cap in rules.caps(daily).items())
     fault = _fault(settings, name, daily, artefact) if level == "model" else None
     return Budget(
@@ -240,4 +250,6 @@ def _fault(settings: Settings, model: str, daily: int, artefact: int) -> Unheld 
 
 def tidy(unit: Unit) -> int:
     """Drop ledger rows that no window reaches any more; enforcement never needs it."""
-    return store.forget_before(unit.conn, (unit.now - 31 * DAY) // store.BUCKET)
+    oldest, books = (unit.now - 31 * DAY) // store.BUCKET, unit.part(Books)
+    unit.after_commit(lambda: books.forget_before(oldest))
+    return store.forget_before(unit.conn, oldest)

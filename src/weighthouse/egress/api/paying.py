@@ -16,6 +16,7 @@ from weighthouse.core.errors import TooMany
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
+from weighthouse.egress.api import accounts, remembered
 from weighthouse.egress.events import PayerJoined, StepRefused, WayOpened
 from weighthouse.egress.model import Key, WayRow
 from weighthouse.egress.rules import budgets as rules
@@ -84,14 +85,14 @@ def join(unit: Unit, run: str, models: Iterable[str], *, ordered: str = "", pers
     """
     way = speaker(unit, run, ordered, person)
     for model in sorted({*models} - {*models_of(unit, run, way.model)}):
-        sent, said = store.buckets(unit.conn, Key("run", run)), store.buckets(unit.conn, Key("said by run", run))
+        sent, said = accounts.buckets(unit, Key("run", run)), accounts.buckets(unit, Key("said by run", run))
         paying = _of_one(unit, way, model)
         store.lock_accounts(unit.conn, paying)
         for key in paying:
             # The run's own account has it already; a model's pays for connections too, the others for what was said.
             for bucket, count in (*said.items(), *(sent.items() if key.level == "model" else ())):
                 if key.level != "said by run":
-                    store.debit(unit.conn, key, bucket, count)
+                    accounts.debit(unit, key, bucket, count)
         if sent or said:
             _check(unit, way, model, paying, sum(sent.values()) + sum(said.values()))
         store.add_payer(unit.conn, run, model)
@@ -116,7 +117,7 @@ def _of_one(unit: Unit, way: WayRow, model: str) -> dict[Key, int]:
 def _check(unit: Unit, way: WayRow, model: str, paying: dict[Key, int], count: int) -> None:
     """Raise unless every account could pay for what it was just charged with, in each of its windows."""
     for key, daily in paying.items():
-        spent = store.spent(unit.conn, key, unit.now)
+        spent = accounts.spent(unit, key, unit.now)
         if any(spent[span] > cap for span, cap in rules.caps(daily).items()):
             raise TooMany(
                 "egress.payer_spent",
@@ -136,5 +137,5 @@ def refused(way: WayRow, model: str, key: Key, count: int, code: str) -> StepRef
 
 def speaker(unit: Unit, run: str, model: str, person: str) -> WayRow:
     """Return the way of a run, locked, or what stands for it while it has none."""
-    found = store.way(unit.conn, run, lock=True)
+    found = remembered.speaks(unit, run, person)
     return found or WayRow(run=run, profile="none", model=model, person=person, opened=unit.now)

@@ -11,7 +11,7 @@ import hashlib
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, Unit, begin
-from weighthouse.egress import store
+from weighthouse.egress.api import remembered
 from weighthouse.egress.api.ledger import charge_output, lease, lease_for
 from weighthouse.egress.events import Refused
 from weighthouse.egress.model import Verdict, WayRow
@@ -44,7 +44,8 @@ def token_digest(token: str) -> str:
 def answer(system: System, question: Question) -> bool:
     """Answer a proxy's question in a unit of its own; whatever goes wrong is raised, and the server says no."""
     with begin(system, SYSTEM) as unit:
-        way = store.way_by_token(unit.conn, token_digest(question.token))
+        run = remembered.run_of(unit, token_digest(question.token))
+        way = remembered.way(unit, run, lock=True) if run else None
         if way is None or not _open(unit, way):
             return False
         authority = read_authority(question.authority, 0)
@@ -58,7 +59,7 @@ def answer(system: System, question: Question) -> bool:
 
 def verdict(unit: Unit, workload_run: str, profile: str, host: str, port: int) -> Verdict:
     """Judge one connection of a run and append `egress.Connected` or `egress.Refused`."""
-    way = store.way(unit.conn, workload_run, lock=True)
+    way = remembered.way(unit, workload_run, lock=True)
     if way is None or way.profile != profile or not _open(unit, way):
         return _verdict(Authority(host[:100], port), "egress.way_closed")
     return _decide(unit, way, read_authority(f"{host}:{port}", port))
@@ -82,7 +83,7 @@ def _decide(unit: Unit, way: WayRow, authority: Authority) -> Verdict:
     if not code:
         destination = f"{authority.host}:{authority.port}"
         size = lease_for(unit, way, destination)
-        credit = store.credits_of(unit.conn, way.run).get(destination)
+        credit = remembered.credits_of(unit, way.run).get(destination)
         if credit is None or credit.left <= 0:
             code = "" if lease(unit, way.run, way.profile, destination, size) else "egress.budget_spent"
             if code:  # BudgetSpent is the one entry that tells of it
@@ -90,7 +91,7 @@ def _decide(unit: Unit, way: WayRow, authority: Authority) -> Verdict:
     if code:
         _refuse(unit, way, authority, code)
     else:
-        store.count_connection(unit.conn, way.run)  # the log tells of it once it was made
+        remembered.count_connection(unit, way)  # the log tells of it once it was made
     return _verdict(authority, code)
 
 
@@ -121,9 +122,9 @@ def _inner(unit: Unit, way: WayRow, authority: Authority, server_name: str) -> b
 
 def _refuse(unit: Unit, way: WayRow, authority: Authority, code: str, inside: str = "") -> None:
     """Count a refusal, and put it on record if it is a new one: what a run may write into the log is bounded."""
-    store.count_refusal(unit.conn, way.run)
+    remembered.count_refusal(unit, way)
     mark = hashlib.sha256(f"{code} {authority.port} {authority.host} {inside}".encode()).hexdigest()[:32]
-    if not store.is_new_refusal(unit.conn, way.run, mark, unit.system.settings.integer("egress.logged_refusals")):
+    if not remembered.is_new_refusal(unit, way.run, mark, unit.system.settings.integer("egress.logged_refusals")):
         return
     host, within = shorten(authority.host), shorten(inside)
     if not charge_output(unit, way.run, len(host) + len(within) + REFUSAL_BYTES):

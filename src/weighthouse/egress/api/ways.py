@@ -21,11 +21,12 @@ from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
+from weighthouse.egress.api import accounts, remembered
 from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease
 from weighthouse.egress.api.paying import join, payers
 from weighthouse.egress.api.verdicts import standing, token_digest
 from weighthouse.egress.events import Connected, Unfed, WayClosed, WayOpened
-from weighthouse.egress.model import Destination, WayRow
+from weighthouse.egress.model import Destination, Key, WayRow
 from weighthouse.egress.ports import Count, Proxy, ProxyHandle, ProxySpec
 from weighthouse.egress.rules import addresses
 from weighthouse.egress.rules import budgets as rules
@@ -75,7 +76,7 @@ def profiles(unit: Unit, caller: Caller | None = None) -> list[policy.EgressProf
 
 def way_of(unit: Unit, run: str) -> WayRow | None:
     """Return the way of a run as the ledger knows it."""
-    return store.way(unit.conn, run)
+    return remembered.way(unit, run)
 
 
 def left_open(unit: Unit) -> list[str]:
@@ -141,7 +142,7 @@ def _add(
         unresolved=tuple(f"{entry.host}:{entry.port}" for entry, place in pinned.items() if place is None),
     )
     row = msgspec.structs.replace(row, leads=" ".join(fact.destinations))
-    store.add_way(unit.conn, row, token_digest(token))
+    remembered.opened(unit, row, token_digest(token))
     audit.append(unit, fact)
     return row, destinations
 
@@ -208,11 +209,11 @@ def _settle(system: System, way: Way) -> str:
     now = way.handle.count()
     with read(system) as unit:
         why = _standing(unit, way.run)
-        lent = store.credits_of(unit.conn, way.run)
+        lent = remembered.credits_of(unit, way.run)
     if not why and (now.sent != way.counted or now.made != way.told or now.unfed != way.unfed):
         with begin(system, SYSTEM) as unit:
             why = _standing(unit, way.run) or _debit(unit, way, now.sent) or _tell(unit, way, now)
-            lent = store.credits_of(unit.conn, way.run)
+            lent = remembered.credits_of(unit, way.run)
         if not why:
             way.counted, way.told, way.unfed = now.sent, now.made, now.unfed
     if not why:
@@ -233,7 +234,7 @@ def _tell(unit: Unit, way: Way, now: Count) -> str:
 
 def _standing(unit: Unit, run: str) -> str:
     """Return why the way of `run` may not stay open, empty if it may."""
-    row = store.way(unit.conn, run)
+    row = remembered.way(unit, run)
     if row is None or row.closed is not None:
         return "egress.way_closed"
     if row.refused >= unit.system.settings.integer("egress.max_refusals"):
@@ -245,16 +246,16 @@ def _standing(unit: Unit, run: str) -> str:
 
 def _debit(unit: Unit, way: Way, counted: dict[str, int]) -> str:
     """Bring the ledger up to `counted` and lend ahead; return why the way must be cut, empty if it need not."""
-    row = store.way(unit.conn, way.run, lock=True)
+    row = remembered.way(unit, way.run, lock=True)
     assert row is not None, "judged to be open in this unit"
-    lent = store.credits_of(unit.conn, way.run)
+    lent = remembered.credits_of(unit, way.run)
     for destination, sent in counted.items():
         credit = lent.get(destination)
         if credit is None:
             if sent:
                 return "egress.undebited"  # bytes left before any verdict: this must never happen
             continue
-        store.keep_credit(unit.conn, msgspec.structs.replace(credit, sent=sent))
+        remembered.keep_credit(unit, msgspec.structs.replace(credit, sent=sent))
         # A tunnel that was opened while its entry stood carries nothing once the entry is gone (research case 57).
         why = standing(unit, row, destination) if sent > credit.sent else ""
         why = why or _lend(unit, row, destination, credit.granted - sent)
@@ -267,6 +268,7 @@ def _lend(unit: Unit, row: WayRow, destination: str, left: int) -> str:
     """Lend ahead when less than one lease is left; say cut when what is left could be gone before the next count."""
     paying = payers(unit, row, destination)
     if left < 0:
+        store.lock_accounts(unit.conn, paying)
         debit(unit, paying, -left)  # the truth goes into the ledger even where a cut came late
     size = rules.lease_size(list(paying.values()))
     while left < size:
@@ -285,32 +287,29 @@ def close_way(system: System, way: Way, reason: str) -> None:
     with way.lock:
         way.cut(reason)
         with begin(system, SYSTEM) as unit:
-            row = store.way(unit.conn, way.run, lock=True)
-            lent = store.credits_of(unit.conn, way.run).values()
+            row = remembered.way(unit, way.run, lock=True)
+            lent = remembered.credits_of(unit, way.run).values()
             if way.last is None:
                 way.counted = {credit.destination: credit.granted for credit in lent}
             else:
                 _tell(unit, way, way.last)
             for credit in lent:
                 kept = msgspec.structs.replace(credit, sent=max(credit.sent, way.counted.get(credit.destination, 0)))
-                store.keep_credit(unit.conn, kept)
+                remembered.keep_credit(unit, kept)
                 if row is not None:
                     hand_back(unit, row, kept)
             _close(unit, way.run, way.cut_for)
 
 
-def _close(unit: Unit, run: str, reason: str) -> None:
-    if store.mark_closed(unit.conn, run, unit.now):
-        lent = store.credits_of(unit.conn, run).values()
-        row = store.way(unit.conn, run)
-        fact = WayClosed(
-            run=run,
-            reason=reason,
-            sent_bytes=sum(credit.sent for credit in lent),
-            granted_bytes=sum(credit.granted for credit in lent),
-            refused=row.refused if row else 0,
-        )
-        audit.append(unit, fact)
+def _close(unit: Unit, run: str, reason: str, least: int = 0) -> int:
+    """Put the end of a way on record, if it was open, and return the bytes that it sent: `least` at the least."""
+    lent = remembered.credits_of(unit, run).values()
+    sent, granted = max(least, sum(one.sent for one in lent)), max(least, sum(one.granted for one in lent))
+    if remembered.mark_closed(unit, run):
+        row = remembered.way(unit, run)
+        refused = row.refused if row else 0
+        audit.append(unit, WayClosed(run=run, reason=reason, sent_bytes=sent, granted_bytes=granted, refused=refused))
+    return sent
 
 
 def close_lost(unit: Unit, run: str) -> int:
@@ -318,7 +317,6 @@ def close_lost(unit: Unit, run: str) -> int:
 
     Nobody counted to the end: all that was lent stays debited and counts as sent. A record is never below the truth.
     """
-    for credit in store.credits_of(unit.conn, run).values():
-        store.keep_credit(unit.conn, msgspec.structs.replace(credit, sent=credit.granted))
-    _close(unit, run, "the server that counted it ended")
-    return sum(credit.granted for credit in store.credits_of(unit.conn, run).values())
+    for credit in remembered.credits_of(unit, run).values():
+        remembered.keep_credit(unit, msgspec.structs.replace(credit, sent=credit.granted))
+    return _close(unit, run, "the server that counted it ended", least=accounts.own(unit, Key("run", run)))
