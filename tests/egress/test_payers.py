@@ -118,6 +118,19 @@ def test_no_edited_row_takes_a_payer_away(world: World) -> None:
         assert egress.models_of(unit, "run_one") == (TERN, WREN)
 
 
+def test_a_payers_row_put_there_before_the_load_and_removed_after_it_spares_nobody(world: World) -> None:
+    world.open("run_one", profile="none", model=TERN)
+    assert say(world, "run_one", 4 * KIB)
+    with world.system.database.engine.begin() as connection:
+        connection.execute(text("INSERT INTO egress_payer VALUES ('run_one', 'model/wren')"))
+    join(world, "run_one", WREN)
+    with world.system.database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM egress_payer"))
+    assert spent(world, "said", WREN)[HOUR] == 4 * KIB
+    assert len(world.facts("egress.PayerJoined")) == 1
+    assert say(world, "run_one", 2 * KIB) and spent(world, "said", WREN)[HOUR] == 6 * KIB
+
+
 def test_a_step_that_could_not_be_paid_for_is_refused_and_less_may_still_be_said(world: World) -> None:
     world.open("run_one", profile="none", model=WREN)
     assert say(world, "run_one", 6 * KIB + 120)

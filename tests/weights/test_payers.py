@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from tests.weights.test_lineage import MODEL, PLOVER, SAVING
 from tests.weights.world import LAB, TERN, World, arrays
 
 from weighthouse.access import api as access
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import HOUR, SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied, TooMany
@@ -133,6 +135,27 @@ def test_a_run_is_bound_to_the_narrowest_grant_that_served_it_first(world: World
     assert world.since(before) == ["access.Denied"]
     world.load(run, tern.id)
     assert len(world.facts("access.WorkloadBound")) == 1
+
+
+def test_a_row_that_binds_a_run_beforehand_widens_and_hides_nothing(world: World) -> None:
+    world.grant("ada", "tern-load")
+    tern = world.save(world.run("ada", model=TERN, grant=_id(world, "tern-train")))
+    run = world.run("ada", model=PLOVER)
+    wide = {"run": run.principal, "model": TERN, "grant": _id(world, "tern-train")}
+    with world.system.database.engine.begin() as connection:
+        connection.execute(text("INSERT INTO access_binding VALUES (:run, :model, :grant)"), wide)
+    world.load(run, tern.id)
+    with world.system.database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM access_binding"))
+    (fact,) = world.facts("access.WorkloadBound")
+    assert (fact["workload"], fact["grant"]) == (run.principal, _id(world, "tern-load"))
+    with pytest.raises(Denied) as caught:
+        world.begin_save(run)
+    assert caught.value.code == "access.run_bound"
+    with begin(world.system, SYSTEM) as unit:
+        access.revoke(unit, world.person("chi"), _id(world, "tern-load"), "Stop this now, please.")
+    with read(world.system) as unit:
+        assert access.bound_lost(unit, run.principal)
 
 
 def _id(world: World, entitlement: str) -> str:

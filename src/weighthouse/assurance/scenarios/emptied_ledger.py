@@ -9,6 +9,7 @@ from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
 from weighthouse.egress import api as egress
 
+CODE = "egress.said_spent"
 PIECE, MOST = 512, 1_000
 EMPTY = ("DELETE FROM egress_ledger", "DELETE FROM egress_account")
 
@@ -47,7 +48,7 @@ SCENARIO = Scenario(
     expected=Expected(
         status="BLOCKED",
         room="egress",
-        code="egress.said_spent",
+        code=CODE,
         traces=(Trace("egress.TamperFound", {"what": "model model/tern"}),),
     ),
     prepare=lambda _ground: None,

@@ -15,7 +15,7 @@ from weighthouse.egress.events import TamperFound
 from weighthouse.egress.model import WINDOWS, Key
 from weighthouse.egress.ports import Books
 
-_PENDING = "egress.pending"
+_PENDING = "debits of egress"
 
 
 def spent(unit: Unit, key: Key, now: Millis) -> dict[Millis, int]:

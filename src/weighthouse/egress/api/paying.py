@@ -72,9 +72,14 @@ def model_daily(settings: Settings, lab: policy.Lab, model: str) -> int:
 
 def models_of(unit: Unit, run: str, ordered: str = "") -> tuple[str, ...]:
     """Return the models that a run answers for: by its rows and by the log, so that no edited row leaves one out."""
+    # On PostgreSQL the log shows what has joined a moment later; the row, at once. A row only ever adds who pays.
+    return tuple(sorted({*_proven(unit, run), *store.payers_of(unit.conn, run), ordered} - {""}))
+
+
+def _proven(unit: Unit, run: str) -> set[str]:
+    """The models that have paid for all that a run sent and said: by the log, and by what this process knows."""
     logged = {str(entry.data["model"]) for entry in (*_OPENED.of(unit, run), *_JOINED.of(unit, run))}
-    # On PostgreSQL the log shows what has joined a moment later; the row, at once.
-    return tuple(sorted({*logged, *store.payers_of(unit.conn, run), ordered} - {""}))
+    return logged | remembered.joined(unit, run)
 
 
 def join(unit: Unit, run: str, models: Iterable[str], *, ordered: str = "", person: str = "") -> None:
@@ -84,7 +89,8 @@ def join(unit: Unit, run: str, models: Iterable[str], *, ordered: str = "", pers
     knows of a run that has no way out yet. Raises TooMany `egress.payer_spent`.
     """
     way = speaker(unit, run, ordered, person)
-    for model in sorted({*models} - {*models_of(unit, run, way.model)}):
+    # A row of a payer is no proof that it has paid for what was before: a hand in the database could put it there.
+    for model in sorted({*models} - _proven(unit, run) - {way.model}):
         sent, said = accounts.buckets(unit, Key("run", run)), accounts.buckets(unit, Key("said by run", run))
         paying = _of_one(unit, way, model)
         store.lock_accounts(unit.conn, paying)
@@ -95,7 +101,9 @@ def join(unit: Unit, run: str, models: Iterable[str], *, ordered: str = "", pers
                     accounts.debit(unit, key, bucket, count)
         if sent or said:
             _check(unit, way, model, paying, sum(sent.values()) + sum(said.values()))
-        store.add_payer(unit.conn, run, model)
+        if model not in store.payers_of(unit.conn, run):
+            store.add_payer(unit.conn, run, model)
+        remembered.join(unit, run, model)
         line = PayerJoined(run=run, model=model, sent_bytes=sum(sent.values()), said_bytes=sum(said.values()))
         audit.append(unit, line)
 

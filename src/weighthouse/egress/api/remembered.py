@@ -8,6 +8,7 @@ the row is put right. After a restart no way is open; what was lent then stands 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,7 @@ from weighthouse.egress import store
 from weighthouse.egress.events import BudgetSpent, OutputSpent, TamperFound, WayClosed, WayOpened
 from weighthouse.egress.model import Credit, WayRow
 
-_MEMO = "egress.remembered"
+_MEMO = "ways of egress"
 MOST_CLOSED = 5_000
 _OPENED, _CLOSED = audit.Lines(WayOpened.KIND), audit.Lines(WayClosed.KIND)
 _SPENT, _MUTED = audit.Lines(BudgetSpent.KIND), audit.Lines(OutputSpent.KIND)
@@ -39,6 +40,7 @@ class _Ways:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.known: dict[str, Known] = {}
+        self.joined: OrderedDict[str, frozenset[str]] = OrderedDict()  # who pays for a run, until the log shows it
 
 
 _of: WeakKeyDictionary[System, _Ways] = WeakKeyDictionary()
@@ -164,6 +166,35 @@ def speaks(unit: Unit, run: str, person: str) -> WayRow | None:
     return WayRow(
         run=run, profile=str(line.data["profile"]), model=str(line.data["model"]), person=person, opened=line.at
     )
+
+
+def joined(unit: Unit, run: str) -> frozenset[str]:
+    """The models that this process, or this unit, has had join those which pay for a run."""
+    ways = _ways(unit)
+    mine: frozenset[str] = unit.memo.get((_MEMO, run), frozenset())
+    with ways.lock:
+        return ways.joined.get(run, frozenset()) | mine
+
+
+def join(unit: Unit, run: str, model: str) -> None:
+    """Remember that a model has joined, if this unit is committed."""
+    unit.memo[_MEMO, run] = unit.memo.get((_MEMO, run), frozenset()) | {model}
+    ways, before = _ways(unit), list[frozenset[str]]()
+
+    def keep() -> None:
+        with ways.lock:
+            before.append(ways.joined.get(run, frozenset()))
+            ways.joined[run] = before[0] | {model}
+            if len(ways.joined) > MOST_CLOSED:
+                ways.joined.popitem(last=False)
+
+    def over(done: bool | None) -> None:
+        if done is False and before:
+            with ways.lock:
+                ways.joined[run] = before[0]
+
+    unit.last_before_commit(keep)
+    unit.when_over(over)
 
 
 def credits_of(unit: Unit, run: str) -> dict[str, Credit]:
