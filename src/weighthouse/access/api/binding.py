@@ -29,7 +29,8 @@ _lock = threading.Lock()
 def bound(unit: Unit, workload: str) -> dict[str, str]:
     """Return the grants that a run is bound to, by resource: the first that the log names, or this process knows."""
     with _lock:
-        found = dict(_own.get(unit.system, {}).get(workload, {}))
+        kept = _own.get(unit.system)
+        found = dict(kept.get(workload, {})) if kept else {}
     found.update(unit.memo.get((_BOUND, workload), {}))
     for entry in _BOUND.of(unit, workload, newest_first=True):
         found[str(entry.data["resource"])] = str(entry.data["grant"])
