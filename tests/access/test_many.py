@@ -140,3 +140,15 @@ def test_what_the_badge_costs_does_not_grow_with_what_waits_for_others(crowded: 
         with read(crowded.system) as unit:
             assert api.waiting(unit, crowded.caller("gil")) == 0 and opened == []
             assert api.waiting(unit, crowded.caller("ben"), limit=5) == 5 and len(opened) == 5
+
+
+def test_requests_that_are_over_hide_none_behind_them_from_the_badge(lab: Lab) -> None:
+    """A row that was put back after its request ended still looks pending: it is first in the list, and no answer."""
+    first = lab.ask("ada", "tern-load")
+    with begin(lab.system) as unit:
+        api.withdraw(unit, lab.caller("ada"), first.id)
+    lab.sql("UPDATE access_request SET state = 'pending', settled = NULL, settled_why = '' WHERE id = :i", i=first.id)
+    lab.clock.advance(1)
+    lab.ask("ada", "tern-load", duration=HOUR)
+    with read(lab.system) as unit:
+        assert api.waiting(unit, lab.caller("ben"), limit=1) == 1

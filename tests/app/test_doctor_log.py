@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -79,3 +80,14 @@ def test_a_full_disk_is_a_word_to_the_operator_and_no_traceback(
         within("it is told", lambda: "no space left" in caplog.text)
         loop.stop()
     assert "core.no_space" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_a_lab_file_that_is_none_spoils_no_other_finding(server: Server) -> None:
+    lab = server.state / "lab.yaml"
+    lab.unlink(missing_ok=True)
+    for make in (lambda: os.mkfifo(lab), lab.mkdir, lambda: lab.write_bytes(b"\xff\xfe policy")):
+        make()
+        settings, home = load_settings(server.flags, state=server.state)
+        found = {one.name: one.state for one in doctor.examine(settings, home)}
+        assert found["budgets"] == "missing" and found["python"] == "ok" and "witness" in found
+        lab.rmdir() if lab.is_dir() else lab.unlink()

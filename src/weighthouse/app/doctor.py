@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from weighthouse.app import provider, truth
 from weighthouse.app.home import Home
+from weighthouse.core import written
 from weighthouse.core.clock import SystemClock
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.settings import Settings
@@ -23,6 +24,7 @@ from weighthouse.policy import api as policy
 
 State = Literal["ok", "weak", "missing"]
 MIB = 1024 * 1024
+LEAST_MIB = 256  # below it no run is taken and no shard, and soon no change
 SLOW_CIPHER = 1.0  # GB/s on one core; the wheel's own OpenSSL does several times this where the processor has AES
 
 
@@ -55,6 +57,11 @@ def examine(settings: Settings, home: Home) -> list[Finding]:
             found.extend(look(settings, home))
         except WeighthouseError as error:
             found.append(Finding(look.__name__.strip("_"), "missing", error.message, error.remedy))
+        except OSError as error:
+            what = f"it could not be looked at: {error.strerror or error}"
+            found.append(
+                Finding(look.__name__.strip("_"), "missing", what, "Look at what is named, and who owns it.")
+            )
     return found
 
 
@@ -150,8 +157,11 @@ def _state(_settings: Settings, home: Home) -> Iterator[Finding]:
         yield Finding("state", "weak", f"{loose[0]} can be read by other users", f"chmod -R go= {home.root}")
     else:
         yield Finding("state", "ok", f"{home.root}, readable by its owner alone")
-    if os.statvfs(home.root).f_bavail * os.statvfs(home.root).f_frsize < 1024 * MIB:
-        yield Finding("disk", "weak", "less than 1 GiB is free", "Free space: when it is full, changes are refused.")
+    volume = os.statvfs(home.root)
+    free = volume.f_bavail * volume.f_frsize // MIB
+    if free < 1024:
+        state: State = "weak" if free >= LEAST_MIB else "missing"
+        yield Finding("disk", state, f"only {free} MiB are free", "Free space: when it is full, changes are refused.")
 
 
 def _log(_settings: Settings, home: Home) -> Iterator[Finding]:
@@ -211,7 +221,12 @@ def _budgets(settings: Settings, home: Home) -> Iterator[Finding]:
     """By the lab's file beside the state; the policy in force is looked at when the server starts."""
     if not home.lab_file.exists():
         return
-    faults = egress.unheld(settings, policy.parse(home.lab_file.read_text("utf-8"), home.lab_file.name))
+    if not home.lab_file.is_file():
+        yield Finding(
+            "budgets", "missing", f"{home.lab_file} is no file", "Put the lab's policy there, or remove it."
+        )
+        return
+    faults = egress.unheld(settings, policy.parse(written.read_text(home.lab_file), home.lab_file.name))
     for fault in faults:
         yield Finding(f"budget of {fault.model}", "weak", fault.why, fault.remedy)
     if not faults:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from weighthouse.access import api as access
 from weighthouse.app.home import Home
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import SECOND
@@ -66,8 +67,8 @@ def telling(home: Home, system: System) -> Loop:
 
 def _tell_log(home: Home, system: System) -> None:
     with read(system) as unit:
-        found = audit.condition(unit)
-    problems = [*found.problems, *(one.detail for one in audit.doubts(system))]
+        found, doubts = audit.condition(unit), access.log_doubts(unit)
+    problems = [*found.problems, *doubts]  # not what two people have looked at and settled
     me = os.getpid()
     told = LogTold(
         me,

@@ -32,6 +32,7 @@ from weighthouse.policy import api as policy
 
 CARD_LIFE: Millis = 10 * MINUTE
 _PAGE = 500
+LOOKED_AT = 500
 
 
 def seats_of(request: Request, terms: Terms | None) -> frozenset[str]:
@@ -92,7 +93,7 @@ def inbox_page(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: 
 def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     """How many requests wait for the caller's vote, counted up to `limit`; no card is made for it.
 
-    Every page shows it, so what it costs is bounded: at most `limit` rows that nobody voted on for the caller are
+    Every page shows it, so what it costs is bounded: at most `LOOKED_AT` rows that nobody voted on for the caller are
     opened, and as many on which a vote of theirs may have been lost, however many wait for others.
     """
     bundle = policy.current(unit)
@@ -107,7 +108,11 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     ]
     refusals, count = unit.part(Refusals), 0
     for voted in (False, True):
-        for row in rows.awaiting(unit.conn, unit.now, person, asked, limit - count, voted=voted):
+        # More rows than are to be counted: those that are closed outside the database, or no longer to be believed,
+        # stand in the list as well, and must hide none behind them.
+        for row in rows.awaiting(unit.conn, unit.now, person, asked, LOOKED_AT, voted=voted):
+            if count == limit:
+                return count
             request = open_request(unit, row)
             if request is None or refusals.closed(row.id) or not may_vote(unit, bundle, request, person):
                 continue

@@ -13,7 +13,7 @@ from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.dev_idp.people import DevSecret
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError, SignedIn
 
-THIEF_ADDRESS = "127.0.0.66"
+THIEF_ADDRESS = "203.0.113.66"  # of no site and no lab (RFC 5737); only written down, never sent to
 
 
 class Cast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import threading
 from pathlib import Path
@@ -53,7 +54,7 @@ def _search(state: Path, mark: bytes, ended: threading.Event, found: list[str]) 
     last = False
     while not last and not found:
         last = ended.wait(0.2)
-        for path in state.rglob("*"):
+        for path in (Path(folder) / name for folder, _, names in os.walk(state) for name in names):
             with contextlib.suppress(OSError):
                 if path.is_file() and path.stat().st_size <= LARGEST and mark in path.read_bytes():
                     found.append(path.name)

@@ -25,7 +25,7 @@ def prepare(ground: Ground) -> identity.Act:
 
 def attack(ground: Ground, act: identity.Act) -> Observed:
     chi = ground.act_as("chi").caller
-    ground.raw_sql("INSERT INTO identity_act SELECT * FROM kept_act")
+    ground.raw_sql("INSERT INTO identity_act SELECT * FROM kept_act WHERE id NOT IN (SELECT id FROM identity_act)")
     return tried(ground, chi, "an act confirmed a second time", lambda unit: identity.require_act(unit, chi, act))
 
 
