@@ -217,6 +217,18 @@ def test_the_loss_is_drawn_by_the_server_without_style_or_script(world: World, a
     assert ada.get(f"/runs/{run}/live").json()["curve"].count(",") == len(kept)
 
 
+def test_a_run_that_is_only_watched_keeps_no_session_from_ending_idle(world: World, ada: httpx.Client) -> None:
+    run = running(world, ada)
+    assert isinstance(world.clock, ManualClock)
+    world.clock.advance(60_000)
+    assert ada.get(f"/runs/{run}").status_code == 200  # the last use by a person
+    for _ in range(29):
+        world.clock.advance(60_000)
+        assert ada.get(f"/runs/{run}/live").status_code == 200
+    world.clock.advance(60_000)
+    assert ada.get(f"/runs/{run}/live").headers["location"].startswith("/sign-in")
+
+
 @pytest.mark.parametrize("losses", [[1, 2], [5, 5, 5], [-(2**52), 2**52, 0], [3] * 512])
 def test_a_curve_never_leaves_its_frame(losses: list[int]) -> None:
     curve = draw([Point(number, 0, 0, loss) for number, loss in enumerate(losses, 1)])
