@@ -82,7 +82,8 @@ def _end_session(stage: Stage, tell: Tell) -> None:
     except ProblemError as refused:
         code = refused.code
     tell.held(bool(code), f"chi froze ada: the very next request of her session is refused ({code})")
-    stage.actor("chi").client.post("people/ada/thaw", {"reason": "The laptop was found."})
+    client = stage.actor("chi").client
+    client.post("people/ada/thaw", {"reason": "The laptop was found.", **client.opening("person.thaw", "ada")})
 
 
 def _evidence(stage: Stage, tell: Tell, played: int) -> None:
