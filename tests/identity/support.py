@@ -41,6 +41,7 @@ from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
 from weighthouse.web import api as web
 from weighthouse.web.door import ConsoleDoor
+from weighthouse.web.guard import FIELD, token
 from weighthouse_sdk.client import Client, DeviceKey
 
 ORIGIN = "http://127.0.0.1:8040"
@@ -255,6 +256,12 @@ class Browser:
             if not answer.headers.get("location", "").startswith(self.lab.idp.issuer[:-5]):
                 return answer
         raise AssertionError("asked for a second factor twice")
+
+    def sign_out(self) -> httpx.Response:
+        """Send the form of the menu, with the token that every page of the session's carries."""
+        session = self.cookies.get(api.SESSION_COOKIE)
+        form = {FIELD: token(self.lab.system.part(Signers), session)} if session else {}
+        return self.send("POST", "/logout", form)
 
     def me(self, **headers: str) -> httpx.Response:
         return self.get("/api/v1/me", accept="application/json", **headers)

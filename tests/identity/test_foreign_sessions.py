@@ -63,7 +63,7 @@ def test_the_mark_of_a_browser_counts_no_more_once_its_session_was_ended(lab: La
 def test_signing_out_leaves_a_browser_known(lab: Lab) -> None:
     browser = lab.browser()
     browser.sign_in("ada")
-    browser.send("POST", "/logout")
+    assert browser.sign_out().status_code == 303
     assert not asked_for_more(lab, browser)
 
 
