@@ -53,6 +53,7 @@ ON_THE_STAGE = {
     "stopped-clock",
     "deaf-guard",
     "log-flood",
+    "endless-body",
     "disk-flood",
     "leftover-plaintext",
     "output-drain",

@@ -194,8 +194,8 @@ REMOVALS = (
     Removal(
         "thawed-person",
         "identity/api/states.py",
-        "epoch=known + 1, frozen_at=unit.now, frozen_reason=UNBELIEVED",
-        "epoch=known + 1",
+        "        frozen_at=unit.now,\n        frozen_reason=UNBELIEVED,\n",
+        "",
     ),
     Removal(
         "edited-log",
@@ -231,8 +231,10 @@ REMOVALS = (
     Removal(
         "already-done-row",
         "access/api/grants.py",
-        "(ended and refusals.closed(grant.id))",
-        "(ended and refusals)",
+        "        close(unit, [grant.id], line)\n    ended = not rows.end(unit.conn, row.id, unit.now, why, by)\n"
+        '    if grant.end <= unit.now or (ended and (over or row.state == "active")):',
+        "        pass\n    ended = not rows.end(unit.conn, row.id, unit.now, why, by)\n"
+        "    if not ended:\n        close(unit, [grant.id], line)\n    if ended or over:",
     ),
     Removal(
         "forgetful-twin",
@@ -376,8 +378,8 @@ REMOVALS = (
     Removal(
         "slow-drip",
         "egress/api/ledger.py",
-        "        key: 0 if suspect else rules.left(daily, store.spent(unit.conn, key, now))",
-        "        key: daily",
+        "        key: 0 if suspect else rules.left(daily, accounts.spent(unit, key, now)) for",
+        "        key: daily for",
     ),
     Removal(
         "disk-flood",

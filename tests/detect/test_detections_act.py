@@ -261,8 +261,8 @@ def test_a_crash_in_the_middle_of_the_answer_repeats_all_of_it_once(
     with pytest.raises(KeyboardInterrupt):
         watched.follow()
     assert watched.facts(ALERT) == []
-    with read(watched.system) as unit:
-        assert access.holds(unit, "eve") == []
+    with read(watched.system) as unit:  # a no that was said before the crash stands all the same
+        assert len(access.holds(unit, "eve")) == 1
     monkeypatch.setattr(api, "record", whole)
     for _ in range(2):
         watched.follow()

@@ -65,4 +65,8 @@ def test_security_lets_the_keys_count_again_with_a_factor_for_that(lab: Lab) -> 
     with pytest.raises(NotFound, match="set aside"), begin(lab.system, chi) as unit:
         api.restore_key(unit, "ada", device, chi)
     assert lab.told("KeysRestored", "thumbprint") == [owner.key.thumbprint] * 2
-    assert lab.told("OpeningRefused", "code") == ["identity.opening_unsigned", "identity.signature_stale"]
+    assert lab.told("OpeningRefused", "code") == [
+        "identity.opening_unsigned",
+        "identity.signature_stale",
+        "identity.key_not_aside",
+    ]

@@ -248,7 +248,10 @@ def _muted(_unit: Unit, incident: Incident) -> str:
 
 
 def _hold(unit: Unit, incident: Incident) -> str:
-    hold = access.place_hold(unit, SYSTEM, incident.principal, f"{incident.rule}: {incident.text}")
+    reason = f"{incident.rule}: {incident.text}"
+    mine = (SYSTEM.principal, reason)  # of an answer that was cut off after its hold stood: it is not placed twice
+    standing = [one for one in access.holds(unit, incident.principal) if (one.placed_by, one.reason) == mine]
+    hold = standing[0] if standing else access.place_hold(unit, SYSTEM, incident.principal, reason)
     return f"access.place_hold {hold.id}"
 
 

@@ -13,6 +13,7 @@ from weighthouse.core.work import begin, read
 from weighthouse.runs import api as runs
 
 CODE = "runs.held"
+ASKED_S = 2.0  # by then whoever watches the run has asked it to end
 # The guard beside the code is stopped where the kernel lets it be, and every pipe towards it filled that can be had.
 JAM = """
 import os, signal, time
@@ -37,6 +38,7 @@ def attack(ground: Ground, _prepared: object) -> Observed:
         eve, chi = ground.act_as("eve").caller, ground.act_as("chi").caller
         with begin(ground.system, eve) as unit:
             runs.stop(unit, eve, run, "The seed is wrong.")
+        time.sleep(ASKED_S)
         with begin(ground.system, chi) as unit:
             access.place_hold(unit, chi, "model/wren", "Something odd goes on in this run.")
         ground.settle()

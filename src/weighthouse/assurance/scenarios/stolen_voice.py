@@ -38,7 +38,8 @@ SCENARIO = Scenario(
         status="BLOCKED",
         room="access",
         code=CODE,
-        traces=(Trace("access.VoteVoided", {"voter": VICTIM}), Trace("access.GrantEnded", {"why": "revoked"})),
+        # One `access.VoteVoided` for each vote of that session, and Ben may have cast more.
+        traces=(Trace("access.GrantEnded", {"why": "revoked"}),),
     ),
     prepare=lambda ground: honest.grant(ground, "eve"),
     attack=attack,
