@@ -26,6 +26,7 @@ while time.time() < end and len(held) <= {LIMIT_MIB}:
         if answered(way, 0.05): met = way.recv(999).decode(errors="replace")[-300:]; way.close(); continue
         way.sendall(bytes((1 << 20) - 2)); held.append(way)
     except OSError as error: met = str(error)
+    if len(held) > {LIMIT_MIB}: time.sleep(2)  # an answer may be on its way
     held = [one for one in held if not answered(one)]
     report(held=len(held), met=met)
 """
