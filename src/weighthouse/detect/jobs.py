@@ -249,9 +249,12 @@ def _muted(_unit: Unit, incident: Incident) -> str:
 
 def _hold(unit: Unit, incident: Incident) -> str:
     reason = f"{incident.rule}: {incident.text}"
-    mine = (SYSTEM.principal, reason)  # of an answer that was cut off after its hold stood: it is not placed twice
-    standing = [one for one in access.holds(unit, incident.principal) if (one.placed_by, one.reason) == mine]
-    hold = standing[0] if standing else access.place_hold(unit, SYSTEM, incident.principal, reason)
+    mine = (SYSTEM.principal, reason)
+    # One that an answer placed which was cut off afterwards stands outside the database; a row alone answers nothing.
+    cut_off = [
+        one for one in access.remembered_holds(unit, incident.principal) if (one.placed_by, one.reason) == mine
+    ]
+    hold = cut_off[0] if cut_off else access.place_hold(unit, SYSTEM, incident.principal, reason)
     return f"access.place_hold {hold.id}"
 
 

@@ -32,7 +32,6 @@ from weighthouse.policy import api as policy
 
 CARD_LIFE: Millis = 10 * MINUTE
 _PAGE = 500
-LOOKED_AT = 500
 
 
 def seats_of(request: Request, terms: Terms | None) -> frozenset[str]:
@@ -93,8 +92,9 @@ def inbox_page(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: 
 def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     """How many requests wait for the caller's vote, counted up to `limit`; no card is made for it.
 
-    Every page shows it, so what it costs is bounded: at most `LOOKED_AT` rows that nobody voted on for the caller are
-    opened, and as many on which a vote of theirs may have been lost, however many wait for others.
+    Every page shows it, so what it costs is bounded: at most `limit` rows that nobody voted on for the caller are
+    opened, and as many on which a vote of theirs may have been lost, however many wait for others. Further ones only
+    for those that are closed outside the database, or no longer to be believed, which hide none behind them.
     """
     bundle = policy.current(unit)
     person = person_of(unit, bundle, caller)
@@ -108,9 +108,7 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
     ]
     refusals, count = unit.part(Refusals), 0
     for voted in (False, True):
-        # More rows than are to be counted: those that are closed outside the database, or no longer to be believed,
-        # stand in the list as well, and must hide none behind them.
-        for row in rows.awaiting(unit.conn, unit.now, person, asked, LOOKED_AT, voted=voted):
+        for row in _awaiting(unit, person, asked, limit, voted):
             if count == limit:
                 return count
             request = open_request(unit, row)
@@ -118,6 +116,20 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
                 continue
             count += not _has_voted(unit, bundle, request, person)
     return count
+
+
+def _awaiting(
+    unit: Unit, person: str, entitlements: Sequence[str], first: int, voted: bool
+) -> Iterator[rows.StoredRequest]:
+    """All that `rows.awaiting` finds: `first` rows, and four times as many each time that those were not enough."""
+    seen: set[str] = set()
+    while True:
+        found = rows.awaiting(unit.conn, unit.now, person, entitlements, first, voted=voted)
+        yield from (row for row in found if row.id not in seen)
+        if len(found) < first:
+            return
+        seen |= {row.id for row in found}
+        first *= 4
 
 
 def _has_voted(unit: Unit, bundle: policy.Bundle, request: Request, person: str) -> bool:

@@ -54,9 +54,9 @@ def _ways(unit: Unit) -> _Ways:
 
 def known(unit: Unit, run: str) -> Known | None:
     """What this process and this unit know of the way of `run`; None for one that another server opened."""
-    mine = unit.memo.get(_MEMO, {})
+    mine: dict[str, Known] = unit.memo.get(_MEMO, {})
     if run in mine:
-        return mine[run]  # type: ignore[no-any-return]
+        return mine[run]
     ways = _ways(unit)
     with ways.lock:
         return ways.known.get(run)
@@ -158,8 +158,10 @@ def opened(unit: Unit, way: WayRow, token_digest: str) -> None:
 def speaks(unit: Unit, run: str, person: str) -> WayRow | None:
     """Return who a run speaks as, even if the row of its way is gone; None while it never had a way."""
     found, own = way(unit, run, lock=True), known(unit, run)
-    if found is not None or own is not None:
-        return found or own.way  # type: ignore[union-attr]
+    if found is not None:
+        return found
+    if own is not None:
+        return own.way
     line = _OPENED.newest(unit, run)
     if line is None:
         return None
