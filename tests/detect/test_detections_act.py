@@ -9,13 +9,16 @@ import pytest
 
 from tests.detect.conftest import Watched
 from weighthouse.access import api as access
+from weighthouse.access.model import Hold
+from weighthouse.access.store import holds
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import HOUR, SECOND
 from weighthouse.core.errors import Conflict, Denied, NotFound
+from weighthouse.core.ids import HoldId, new_id
 from weighthouse.core.work import begin, read
 from weighthouse.detect import api, jobs, store
-from weighthouse.detect.model import BULK, ELSEWHERE, SPRAY, STOPPED
+from weighthouse.detect.model import BULK, ELSEWHERE, SPRAY, STOPPED, Incident
 from weighthouse.identity.events import SessionUsedElsewhere
 from weighthouse.weights.events import LoadStarted
 from weighthouse_sdk.client import Client, ProblemError
@@ -312,3 +315,27 @@ def test_responders_see_and_acknowledge_alerts_and_nobody_else_does(watched: Wat
     with pytest.raises(Conflict, match="about you"), begin(watched.system, chi) as unit:
         api.acknowledge(unit, chi, about_chi.id)
     assert len(watched.facts("detect.AlertAcknowledged")) == 1
+
+
+def test_a_hold_that_only_a_row_tells_of_answers_for_no_detection(watched: Watched) -> None:
+    """Its reason can be foretold: whoever writes the row could take it away again once the detection was content."""
+    incident = Incident(
+        key="bulk-reads:eve",
+        rule="bulk-reads",
+        severity="high",
+        principal="eve",
+        session="",
+        text="41 reads",
+        evidence=(1,),
+    )
+    planted = Hold(
+        id=HoldId(new_id("hld")), subject="eve", kind="security", reason="bulk-reads: 41 reads", actions=(),
+        placed_by=SYSTEM.principal, at=watched.clock.now(),
+    )  # fmt: skip
+    with begin(watched.system) as unit:
+        holds.add(unit.conn, planted)
+    for _ in range(2):  # once more, as after an answer that was cut off: then its own stands, and answers
+        with begin(watched.system, SYSTEM) as unit:
+            jobs._hold(unit, incident)
+    with read(watched.system) as unit:
+        assert [one.id != planted.id for one in access.remembered_holds(unit, "eve")] == [True]

@@ -19,7 +19,7 @@ from weighthouse.access.api.owing import close, owed
 from weighthouse.access.api.sealing import digest_of, open_grant, open_request, seal_request
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, RequestLapsed, RequestSubmitted, RequestWithdrawn
-from weighthouse.access.model import Request, grant_of
+from weighthouse.access.model import Request, RequestState, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import duration as durations
 from weighthouse.access.rules import wording
@@ -323,7 +323,7 @@ def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
     return msgspec.structs.replace(request, state="withdrawn", settled=unit.now, row=request.row + 1)
 
 
-def settle(unit: Unit, request: Request, state: str, why: str) -> None:
+def settle(unit: Unit, request: Request, state: RequestState, why: str) -> None:
     """Move a pending request to an end that says no, and remember it outside the database.
 
     A row that is still pending although the memory has closed it was left by a kill between the two (or put back by
@@ -335,10 +335,10 @@ def settle(unit: Unit, request: Request, state: str, why: str) -> None:
     if request.state != "pending" and over:
         raise closed(request)
     close(unit, [request.id, grant_of(request.id)], _line(request.id, state, why))
-    if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):  # type: ignore[arg-type]
+    if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):
         if over or (state == "invalidated" and is_over(unit, request)):
             raise closed(request)
-        rows.overrule(unit.conn, request.id, state, why, unit.now)  # type: ignore[arg-type]
+        rows.overrule(unit.conn, request.id, state, why, unit.now)
 
 
 def _line(request: str, state: str, why: str) -> RequestDenied | RequestLapsed | RequestWithdrawn:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import time
 
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, RunOutcome, Scenario, not_here
 from weighthouse.assurance.scenarios import honest
-from weighthouse.assurance.scenarios.thief import TUNNEL, ran
+from weighthouse.assurance.scenarios.thief import TUNNEL, appeared, ran
 from weighthouse.audit import api as audit
 from weighthouse.core.work import read
 
 CODE = "egress.unfed"
 FROZEN_US = 3_500_000
-START_LIMIT_S = 45
 SOURCE = (
     TUNNEL
     + """
@@ -42,7 +40,7 @@ def attack(ground: Ground, _grant: str) -> Observed:
     found: list[RunOutcome] = []
     running = threading.Thread(target=lambda: found.append(ground.submit_attack_run(SOURCE)))
     running.start()
-    if _connected(ground, since, running):
+    if appeared(ground, "egress.Connected", since, running.is_alive):
         freeze()
     running.join()
     if not found:
@@ -60,17 +58,6 @@ def attack(ground: Ground, _grant: str) -> Observed:
 def freeze(for_us: int = FROZEN_US) -> None:
     """Hold the interpreter's lock in one call of C: no thread of this server runs, as if it had been stopped."""
     ctypes.PyDLL(None).usleep(for_us)
-
-
-def _connected(ground: Ground, since: int, running: threading.Thread) -> bool:
-    deadline = time.monotonic() + START_LIMIT_S
-    while running.is_alive() and time.monotonic() < deadline:
-        with read(ground.system) as unit:
-            newest = audit.entries(unit, kind="egress.Connected", newest_first=True, limit=1)
-        if newest and newest[0].index >= since:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 SCENARIO = Scenario(

@@ -9,7 +9,7 @@ from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, RunOutcome, Scenario, not_here
 from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.frozen_guard import freeze
-from weighthouse.assurance.scenarios.thief import ran
+from weighthouse.assurance.scenarios.thief import appeared, ran
 from weighthouse.audit import api as audit
 from weighthouse.core.work import read
 
@@ -17,7 +17,6 @@ CODE = "runs.out_of_time"
 GRANTED_S = 6
 LATE_S = 7.0  # what the keeper of a run waits for the server, and two seconds for a slow machine
 FROZEN_US = 17_000_000
-START_LIMIT_S = 45
 SOURCE = """
 import json, os, signal, time
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM): signal.signal(number, signal.SIG_IGN)
@@ -34,7 +33,7 @@ def attack(ground: Ground, _grant: str) -> Observed:
     running = threading.Thread(target=lambda: found.append(ground.submit_attack_run(SOURCE, GRANTED_S)))
     began = time.time()
     running.start()
-    if _begun(ground, since):
+    if appeared(ground, "runs.RunStarted", since, running.is_alive):
         freeze(FROZEN_US)
     running.join()
     if not found:
@@ -46,17 +45,6 @@ def attack(ground: Ground, _grant: str) -> Observed:
         ends = audit.entries(unit, kind="runs.RunFailed", subject=found[0].run, limit=2)
     code = str(ends[0].data["code"]) if len(ends) == 1 else ""
     return Observed(code=code, message=f"Its last word came {last - began:.1f} s after it was submitted.")
-
-
-def _begun(ground: Ground, since: int) -> bool:
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
-        with read(ground.system) as unit:
-            newest = audit.entries(unit, kind="runs.RunStarted", newest_first=True, limit=1)
-        if newest and newest[0].index >= since:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 SCENARIO = Scenario(

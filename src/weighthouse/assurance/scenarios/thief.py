@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,18 @@ def ran(outcome: RunOutcome) -> dict[str, Any]:
     if not outcome.reports:
         not_here(f"a run whose code could start (exit status {outcome.exit_status})")
     return outcome.reports[-1]
+
+
+def appeared(ground: Ground, kind: str, since: int, going: Callable[[], bool], within_s: float = 45) -> bool:
+    """Wait, while the attack is `going`, for a line of this kind at `since` or later; return whether there is one."""
+    deadline = time.monotonic() + within_s
+    while going() and time.monotonic() < deadline:
+        with read(ground.system) as unit:
+            newest = audit.entries(unit, kind=kind, newest_first=True, limit=1)
+        if newest and newest[0].index >= since:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def refused_by_egress(ground: Ground, outcome: RunOutcome, what: str, kind: str = "egress.Refused") -> Observed:
