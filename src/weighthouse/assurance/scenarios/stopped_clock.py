@@ -14,9 +14,9 @@ from weighthouse.audit import api as audit
 from weighthouse.core.work import read
 
 CODE = "runs.out_of_time"
-GRANTED_S = 6
+GRANTED_S = 12
 LATE_S = 7.0  # what the keeper of a run waits for the server, and two seconds for a slow machine
-FROZEN_US = 17_000_000
+FROZEN_US = 23_000_000
 SOURCE = """
 import json, os, signal, time
 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGALRM): signal.signal(number, signal.SIG_IGN)
@@ -53,8 +53,8 @@ SCENARIO = Scenario(
     techniques=("T1499.001", "T1562.001", "T1489"),
     people=("eve",),
     steps=(
-        "A run that is granted six seconds goes on and ignores every signal it can.",
-        "The server stands still for seventeen seconds, as if starved or stopped.",
+        "A run that is granted twelve seconds goes on and ignores every signal it can.",
+        "The server stands still for twenty-three seconds, as if starved or stopped.",
     ),
     expected=Expected(status="BLOCKED", room="runs", code=CODE, traces=(Trace("runs.RunFailed"),)),
     prepare=honest.trainer,
