@@ -296,13 +296,14 @@ def test_a_run_whose_end_could_not_be_recorded_is_ended_once_it_can(world: RunsW
 def test_a_run_found_past_its_time_by_a_server_that_stood_still_is_out_of_time_and_lost_nothing(
     world: RunsWorld,
 ) -> None:
-    """Its token and its grant have ended as well by then, which is no word about who ended it."""
+    """A server that stood still does not know what was refused since, so it says no to all: that ended no run."""
     world.grant("ada", "wren-train", WREN)
     run = world.submit("import time\nwhile True: print('going', flush=True); time.sleep(0.01)")
     world.until_said(run, "going")
     with begin(world.system, SYSTEM):  # whoever writes a line stands still
         time.sleep(2 * lasting.EVERY_MS / 1000)
         world.clock.advance(3 * MINUTE)
+        access.doubt_after(world.system, 0)
     ended = world.until(run)
     assert (ended.state, ended.reason) == ("failed", "runs.out_of_time")
     assert world.facts("runs.RunStopped") == []
