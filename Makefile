@@ -38,7 +38,7 @@ setup: $(VENV)/.dev ## make the virtual environment with everything locked
 check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
-test: $(VENV)/.dev ## the tests that need nothing but Python; within ten minutes on two cores
+test: $(VENV)/.dev ## the tests that need nothing but Python; about twenty-five minutes on two cores
 	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not as_root and not browser and not control_group and not real_floe and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" $(ARGS) && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
