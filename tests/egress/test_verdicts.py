@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.egress.outside import Sink, ask, connect, dial, greet, head
+from tests.egress.test_budgets import settled_until_cut
 from tests.egress.world import World, day, entry, lab_text
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, ManualClock
@@ -114,8 +115,7 @@ def test_egress_case_57_a_tunnel_that_was_opened_before_its_entry_ended_carries_
             clock.advance(3 * DAY)
             assert egress.settle(world.system, way), "what is idle may stay"
             inside.sendall(b"after")
-            while egress.settle(world.system, way):
-                pass
+            assert settled_until_cut(world, way)
     assert way.cut_for == "egress.entry_expired" and not way.handle.alive()
 
 

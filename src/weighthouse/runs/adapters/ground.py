@@ -198,7 +198,8 @@ def _package(found: importlib.metadata.Distribution) -> tuple[str, str]:
     same: it is named by its folder and described by what can be read of it.
     """
     try:
-        name, version = found.metadata["Name"].lower(), str(found.version)
+        told = found.metadata.json  # absent is absent here; by index, newer Pythons warn and will raise
+        name, version = str(told["name"]).lower(), str(told["version"])
         record = (found.read_text("RECORD") or version).encode()
     except (AttributeError, KeyError, TypeError, ValueError, OSError):
         name, version, record = f"broken:{Path(str(getattr(found, '_path', ''))).name}", "unknown", b""
