@@ -145,6 +145,39 @@ class ActUnconfirmed(Event, frozen=True, kw_only=True):
     about: str
 
 
+class FactorUsed(Event, frozen=True, kw_only=True):
+    """The factor that was given for an act has done it, and is good for nothing more, here or at another server."""
+
+    KIND: ClassVar[str] = "identity.FactorUsed"
+    SUBJECT: ClassVar[str] = "factor"
+    factor: str
+    principal: str
+    act: str
+    about: str
+    until: int
+
+
+class FactorSpent(Event, frozen=True, kw_only=True):
+    """The provider vouched for a second factor of this moment: no server counts it, or an earlier one, again."""
+
+    KIND: ClassVar[str] = "identity.FactorSpent"
+    SUBJECT: ClassVar[str] = "account_mark"
+    account_mark: str
+    auth_time: int
+
+
+class OpeningSigned(Event, frozen=True, kw_only=True):
+    """A key signed at `signed` to open what was closed: no server takes this signature, or an earlier one, again."""
+
+    KIND: ClassVar[str] = "identity.OpeningSigned"
+    SUBJECT: ClassVar[str] = "device"
+    device: str
+    principal: str
+    act: str
+    about: str
+    signed: int
+
+
 class PersonFrozen(Event, frozen=True, kw_only=True):
     """A person was frozen: every session ended, none can begin, no vote of theirs counts."""
 

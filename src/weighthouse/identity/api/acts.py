@@ -18,7 +18,8 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Unauthenticated
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.sealing import memory, refused, seal, unseal
+from weighthouse.identity.api.once import is_used, used_factor
+from weighthouse.identity.api.sealing import refused, seal, unseal
 from weighthouse.identity.events import ActConfirmed, ActUnconfirmed
 from weighthouse.identity.model import ACT_LIFE, Act, GivenFactor
 from weighthouse.identity.rules.acts import check_acts, digest_of_act, words_of
@@ -64,8 +65,7 @@ def require_act(unit: Unit, caller: Caller, act: Act) -> None:
     given = next((one for one in _given(unit, caller) if one.digest == wanted), None)
     if given is None or caller.kind != "person" or not store.take_act(unit.conn, given.id):
         raise _unconfirmed(caller, act)
-    # Before the commit, so that neither a kill nor a row put back ever makes it good for a second act.
-    unit.before_commit(lambda: memory(unit.system).condemn(given.id, given.until))
+    used_factor(unit, given, act)
 
 
 def _given(unit: Unit, caller: Caller) -> Iterator[GivenFactor]:
@@ -74,7 +74,7 @@ def _given(unit: Unit, caller: Caller) -> Iterator[GivenFactor]:
         given = unseal(unit, "act", body, code, GivenFactor)
         if given is None or given.id != factor:
             raise refused("act", factor, "the seal does not hold")
-        if unit.now < given.until and not memory(unit.system).condemned(given.id):
+        if unit.now < given.until and not is_used(unit, given.id):
             yield given
 
 

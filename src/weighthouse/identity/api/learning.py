@@ -1,4 +1,5 @@
-"""What identity learns from the log: who was frozen, and which sessions, devices and runs were ended, on any server.
+"""What identity learns from the log: who was frozen, which sessions, devices and runs were ended, and which factors
+and signatures were used, on any server.
 
 Guards this server from a state that was put back after another server changed it: the line of every end names the
 version that the state had then, and no older one is believed.
@@ -11,13 +12,14 @@ from collections.abc import Sequence
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import SECOND
 from weighthouse.core.work import System
+from weighthouse.identity.api import once
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.sessions import learn_foreign
 from weighthouse.identity.model import RUN
 
 _SESSIONS = {"identity.SessionEnded", "identity.SessionUsedElsewhere"}
 _ENDS = {"identity.PersonFrozen", "identity.PersonThawed", "identity.DeviceEnded", "identity.WorkloadEnded"}
-KINDS = frozenset({"identity.Disowned", *_ENDS, *_SESSIONS})
+KINDS = frozenset({"identity.Disowned", *_ENDS, *_SESSIONS, *once.LEARN})
 
 
 def learnt(system: System) -> int:
@@ -31,10 +33,13 @@ def learnt_to(system: System, place: int) -> None:
 
 
 def learn(system: System, entries: Sequence[audit.Entry]) -> None:
-    """Remember what these entries end."""
+    """Remember what these entries end, and what they say was used up."""
     longest = system.settings.integer("identity.absolute_s") * SECOND
     now, versions = system.clock.now(), dict[str, int]()
     for entry in entries:
+        if entry.kind in once.LEARN:
+            once.LEARN[entry.kind](system, entry, now)
+            continue
         data = entry.data
         principal = RUN + str(data["run"]) if entry.kind == "identity.WorkloadEnded" else str(data["principal"])
         if principal:  # nobody's, where a session was ended by its id alone

@@ -14,7 +14,7 @@ from weighthouse.core.errors import Conflict, Denied, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.devices import verify_device_signature
-from weighthouse.identity.api.sealing import memory
+from weighthouse.identity.api.once import first_opening
 from weighthouse.identity.events import OpeningRefused
 from weighthouse.identity.model import Act, KeySignature
 
@@ -36,7 +36,7 @@ def require_opening(unit: Unit, caller: Caller, act: Act, signed: KeySignature |
     try:
         checked = _check_signature(unit, caller, act, signed)
         require_act(unit, caller, act)
-        if not memory(unit.system).is_later(f"opening {checked.device}", checked.at):
+        if not first_opening(unit, checked, caller.principal, act):
             raise _stale("This signature, or a later one by the same key, has opened something already.")
     except WeighthouseError as error:
         if not error.record:  # the exception's own line, if it brings one, tells it already

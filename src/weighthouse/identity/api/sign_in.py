@@ -22,6 +22,7 @@ from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of, end_former
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
+from weighthouse.identity.api.once import first_spent
 from weighthouse.identity.api.results import assess, clean, distrusts, failed, learn, place_of, stopped_since
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite, rotated_out
@@ -82,8 +83,10 @@ def finish_sign_in(
         with begin(system) as unit:
             audit.append(unit, _failure(unit, error.code, arrival))
         raise
+    with begin(system) as unit:  # of its own: what is refused below has spent the factor all the same
+        new = claimed.level > 1 and claimed.own and first_spent(unit, _account_of(claimed), claimed.auth_time)
     with begin(system) as unit:
-        done = _admit(unit, start, claimed, arrival)
+        done = _admit(unit, start, claimed, arrival, new)
     return sent(system, done) if isinstance(done, Kept) else done
 
 
@@ -171,21 +174,25 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
     return verify_id_token(redeemed.id_token, key, profile, asked)
 
 
-def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> SignedIn | Kept:
+def _account_of(claimed: Claimed) -> str:
+    return policy.account_ref(claimed.issuer, claimed.subject)
+
+
+def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival, new: bool) -> SignedIn | Kept:
     person = person_for(unit, claimed.issuer, claimed.subject)
     if person is None or not person.active or person.frozen:
         why = "unknown" if person is None else ("frozen" if person.frozen else "inactive")
         _deny(unit, person.id if person else "", (why,), claimed, arrival)
     if start.person and start.person != person.id:
         _deny(unit, person.id, ("second factor by another person",), claimed, arrival)
-    account = policy.account_ref(claimed.issuer, claimed.subject)
+    account = _account_of(claimed)
     if start.account and start.account != account:
         _deny(unit, person.id, ("second factor by another account",), claimed, arrival)
     if stopped_since(unit, person.id, start.key or _mark_of(unit, arrival), start.created):
         _turn_away(
             unit, arrival, "identity.start_stopped", "This sign-in was begun before a stop, so it is over too."
         )
-    claimed = _counted_once(unit, start, claimed, account, arrival)
+    claimed = _counted_once(unit, start, claimed, new, arrival)
     if start.purpose == "step_up":
         return _raise_session(unit, start, claimed, arrival)
     place = place_of(unit, arrival.address)
@@ -216,17 +223,16 @@ def _browser(unit: Unit, arrival: Arrival, person: str) -> str:
     return "" if distrusts(unit, person, device) else device
 
 
-def _counted_once(unit: Unit, start: Start, claimed: Claimed, account: str, arrival: Arrival) -> Claimed:
+def _counted_once(unit: Unit, start: Start, claimed: Claimed, new: bool, arrival: Arrival) -> Claimed:
     """Return what the token is good for here: a second factor counts in an attempt that asked for one, and once.
 
     A plain attempt is worth a plain sign-in, whatever its token says: whoever holds somebody's session at the
     provider can begin one, wait until a factor is given to another application, and come back with that one. What an
-    attempt asks for is sealed with it here. A factor that was used, or shown to a plain attempt, is remembered
-    outside the database; only a later one counts after it.
+    attempt asks for is sealed with it here. A factor that was used, or shown to a plain attempt, is no `new` one
+    (`once.first_spent`); only a later one counts after it.
     """
     if claimed.level < 2:
         return claimed
-    new = claimed.own and memory(unit.system).is_later(f"factor {digest_of(account)}", claimed.auth_time)
     if start.level < 2:
         return msgspec.structs.replace(claimed, level=1)
     if not new:
@@ -288,7 +294,7 @@ def _open(
         unit,
         person=person,
         account=f"{claimed.issuer} {claimed.subject}",
-        ref=policy.account_ref(claimed.issuer, claimed.subject),
+        ref=_account_of(claimed),
         address=arrival.address,
         place=place,
         device=device,
@@ -304,7 +310,7 @@ def _open(
         user_agent=arrival.user_agent,
         device_mark=device,
         assurance=_assurance(unit, claimed),
-        account=policy.account_ref(claimed.issuer, claimed.subject),
+        account=_account_of(claimed),
         reasons=verdict.codes(),
     )
     return _signed_in(unit, session, secret, start, arrival, device_mark)
