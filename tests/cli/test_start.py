@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -179,3 +180,22 @@ def test_a_full_disk_under_the_output_is_told_with_a_remedy() -> None:
         command = [sys.executable, "-m", "weighthouse.cli", "config", "explain", "-o", "json"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == exits.NO_SYSTEM and "Code: core.no_space" in done.stderr, done.stderr
+
+
+def test_a_mistyped_variable_is_told_and_nothing_starts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WEIGHTHOUSE_SERVER_PROT", "9000")
+    state = str(tmp_path / "state")
+    for command in (["serve", "--state", state], ["init", "--state", state], ["config", "explain", "--state", state]):
+        assert main.run(command) == exits.REFUSED
+        said = capsys.readouterr().err
+        assert "'WEIGHTHOUSE_SERVER_PROT'" in said and "Did you mean 'WEIGHTHOUSE_SERVER_PORT'?" in said, said
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_setting_that_does_not_exist_is_not_explained_but_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["config", "explain", "server.prot"]) == exits.REFUSED
+    said = capsys.readouterr()
+    assert "'server.prot'" in said.err and "Did you mean 'server.port'?" in said.err and not said.out
+    assert main.run(["config", "explain", "server.port"]) == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from weighthouse.core import variables
 from weighthouse.core.errors import Invalid
 from weighthouse.core.settings import Settings
 
@@ -50,3 +51,29 @@ def test_a_wrong_file_is_refused_with_what_was_expected(tmp_path: Path, text: st
 def test_a_secret_is_never_shown() -> None:
     settings = Settings(flags={"database.url": "postgresql+psycopg://u:hunter2@h/db"})
     assert all("hunter2" not in row.value for row in settings.explain())
+
+
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [
+        ("WEIGHTHOUSE_SERVER_PROT", "WEIGHTHOUSE_SERVER_PORT"),
+        ("WEIGHTHOUSE_DATABSE_URL", "WEIGHTHOUSE_DATABASE_URL"),
+        ("WEIGHTHOUSE_server_port", "WEIGHTHOUSE_SERVER_PORT"),
+        ("WEIGHTHOUSE_XYZZY", ""),
+        ("WEIGHTHOUSE_SERVRE", "WEIGHTHOUSE_SERVER"),
+        ("WEIGHTHOUSE_", ""),
+    ],
+)
+def test_a_mistyped_variable_is_refused_as_a_mistyped_line_of_a_file_is(variable: str, near: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        Settings(environ={variable: "8999"})
+    assert caught.value.code == "core.unknown_setting" and f"'{variable}'" in caught.value.message
+    assert f"Did you mean '{near}'?" in caught.value.remedy if near else "Did you mean" not in caught.value.remedy
+    assert near == "" or Settings(environ={near: "8999"}).explain()  # the remedy, followed
+
+
+def test_variables_that_others_read_are_left_alone() -> None:
+    ours = [variables.PREFIX + name for names in variables.OTHERS.values() for name in names]
+    kubernetes = ["PORT", "PORT_8040_TCP", "PORT_8040_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP"]
+    environ = dict.fromkeys([*ours, *(variables.PREFIX + name for name in kubernetes), "HOME", "_WEIGHTHOUSE_X"], "1")
+    assert {row.source for row in Settings(environ=environ).explain()} == {"default"}

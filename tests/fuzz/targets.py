@@ -18,6 +18,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from weighthouse.app import declared
 from weighthouse.app.initialise import EXAMPLE_LAB
 from weighthouse.audit.rules import checkpoint, leaf, note, proof, witnessing
 from weighthouse.audit.rules.tree import EMPTY_ROOT
@@ -162,7 +163,11 @@ TARGETS: dict[str, Target] = {
         _file(lambda path: Settings(project=path), ".toml"), (b'mode = "demo"\n[server]\nport = 8040\n',)
     ),
     "settings-environment": Target(
-        _text(lambda text: Settings(environ={"WEIGHTHOUSE_SERVER_PORT": text, "WEIGHTHOUSE_LOG_ML_DSA": text})),
+        _text(
+            lambda text: Settings(
+                declared.settings(), environ={"WEIGHTHOUSE_SERVER_PORT": text, "WEIGHTHOUSE_LOG_ML_DSA": text}
+            )
+        ),
         (b"8040", b"true", b"-1", b" 8040\n", b"8\x1d"),
     ),
     "places-csv": Target(_file(TablePlaces, ".csv"), (b"range,network,country\n192.0.2.0/24,lab,NL,52.1,4.3,20\n",)),

@@ -75,6 +75,7 @@ def test_a_parser_refuses_in_its_own_words_or_reads(name: str) -> None:
 @pytest.mark.timeout(SECONDS * 3 + 120)
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_guided_fuzzer_finds_nothing(name: str, tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
     command = [sys.executable, "-m", "tests.fuzz.guided", name, f"-max_total_time={SECONDS}", f"{tmp_path}/corpus"]
     command += ["-timeout=20", "-rss_limit_mb=3000", f"-artifact_prefix={tmp_path}/", "-max_len=65536", "-seed=7"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS * 3 + 100)

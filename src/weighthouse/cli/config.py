@@ -46,6 +46,6 @@ def explain(name: str | None, state: Path | None, fmt: str | None) -> None:
         for row in (serving.settings if serving else settings.explain())
         if name is None or row.name.startswith(name)
     ]
-    listing(
-        rows, list(_COLUMNS), fmt, empty=f"No setting begins with '{name}'; `weighthouse config explain` lists all."
-    )
+    if name is not None and not rows:
+        raise settings.unknown(name, "config explain")
+    listing(rows, list(_COLUMNS), fmt, empty="There is no setting.")

@@ -1,7 +1,8 @@
 """Settings with one precedence: flag, environment, project TOML, user TOML, default. Guards operators from guessing.
 
 Each setting is declared once with its type, default and meaning; each value can name where it came from. An unknown
-name in a file, or a value of the wrong type, is refused with the nearest valid name, and nothing starts.
+name in a file or in the environment, or a value of the wrong type, is refused with the nearest valid name, and
+nothing starts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from weighthouse.core import written
+from weighthouse.core import variables, written
 from weighthouse.core.errors import Invalid
 
 Kind = Literal["text", "int", "bool", "path"]
@@ -134,6 +135,15 @@ def _read_toml(path: Path) -> dict[str, object]:
         ) from None
 
 
+def _unknown(name: str, source: str, near: str) -> Invalid:
+    hint = f"Did you mean '{near}'? " if near else ""
+    return Invalid(
+        "core.unknown_setting",
+        f"{source}: there is no setting '{name}'.",
+        hint + "`weighthouse config explain` lists every setting.",
+    )
+
+
 class Settings:
     """All settings of one process, resolved once and then frozen."""
 
@@ -156,6 +166,8 @@ class Settings:
             if path is not None:
                 self._apply(_read_toml(path), str(path))
         named = {s.variable: s.name for s in self._declared.values()}
+        for name, near in variables.unknown(environ or {}, named):
+            raise _unknown(name, "environment", near)
         for variable, raw in (environ or {}).items():
             if variable in named:
                 self._apply({named[variable]: raw}, f"environment {variable}")
@@ -165,22 +177,18 @@ class Settings:
         for name, raw in values.items():
             setting = self._declared.get(name)
             if setting is None:
-                raise self._unknown(name, source)
+                raise self.unknown(name, source)
             self._values[name] = _typed(setting, raw, source)
             self._sources[name] = source
 
-    def _unknown(self, name: str, source: str) -> Invalid:
+    def unknown(self, name: str, source: str) -> Invalid:
+        """The refusal of a name that no setting has, with the nearest one."""
         near = difflib.get_close_matches(name, self._declared, n=1)
-        hint = f"Did you mean '{near[0]}'? " if near else ""
-        return Invalid(
-            "core.unknown_setting",
-            f"{source}: there is no setting '{name}'.",
-            hint + "`weighthouse config explain` lists every setting.",
-        )
+        return _unknown(name, source, near[0] if near else "")
 
     def _get(self, name: str, kind: type) -> Any:
         if name not in self._values:
-            raise self._unknown(name, "code")
+            raise self.unknown(name, "code")
         value = self._values[name]
         assert isinstance(value, kind), f"setting {name} is not of type {kind.__name__}"
         return value
