@@ -40,6 +40,7 @@ ON_THE_STAGE = {
     "lost-line",
     # What needs somebody who has really signed in.
     "stolen-voice",
+    "silenced-alert",
     # What needs a run that is executed or submitted.
     "emptied-stop",
     "silenced-follower",

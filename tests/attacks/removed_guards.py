@@ -255,6 +255,12 @@ REMOVALS = (
         'return ""',
     ),
     Removal(
+        "silenced-alert",
+        "detect/api/told.py",
+        "    if row is None:\n        return False\n",
+        "    if row or not row:\n        return row is not None\n",
+    ),
+    Removal(
         "silenced-follower",
         "runs/api/lasting.py",
         "    if not identity.account_holds(unit, ticket.owner, ticket.account):",

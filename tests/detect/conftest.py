@@ -50,8 +50,16 @@ class Watched(Lab):
             with begin(self.system) as unit:
                 identity.record_sign_in(unit, result)
 
+    def settle(self) -> None:
+        """Let the sequencer take what waits, on PostgreSQL."""
+        while audit.sequence(self.system):
+            pass
+
     def follow(self) -> int:
-        return jobs.follow(self.system)
+        self.settle()
+        done = jobs.follow(self.system)
+        self.settle()
+        return done
 
     def facts(self, kind: str) -> list[dict[str, Any]]:
         with read(self.system) as unit:
@@ -65,3 +73,9 @@ class Watched(Lab):
 @pytest.fixture
 def watched(database: Database, clock: ManualClock, tmp_path: Path) -> Watched:
     return Watched(database, clock, tmp_path)
+
+
+@pytest.fixture
+def any_watched(any_database: Database, clock: ManualClock, tmp_path: Path) -> Watched:
+    """The same test on both databases."""
+    return Watched(any_database, clock, tmp_path)

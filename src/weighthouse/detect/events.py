@@ -1,4 +1,4 @@
-"""The facts that detection publishes: an alert stands, a response was taken, somebody has seen it."""
+"""The facts that detection publishes: an alert stands, a response was taken, somebody has seen it, a row lied."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from weighthouse.core.events import Event
 
 
 class AlertRaised(Event, frozen=True, kw_only=True):
-    """A rule concluded that something is wrong. `evidence` are the indexes of the log entries it rests on."""
+    """A rule concluded that something is wrong. `evidence` are the indexes of the log entries it rests on, `incident`
+    names it: the same facts always give the same name, and it is raised once."""
 
     KIND: ClassVar[str] = "detect.AlertRaised"
+    VERSION: ClassVar[int] = 2
     SUBJECT: ClassVar[str] = "alert"
     PERSONAL: ClassVar[frozenset[str]] = frozenset({"text"})
 
@@ -21,6 +23,7 @@ class AlertRaised(Event, frozen=True, kw_only=True):
     session: str
     evidence: tuple[int, ...]
     text: str
+    incident: str
 
 
 class ResponseTaken(Event, frozen=True, kw_only=True):
@@ -47,3 +50,13 @@ class AlertAcknowledged(Event, frozen=True, kw_only=True):
     alert: str
     by: str
     note: str
+
+
+class AlertRowRefused(Event, frozen=True, kw_only=True):
+    """A row said that this incident was told already, and no line says so: it was taken away; the alert is raised."""
+
+    KIND: ClassVar[str] = "detect.AlertRowRefused"
+    SUBJECT: ClassVar[str] = "row"
+
+    row: str
+    incident: str

@@ -17,7 +17,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, SECOND
 from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit
-from weighthouse.detect import api, store
+from weighthouse.detect import api
 from weighthouse.detect.model import BULK, NEW_KEY, Alert, Attempt, Incident, Limits
 from weighthouse.detect.rules import bulk, elsewhere, facts, roaming, spray, stopped, volume, written
 from weighthouse.identity import api as identity
@@ -47,19 +47,17 @@ def on_sign_in(unit: Unit, entry: audit.Entry) -> None:
     if facts.guessed(entry.kind, entry.data):
         person, network = facts.text(entry.data, "principal"), facts.text(entry.data, "origin")
         turned_away = spray.guessed(entry.index, entry.at, person, network)
-        if not store.known(unit.conn, turned_away.key):
+        if not api.known(unit, turned_away):
             _act(unit, turned_away, _nothing_got_in)
     one = facts.attempt(entry.index, entry.at, entry.kind, entry.data)
     if one is None:
         return
     now = limits(unit)
-    if not store.keep_attempt(unit.conn, one, now.spray_window):
-        return
-    kept = store.attempts_from(unit.conn, one.network)
+    kept = api.attempts_from(unit, entry, one.network, now.spray_window)
     if not one.succeeded:
         _tell(unit, stopped.sprayed(one.network, one.at, _failing(kept, one, now), 2 * now.spray_accounts))
     for incident in spray.find(kept, now.spray_accounts, now.spray_window):
-        if store.known(unit.conn, incident.key):
+        if api.known(unit, incident):
             continue
         if _is_the_owner(unit, incident):
             _act(unit, msgspec.structs.replace(incident, severity="medium"), _leave)
@@ -99,7 +97,7 @@ def on_used_elsewhere(unit: Unit, entry: audit.Entry) -> None:
     if not session or not principal:
         return
     incident = elsewhere.conclude(entry.index, principal, session, facts.text(entry.data, "changed"))
-    if not store.known(unit.conn, incident.key):
+    if not api.known(unit, incident):
         _act(unit, incident, _end_all if incident.severity == "high" else _ended_already)
 
 
@@ -126,7 +124,7 @@ def _lately(unit: Unit, entry: audit.Entry, person: str, most: int) -> list[tupl
 
 
 def _tell(unit: Unit, incident: Incident | None) -> None:
-    if incident is not None and not store.known(unit.conn, incident.key):
+    if incident is not None and not api.known(unit, incident):
         _act(unit, incident)
 
 
@@ -144,7 +142,7 @@ def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
         evidence=(entry.index,),
         text="A person who has a key enrolled another one. If they did not, end it and their sessions.",
     )
-    if not store.known(unit.conn, incident.key):
+    if not api.known(unit, incident):
         _act(unit, incident)
 
 
@@ -169,18 +167,16 @@ def on_read(unit: Unit, entry: audit.Entry) -> None:
     if one is None:
         return
     now = limits(unit)
-    if not store.keep_read(unit.conn, one, now.bulk_window):
-        return
-    fresh = store.reads_by(unit.conn, one.person, store.last_evidence(unit.conn, BULK, one.person))
+    fresh = api.reads_by(unit, entry, one.person, now.bulk_window, api.answered(unit, BULK, one.person))
     incident = bulk.find(fresh, now.bulk_loads, now.bulk_bytes, now.bulk_window)
-    if incident is not None and not store.known(unit.conn, incident.key):
+    if incident is not None and not api.known(unit, incident):
         _act(unit, incident, _hold, _end_all)
 
 
 def on_written(unit: Unit, entry: audit.Entry) -> None:
     """Somebody writes the database: an alert, for whoever it is does not come through any door here."""
     incident = written.conclude(entry.index, entry.at, entry.kind, entry.subject, entry.data)
-    if incident is not None and not store.known(unit.conn, incident.key):
+    if incident is not None and not api.known(unit, incident):
         _act(unit, incident, _held_already)
 
 
@@ -190,14 +186,14 @@ def on_output(unit: Unit, entry: audit.Entry) -> None:
     if not person:
         return
     told = volume.loud(entry.index, entry.at, person, model)
-    if not store.known(unit.conn, told.key):
+    if not api.known(unit, told):
         _act(unit, told, _muted)
     if entry.kind != facts.SPENT:
         return
     before = _MUTED.of(unit, person, newest_first=True, limit=MOST_MUTES)
     own = [one.index for one in before if entry.at - DAY < one.at and one.index <= entry.index]
     incident = volume.drained(tuple(sorted(own)), person, unit.system.settings.integer("detect.output_mutes"))
-    if incident is not None and not store.known(unit.conn, incident.key):
+    if incident is not None and not api.known(unit, incident):
         _act(unit, incident, _hold)
 
 

@@ -22,7 +22,7 @@ from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
 from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally, since
-from weighthouse.audit.api.waiting import waited
+from weighthouse.audit.api.waiting import unsaid, waited
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
@@ -84,6 +84,7 @@ __all__ = [
     "settings",
     "since",
     "start",
+    "unsaid",
     "verify",
     "waited",
     "watch_lines",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ from weighthouse.audit.api import growing
 from weighthouse.audit.api.reading import TrustedLog
 from weighthouse.audit.model import Entry
 from weighthouse.audit.store import log as store
+from weighthouse.core.clock import Millis
 from weighthouse.core.work import System, Unit, read
 
 PAGE = 2_000
@@ -54,7 +55,7 @@ class _Index:
         """Under what a line is found: nothing, for most lines."""
         named = msgspec.json.decode(leaf, type=_Named)
         for by in self.declared.get(named.kind, ()):
-            yield named.kind, by, named.subject if by == SUBJECT else _value(named.data, by)
+            yield named.kind, by, named.subject if by == SUBJECT else _value(msgspec.json.decode(named.data), by)
 
 
 _declared: dict[str, set[str]] = {}
@@ -65,7 +66,8 @@ _lock = threading.Lock()
 class Lines:
     """The lines of one kind, as decisions find them: by subject, or by another field of the fact.
 
-    An empty `by` finds all of the kind together. On PostgreSQL a line appears once the sequencer has taken it.
+    Several fields are named with a blank between them, and so are their values. An empty `by` finds all of the kind
+    together. On PostgreSQL a line appears once the sequencer has taken it.
     """
 
     def __init__(self, kind: str, *, by: str = SUBJECT) -> None:
@@ -73,15 +75,22 @@ class Lines:
         _declared.setdefault(kind, set()).add(by)
 
     def of(
-        self, unit: Unit, value: str = "", *, start: int = 0, limit: int | None = None, newest_first: bool = False
+        self,
+        unit: Unit,
+        value: str = "",
+        *,
+        start: int = 0,
+        end: int | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
     ) -> list[Entry]:
-        """Return the lines about `value` from index `start` on, the oldest `limit` of them or the newest.
+        """Return the lines about `value` from index `start` on and before `end`, the oldest `limit` or the newest.
 
         Raises `audit.tampered` when an entry of the log is missing or is not the one the tree holds.
         """
         log = TrustedLog(unit)
-        places = _places(unit, log, (self._kind, self._by, value))
-        places = places[bisect_left(places, start) : bisect_left(places, log.head.size)]
+        places = _places(unit, log, (self._kind, self._by, value), start)
+        places = places[: bisect_left(places, log.head.size if end is None else min(end, log.head.size))]
         if newest_first:
             places = places[::-1]
         return [one for one in _read(unit, log, places[:limit]) if self._is(one, value)]
@@ -94,8 +103,19 @@ class Lines:
         """Whether there is a line about `value`."""
         return self.newest(unit, value) is not None
 
+    def since(self, unit: Unit, at: Millis, value: str = "") -> int:
+        """Return from which index on the lines about `value` are at or after a time, halving them."""
+        log = TrustedLog(unit)
+        places = _places(unit, log, (self._kind, self._by, value))
+        low, high = 0, bisect_left(places, log.head.size)
+        while low < high:
+            middle = (low + high) // 2
+            entry = next(_read(unit, log, places[middle : middle + 1]))
+            low, high = (middle + 1, high) if entry.at < at else (low, middle)
+        return places[low] if low < len(places) else log.head.size
+
     def _is(self, entry: Entry, value: str) -> bool:
-        said = entry.subject if self._by == SUBJECT else str(entry.data.get(self._by, "")) if self._by else ""
+        said = entry.subject if self._by == SUBJECT else _value(entry.data, self._by)
         if (entry.kind, said) != (self._kind, value):  # another log stands here than the one that was read
             raise growing.tampered(f"entry {entry.index} is not the one that was read before")
         return True
@@ -107,21 +127,21 @@ def keep_up(system: System) -> None:
         _places(unit, TrustedLog(unit), ("", "", ""))
 
 
-def _value(data: msgspec.Raw, by: str) -> str:
-    said: Any = msgspec.json.decode(data).get(by, "") if by else ""
-    return str(said)
+def _value(data: Mapping[str, Any], by: str) -> str:
+    return " ".join(str(data.get(name, "")) for name in by.split())
 
 
-def _places(unit: Unit, log: TrustedLog, key: _Key) -> array[int]:
-    """Return where lines lie, after reading what is new; those of this very unit are found and not kept.
+def _places(unit: Unit, log: TrustedLog, key: _Key, start: int = 0) -> array[int]:
+    """Return where lines lie from `start` on, after reading what is new; those of this very unit are not kept.
 
     A unit that has extended the log may yet be rolled back, and then other lines come to stand there.
     """
     index, end = _advanced(unit, log)
     with _lock:
-        found = index.places.get(key, array("Q"))[:]
+        known = index.places.get(key, array("Q"))
+        found = known[bisect_left(known, start) :]  # what is asked for, for there may be millions
     for place, row in _rows(unit, log, end):
-        if key in index.keys(row.leaf):
+        if place >= start and key in index.keys(row.leaf):
             found.append(place)
     return found
 

@@ -9,6 +9,7 @@ moment does not make it new. A log whose head does not grow is as old as it look
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -17,12 +18,16 @@ from weighthouse.audit.api import clusters, growing, lanes
 from weighthouse.audit.rules import leaf as leaves
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox
-from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.errors import Invalid
 from weighthouse.core.work import System, Unit, read
 
 GONE: Millis = 2 * MINUTE
 """For how long a line that was seen counts as waiting though its row is gone: its own process has missed it."""
+
+UNSAID: Millis = 10 * SECOND
+"""How long at most a line is waited for that would explain a row: whoever stalls the log keeps no row in doubt."""
+_MET_KEPT, _TAKEN = 10_000, -1
 
 
 class _Sight(msgspec.Struct):
@@ -78,6 +83,29 @@ _watches: WeakKeyDictionary[System, Watch] = WeakKeyDictionary()
 def watch(system: System) -> Watch:
     """Return what this process has seen."""
     return _watches.setdefault(system, Watch())
+
+
+_met: WeakKeyDictionary[System, OrderedDict[str, Millis]] = WeakKeyDictionary()
+
+
+def unsaid(unit: Unit, row: str) -> bool:
+    """Whether a row that no line of the log explains has had its time: then none will come, and it is not believed.
+
+    Its line was committed with it. So on PostgreSQL the row is met until every line is taken that waited when this
+    process met it first, and once more, for then the log is read anew; on SQLite a line is never later than its row.
+    """
+    if unit.system.database.dialect != "postgresql":
+        return True
+    now, met = unit.system.clock.monotonic(), _met.setdefault(unit.system, OrderedDict())
+    first = met.setdefault(row, now)
+    if first == _TAKEN or now - first > UNSAID:
+        del met[row]
+        return True
+    if first < now and watch(unit.system).look(unit)[1] < now - first:
+        met[row] = _TAKEN
+    while len(met) > _MET_KEPT:
+        met.popitem(last=False)
+    return False
 
 
 def waited(system: System) -> Millis:

@@ -1,0 +1,79 @@
+"""What a responder does about people and sessions. Guards people from whoever may not act on them."""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.core import visible
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Conflict, NotFound
+from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
+
+
+def sessions_of(unit: Unit, caller: Caller, person: str) -> list[identity.Session]:
+    """Return a person's live sessions for a responder. Raises Denied, or `identity.unknown_person`."""
+    access.require(unit, caller, "session.end", "lab")
+    return identity.sessions_of(unit, identity.person(unit, person).id)
+
+
+def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: str) -> None:
+    """End one session of a person; nothing works for it any more. Raises Denied, `detect.no_such_session`."""
+    access.require(unit, caller, "session.end", "lab")
+    person = identity.person(unit, person).id
+    if not identity.is_of(unit, person, session):
+        raise NotFound(
+            "detect.no_such_session", "This person has, and lately had, no such session.", "List their sessions."
+        )
+    visible.check(reason, "The reason")
+    identity.end_session(unit, session, reason, caller, of=person)
+
+
+def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:
+    """Return who is frozen, with the reason. Raises Denied unless the caller may freeze people or read the log.
+
+    A reason can name what a person is suspected of, so it is for nobody else.
+    """
+    if not access.explain(unit, caller, "person.freeze", "lab").allowed:
+        access.require(unit, caller, "audit.read", "lab")
+    return [one for one in identity.people(unit) if one.frozen]
+
+
+def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
+    """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    visible.check(reason, "The reason")
+    identity.freeze(unit, identity.person(unit, person).id, reason, caller)
+
+
+def keys_aside(unit: Unit, caller: Caller, person: str) -> list[identity.Device]:
+    """Return the keys of a person that were set aside and may count again. Raises Denied."""
+    access.require(unit, caller, "person.freeze", "lab")
+    return identity.keys_aside(unit, identity.person(unit, person).id)
+
+
+def restore_key(
+    unit: Unit, caller: Caller, person: str, device: str, *, signed: identity.KeySignature | None = None
+) -> identity.Device:
+    """Let one key of somebody else count again that was set aside. Raises Denied, `identity.key_not_aside`,
+    `identity.key_never_counted`, and as `identity.require_opening` does."""
+    access.require(unit, caller, "person.freeze", "lab")
+    if person == caller.principal:
+        raise Conflict("detect.own_keys", "This is your own key.", "Ask another responder to look at it.")
+    return identity.restore_key(unit, identity.person(unit, person).id, device, caller, signed=signed)
+
+
+def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, by: str, signature: bytes) -> None:
+    """Confirm a new key of somebody else as the second person, signed by the caller's own grown key `by`. Raises
+    Denied, `identity.device_unknown`, `identity.bad_signature`, `identity.key_young`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    identity.confirm_others_key(unit, caller, device, of=person, by=by, signature=signature)
+
+
+def thaw(
+    unit: Unit, caller: Caller, person: str, reason: str, *, signed: identity.KeySignature | None = None
+) -> None:
+    """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`, and as `identity.require_opening`
+    does."""
+    access.require(unit, caller, "person.freeze", "lab")
+    visible.check(reason, "The reason")
+    identity.thaw(unit, identity.person(unit, person).id, reason, caller, signed=signed)
