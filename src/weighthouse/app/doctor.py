@@ -170,7 +170,7 @@ def _log(_settings: Settings, home: Home) -> Iterator[Finding]:
         return
     server = truth.running(home)
     if server is None:
-        remedy = "Start it, then ask again; `weighthouse audit verify` checks an exported log without any server."
+        remedy = "Start it, then ask again; `weighthouse audit verify FOLDER` checks an exported log without one."
         yield Finding("log", "weak", "no server of this folder runs, so nobody looks after its log", remedy)
         return
     told = truth.log_of(home, server)

@@ -89,7 +89,9 @@ def seats(ctx: click.Context, fmt: str | None) -> None:
 def motions(ctx: click.Context, subject: str | None, limit: int, fmt: str | None) -> None:
     """List motions with their live count, newest first."""
     items = list(connect(ctx).items("/motions", limit or None, subject=subject))
-    listing(items, _MOTIONS, fmt, empty="No motion yet; `weighthouse committee open` puts a question.")
+    listing(
+        items, _MOTIONS, fmt, empty="No motion yet; `weighthouse committee open SUBJECT --text QUESTION` puts one."
+    )
 
 
 @command.command("show")

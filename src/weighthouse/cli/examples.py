@@ -22,7 +22,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "grant": ("weighthouse grant list -o json", "weighthouse grant give-back grt_…"),
     "weights": ("weighthouse weights versions model/tern", "weighthouse weights lineage ver_…"),
-    "run": ("weighthouse run submit --model model/wren --code train.py --follow python train.py",),
+    "run": (
+        "weighthouse run submit --model model/wren --dataset dataset/stdlib --code train.py --follow python train.py",
+    ),
     "review": ("weighthouse review", "weighthouse review approve req_…"),
     "why": ("weighthouse why weights.load model/tern --person ada",),
     "who": ("weighthouse who model/tern",),

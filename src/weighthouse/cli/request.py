@@ -36,14 +36,16 @@ def command(ctx: click.Context) -> None:
     """Ask for access; without arguments, step by step."""
     if ctx.invoked_subcommand is None:
         if not sys.stdin.isatty():
-            raise click.UsageError("Step by step needs a terminal; use `weighthouse request new` in a script.", ctx)
+            raise click.UsageError(
+                "Step by step needs a terminal; `weighthouse request new --help` says how a script asks.", ctx
+            )
         _step_by_step(connect(ctx))
 
 
 def _step_by_step(connection: Connection) -> None:
     found = find(connection, click.prompt("What do you want to work on?"))
     if not found:
-        say("Nothing that you may know of fits. Try `weighthouse search` with other words.")
+        say("Nothing that you may know of fits. Try `weighthouse search WORDS` with others.")
         return
     listing([{"#": n, **item} for n, item in enumerate(found, 1)], (Column("#", "#"), *FOUND), "table", empty="")
     resource = found[_choice("Which one?", len(found))]["resource"]

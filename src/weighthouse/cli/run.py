@@ -81,7 +81,8 @@ def command(ctx: click.Context) -> None:
 def submit(ctx: click.Context, /, fmt: str | None, follow: bool, code: tuple[Path, ...], **order: Any) -> None:
     """Submit PROGRAM with its arguments, to run in a sandbox as a workload of its own.
 
-    Put -- before PROGRAM when it has options: weighthouse run submit --model … --code train.py -- python train.py -v
+    Put -- before PROGRAM when it has options:
+    weighthouse run submit --model … --dataset … --code train.py -- python train.py -v
     """
     connection = connect(ctx)
     body = {
@@ -143,7 +144,7 @@ def environments(ctx: click.Context, fmt: str | None) -> None:
 def list_(ctx: click.Context, limit: int = 20, fmt: str | None = None) -> None:
     """List runs, newest first."""
     items = list(connect(ctx).items("/runs", limit or None))
-    listing(items, _COLUMNS, fmt, empty="No run yet; `weighthouse run submit` begins one.")
+    listing(items, _COLUMNS, fmt, empty="No run yet; `weighthouse run submit --help` says how to begin one.")
 
 
 @command.command("show")

@@ -94,7 +94,9 @@ def open_sealed(source: Path, target: Path, key: bytes, step: Step) -> None:
         head = sealed.read(len(MAGIC) + SALT)
         if len(head) != len(MAGIC) + SALT or not head.startswith(MAGIC):
             raise Invalid(
-                "cli.not_sealed", f"{source} was not made by `weighthouse weights seal`.", "Check its name."
+                "cli.not_sealed",
+                f"{source} is no sealed file.",
+                "Check its name; `weighthouse weights seal SOURCE --key FILE` makes one.",
             )
         shape = floe.shape_of_ciphertext(source.stat().st_size - len(head))
         decryptor = floe.Decryptor(_derived(key, head[len(MAGIC) :]), MAGIC, sealed.read(floe.HEADER_BYTES))

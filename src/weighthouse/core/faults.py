@@ -19,7 +19,7 @@ from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
 Fault = tuple[str, str]
 
 FULL = ("is full", "Free space on its volume; nothing was half-written.")
-DAMAGED = ("is damaged", "Restore it from a good backup; `weighthouse audit verify` says what is lost.")
+DAMAGED = ("is damaged", "Restore it from a good backup; the next start says what that lacks of the log.")
 NO_FILE = ("is damaged: its file is no SQLite database", "Restore it from a good backup, or name another file.")
 READ_ONLY = (
     "takes no changes: it is read-only, or a replica",

@@ -25,14 +25,18 @@ from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
-_CONFIRM = "If it is wrong, set it right; if it is right, an operator runs `weighthouse audit confirm-clock` here."
+_CONFIRM = (
+    "If it is wrong, set it right; if it is right, an operator runs `weighthouse audit confirm-clock --reason WHY` "
+    "here."
+)
 _TROUBLE = {
     "ahead": ("has leapt ahead of the time that has passed since the server started", _CONFIRM),
     "late": ("has stepped back, behind the time that has passed since the server started", _CONFIRM),
     "behind": (
         "is behind the latest time that was used",
         "Set it right if it is wrong; if it is right and had leapt ahead for a while, an operator runs `weighthouse "
-        "audit confirm-clock` here. Once it has passed that time, grants are issued again by themselves.",
+        "audit confirm-clock --reason WHY` here. Once it has passed that time, grants are issued again by "
+        "themselves.",
     ),
     "apart": (
         "of the database is hours behind this machine's",

@@ -34,7 +34,7 @@ _REMEDIES = {
     "access.resource_unclassified": "Give the resource a class in the lab configuration.",
     "access.environment_mismatch": "Ask for an entitlement of the right environment.",
     "access.grant_expired": "Ask again; access ends by itself and is renewed by a new approval.",
-    "access.base_moved": "Compare it anew (`weighthouse policy check`), carry over what has changed, and ask again.",
+    "access.base_moved": "Compare it anew (`weighthouse policy check FILE`), carry over what changed, and ask again.",
     "access.grant_ended": "Ask again, if you still need it.",
     "access.operation_differs": "Ask for exactly the operation you mean to do.",
     "access.image_not_listed": "Use a listed environment; `weighthouse run environments` shows yours.",

@@ -40,7 +40,8 @@ def tampered(what: str) -> Unavailable:
     return Unavailable(
         "audit.tampered",
         f"The stored log does not fit its signed head: {what}.",
-        "Run `weighthouse audit verify` to see every problem, and restore the database from a good backup.",
+        "Restore the database from a good backup. Where a server still runs, `weighthouse audit export FOLDER` and "
+        "then `weighthouse audit verify FOLDER` name the first entry that is wrong.",
     )
 
 

@@ -69,7 +69,8 @@ def _bad(why: str) -> Invalid:
     return Invalid(
         "audit.bad_leaf",
         f"The bytes are not an entry of this log. {why}",
-        "This software never writes such bytes; run `weighthouse audit verify` to find where they came from.",
+        "This software never writes such bytes. Export the log with `weighthouse audit export FOLDER`; "
+        "`weighthouse audit verify FOLDER` then says which entry is wrong.",
     )
 
 

@@ -51,7 +51,7 @@ def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
     raise Denied(
         "identity.key_young",
         f"This key is new, and signs what is sensitive only once {waits} has confirmed it.",
-        "Have it confirmed with `weighthouse devices confirm`, or sign with an older key.",
+        "Have it confirmed with `weighthouse devices confirm DEVICE`, or sign with an older key.",
     )
 
 

@@ -103,7 +103,7 @@ def export(request: Request) -> dict[str, Any]:
             raise TooMany(
                 "web.export_too_large",
                 "The log has outgrown an export over HTTP, which is held in memory.",
-                "Read it page by page, or export it on the server.",
+                "Read it page by page: `weighthouse audit log --start INDEX`, or /api/v1/audit/entries.",
             )
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
