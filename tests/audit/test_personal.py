@@ -9,6 +9,7 @@ import pytest
 
 from tests.audit.support import Lab, Told, verifier
 from weighthouse.audit import api
+from weighthouse.core.clock import SECOND, ManualClock
 from weighthouse.core.errors import Conflict
 from weighthouse.core.work import begin, read
 
@@ -82,3 +83,39 @@ def test_a_person_who_never_said_anything_is_erased_on_record_too(any_lab: Lab) 
         assert api.erase(unit, "nobody") == 0
     any_lab.settle()
     assert any_lab.entries()[0].kind == "audit.PersonErased"
+
+
+def test_a_value_that_is_gone_without_a_line_is_missing_and_never_erased(any_lab: Lab, clock: ManualClock) -> None:
+    any_lab.write(Told(person="ada", reason=REASON), Told(person="ben", reason="other"))
+    with begin(any_lab.system) as unit:
+        api.erase(unit, "ben")
+    any_lab.settle()
+    clock.advance(SECOND)
+    any_lab.write(Told(person="ben", reason="said after he was erased"))
+    assert api.verify(any_lab.system).ok and api.look(any_lab.system).unkept == -1
+    any_lab.sql("DELETE FROM log_personal")
+    assert shown(any_lab, 0)["reason"] == {"missing": True}
+    assert shown(any_lab, 1)["reason"] == {"erased": True}
+    report = api.verify(any_lab.system)
+    assert [one.index for one in report.problems] == [0, 3]
+    assert not report.ok and "no line says" in report.problems[0].what
+
+
+def test_the_running_check_tells_once_of_a_value_that_is_gone_and_refuses_nothing_for_it(any_lab: Lab) -> None:
+    any_lab.write(Told(person="ada", reason=REASON), Told(person="ben", reason="other"))
+    any_lab.settle()
+    kept = any_lab.rows("SELECT commitment, owner, salt, clear FROM log_personal WHERE owner = 'ada'")[0]
+    any_lab.sql("DELETE FROM log_personal WHERE owner = 'ada'")
+    for _ in range(3):
+        assert api.look(any_lab.system).unkept == 0
+        any_lab.settle()
+    assert [one.data for one in any_lab.entries(kind="audit.PersonalMissing")] == [{"index": 0}]
+    with read(any_lab.system) as unit:
+        assert any("no line says" in one for one in api.condition(unit).problems)
+    values = dict(zip(("commitment", "owner", "salt", "clear"), kept, strict=True))
+    any_lab.sql(
+        "INSERT INTO log_personal (commitment, owner, salt, clear) VALUES (:commitment, :owner, :salt, :clear)",
+        **values,
+    )
+    assert api.look(any_lab.system).unkept == -1
+    assert api.verify(any_lab.system).ok

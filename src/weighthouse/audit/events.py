@@ -89,6 +89,14 @@ class LogDamaged(Event, frozen=True, kw_only=True):
     what: str
 
 
+class PersonalMissing(Event, frozen=True, kw_only=True):
+    """The running check met an entry whose personal value is gone, though no line says that its person was erased."""
+
+    KIND: ClassVar[str] = "audit.PersonalMissing"
+
+    index: int
+
+
 class LinesLost(Event, frozen=True, kw_only=True):
     """Rows `first` to `last` of a lane were committed with their change, never reached the log, and are gone."""
 

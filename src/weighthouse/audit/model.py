@@ -136,13 +136,17 @@ class Learner(msgspec.Struct, frozen=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """How far the running check of all entries has come, how often it reached the end, and what is wrong where."""
+    """How far the running check of all entries has come, how often it reached the end, and what is wrong where.
+
+    `unkept` is an entry whose personal value is gone without a line, -1 while none is known.
+    """
 
     place: int = 0
     rounds: int = 0
     problem: str = ""
     at: int = 0
     size: int = 0
+    unkept: int = -1
 
 
 class Condition(msgspec.Struct, frozen=True, kw_only=True):

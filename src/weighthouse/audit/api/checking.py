@@ -6,10 +6,11 @@ same checks are made, by other code, by `weighthouse-verify` over an export.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from weighthouse.audit.api import clusters, growing, lanes, missing, scanning, signing
+from weighthouse.audit.api import clusters, growing, lanes, missing, personal, scanning, signing
 from weighthouse.audit.api.reading import columns_agree
 from weighthouse.audit.model import Problem, Remembered, Report
 from weighthouse.audit.rules import tiles, tree
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS = 100
 _WIDTH, _BYTES = tiles.TILE_WIDTH, tree.HASH_BYTES
+_PIECE = 2_000
 
 
 def start(system: System) -> None:
@@ -84,6 +86,7 @@ def _problems(unit: Unit, head: store.HeadRow) -> Iterator[Problem]:
     head = growing.believable(unit, head)
     yield from _tile_problems(unit.conn, head.size)
     yield from _entry_problems(unit.conn, head.size)
+    yield from _personal_problems(unit, head.size)
 
 
 def _head_problems(unit: Unit, head: store.HeadRow) -> Iterator[Problem]:
@@ -145,3 +148,12 @@ def _entry_problems(conn: Connection, size: int) -> Iterator[Problem]:
             yield Problem(row.place, "it is no entry, or the columns kind, subject or at are not what it says")
     if expected < size:
         yield Problem(expected, f"entries {expected} to {size - 1} are missing")
+
+
+def _personal_problems(unit: Unit, size: int) -> Iterator[Problem]:
+    """Entries whose personal values are gone though nobody was erased; none where the log itself cannot be read."""
+    with contextlib.suppress(WeighthouseError):
+        for start in range(0, size, _PIECE):
+            rows = store.read_entries(unit.conn, start=start, end=min(size, start + _PIECE), limit=_PIECE)
+            for place in personal.missing(unit, rows):
+                yield Problem(place, personal.UNKEPT)

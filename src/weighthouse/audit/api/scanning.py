@@ -11,10 +11,10 @@ import logging
 import time
 from weakref import WeakKeyDictionary
 
-from weighthouse.audit.api import doubting
+from weighthouse.audit.api import doubting, personal
 from weighthouse.audit.api.appending import append, damage
 from weighthouse.audit.api.reading import TrustedLog, columns_agree
-from weighthouse.audit.events import LogDamaged
+from weighthouse.audit.events import LogDamaged, PersonalMissing
 from weighthouse.audit.model import Doubt, Scan
 from weighthouse.audit.store import log as store
 from weighthouse.core.caller import SYSTEM
@@ -52,9 +52,10 @@ def look(system: System, piece: int = PIECE) -> Scan:
         place = before.place if before.place < size else 0
         again = _check(unit, before.at, before.at + 1)[1] if before.problem else ""
         at, found = _check(unit, place, min(place + piece, size))
+        unkept = -1 if found or again else _unkept(unit, before.unkept, place, min(place + piece, size))
     end = min(place + piece, size)
     problem, at = (found, at) if found else (again, before.at)
-    now = Scan(end if end < size else 0, before.rounds + (end >= size), problem, at, size)
+    now = Scan(end if end < size else 0, before.rounds + (end >= size), problem, at, size, unkept)
     _scans[system], damage[system] = now, problem
     if problem:
         doubting.state(system, Doubt(doubting.UNREAD, f"{at} {problem}", f"entry {at}: {problem}", lasting=True))
@@ -65,7 +66,24 @@ def look(system: System, piece: int = PIECE) -> Scan:
         logger.critical("the stored log is not whole: entry %d: %s", at, problem)
         with begin(system, SYSTEM) as own:
             append(own, LogDamaged(index=at, what=problem))
+    if unkept >= 0 and before.unkept < 0:
+        logger.critical("entry %d: %s", unkept, personal.UNKEPT)
+        with begin(system, SYSTEM) as own:
+            append(own, PersonalMissing(index=unkept))
     return now
+
+
+def _unkept(unit: Unit, known: int, start: int, end: int) -> int:
+    """Return an entry that lacks a personal value: the one known already while it does, else the first in a piece.
+
+    It makes no entry false, so nothing is refused for it; it is told, once while any is known.
+    """
+    for first, last in ((known, known + 1), (start, end)):
+        if 0 <= first < last:
+            rows = store.read_entries(unit.conn, start=first, end=last, limit=last - first)
+            if found := personal.missing(unit, rows):
+                return found[0]
+    return -1
 
 
 def _check(unit: Unit, start: int, end: int) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weighthouse.audit.api import lanes, scanning
+from weighthouse.audit.api import lanes, personal, scanning
 from weighthouse.audit.api.appending import LATE, overdue
 from weighthouse.audit.api.following import moved_lately
 from weighthouse.audit.api.reading import head
@@ -22,6 +22,7 @@ def condition(unit: Unit) -> Condition:
         (silent > 0, f"heartbeats have been missing for {silent // SECOND} s"),
         (lost > 0, "lines were lost between their commit and the log"),
         (bool(scan.problem), f"entry {scan.at}: {scan.problem}"),
+        (scan.unkept >= 0, f"entry {scan.unkept}: {personal.UNKEPT}"),
         *((True, f"the database moved the place of the follower {name}") for name in moved_lately(system)),
     )
     return Condition(

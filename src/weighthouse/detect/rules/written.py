@@ -14,6 +14,7 @@ _TEXTS = {
     "audit.LineNotKept": "The database swallowed a line of the log; the change that it belonged to was refused.",
     "audit.LinesLost": "Lines vanished between their commit and the log.",
     "audit.LogDamaged": "A stored entry of the log is missing, edited or hidden from lists.",
+    "audit.PersonalMissing": "A personal value beside the log was deleted, and nobody was erased.",
     "detect.AlertRowRefused": "A row said that an alert had been raised, so that nobody would raise it.",
     "egress.TamperFound": "A count of what was sent, said or lent was set back in the database.",
     "runs.StopAsked": "The database did not keep that a run was asked to stop; the run was stopped all the same.",

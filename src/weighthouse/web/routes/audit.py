@@ -120,6 +120,8 @@ def entry(request: Request, index: Index) -> Response:
 def _text(value: object) -> str:
     if value == {"erased": True}:
         return "erased; the commitment in the tree stays"
+    if value == {"missing": True}:
+        return "missing: its row is gone, and no line says that its person was erased"
     if isinstance(value, int) and not isinstance(value, bool) and value > _MILLISECONDS:
         return f"{stamp(value)} ({value})"
     if value == [] or value == "":
