@@ -78,7 +78,9 @@ def test_many_threads_append_and_nothing_is_lost(tmp_path: Path) -> None:
 def test_the_timer_marks_what_is_over_and_tells_the_memory_what_it_missed(lab: Lab) -> None:
     ended = lab.grant("ada", duration=HOUR)
     other = lab.grant("eve", duration=8 * HOUR)
-    lab.sql("UPDATE access_grant SET state = 'ended', ended = 1 WHERE id = :id", id=other.id)
+    chi = lab.caller("chi")
+    with begin(lab.system, chi) as unit:
+        api.revoke(unit, chi, other.id, "Not needed any more.")
     (lab.folder / "access.refusals").unlink()
     lab.bind_memories()
     lab.clock.advance(HOUR)

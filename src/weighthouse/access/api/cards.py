@@ -13,6 +13,7 @@ import msgspec
 
 from weighthouse.access.api.facts import directory, index_of, member, person_of, terms_of
 from weighthouse.access.api.held import free_person, is_held
+from weighthouse.access.api.outcomes import as_it_stands
 from weighthouse.access.api.requests import no_such_request
 from weighthouse.access.api.sealing import open_request, open_votes
 from weighthouse.access.model import Card, Request, Suggestion, Vote
@@ -66,7 +67,7 @@ def card(unit: Unit, caller: Caller, request_id: str) -> Card:
         free_person(unit, bundle, caller, "request.read", request_id)
     if request is None or not may_see(unit, bundle, request, person):
         raise no_such_request()
-    return _card(unit, bundle, request, caller)
+    return _card(unit, bundle, as_it_stands(unit, request), caller)
 
 
 def inbox(unit: Unit, caller: Caller, limit: int = 100) -> list[Card]:

@@ -15,6 +15,7 @@ import msgspec
 from weighthouse.access.api.apart import remember
 from weighthouse.access.api.decision import authorise, holds_on
 from weighthouse.access.api.facts import person_of
+from weighthouse.access.api.outcomes import grant_as_it_stands
 from weighthouse.access.api.owing import close, owed
 from weighthouse.access.api.sealing import Sealed, open_grant
 from weighthouse.access.api.verifying import standing_of
@@ -124,9 +125,11 @@ def _believed(unit: Unit, bundle: policy.Bundle, found_rows: list[rows.StoredGra
         grant = standing.grant
         if grant is None or standing.problem == "access.grant_row_differs":
             continue
-        if grant.state == "active" and unit.now >= standing.end:
+        if grant.state == "ended":
+            grant = grant_as_it_stands(unit, grant)
+        elif unit.now >= standing.end:
             grant = msgspec.structs.replace(grant, state="ended", ended=standing.end, ended_why="expired")
-        elif grant.state == "active" and standing.problem:
+        elif standing.problem:
             grant = msgspec.structs.replace(grant, ended_why=standing.problem)
         found.append(grant)
     return found

@@ -8,6 +8,7 @@ policy that was in force since it was asked: one that did not allow it ended it 
 from __future__ import annotations
 
 from weighthouse.access.api.facts import member, person_of, terms_of
+from weighthouse.access.api.outcomes import as_it_stands
 from weighthouse.access.api.requests import settle
 from weighthouse.access.api.sealing import open_request
 from weighthouse.access.events import PolicyPublished, RequestOvertaken, RequestSubmitted
@@ -78,7 +79,10 @@ def told(unit: Unit, caller: Caller) -> list[Request]:
     found = []
     for row in rows.invalidated_since(unit.conn, unit.now - TOLD):
         request = open_request(unit, row)
-        if request is not None and request.person != person and teams & {slot.team for slot in request.slots}:
+        if request is None or request.person == person or not teams & {slot.team for slot in request.slots}:
+            continue
+        request = as_it_stands(unit, request)
+        if request.state == "invalidated":
             found.append(request)
     return found
 

@@ -7,6 +7,7 @@ nothing about it can change without becoming another request.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,8 +16,9 @@ from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.chains import check_asked
 from weighthouse.access.api.facts import directory, index_of, person_of, terms_of
 from weighthouse.access.api.held import check_open, free_person
+from weighthouse.access.api.outcomes import as_it_stands, granted
 from weighthouse.access.api.owing import close, owed
-from weighthouse.access.api.sealing import digest_of, open_grant, open_request, seal_request
+from weighthouse.access.api.sealing import digest_of, open_request, seal_request
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, RequestLapsed, RequestSubmitted, RequestWithdrawn
 from weighthouse.access.model import Request, RequestState, grant_of
@@ -27,7 +29,6 @@ from weighthouse.access.rules.advisor import advise
 from weighthouse.access.rules.card import span
 from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
-from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.audit import api as audit
 from weighthouse.core import paging, visible
@@ -42,6 +43,7 @@ from weighthouse.policy import api as policy
 MOST_OPEN = 20  # so that nobody buries the requests of others in the approvers' inbox
 
 Operation = dict[str, str | int | bool]
+_ASKED = audit.Lines(RequestSubmitted.KIND)
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,6 +317,9 @@ def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
     person = person_of(unit, policy.current(unit), caller)
     request = opened(unit, request_id)
     if request is None:
+        asked = submitted(unit, request_id)
+        if asked is None or asked["principal"] != person:
+            raise no_such_request()
         raise refuse_by_id(unit, request_id, RequestWithdrawn(request_id=request_id))
     if request.person != person:
         raise no_such_request()
@@ -354,9 +359,7 @@ def is_over(unit: Unit, request: Request) -> bool:
     """Whether a request is settled by more than its row: by the memory, its sealed time, or its sealed grant."""
     if unit.part(Refusals).closed(request.id) or unit.now >= request.lapses:
         return True
-    row = grant_rows.find(unit.conn, grant_of(request.id))
-    sealed = open_grant(unit, row) if row is not None else None
-    return sealed is not None and sealed.grant.request.id == request.id
+    return granted(unit, request.id)
 
 
 def opened(unit: Unit, request_id: str) -> Request | None:
@@ -366,10 +369,17 @@ def opened(unit: Unit, request_id: str) -> Request | None:
     return request if request is not None and request.id == request_id else None
 
 
+def submitted(unit: Unit, request_id: str) -> dict[str, Any] | None:
+    """What the log says of a request that was asked for, whatever became of its row; None for an id nobody saw."""
+    line = _ASKED.newest(unit, check_id(request_id, "req"))
+    return line.data if line is not None else None
+
+
 def refuse_by_id(unit: Unit, request_id: str, line: RequestWithdrawn | RequestDenied) -> NotFound:
     """Close for good what no believable row tells of, and return the answer; its line is written once.
 
-    Whoever says so about an id that is not theirs takes nothing away: only a row that is gone can be closed so.
+    Its caller has found in the log that it was asked for, and that whoever says so may: ids that nobody has seen are
+    not remembered, or anybody could fill the memory and the log with them.
     """
     refusals = unit.part(Refusals)
     lines = [] if refusals.closed(request_id) else [line]
@@ -410,4 +420,4 @@ def requests_page(unit: Unit, caller: Caller, *, cursor: str | None = None, limi
     found = rows.of_person(unit.conn, person, asof, within, limit + 1)
     cut = paging.page(found, limit, "requests", lambda row: (asof, *rows.rank(row, asof)), place)
     opened = [open_request(unit, row) for row in cut.items]
-    return paging.Page([one for one in opened if one is not None], cut.next, cut.previous)
+    return paging.Page([as_it_stands(unit, one) for one in opened if one is not None], cut.next, cut.previous)

@@ -15,7 +15,16 @@ from weighthouse.access.api.cards import CARD_LIFE, counted_now, may_see, may_vo
 from weighthouse.access.api.facts import directory, member, terms_of
 from weighthouse.access.api.held import check_open, free_person
 from weighthouse.access.api.overtaking import overtaken
-from weighthouse.access.api.requests import closed, is_over, no_such_request, opened, refuse, refuse_by_id, settle
+from weighthouse.access.api.requests import (
+    closed,
+    is_over,
+    no_such_request,
+    opened,
+    refuse,
+    refuse_by_id,
+    settle,
+    submitted,
+)
 from weighthouse.access.api.sealing import attest, b64, open_votes, seal_vote, vote_problem
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, VoteCast
@@ -57,7 +66,7 @@ def vote(
     bundle = policy.current(unit)
     voter = _voter(unit, bundle, caller, request_id)
     request = opened(unit, request_id)
-    if request is None and verdict == "deny":
+    if request is None and verdict == "deny" and _decides(unit, bundle, request_id, voter):
         raise refuse_by_id(unit, request_id, RequestDenied(request_id=request_id, by=voter))
     if request is None or not may_see(unit, bundle, request, voter):
         raise no_such_request()
@@ -79,6 +88,16 @@ def vote(
         rows.replace_vote(unit.conn, cast, unit.now)
     audit.append(unit, _cast(cast))
     return _apply(unit, bundle, request, cast, terms)
+
+
+def _decides(unit: Unit, bundle: policy.Bundle, request_id: str, voter: str) -> bool:
+    """Whether the log knows a request whose row is gone, and the voter sits in a team that decides on such."""
+    asked = submitted(unit, request_id)
+    terms = terms_of(bundle.lab, asked["entitlement"], asked["resource"]) if asked is not None else None
+    one = member(unit, bundle, voter)
+    if asked is None or terms is None or one is None or not one.active or asked["principal"] == voter:
+        return False
+    return bool(one.teams & {slot.team for slot in terms.slots})
 
 
 def _voter(unit: Unit, bundle: policy.Bundle, caller: Caller, request_id: str) -> str:

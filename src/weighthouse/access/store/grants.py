@@ -187,10 +187,34 @@ def past_end(connection: Connection, now: Millis, limit: int) -> list[StoredGran
     return [_stored(row) for row in connection.execute(query)]
 
 
-def ended_early(connection: Connection, now: Millis, limit: int) -> list[str]:
-    """Ids of grants that were ended before their time, which the memory outside must know."""
-    query = select(grants.c.id).where(grants.c.state == "ended", grants.c.end_at > now).limit(limit)
-    return list(connection.execute(query).scalars())
+def ended_early(connection: Connection, now: Millis, limit: int, after: str) -> list[str]:
+    """Ids behind `after`, in their order, of grants whose row says that they were ended before their time."""
+    query = select(grants.c.id).where(grants.c.state == "ended", grants.c.end_at > now, grants.c.id > after)
+    return list(connection.execute(query.order_by(grants.c.id).limit(limit)).scalars())
+
+
+def reopen(connection: Connection, id_: str) -> None:
+    """Take back an end that nothing but the row tells of."""
+    connection.execute(
+        update(grants)
+        .where(grants.c.id == id_)
+        .values(state="active", ended=None, ended_why="", ended_by="", row=grants.c.row + 1)
+    )
+
+
+def mend(connection: Connection, grant: Grant) -> None:
+    """Let the columns by which a grant is found say what its sealed statement says."""
+    connection.execute(
+        update(grants)
+        .where(grants.c.id == grant.id)
+        .values(
+            person=grant.person,
+            resource=grant.resource,
+            entitlement=grant.entitlement,
+            not_before=grant.not_before,
+            end_at=grant.end,
+        )
+    )
 
 
 def end(connection: Connection, id_: str, now: Millis, why: str, by: str) -> bool:
