@@ -207,24 +207,22 @@ class Lab:
             return api.grants_of(unit, self.caller(person))
 
     def explain(
-        self, caller: Caller | str, action: str = "weights.load", resource: str = "model/tern", **facts: Any
+        self, caller: Caller | str, action: str = "", resource: str = "model/tern", **facts: Any
     ) -> api.Decision:
         who = self.caller(caller) if isinstance(caller, str) else caller
         with read(self.system) as unit:
-            return api.explain(unit, who, action, resource, **facts)
+            return api.explain(unit, who, action or usual(who), resource, **facts)
 
-    def code(
-        self, caller: Caller | str, action: str = "weights.load", resource: str = "model/tern", **facts: Any
-    ) -> str:
+    def code(self, caller: Caller | str, action: str = "", resource: str = "model/tern", **facts: Any) -> str:
         """The code of the deciding reason, `access.allowed` for a yes."""
         return self.explain(caller, action, resource, **facts).reasons[0].code
 
     def require(
-        self, caller: Caller | str, action: str = "weights.load", resource: str = "model/tern", **facts: Any
+        self, caller: Caller | str, action: str = "", resource: str = "model/tern", **facts: Any
     ) -> api.Decision:
         who = self.caller(caller) if isinstance(caller, str) else caller
         with begin(self.system, who) as unit:
-            return api.require(unit, who, action, resource, **facts)
+            return api.require(unit, who, action or usual(who), resource, **facts)
 
     def log(self, kind: str = "access.") -> list[audit.Entry]:
         """Entries whose kind begins with `kind`, oldest first."""
@@ -253,6 +251,11 @@ class Lab:
         """Publish the current text with one passage changed."""
         assert self.text.count(old) == 1, f"'{old}' stands {self.text.count(old)} times"
         self.publish(self.text.replace(old, new))
+
+
+def usual(who: Caller) -> str:
+    """What a grant of Tern is for: a person submits runs with it, and a run loads."""
+    return "run.submit" if who.kind == "person" else "weights.load"
 
 
 def refused(error: pytest.ExceptionInfo[WeighthouseError]) -> str:

@@ -187,10 +187,10 @@ def test_access_case_31_a_role_that_is_widened_later_does_not_widen_the_grant(la
     lab.grant()
     actions = "    actions: [run.submit, weights.load, weights.save]\n    resources: [model/tern]"
     lab.change(actions, actions.replace("run.submit,", "run.submit, weights.export,"))
-    assert lab.code("ada", "weights.load") == "access.allowed"
+    assert lab.code("ada", "weights.describe") == "access.allowed"
     assert lab.code("ada", "weights.export") == "access.no_grant"
     lab.change(actions.replace("run.submit,", "run.submit, weights.export,"), actions.replace("weights.load, ", ""))
-    assert lab.code("ada", "weights.load") == "access.no_grant", "what policy took away is gone at once"
+    assert lab.code("ada", "weights.describe") == "access.no_grant", "what policy took away is gone at once"
 
 
 def test_access_case_32_loosening_lowers_no_pending_bar_and_tightening_applies_at_once(lab: Lab) -> None:

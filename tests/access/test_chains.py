@@ -66,7 +66,7 @@ def test_two_roles_that_take_turns_share_one_chain(strict: Lab) -> None:
 
 
 def test_a_role_of_another_kind_counts_too_but_one_operation_does_not(strict: Lab) -> None:
-    text = strict.text.replace("actions: [weights.load]", "actions: [run.stop]")
+    text = strict.text.replace("actions: [run.submit, weights.load]\n", "actions: [run.stop]\n")
     strict.publish(text)
     assert used(strict, "ada", 24, ("tern-load",)) == 0, "it no longer gives the weights"
     with pytest.raises(Invalid) as error:

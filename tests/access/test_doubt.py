@@ -27,7 +27,7 @@ from weighthouse.core.work import begin, read
 from weighthouse.identity import api as identity
 from weighthouse_verify.__main__ import main as verifier
 
-TERN = ("ada", "weights.load", "model/tern")
+TERN = ("ada", "run.submit", "model/tern")
 
 
 @pytest.fixture

@@ -67,7 +67,10 @@ def test_the_story_over_http(lab: Lab) -> None:
     assert vote(ben, ben_device, request["id"])["state"] == "pending"
     chi, chi_device = approver(lab, "chi")
     assert vote(chi, chi_device, request["id"])["state"] == "approved"
-    assert ada.get("/explain", action="weights.load", resource="model/tern")["allowed"] is True
+    assert ada.get("/explain", action="run.submit", resource="model/tern")["allowed"] is True
+    outside = ada.get("/explain", action="weights.load", resource="model/tern")
+    assert outside["reasons"][0]["code"] == "access.outside_run"
+    assert "weighthouse run submit" in outside["remedy"] and outside["missing"] == []
     grant = ada.get("/grants")["items"][0]
     who = chi.get("/who", resource="model/tern")["items"]
     assert {"ada"} == {one["principal"] for one in who if one["grant"] == grant["id"]}

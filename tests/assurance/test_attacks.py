@@ -61,6 +61,8 @@ ON_THE_STAGE = {
     "saved-lower",
     "cheaper-payer",
     "counted-commits",
+    "keys-outside",
+    "young-export",
 }
 HERE = [one.id for one in api.catalogue() if one.id not in IN_A_RUN | ON_THE_STAGE]
 

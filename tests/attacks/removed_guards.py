@@ -97,6 +97,18 @@ REMOVALS = (
         "    if begins is None or unit.now:",
     ),
     Removal(
+        "young-export",
+        "identity/api/devices.py",
+        "    check_grown(unit, found, state_of(unit, caller.principal))",
+        "    assert found.id",
+    ),
+    Removal(
+        "keys-outside",
+        "policy/rules/cedar/lab.cedar",
+        'unless { resource.sandbox == "any" && resource.any_image && resource.outside_runs.contains(context.action) };',
+        "when { resource.outside_runs.contains(context.action) };",
+    ),
+    Removal(
         "key-set-aside",
         "identity/api/keys_aside.py",
         "            drop_device(unit, person, one, YOUNG, by=by)",

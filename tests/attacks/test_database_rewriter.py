@@ -79,13 +79,13 @@ def test_two_grants_that_policy_keeps_apart_do_not_work_together_wherever_they_c
         assert api.require(unit, lab.caller("eve"), "weights.export", "model/tern", **PINNED).allowed
     lab.change("egress:\n", section + "egress:\n")
     assert lab.code("eve", "weights.export", **PINNED) == "access.separation"
-    assert lab.code("eve", "weights.load") == "access.allowed", "the older of the two stays"
+    assert lab.code("eve", "run.submit") == "access.allowed", "the older of the two stays"
     tried(lab, "(use the younger of two grants kept apart)", valid(lab, export.id), "access.separation")
     with begin(lab.system, lab.caller("eve")) as unit:
         api.give_back(unit, lab.caller("eve"), train.id)
     assert lab.code("eve", "weights.export", **PINNED) == "access.allowed"
     lab.sql("UPDATE access_grant SET state = 'active', ended = NULL WHERE id = :id", id=train.id)
-    assert lab.code("eve", "weights.load") == "access.grant_ended"
+    assert lab.code("eve", "run.submit") == "access.grant_ended"
 
 
 def rolled_back(lab: Lab, request: api.Request) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def _vote(world: Everything, person: str, request: access.Request, verdict: Any)
 
 
 def _loads(world: Everything) -> bool:
-    return world.act("eve", lambda unit, me: access.require(unit, me, "weights.load", TERN)) == ""
+    return world.act("eve", lambda unit, me: access.require(unit, me, "run.submit", TERN)) == ""
 
 
 def _revoke(world: Everything) -> No:

@@ -31,7 +31,7 @@ def tried(lab: Lab, attempt: str, code: str, expected: str) -> None:
     assert code == expected, f"{attempt}: expected {expected}, got {code}"
 
 
-def use(lab: Lab, person: str = "eve", action: str = "weights.load", resource: str = "model/tern") -> str:
+def use(lab: Lab, person: str = "eve", action: str = "run.submit", resource: str = "model/tern") -> str:
     """What a use gives now: the code of its refusal, or access.allowed. A refusal must leave exactly one line."""
     before = len(lab.log("access.Denied")) if lab.system.database.dialect == "sqlite" else 0
     try:

@@ -91,9 +91,12 @@ def test_6_the_grant_stands_and_is_explained(seat: Any) -> None:
     (grant,) = ada.json("grant", "list")["items"]
     assert grant["state"] == "active"
     TOLD["grant"] = grant["id"]
-    why = ada.json("why", "weights.load", "model/tern")
+    why = ada.json("why", "run.submit", "model/tern")
     assert why["allowed"] is True
     assert why["grant"] == grant["id"]
+    outside = ada.json("why", "weights.load", "model/tern")
+    assert outside["reasons"][0]["code"] == "access.outside_run"
+    assert "weighthouse run submit" in outside["remedy"]
     assert "ada" in seat("chi").run("who", "model/tern")
 
 
@@ -149,7 +152,7 @@ def test_10_security_freezes_a_person_and_nothing_works_for_them(seat: Any) -> N
     assert "ada" in {one["id"] for one in chi.json("sessions", "people")["items"] if one["frozen"]}
     assert [one["id"] for one in chi.json("sessions", "frozen")["items"] if one["frozen_reason"]] == ["ada"]
     chi.run("sessions", "thaw", "ada", "--reason", "The laptop was found.")
-    assert chi.json("why", "weights.load", "model/tern", "--person", "ada")["allowed"] in (True, False)
+    assert chi.json("why", "run.submit", "model/tern", "--person", "ada")["allowed"] in (True, False)
 
 
 def test_11_a_hold_stops_the_lab_until_it_is_lifted(seat: Any) -> None:

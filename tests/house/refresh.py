@@ -1,7 +1,8 @@
 """Renews what is generated: `python -m tests.house.refresh`. Read the diff before committing it; it is the review.
 
 Writes tests/house/golden/cli.txt (every command's help), docs/reference/cli.md (the same for readers),
-tests/house/golden/openapi.json and docs/reference/http.md (every route). The tests compare, they never write.
+tests/house/golden/openapi.json and docs/reference/http.md (every route), and tests/house/golden/callers.txt (who may
+do what). The tests compare, they never write.
 """
 
 from __future__ import annotations
@@ -115,6 +116,13 @@ def openapi() -> dict[str, Any]:
     return schema()
 
 
+def callers_table() -> str:
+    """Return who may do what, asked of the decision itself."""
+    from tests.access.callers import table
+
+    return table()
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield every generated file with what it should hold."""
     yield GOLDEN / "cli.txt", cli_text()
@@ -122,6 +130,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     schema = openapi()
     yield GOLDEN / "openapi.json", json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     yield REFERENCE / "http.md", http_page(schema)
+    yield GOLDEN / "callers.txt", callers_table()
 
 
 def main() -> int:

@@ -169,9 +169,9 @@ def error_codes() -> dict[str, str]:
 @functools.cache
 def actions() -> frozenset[str]:
     """Return the actions that policy knows, which have the shape of codes."""
-    from weighthouse.policy.model import ACTIONS
+    from weighthouse.policy.model import ACTIONS, IMPLIED
 
-    return frozenset(ACTIONS)
+    return frozenset({*ACTIONS, *IMPLIED})
 
 
 @functools.cache

@@ -5,7 +5,9 @@ from __future__ import annotations
 from weighthouse.policy import api as policy
 
 STEP_UP_FRESH = 15 * 60 * 1000
-WITHIN_RUN = {"weights.load", "weights.save", "egress.connect"}
+INSIDE_RUN = {"weights.load", "weights.save", "egress.connect"}
+WITHIN_RUN = INSIDE_RUN | {"weights.describe"}
+IMPLIED = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}
 
 
 def verdict(question: policy.PolicyQuestion) -> bool:
@@ -15,7 +17,7 @@ def verdict(question: policy.PolicyQuestion) -> bool:
         grant is not None
         and grant.person == who.person
         and grant.resource == thing.id
-        and question.action in grant.actions
+        and IMPLIED.get(question.action, question.action) in grant.actions
     )
     if who.kind == "person":
         permitted = bool(who.teams & question.standing) or covered
@@ -47,6 +49,17 @@ def forbidden(question: policy.PolicyQuestion) -> set[str]:
             found.add("assurance")
         if question.action == "policy.publish" and (level < 2 or age > STEP_UP_FRESH):
             found.add("step-up")
+        strict = thing.sandbox != "any" or thing.images or question.action not in thing.outside_runs
+        if question.action in INSIDE_RUN and strict:
+            found.add("outside-run")
+        signed = thing.signed and question.action in {
+            "run.submit",
+            "weights.load",
+            "weights.save",
+            "weights.describe",
+        }
+        if not who.key and (signed or question.action == "weights.export"):
+            found.add("key")
     else:
         if thing.environment not in ("shared", who.environment):
             found.add("workload-environment")

@@ -39,9 +39,9 @@ def test_what_opens_a_door_stands_first_and_is_named() -> None:
         "WIDER: class 'frontier': fresh was 1h, becomes 2h."
     ]
     assert difference(("    fresh: 1h\n", "    fresh: 30m\n")) == ["Class 'frontier': fresh was 1h, becomes 30m."]
-    assert difference(("    actions: [weights.load]", "    actions: [weights.load, weights.save]")) == [
-        "WIDER: entitlement 'tern-load' gains action 'weights.save'."
-    ]
+    assert difference(
+        ("    actions: [run.submit, weights.load]\n", "    actions: [run.submit, weights.load, weights.save]\n")
+    ) == ["WIDER: entitlement 'tern-load' gains action 'weights.save'."]
     removed = LAB[LAB.index("separations:") : LAB.index("egress:\n  none")]
     assert difference((removed, "")) == ["WIDER: removed separation 'export-and-train'."]
 

@@ -119,7 +119,7 @@ CHANGES = [
     ("entitlements:\n", "entitelments:\n", "unknown_field", "Did you mean 'entitlements'?"),
     ("    class: frontier", "    class: fronteer", "unknown_reference", "Did you mean 'frontier'?"),
     ("    class: frontier\n", "", "unclassified_resource", "Add `class: …`"),
-    ("actions: [weights.load]", "actions: [weight.load]", "unknown_reference", "Did you mean 'weights.load'?"),
+    ("actions: [run.submit, weights.load]\n", "actions: [weight.load]\n", "unknown_reference", "Did you mean 'weights.load'?"),
     ("    manager: ada", "    manager: adda", "unknown_reference", "Did you mean 'ada'?"),
     ("{team: committee, count: 2}\n  wren", "{team: comittee, count: 2}\n  wren", "unknown_reference", "Did you mean 'committee'?"),
     ("    resources: [model/wren]", "    resources: [model/wrn]", "unknown_reference", "Did you mean 'model/wren'?"),

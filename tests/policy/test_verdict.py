@@ -18,18 +18,19 @@ ROUNDS = int(os.environ.get("WEIGHTHOUSE_CASES", "10000"))
 # The same test is a long one when `make soak` asks for more.
 SOAK = pytest.mark.soak if ROUNDS > 10_000 else pytest.mark.filterwarnings("error")
 TEAMS = ("training", "security", "audit")
+EVERY = (*policy.ACTIONS, *policy.IMPLIED)
 BASE = policy.PolicyQuestion(
     principal=policy.PrincipalFacts(
         kind="person", id="ada", person="ada", teams=frozenset({"training"}), active=True, bound=False,
-        assurance_level=2, assurance_age=0,
+        assurance_level=2, assurance_age=0, key=True,
     ),
-    action="weights.load",
+    action="run.submit",
     resource=policy.ResourceFacts(
         id="model/tern", kind="model", environment="frontier", cls="frontier", assurance=2, fresh=1000, sandbox="any"
     ),
     standing=frozenset(),
     grant=policy.GrantFacts(
-        id="grt_1", person="ada", resource="model/tern", actions=frozenset({"weights.load"}), not_before=0, end=10,
+        id="grt_1", person="ada", resource="model/tern", actions=frozenset({"run.submit"}), not_before=0, end=10,
         environment="frontier", operation_matches=True,
     ),
     held=False,
@@ -43,15 +44,14 @@ def question(chance: random.Random) -> policy.PolicyQuestion:
     def mostly(good: object, *bad: object) -> object:
         return good if chance.random() < 0.85 else chance.choice(bad)
 
-    workload = chance.random() < 0.4
-    action = chance.choice(policy.ACTIONS if chance.random() < 0.5 else ("weights.load", "policy.publish"))
+    workload, kept = chance.random() < 0.4, chance.random() < 0.9
+    action = chance.choice(EVERY if chance.random() < 0.5 else ("weights.load", "policy.publish"))
     grant = policy.GrantFacts(
         id="grt_1",
         person=str(mostly("ada", "eve")),
         resource=str(mostly("model/tern", "model/wren")),
-        actions=frozenset(chance.sample(policy.ACTIONS, 3))
-        | (frozenset({action}) if chance.random() < 0.9 else frozenset()),
-        not_before=chance.choice((0, 5, 6)) if chance.random() < 0.2 else 0,
+        actions=frozenset((*chance.sample(policy.ACTIONS, 3), policy.IMPLIED.get(action, action) if kept else "")),
+        not_before=chance.choice((0, 0, 0, 0, 0, 0, 0, 5, 6)),
         end=chance.choice((5, 6, 10)),
         environment=str(mostly("frontier", "research")),
         operation_matches=bool(mostly(True, False)),
@@ -69,17 +69,19 @@ def question(chance: random.Random) -> policy.PolicyQuestion:
             sandbox=str(mostly("gvisor", "any", "")),
             environment=str(mostly("frontier", "research", "")),
             image=str(mostly("sha256:good", "sha256:other", "")),
+            key=bool(mostly(True, False)),
         ),
         action=action,
-        resource=policy.ResourceFacts(
-            id="model/tern",
-            kind="model",
+        resource=msgspec.structs.replace(
+            BASE.resource,
             environment=chance.choice(("frontier", "frontier", "shared")),
             cls=str(mostly("frontier", "")),
             assurance=chance.choice((1, 2)),
             fresh=chance.choice((1000, 10**6)),
             sandbox=chance.choice(("any", "gvisor")),
             images=frozenset(chance.choice(((), ("sha256:good",)))),
+            outside_runs=frozenset(chance.choice(((), ("weights.load", "weights.save"), ("weights.save",)))),
+            signed=chance.random() < 0.7,
         ),
         standing=frozenset(chance.sample(TEAMS, chance.choice((0, 0, 1)))),
         grant=grant if chance.random() < 0.9 else None,
@@ -105,7 +107,7 @@ def test_cedar_agrees_with_the_oracle_on_random_questions() -> None:
         if len(against) == 1:
             alone |= against
     assert 0.05 < yes / ROUNDS < 0.6, "the sample must hold both answers"
-    assert len(alone) == 13, f"each forbid must once have decided alone: {sorted(alone)}"
+    assert len(alone) == 15, f"each forbid must once have decided alone: {sorted(alone)}"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,7 @@ def test_cedar_agrees_with_the_oracle_on_random_questions() -> None:
         ("", {"now": -1}),
         ("", {"grant": None}),
         ("principal", {"active": False}),
+        ("principal", {"key": False}),
         ("principal", {"assurance_level": 1}),
         ("principal", {"assurance_age": 1001}),
         ("resource", {"cls": ""}),
@@ -154,11 +157,11 @@ def test_decision_case_24_a_forbid_that_errors_closes_the_door() -> None:
     """Cedar skips a rule that errors; the permit alone would open."""
     schema = (
         "entity Person = {active: Bool, teams: Set<String>}; entity Workload = {};\n"
-        "entity Resource = {kind: String, environment: String, class?: String, assurance: Long, fresh: Long, sandbox: String, any_image: Bool, images: Set<String>};\n"
+        "entity Resource = {kind: String, environment: String, class?: String, assurance: Long, fresh: Long, sandbox: String, any_image: Bool, images: Set<String>, outside_runs: Set<String>, signed: Bool};\n"
         "type Grant = {id: String, person: Person, resource: Resource, actions: Set<String>, not_before: Long, end: Long,"
         " environment: String, operation_matches: Bool};\n"
-        "type Facts = {action: String, now: Long, standing: Set<String>, grant?: Grant, held: Bool, level: Long, age: Long};\n"
-        'action "weights.load" appliesTo {principal: [Person], resource: [Resource], context: Facts};'
+        "type Facts = {action: String, now: Long, standing: Set<String>, grant?: Grant, held: Bool, level: Long, age: Long, key: Bool};\n"
+        'action "run.submit" appliesTo {principal: [Person], resource: [Resource], context: Facts};'
     )
     rules = (
         '@id("all") permit (principal, action, resource);\n'
@@ -177,12 +180,24 @@ def test_rules_that_do_not_fit_their_schema_stop_the_start() -> None:
     assert error.value.code == "policy.rules_invalid"
 
 
+def test_what_asks_for_a_key_is_the_same_in_the_rules_and_where_the_key_is_looked_at() -> None:
+    bare = msgspec.structs.replace(BASE.principal, key=False)
+    asked = {
+        action
+        for action in EVERY
+        if "key" in policy.decide(msgspec.structs.replace(BASE, action=action, principal=bare)).policies
+    }
+    assert asked == policy.KEYED
+
+
 def test_the_shipped_rules_know_every_action_and_no_other() -> None:
-    for action in policy.ACTIONS:
+    open_ = msgspec.structs.replace(BASE.resource, outside_runs=frozenset({"weights.load", "weights.save"}))
+    for action in sorted({*policy.ACTIONS, *policy.IMPLIED} - {"egress.connect"}):
         found = engine().decide(
             msgspec.structs.replace(
                 BASE,
                 action=action,
+                resource=open_,
                 standing=frozenset({"training"}),
                 principal=msgspec.structs.replace(BASE.principal, assurance_level=2),
             )

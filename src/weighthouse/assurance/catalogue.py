@@ -34,6 +34,7 @@ from weighthouse.assurance.scenarios import (
     impersonated_run,
     inserted_grant,
     key_set_aside,
+    keys_outside,
     leaky_names,
     leftover_plaintext,
     lifted_hold,
@@ -75,6 +76,7 @@ from weighthouse.assurance.scenarios import (
     unknown_host,
     wrong_environment,
     wrong_image,
+    young_export,
     young_key,
 )
 
@@ -90,6 +92,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     borrowed_factor.SCENARIO,
     stolen_voice.SCENARIO,
     young_key.SCENARIO,
+    young_export.SCENARIO,
     key_set_aside.SCENARIO,
     expired_grant.SCENARIO,
     banked_requests.SCENARIO,
@@ -100,6 +103,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     stolen_run_token.SCENARIO,
     wrong_environment.SCENARIO,
     wrong_image.SCENARIO,
+    keys_outside.SCENARIO,
     edited_grant.SCENARIO,
     inserted_grant.SCENARIO,
     held_approver.SCENARIO,

@@ -26,7 +26,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "weighthouse run submit --model model/wren --dataset dataset/stdlib --code train.py --follow python train.py",
     ),
     "review": ("weighthouse review", "weighthouse review approve req_…"),
-    "why": ("weighthouse why weights.load model/tern --person ada",),
+    "why": ("weighthouse why run.submit model/tern --person ada",),
     "who": ("weighthouse who model/tern",),
     "sessions": ("weighthouse sessions --person ada", 'weighthouse sessions freeze ada --reason "Laptop stolen"'),
     "hold": ('weighthouse hold place model/tern --reason "Incident 12" --action weights.export',),

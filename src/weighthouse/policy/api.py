@@ -17,6 +17,8 @@ from weighthouse.core.work import System, Unit
 from weighthouse.policy import store as rows
 from weighthouse.policy.model import (
     ACTIONS,
+    IMPLIED,
+    KEYED,
     LAB_RESOURCE,
     RELEASING,
     SHARED,
@@ -52,7 +54,8 @@ from weighthouse.policy.rules.tree import LAB_LIMIT, refuse
 from weighthouse.policy.rules.verdict import EVALUATION_ERROR, engine
 
 __all__ = [
-    "ACTIONS", "EVALUATION_ERROR", "LAB_LIMIT", "LAB_RESOURCE", "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH",
+    "ACTIONS", "EVALUATION_ERROR", "IMPLIED", "KEYED", "LAB_LIMIT", "LAB_RESOURCE", "RELEASING", "SHARED",
+    "STEP_UP", "STEP_UP_FRESH",
     "Bundle", "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab",
     "PersonEntry", "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry",
     "SensitivityClass", "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of", "check_succession",

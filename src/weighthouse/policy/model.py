@@ -35,6 +35,15 @@ ACTIONS: tuple[str, ...] = (
 RELEASING: frozenset[str] = frozenset(
     {"egress.connect", "policy.publish", "run.submit", "weights.export", "weights.load", "weights.save"}
 )
+# What whoever has the other action may do as well, asked for by a name of its own: no lab file lists these. Names and
+# shapes are opened by the server and no key leaves, so a person may see them without a run; destroying opens nothing.
+IMPLIED: dict[str, str] = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}
+# Keys in either direction: for runs, unless the class of the model lists them under `outside_runs`.
+CONTENT: tuple[str, ...] = ("weights.load", "weights.save")
+# What a person does by a device key that counts: the same as Action::"keyed" of the rules.
+KEYED: frozenset[str] = frozenset(
+    {"run.submit", "weights.describe", "weights.export", "weights.load", "weights.save"}
+)
 LAB_RESOURCE = "lab"
 SHARED = "shared"
 STEP_UP: frozenset[str] = frozenset({"policy.publish"})
@@ -77,6 +86,8 @@ class SensitivityClass(Named, frozen=True, kw_only=True):
     approvals: Minimum = Minimum()
     images: tuple[str, ...] = ()
     """Digests of the environments that runs may use these resources in; empty means any."""
+    outside_runs: tuple[str, ...] = ()
+    """Those of CONTENT that a person may do outside of any run, where no sandbox holds anything; empty means none."""
 
 
 class PersonEntry(Named, frozen=True, kw_only=True):
@@ -282,6 +293,8 @@ class PrincipalFacts(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str = ""
     environment: str = ""
     image: str = ""
+    key: bool = False
+    """Whether a person acts by a device key that counts, so that a session alone does not suffice."""
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,6 +308,9 @@ class ResourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     fresh: Millis
     sandbox: str
     images: frozenset[str] = frozenset()
+    outside_runs: frozenset[str] = frozenset()
+    signed: bool = True
+    """Whether the class asks for signatures by device keys."""
 
 
 class PolicyQuestion(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,9 +34,11 @@ _DOES = {
     "run.stop": "stop training runs",
     "run.submit": "submit training runs",
     "session.end": "end other people's sessions",
+    "weights.describe": "see names and shapes of tensors",
+    "weights.destroy": "destroy versions",
     "weights.export": "take weights out of the lab",
     "weights.load": "load weights inside a run",
-    "weights.save": "save new weights",
+    "weights.save": "save new weights inside a run",
 }
 
 _BROWSERS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from weighthouse.access.api.binding import bound
 from weighthouse.access.api.cards import card, inbox, inbox_page, waiting
 from weighthouse.access.api.catalogue import advise, names, search
-from weighthouse.access.api.decision import explain, explain_for, require
+from weighthouse.access.api.decision import explain, explain_for, explain_without_key, require
 from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold, remembered_holds
@@ -73,6 +73,7 @@ __all__ = [
     "ever_refused",
     "explain",
     "explain_for",
+    "explain_without_key",
     "give_back",
     "grants_of",
     "grants_page",

@@ -6,6 +6,8 @@ that cannot be asked raises `Unavailable`, so the answer is no. One call reads o
 
 from __future__ import annotations
 
+import msgspec
+
 from weighthouse.access.api import binding
 from weighthouse.access.api.facts import LabIndex, index_of, member
 from weighthouse.access.api.verifying import Standing, standing_of
@@ -70,8 +72,16 @@ def explain(unit: Unit, caller: Caller, action: str, resource: str, **context: s
     return judge(unit, caller, action, resource, context)
 
 
+def explain_without_key(
+    unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool
+) -> Decision:
+    """Like `explain`, whatever key the caller acts by: for what is asked again of somebody who is not here, and for
+    what is only shown."""
+    return judge(unit, caller, action, resource, context, keyed=True)
+
+
 def explain_for(unit: Unit, caller: Caller, principal: str, action: str, resource: str) -> Decision:
-    """Say what another person could do now, were they here with a fresh second factor. Needs `audit.read`."""
+    """Say what another person could do now, were they here with a fresh second factor and key. Needs `audit.read`."""
     authorise(unit, caller, "audit.read", policy.LAB_RESOURCE)
     theirs = sorted(policy.accounts_of(policy.current(unit).lab, principal))
     asked = Caller(
@@ -81,7 +91,7 @@ def explain_for(unit: Unit, caller: Caller, principal: str, action: str, resourc
         assurance=Assurance(2, unit.now, "assumed"),
         binding="none",
     )
-    return judge(unit, asked, action, resource, {})
+    return judge(unit, asked, action, resource, {}, keyed=True)
 
 
 def authorise(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
@@ -110,8 +120,10 @@ def refusal(caller: Caller, decision: Decision, context: Context) -> Weighthouse
     return kind(first.code, first.text, decision.remedy, record=[line])
 
 
-def judge(unit: Unit, caller: Caller, action: str, resource: str, context: Context) -> Decision:
-    """Collect the facts and ask for the verdict."""
+def judge(
+    unit: Unit, caller: Caller, action: str, resource: str, context: Context, *, keyed: bool = False
+) -> Decision:
+    """Collect the facts and ask for the verdict; with `keyed`, as if the caller acted by a key that counts."""
     bundle = policy.current(unit)
     thing = bundle.lab.resources.get(resource)
     asker = _asker(unit, bundle, caller)
@@ -120,22 +132,44 @@ def judge(unit: Unit, caller: Caller, action: str, resource: str, context: Conte
         reason = early or words.plain("access.unknown_principal", "The lab does not know who asks.")
         return _no(caller, action, resource, bundle, (reason,))
     index = index_of(bundle)
-    standing = index.standing_teams(action, thing)
+    named = policy.IMPLIED.get(action, action)  # as entitlements and grants name it
+    standing = index.standing_teams(named, thing)
     basis = bool(asker.teams & standing) and asker.kind == "person"
-    best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, action, thing.id, context)
+    best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, named, thing.id, context)
+    key = None if keyed else _key(unit, caller, action)
     question = policy.PolicyQuestion(
-        principal=asker,
+        principal=msgspec.structs.replace(asker, key=action in policy.KEYED and key is None),
         action=action,
         resource=_resource(bundle.lab, thing),
         standing=standing,
         grant=_grant_facts(best, context),
-        held=any(hold.stops(action, thing.id, asker.person) for hold in holds_on(unit, thing.id, asker.person)),
+        held=any(
+            hold.stops(one, thing.id, asker.person)
+            for hold in holds_on(unit, thing.id, asker.person)
+            for one in {action, named}
+        ),
         now=unit.now,
     )
     verdict = policy.decide(question)
     if not verdict.allowed and best is None and not problems and _unknown_to(bundle.lab, asker.person, thing, index):
         return _no(caller, action, resource, bundle, (_NO_RESOURCE,))
-    return _decision(unit, bundle, question, verdict, best, problems, index)
+    decision = _decision(bundle, question, verdict, best, problems, index, key)
+    if decision.reasons[0].code != "access.outside_run":
+        return decision
+    missing = _advised(bundle, index, question, "run.submit")
+    may = judge(unit, caller, "run.submit", resource, {}, keyed=True).allowed
+    return msgspec.structs.replace(decision, remedy=words.inside(may, missing), missing=() if may else missing)
+
+
+def _key(unit: Unit, caller: Caller, action: str) -> Reason | None:
+    """Why the key that a person acts by does not count; None if it does, or if no rule asks about it here."""
+    if caller.kind != "person" or action not in policy.KEYED:
+        return None
+    try:
+        identity.check_key(unit, caller)
+    except WeighthouseError as error:
+        return Reason(error.code, error.message, "key")
+    return None
 
 
 def _early(action: str, thing: policy.Resource | None, asker: policy.PrincipalFacts | None) -> Reason | None:
@@ -143,7 +177,7 @@ def _early(action: str, thing: policy.Resource | None, asker: policy.PrincipalFa
         return words.plain(
             "access.unknown_principal", "The lab does not know who asks, or only the system itself did."
         )
-    if action not in policy.ACTIONS:
+    if action not in policy.ACTIONS and action not in policy.IMPLIED:
         return words.plain("access.no_such_action", "There is no such action.")
     return _NO_RESOURCE if thing is None else None
 
@@ -264,6 +298,8 @@ def _resource(lab: policy.Lab, thing: policy.Resource) -> policy.ResourceFacts:
         fresh=cls.fresh,
         sandbox=cls.sandbox,
         images=frozenset(cls.images),
+        outside_runs=frozenset(cls.outside_runs),
+        signed=cls.vote_signature == "device",
     )
 
 
@@ -282,13 +318,13 @@ def holds_on(unit: Unit, resource: str, person: str) -> list[Hold]:
 
 
 def _decision(
-    unit: Unit,
     bundle: policy.Bundle,
     question: policy.PolicyQuestion,
     verdict: policy.Verdict,
     best: Standing | None,
     problems: tuple[Reason, ...],
     index: LabIndex,
+    key: Reason | None,
 ) -> Decision:
     asker = question.principal
     grant = best.grant if best is not None else None
@@ -311,12 +347,8 @@ def _decision(
         )
     else:
         basis = best is not None or (asker.kind == "person" and bool(asker.teams & question.standing))
-        reasons = words.order(frozenset(verdict.policies), basis, problems, grant.id if grant else None)
-    missing = tuple(
-        one.entitlement
-        for one in advise(index.candidates(), question.resource.id, question.action)
-        if bundle.lab.entitlements[one.entitlement].eligible_teams & asker.teams
-    )[:3]
+        reasons = words.order(frozenset(verdict.policies), basis, problems, grant.id if grant else None, key)
+    missing = _advised(bundle, index, question, policy.IMPLIED.get(question.action, question.action))
     return Decision(
         allowed=False,
         action=question.action,
@@ -327,6 +359,15 @@ def _decision(
         remedy=_remedy(reasons[0].code, missing),
         missing=missing,
     )
+
+
+def _advised(bundle: policy.Bundle, index: LabIndex, question: policy.PolicyQuestion, action: str) -> tuple[str, ...]:
+    """The narrowest entitlements that give an action there, of those that whoever asks may ask for."""
+    return tuple(
+        one.entitlement
+        for one in advise(index.candidates(), question.resource.id, action)
+        if bundle.lab.entitlements[one.entitlement].eligible_teams & question.principal.teams
+    )[:3]
 
 
 def _remedy(code: str, missing: tuple[str, ...]) -> str:

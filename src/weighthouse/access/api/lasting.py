@@ -43,7 +43,7 @@ def lost(unit: Unit, person: str, account: str, grant: str | None, action: str, 
         assurance=Assurance(2, unit.now, "assumed"),
         binding="none",
     )
-    decision = judge(unit, asked, action, resource, {})
+    decision = judge(unit, asked, action, resource, {}, keyed=True)
     return "" if decision.allowed else decision.reasons[0].code
 
 

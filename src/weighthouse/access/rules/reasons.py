@@ -24,6 +24,7 @@ _LATER: tuple[tuple[str, str, str], ...] = (
         "The class of the resource lists the images it may be used in; not this one.",
     ),
     ("sandbox", "access.sandbox_too_weak", "The class of the resource asks for a stronger sandbox."),
+    ("outside-run", "access.outside_run", "This is done inside a run; the class allows it to nobody outside of one."),
     ("assurance", "access.assurance_stale", "The class of the resource asks for a fresh second factor."),
     ("step-up", "access.assurance_stale", "This action asks for a second factor of the last fifteen minutes."),
 )
@@ -44,6 +45,8 @@ _REMEDIES = {
     "access.no_such_resource": "Search for the resource; its name is spelt as the lab configuration spells it.",
     "access.workload_unbound": "Use the SDK inside the run; a run's token works nowhere else.",
     "access.workload_action": "Do this as a person.",
+    "identity.key_missing": "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
+    "identity.key_young": "Have it confirmed (`weighthouse devices confirm DEVICE`), or use an older key's machine.",
     "policy.evaluation_error": "Tell the operator; the rules failed, so the answer is no.",
 }
 
@@ -79,6 +82,14 @@ _GRANT_TEXTS = {
 def remedy_of(code: str) -> str:
     """What to do about a refusal with this code."""
     return _REMEDIES.get(code, "Ask for an entitlement that gives this; the request page ranks them.")
+
+
+def inside(may_submit: bool, missing: tuple[str, ...]) -> str:
+    """What to do about `access.outside_run`: how whoever asks comes to do the same inside a run."""
+    said = "Do it in a run: `weighthouse run submit --model MODEL --dataset DATASET --code FOLDER -- python main.py`."
+    if may_submit:
+        return said
+    return f"{said} Ask for '{missing[0]}' first, which lets you." if missing else f"{said} You need access for that."
 
 
 def grant_reason(code: str, grant: str) -> Reason:
@@ -122,15 +133,20 @@ def plain(code: str, text: str) -> Reason:
 
 
 def order(
-    policies: frozenset[str], basis: bool, problems: tuple[Reason, ...], grant: str | None
+    policies: frozenset[str], basis: bool, problems: tuple[Reason, ...], grant: str | None, key: Reason | None = None
 ) -> tuple[Reason, ...]:
-    """Order what forbade, what was wrong with grants, and the lack of any, the deciding reason first."""
+    """Order what forbade, what was wrong with grants, and the lack of any, the deciding reason first.
+
+    What is wrong with the key that a person acts by comes last: to have it confirmed helps if nothing else forbids.
+    """
     found = [Reason(code, text, rule, _id(grant)) for rule, code, text in _RULES if rule in policies]
     if not basis:
         found.extend(problems)
         if not problems:
             found.append(Reason("access.no_grant", "No grant and no standing entitlement gives this.", "default"))
     found += [Reason(code, text, rule, _id(grant)) for rule, code, text in _LATER if rule in policies]
+    if key is not None and "key" in policies:
+        found.append(key)
     return tuple(found)
 
 

@@ -41,7 +41,7 @@ def ask(stage: Stage, tell: Tell, ada: Actor) -> str:
         any(one["resource"] == "model/tern" for one in found),
         f"search 'tern checkpoint' finds {found[0]['resource']}",
     )
-    ranked = ada.client.get("advise", resource="model/tern", action="run.submit")["items"]
+    ranked = ada.client.get("advise", resource="model/tern", action="weights.save")["items"]
     for one in ranked:
         tell.line(f"role {one['entitlement']:<14} excess {one['excess']}: {one['why']}")
     tell.held(ranked[0]["entitlement"] == "tern-train", "the narrowest role comes first")

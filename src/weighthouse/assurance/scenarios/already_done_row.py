@@ -25,7 +25,7 @@ def attack(ground: Ground, grant: str) -> Observed:
         ground,
         thief,
         "the weights of Tern, with a grant that was revoked",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -37,7 +37,7 @@ SCENARIO = Scenario(
     steps=(
         "On a copy, Eve is granted Tern; the database is edited to say that the grant has ended.",
         "Security revokes it, whatever the row says.",
-        "The row is put back as it was, and Eve loads Tern.",
+        "The row is put back as it was, and Eve submits a run on Tern.",
     ),
     expected=Expected(
         status="BLOCKED",

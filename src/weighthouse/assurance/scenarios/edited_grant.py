@@ -19,7 +19,7 @@ def attack(ground: Ground, grant: str) -> Observed:
         ground,
         thief,
         "a grant for a year",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -28,7 +28,11 @@ SCENARIO = Scenario(
     title="Stretch a grant by editing its row",
     techniques=("T1565.001", "catalogue 12"),
     people=("eve", "ben", "chi"),
-    steps=("On a copy, Eve is granted Tern for an hour.", "The row's end is moved a year ahead.", "Eve loads Tern."),
+    steps=(
+        "On a copy, Eve is granted Tern for an hour.",
+        "The row's end is moved a year ahead.",
+        "Eve submits a run on Tern.",
+    ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.grant(ground, "eve"),
     attack=attack,

@@ -24,7 +24,7 @@ def attack(ground: Ground, _grant: str) -> Observed:
         ground,
         thief,
         "Tern, after the end of the grant",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -36,7 +36,7 @@ SCENARIO = Scenario(
     steps=(
         "On a copy of the system, Eve is granted Tern for an hour by both teams.",
         "An hour and a minute pass; no job has marked the grant as ended.",
-        "Eve loads Tern.",
+        "Eve submits a run on Tern.",
     ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=prepare,

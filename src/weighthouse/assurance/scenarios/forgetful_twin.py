@@ -28,7 +28,7 @@ def attack(ground: Ground, grant: str) -> Observed:
             other,
             thief,
             "a grant that another server revoked",
-            lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+            lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
         )
 
 
@@ -40,7 +40,7 @@ SCENARIO = Scenario(
     steps=(
         "On a copy with two servers, Eve is granted Tern.",
         "The grant is revoked at one server, and its row put back.",
-        "Eve loads Tern at the other.",
+        "Eve submits a run on Tern at the other.",
     ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.grant(ground, "eve"),

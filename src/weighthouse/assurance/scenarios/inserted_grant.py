@@ -26,7 +26,7 @@ def attack(ground: Ground, grant: str) -> Observed:
         ground,
         thief,
         "a grant that nobody gave",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -35,7 +35,11 @@ SCENARIO = Scenario(
     title="Insert a grant into the database",
     techniques=("T1565.001", "T1098"),
     people=("ada", "eve", "ben", "chi"),
-    steps=("On a copy, Ada is granted Tern.", "Her grant's row is copied with Eve's name in it.", "Eve loads Tern."),
+    steps=(
+        "On a copy, Ada is granted Tern.",
+        "Her grant's row is copied with Eve's name in it.",
+        "Eve submits a run on Tern.",
+    ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.grant(ground, "ada"),
     attack=attack,

@@ -23,7 +23,7 @@ def attack(ground: Ground, _request: access.Request) -> Observed:
         ground,
         thief,
         "Tern, with one approval",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -32,12 +32,12 @@ SCENARIO = Scenario(
     title="Use access that one person alone has approved",
     techniques=("T1078", "catalogue 11"),
     people=("eve", "ben"),
-    steps=("Eve asks to load Tern.", "The steward approves; security does not.", "Eve loads Tern."),
+    steps=("Eve asks to load Tern.", "The steward approves; security does not.", "Eve submits a run on Tern."),
     expected=Expected(
         status="BLOCKED",
         room="access",
         code=CODE,
-        traces=(Trace("access.Denied", {"code": CODE, "principal": "eve", "action": "weights.load"}),),
+        traces=(Trace("access.Denied", {"code": CODE, "principal": "eve", "action": "run.submit"}),),
     ),
     prepare=prepare,
     attack=attack,

@@ -11,7 +11,7 @@ from weighthouse.core.work import read
 from weighthouse.policy import api as policy
 
 CODE = "access.policy_moved"
-GIVEN, TAKEN = "    actions: [weights.load]\n", "    actions: [run.stop]\n"
+GIVEN, TAKEN = "    actions: [run.submit, weights.load]\n", "    actions: [run.stop]\n"
 
 
 def prepare(ground: Ground) -> access.Request:

@@ -20,7 +20,7 @@ def attack(ground: Ground, _grant: str) -> Observed:
         ground,
         heir,
         "Tern, by the grant of whoever had this id before",
-        lambda unit: access.require(unit, heir, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, heir, "run.submit", "model/tern"),
     )
 
 
@@ -32,7 +32,7 @@ SCENARIO = Scenario(
     steps=(
         "On a copy, Eve is granted Tern, and leaves.",
         "Her id is given to somebody else, with an account of their own, while the grant runs.",
-        "The new person under the old id loads Tern.",
+        "The new person under the old id submits a run on Tern.",
     ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=lambda ground: honest.grant(ground, "eve"),

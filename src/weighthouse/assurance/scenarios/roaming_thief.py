@@ -1,4 +1,4 @@
-"""Theft: with a copied client folder, load a colleague's weights in their session from another network."""
+"""Theft: with a copied client folder, use a colleague's access to weights in their session from another network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def attack(ground: Ground, _prepared: None) -> Observed:
         ground,
         thief,
         "Tern, from a network of the thief's",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -38,7 +38,7 @@ SCENARIO = Scenario(
     people=(VICTIM, "ben", "chi"),
     steps=(
         "On a copy, Eve is granted Tern; she has given her second factor lately.",
-        "A thief who copied her key and her session loads Tern from a network where she never was.",
+        "A thief who copied her key and her session submits a run on Tern from a network where she never was.",
     ),
     expected=Expected(
         status="BLOCKED",

@@ -40,7 +40,7 @@ def attack(ground: Ground, _prepared: None) -> Observed:
         ground,
         thief,
         "Tern, as somebody who is frozen",
-        lambda unit: access.require(unit, thief, "weights.load", "model/tern"),
+        lambda unit: access.require(unit, thief, "run.submit", "model/tern"),
     )
 
 
@@ -52,7 +52,7 @@ SCENARIO = Scenario(
     steps=(
         "On a copy, Eve is granted Tern, and frozen.",
         "Her rows of before the freeze are put back, and the server tidies up.",
-        "Eve loads Tern.",
+        "Eve submits a run on Tern.",
     ),
     expected=Expected(
         status="BLOCKED",

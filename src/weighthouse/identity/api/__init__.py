@@ -10,6 +10,7 @@ from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.acts import factor_given, require_act
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.devices import (
+    check_key,
     confirm_first_key,
     confirm_others_key,
     confirm_own_key,
@@ -91,6 +92,7 @@ __all__ = [
     "begin_sign_in",
     "begin_step_up",
     "callback_of",
+    "check_key",
     "client_address",
     "confirm_first_key",
     "confirm_others_key",

@@ -22,7 +22,14 @@ from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
-from weighthouse.identity.api.new_keys import check_grown, confirm_key, counts_from, mark_confirmed, without_guardian
+from weighthouse.identity.api.new_keys import (
+    at_once,
+    check_grown,
+    confirm_key,
+    counts_from,
+    mark_confirmed,
+    without_guardian,
+)
 from weighthouse.identity.api.sessions import KEY_ENDED, end_sessions_of, end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
@@ -220,6 +227,26 @@ def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes
             "Open the card again and sign exactly what it shows with your own enrolled device.",
         )
     check_grown(unit, found, state_of(unit, person))
+
+
+def check_key(unit: Unit, caller: Caller) -> None:
+    """Check that a person calls by a device key that counts; by a session alone, whoever has its cookie could.
+
+    Where new keys count at once nothing is asked: any session may then have one. Raises Denied
+    `identity.key_missing`, `identity.key_young`, and as `device` does.
+    """
+    if at_once(unit.system):
+        return
+    if caller.device is None:
+        raise Denied(
+            "identity.key_missing",
+            "This takes a device key that counts; a browser's session, or one whose key is not enrolled, has none.",
+            "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
+        )
+    found = device(unit, caller.device)
+    if found.person != caller.principal:
+        _refuse(found.id, "the key is of another person than the session")
+    check_grown(unit, found, state_of(unit, caller.principal))
 
 
 def waiting_keys(unit: Unit, person: str) -> list[tuple[Device, Millis | None]]:

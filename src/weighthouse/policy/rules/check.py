@@ -17,6 +17,7 @@ from weighthouse.policy.model import (
     Entitlement,
     Lab,
     Resource,
+    SensitivityClass,
     Slot,
 )
 from weighthouse.policy.rules.quantities import duration_text
@@ -36,6 +37,8 @@ def check(lab: Lab, places: Places) -> None:
             f"'resources' needs '{LAB_RESOURCE}', the resource of actions without a thing.",
             "Add `lab: {name: …, class: …, environment: shared, owner: …}` to 'resources'.",
         )
+    for cls in lab.classes.values():
+        _outside_runs(cls, places["outside_runs", cls.id])
     for resource in lab.resources.values():
         if resource.environment == SHARED and resource.kind == "model":
             refuse(
@@ -52,6 +55,21 @@ def check(lab: Lab, places: Places) -> None:
         _charter(lab.committee, places["committee", ""])
         for entitlement in lab.entitlements.values():
             _rules_of_the_rules(lab, lab.committee, entitlement, places["entitlement", entitlement.id])
+
+
+def _outside_runs(cls: SensitivityClass, place: Place) -> None:
+    """A person is in no sandbox and in no image, so a class that asks for one cannot also let them do without."""
+    if not cls.outside_runs:
+        return
+    asks = f"asks for the {cls.sandbox} sandbox" if cls.sandbox != "any" else "lists 'images'" if cls.images else ""
+    if asks:
+        refuse(
+            "policy.outside_runs",
+            place,
+            f"class '{cls.id}' {asks}, which nobody outside of a run is in, and yet allows "
+            f"{' and '.join(cls.outside_runs)} outside of runs.",
+            "Remove 'outside_runs' from this class.",
+        )
 
 
 def _accounts(lab: Lab, places: Places) -> None:

@@ -10,6 +10,7 @@ from typing import cast, get_args
 
 from weighthouse.core.clock import DAY
 from weighthouse.policy.model import (
+    CONTENT,
     LAB_RESOURCE,
     SHARED,
     Environment,
@@ -95,7 +96,7 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
             f"class '{id_}'",
             (
                 "name", "rank", "longest_grant", "assurance", "fresh", "vote_signature", "sandbox", "read_budget",
-                "approvals", "images",
+                "approvals", "images", "outside_runs",
             ),
         )  # fmt: skip
         least = Minimum()
@@ -114,6 +115,7 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
                     "Raise 'people'.",
                 )
         places["class", id_] = place
+        places["outside_runs", id_] = fields.at("outside_runs")
         found[id_] = SensitivityClass(
             id=id_,
             name=fields.name("name", id_),
@@ -126,6 +128,7 @@ def _classes(top: Fields, places: Places) -> dict[str, SensitivityClass]:
             read_budget_bytes=fields.size("read_budget"),
             approvals=least,
             images=_images(fields),
+            outside_runs=fields.names("outside_runs", CONTENT, "action that a class may allow outside of runs"),
         )
     return found
 

@@ -15,7 +15,7 @@ import cedarpy
 import msgspec
 
 from weighthouse.core.errors import Unavailable
-from weighthouse.policy.model import GrantFacts, PolicyQuestion, PrincipalFacts, ResourceFacts, Verdict
+from weighthouse.policy.model import IMPLIED, GrantFacts, PolicyQuestion, PrincipalFacts, ResourceFacts, Verdict
 
 EVALUATION_ERROR = "policy.evaluation_error"
 _SLICES = 4_096
@@ -74,12 +74,13 @@ def _reference(kind: str, id_: str) -> dict[str, Any]:
 def _request(question: PolicyQuestion) -> dict[str, Any]:
     principal = question.principal
     facts: dict[str, Any] = {
-        "action": question.action,
+        "action": IMPLIED.get(question.action, question.action),
         "now": question.now,
         "standing": sorted(question.standing),
         "held": question.held,
         "level": principal.assurance_level,
         "age": principal.assurance_age,
+        "key": principal.key,
     }
     if question.grant is not None:
         facts["grant"] = _grant(question.grant)
@@ -144,6 +145,8 @@ def _resource(resource: ResourceFacts) -> dict[str, Any]:
         "sandbox": resource.sandbox,
         "any_image": not resource.images,
         "images": sorted(resource.images),
+        "outside_runs": sorted(resource.outside_runs),
+        "signed": resource.signed,
     }
     if resource.cls:
         attributes["class"] = resource.cls

@@ -153,6 +153,7 @@ TABLE: dict[type, dict[str, Rule]] = {
         "fresh": _LONGER, "vote_signature": Value(wider=other_than("device")),
         "sandbox": Value(wider=other_than("gvisor")), "read_budget_bytes": _BUDGET,
         "approvals": Inner(word="approvals"), "images": Members(word="image", empty_is_any=True),
+        "outside_runs": Members(word="action outside of runs"),
     },
     Minimum: {"people": Value(wider=less), "teams": Value(wider=less)},
     PersonEntry: {

@@ -90,7 +90,7 @@ def first_refused(unit: Unit, ticket: Ticket, tier: str) -> Refused | None:
 
 
 def _person(unit: Unit, ticket: Ticket) -> Caller:
-    """The owner as they were when they submitted: that the second factor was fresh was asked then."""
+    """The owner as they were when they submitted: that factor and key were good was asked then."""
     return Caller(
         principal=PrincipalId(ticket.owner),
         kind="person",
@@ -123,7 +123,7 @@ def _model(unit: Unit, ticket: Ticket, _: str) -> access.Decision:
     order = ticket.order
     digest = canonical.digest(msgspec.to_builtins(order))
     facts = {"order": digest, "risk": order.risk, "egress_profile": order.egress_profile}
-    return access.explain(unit, _person(unit, ticket), "run.submit", order.model, **facts)
+    return access.explain_without_key(unit, _person(unit, ticket), "run.submit", order.model, **facts)
 
 
 def _parent(unit: Unit, ticket: Ticket, tier: str) -> access.Decision:

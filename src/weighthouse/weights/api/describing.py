@@ -1,8 +1,9 @@
 """What a version holds: names, shapes, types, the producer's texts. Guards an architecture, and a way out by names.
 
-The encrypted index is opened in this process, with its own data key alone, after the decision that a load would need;
-no key and no tensor leaves. Names and texts are the run's own choice, so they could carry weights: the day's read
-budget is charged for the index and the log has a line, as for any load. What no reader would see is marked.
+The encrypted index is opened in this process, with its own data key alone, after a decision of its own: whoever may
+load inside a run may ask for this outside of one, since no key and no tensor leaves. Names and texts are the run's
+own choice, so they could carry weights: the day's read budget is charged for the index and the log has a line, as for
+any load. What no reader would see is marked.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def describe(unit: Unit, caller: Caller, version: str) -> Tensors:
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found, index = sealed.version, sealed.listed.shards[-1]
-    access.require(unit, caller, "weights.load", found.model)
+    access.require(unit, caller, "weights.describe", found.model)
     listed = wrapped_keys(unit, sealed)
     if index.ciphertext > MAX_LISTED:
         why = f"The index has {index.ciphertext} bytes; at most {MAX_LISTED} are shown here."
@@ -46,7 +47,7 @@ def describe(unit: Unit, caller: Caller, version: str) -> Tensors:
     shown = msgspec.structs.replace(found, bytes=index.ciphertext)
     spent = charge(unit, caller, shown, class_of(unit, found.model).read_budget_bytes)
     recipient = checkpoint.Recipient()
-    (key,) = unwrap(unit, caller, sealed, listed[-1:], recipient.public, action="weights.load")
+    (key,) = unwrap(unit, caller, sealed, listed[-1:], recipient.public, action="weights.describe")
     opened = _open(unit, sealed, recipient, key.sealed)
     audit.append(
         unit,

@@ -33,12 +33,13 @@ from weighthouse_sdk.manifest_merkle import leaf_hash, root_of
 def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     """Destroy the wrapped data keys of a version (crypto-shredding), then its objects. Nothing brings it back.
 
-    Needs `weights.save` on the model, held by a person; holds stop it. Raises Denied, NotFound.
+    Needs `weights.destroy`, which `weights.save` on the model implies, held by a person; holds stop it. Raises
+    Denied, NotFound.
     """
     sealed = open_version(unit, check_id(version, "ver"))
     if caller.kind != "person":
         raise Denied("weights.destroy_by_person", "Only a person destroys a version; a run never does.", "Ask one.")
-    access.require(unit, caller, "weights.save", sealed.version.model)
+    access.require(unit, caller, "weights.destroy", sealed.version.model)
     visible.check(reason, "The reason")
     wrapped_keys(unit, sealed)
     store.drop_keys(unit.conn, sealed.version.save)
