@@ -362,6 +362,7 @@ def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str, *
     It is for all that there was: of sessions that ended before, and of sign-ins that are only begun, too, no key or
     browser is known any more (`PrincipalState.stopped`). With `stops`, the caller has announced it (`stop_first`).
     """
+    lock(unit, principal)  # a session that is being opened now is seen, or sees this
     rows, count = _rows(unit, principal), 0
 
     def emptied(state: PrincipalState) -> PrincipalState:

@@ -38,7 +38,7 @@ from weighthouse.identity.api.starting import (
     refuse,
     sent,
 )
-from weighthouse.identity.api.states import state_of
+from weighthouse.identity.api.states import lock, state_of
 from weighthouse.identity.events import SignInDenied, SignInFailed, StepUpDemanded, StepUpDone
 from weighthouse.identity.model import (
     START_LIFE,
@@ -188,10 +188,7 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival, new: bo
     account = _account_of(claimed)
     if start.account and start.account != account:
         _deny(unit, person.id, ("second factor by another account",), claimed, arrival)
-    if stopped_since(unit, person.id, start.key or _mark_of(unit, arrival), start.created):
-        _turn_away(
-            unit, arrival, "identity.start_stopped", "This sign-in was begun before a stop, so it is over too."
-        )
+    _check_not_stopped(unit, start, arrival, person.id)
     claimed = _counted_once(unit, start, claimed, new, arrival)
     if start.purpose == "step_up":
         return _raise_session(unit, start, claimed, arrival)
@@ -211,6 +208,23 @@ def _admit(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival, new: bo
     if verdict.outcome == "step_up":
         return _demand(unit, msgspec.structs.replace(start, person=person.id, account=account), verdict, arrival)
     return _open(unit, start, claimed, arrival, person.id, place, device, verdict)
+
+
+def _check_not_stopped(unit: Unit, start: Start, arrival: Arrival, person: str) -> None:
+    if stopped_since(unit, person, start.key or _mark_of(unit, arrival), start.created):
+        _turn_away(
+            unit, arrival, "identity.start_stopped", "This sign-in was begun before a stop, so it is over too."
+        )
+
+
+def _lock_unstopped(unit: Unit, start: Start, arrival: Arrival, person: str) -> None:
+    """Lock the state of whose session is opened or raised, and judge it again: a stop may have committed since the
+    first look, and nobody is signed in under the epoch that the stop began.
+    """
+    lock(unit, person)
+    _check_not_stopped(unit, start, arrival, person)
+    if state_of(unit, person).frozen_at is not None:
+        _turn_away(unit, arrival, "identity.start_stopped", "This sign-in was under way as a stop came.")
 
 
 def _mark_of(unit: Unit, arrival: Arrival) -> str:
@@ -299,6 +313,7 @@ def _open(
         place=place,
         device=device,
     )
+    _lock_unstopped(unit, start, arrival, person)
     session, secret = open_session(
         unit,
         person=person,
@@ -335,6 +350,7 @@ def _signed_in(
 
 
 def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival) -> SignedIn:
+    _lock_unstopped(unit, start, arrival, start.person)
     session = live_session(unit, start.session)
     if session is None:
         _turn_away(unit, arrival, "identity.session_ended", "The session that was to be raised has ended.")
