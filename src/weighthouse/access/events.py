@@ -242,7 +242,7 @@ class Denied(Event, frozen=True, kw_only=True):
 
 class PolicyPublished(Event, frozen=True, kw_only=True):
     """A new policy is in force. `changes` are its differences in plain words, the wider ones first; beyond a hundred
-    the last one says how many more there are."""
+    the last one says how many more there are. `motion` is the committee's, where the text changes who decides."""
 
     KIND: ClassVar[str] = "access.PolicyPublished"
     GRAVE: ClassVar[bool] = True
@@ -254,3 +254,4 @@ class PolicyPublished(Event, frozen=True, kw_only=True):
     by: str
     grant: str
     changes: tuple[str, ...]
+    motion: str = ""

@@ -203,6 +203,7 @@ def _sealed(vote: Vote) -> dict[str, Any]:
     return {**said, "session": vote.session} if vote.session else said
 
 
+GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})  # as policy names them, a test compares
 # What only closes doors or only looks: a hold on a thing or on the lab must not keep security from acting.
 STILL_OPEN: frozenset[str] = frozenset(
     {
@@ -232,6 +233,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         """Whether this hold stands against `action` on `resource` by `person`."""
         if self.lifted is not None or self.subject not in ("lab", resource, person):
             return False
+        if action in GOVERNING and self.subject != person:
+            return False  # whoever may hold a thing, or the lab, does not so hold the committee
         if self.actions:
             return action in self.actions
         return self.subject == person or action not in STILL_OPEN
@@ -261,10 +264,10 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed decision of the committee: the motion and the ballots for it, each signed by its member's device.
+    """A signed decision of the committee: the motion and the ballots on it, each signed by its member's device.
 
     `motion` is JSON-ready and must name `{"act": "lift", "hold": <id>}`; each ballot signs the canonical
-    `{type: "weighthouse/ballot/1", motion_digest, ballot: "for", voter, device, at}`.
+    `{type: "weighthouse/ballot/1", motion_digest, ballot, voter, device, at}`.
     """
 
     motion: dict[str, Any]
@@ -272,12 +275,18 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuthorityBallot(msgspec.Struct, frozen=True, kw_only=True):
-    """One member's signed `for`."""
+    """One member's signed answer."""
 
     voter: str
     device: str
     at: Millis
     signature: str
+    choice: str = "for"
+
+    @property
+    def member(self) -> str:
+        """Whose answer it is, as the count asks."""
+        return self.voter
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):

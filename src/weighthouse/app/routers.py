@@ -14,8 +14,10 @@ from weighthouse.policy import api as policy
 LARGER_BODIES = dict.fromkeys(
     ("/api/v1/runs", "/runs/new", "/api/v1/weights/saves", "/workload/v1/saves"), 2 * 1024 * 1024
 )
-# A policy's text, published, checked or weighed: JSON may write a letter of two bytes in six.
-LARGER_BODIES |= dict.fromkeys(("/api/v1/policy", "/api/v1/egress/check"), 3 * policy.LAB_LIMIT + 64 * 1024)
+# A policy's text, published, checked, weighed or voted on: JSON may write a letter of two bytes in six.
+LARGER_BODIES |= dict.fromkeys(
+    ("/api/v1/policy", "/api/v1/egress/check", "/api/v1/motions"), 3 * policy.LAB_LIMIT + 64 * 1024
+)
 MODULES = ("api", "browser", "pages", "workload")
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.review import own_device
-from weighthouse.cli.show import Column, card, form, heading, listing, many, output, say
+from weighthouse.cli.show import Column, card, clean_lines, form, heading, listing, many, output, say
 from weighthouse.cli.words import clean
+from weighthouse.core import written
 from weighthouse.core.errors import Conflict
 
 _SEATS = (
@@ -111,29 +113,46 @@ def _show(motion: dict[str, Any], fmt: str | None) -> None:
     if form(fmt) == "table":
         heading("Text")
         click.echo(clean(motion["motion"]["text"], lines=True))
+        if motion["motion"]["changes"]:
+            heading("What the policy text changes")
+            clean_lines(motion["motion"]["changes"])
 
 
 @command.command("open")
-@click.argument("subject")
+@click.argument("subject", required=False)
 @click.option(
     "--class",
     "cls",
     type=click.Choice(["ordinary", "release_clear", "hold", "lift_hold", "charter_change"]),
-    default="ordinary",
-    show_default=True,
-    help="What kind of decision; the charter has a rule for each.",
+    help="What kind of decision; the charter has a rule for each.  [default: ordinary]",
 )
 @click.option("--text", required=True, help="The question, in words; every ballot signs its digest.")
+@click.option(
+    "--policy",
+    "lab",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A policy text that changes who decides: the motion is then a charter_change about exactly this text.",
+)
 @output
 @click.pass_context
-def open_(ctx: click.Context, subject: str, cls: str, text: str, fmt: str | None) -> None:
-    """Put a question about SUBJECT (a model, or a hold) to the committee."""
-    _open(ctx, subject, cls, text, fmt)
+def open_(
+    ctx: click.Context, subject: str | None, cls: str | None, text: str, lab: Path | None, fmt: str | None
+) -> None:
+    """Put a question about SUBJECT (a model, or a hold), or about a policy text, to the committee."""
+    if (lab is None) == (subject is None):
+        raise click.UsageError("Name a SUBJECT, or a policy text with --policy.")
+    if lab is None:
+        _open(ctx, str(subject), cls or "ordinary", text, fmt)
+        return
+    if cls not in (None, "charter_change"):
+        raise click.UsageError("A motion about a policy text is of the class charter_change.")
+    said = written.read_text(lab)
+    _open(ctx, "sha256:" + hashlib.sha256(said.encode()).hexdigest(), "charter_change", text, fmt, said)
 
 
-def _open(ctx: click.Context, subject: str, cls: str, text: str, fmt: str | None) -> None:
+def _open(ctx: click.Context, subject: str, cls: str, text: str, fmt: str | None, lab: str | None = None) -> None:
     connection = connect(ctx)
-    body = {"class": cls, "subject": subject, "text": text}
+    body = {"class": cls, "subject": subject, "text": text, **({"policy": lab} if lab is not None else {})}
     motion = fresh(connection, lambda: connection.post("/motions", body))
     _show(motion, fmt)
 

@@ -47,7 +47,8 @@ class HoldLifted(Event, frozen=True, kw_only=True):
 
 
 class MotionOpened(Event, frozen=True, kw_only=True):
-    """A question was put to the committee. `digest` covers its whole text, class, subject and charter."""
+    """A question was put to the committee. `digest` covers its whole text, class, subject and charter; `base` is the
+    publication of policy that the text named by the subject would replace, if it is about one."""
 
     KIND: ClassVar[str] = "governance.MotionOpened"
     SUBJECT: ClassVar[str] = "motion"
@@ -58,6 +59,7 @@ class MotionOpened(Event, frozen=True, kw_only=True):
     digest: str
     charter: str
     opened_by: str
+    base: str = ""
 
 
 class BallotCast(Event, frozen=True, kw_only=True):

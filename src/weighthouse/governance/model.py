@@ -5,11 +5,14 @@ Guards the count from two readings: every statement that a member signs is built
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from weighthouse.core.clock import DAY, MINUTE, Millis
+
+if TYPE_CHECKING:  # the count is policy's, and what it returns; this room only carries it
+    from weighthouse.policy.api import Tally
 
 SeatKind = Literal["director", "expert", "adviser", "observer"]
 MotionClass = Literal["ordinary", "release_clear", "hold", "lift_hold", "charter_change"]
@@ -19,8 +22,6 @@ Outcome = Literal["carried", "lost"]
 CLASSES: tuple[MotionClass, ...] = ("ordinary", "release_clear", "hold", "lift_hold", "charter_change")
 CHOICES: tuple[Choice, ...] = ("for", "against", "abstain", "recuse")
 HELD_ACTIONS: tuple[str, ...] = ("weights.export",)
-QUORUM_OF: dict[MotionClass, str] = {"release_clear": "release", "lift_hold": "release", "hold": "hold"}
-"""The name under which the charter may tighten the quorum of a class; others go by their own name."""
 
 RATIFY_WITHIN: Millis = 14 * DAY
 SECOND_WITHIN: Millis = 7 * DAY
@@ -58,19 +59,8 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
     answer_within: Millis = 3 * DAY
     """How long members have to answer before a quorum may close a motion without the others."""
     vacant: tuple[str, ...] = ()
-    """Whose seat stands empty now: the term has ended, or the person has left the lab. No part of the rules, so that
-    a term that ends takes one ballot out of the count and does not void the question for the others."""
-
-    @property
-    def voting(self) -> frozenset[str]:
-        """The people whose ballots count now; nobody whom the charter bars, the executive, is among them."""
-        seated = frozenset(seat.person for seat in self.seats if seat.voting)
-        return seated - frozenset(self.barred) - frozenset(self.vacant)
-
-    @property
-    def independent(self) -> frozenset[str]:
-        """The voting people who are independent."""
-        return frozenset(seat.person for seat in self.seats if seat.independent) & self.voting
+    """Whose seat stands empty now: the term has ended, or the person has left, is frozen or held. No part of the
+    rules, so that a term that ends takes one ballot out and does not void the question for the others."""
 
     def statement(self) -> dict[str, Any]:
         """Return the charter as the value whose digest motions name, so that a changed charter voids open motions."""
@@ -79,7 +69,8 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Motion(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to the committee. `subject` is a model, a hold or a topic; the digest covers every field."""
+    """One question to the committee. `subject` is a model, a hold, the digest of a policy text or a topic; the digest
+    covers every field."""
 
     id: str
     cls: MotionClass
@@ -89,11 +80,21 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
     opened_at: Millis
     charter: str
     """Digest of the charter under which it is decided."""
+    base: str = ""
+    """The publication of policy that a text would replace, if the motion is about publishing one; `subject` is the
+    digest of that text, and the motion carries no other and replaces nothing else."""
+    changes: tuple[str, ...] = ()
+    """What that text would change, as the server told it and each member signs it."""
 
     def statement(self) -> dict[str, Any]:
-        """Return what the motion's digest is taken over. One to lift a hold names the act in access's own words."""
+        """Return what the motion's digest is taken over. One that lifts a hold, or takes a text, names the act in
+        access's own words; the others are as they were before there were texts."""
+        built = msgspec.to_builtins(self)
+        if self.base:
+            return {"type": "weighthouse/motion/2", "act": "publish", "policy": self.subject, **built}
+        del built["base"], built["changes"]
         act = {"act": "lift", "hold": self.subject} if self.cls == "lift_hold" else {}
-        return {"type": "weighthouse/motion/1", **act, **msgspec.to_builtins(self)}
+        return {"type": "weighthouse/motion/1", **act, **built}
 
 
 class Ballot(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,24 +108,6 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     signature: str
     """ES256, raw r and s, base64url without padding."""
-
-
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """The live count: who counts, who is there, what the rule needs, in words."""
-
-    seats: int
-    present: int
-    needed: int
-    votes_needed: int
-    independent_present: int
-    independent_needed: int
-    votes_for: int
-    votes_against: int
-    abstained: int
-    recused: tuple[str, ...]
-    quorate: bool
-    carried: bool
-    rule: str
 
 
 class MotionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from weighthouse.core.work import System, Unit
 from weighthouse.policy import store as rows
 from weighthouse.policy.model import (
     ACTIONS,
+    GOVERNING,
     IMPLIED,
     KEYED,
     LAB_RESOURCE,
@@ -47,20 +48,39 @@ from weighthouse.policy.model import (
 )
 from weighthouse.policy.ports import PolicyMemory
 from weighthouse.policy.rules.accounts import account_ref, accounts_of, check_succession
+from weighthouse.policy.rules.deciders import committee_teams, who_decides
 from weighthouse.policy.rules.difference import difference, shortened
 from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
+from weighthouse.policy.rules.quorum import CHOICES as BALLOTS
+from weighthouse.policy.rules.quorum import CLASSES as MOTIONS
+from weighthouse.policy.rules.quorum import (
+    Answer,
+    MotionClass,
+    Seating,
+    Tally,
+    lacks,
+    may_hold,
+    seating,
+    settled,
+    short,
+    stuck,
+    tally,
+    vacancies,
+    waiting,
+)
 from weighthouse.policy.rules.read import read_lab
 from weighthouse.policy.rules.tree import LAB_LIMIT, refuse
 from weighthouse.policy.rules.verdict import EVALUATION_ERROR, engine
 
 __all__ = [
-    "ACTIONS", "EVALUATION_ERROR", "IMPLIED", "KEYED", "LAB_LIMIT", "LAB_RESOURCE", "RELEASING", "SHARED",
-    "STEP_UP", "STEP_UP_FRESH",
-    "Bundle", "Charter", "EgressEntry", "EgressProfile", "Entitlement", "Environment", "GrantFacts", "Lab",
-    "PersonEntry", "PolicyQuestion", "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry",
-    "SensitivityClass", "Separation", "Slot", "Team", "Verdict", "account_ref", "accounts_of", "check_succession",
-    "current", "current_locked", "current_text", "decide", "difference", "digest_of", "duration_text", "learn",
-    "of_digest", "parse", "parse_duration", "published", "shortened", "size_text", "store",
+    "ACTIONS", "BALLOTS", "EVALUATION_ERROR", "GOVERNING", "IMPLIED", "KEYED", "LAB_LIMIT", "LAB_RESOURCE", "MOTIONS",
+    "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH", "Answer", "Bundle", "Charter", "EgressEntry", "EgressProfile",
+    "Entitlement", "Environment", "GrantFacts", "Lab", "MotionClass", "PersonEntry", "PolicyQuestion",
+    "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "Seating", "SensitivityClass",
+    "Separation", "Slot", "Tally", "Team", "Verdict", "account_ref", "accounts_of", "base_of", "check_succession",
+    "committee_teams", "current", "current_locked", "current_text", "decide", "difference", "digest_of",
+    "duration_text", "lacks", "learn", "may_hold", "of_digest", "parse", "parse_duration", "published", "seating",
+    "settled", "short", "shortened", "size_text", "store", "stuck", "tally", "vacancies", "waiting", "who_decides",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -68,9 +88,17 @@ _verified: OrderedDict[tuple[bytes, int, str, bytes], Bundle] = OrderedDict()
 _lock = threading.Lock()
 
 
-def parse(text: str, name: str) -> Lab:
-    """Read a lab; raises Invalid(`policy.*`) that names file:line, what was expected and the nearest valid name."""
-    return read_lab(text, name)
+def parse(text: str, name: str, *, now: Millis = 0) -> Lab:
+    """Read a lab; raises Invalid(`policy.*`) that names file:line, what was expected and the nearest valid name.
+
+    With `now`, the time of publication, a term that is over leaves its seat empty.
+    """
+    return read_lab(text, name, now=now)
+
+
+def base_of(bundle: Bundle) -> str:
+    """The name of exactly this publication: the same text published again is another base."""
+    return f"{bundle.version}/{bundle.digest}"
 
 
 def digest_of(text: str) -> str:
@@ -173,7 +201,11 @@ def _verify(unit: Unit, row: rows.Row) -> Bundle:
     if found is None or digest_of(found[0]) != row.digest:
         raise _not_signed(row.version)
     bundle = Bundle(
-        digest=row.digest, version=row.version, lab=parse(*found), at=row.at, published_by=row.published_by
+        digest=row.digest,
+        version=row.version,
+        lab=read_lab(*found, kept=True),
+        at=row.at,
+        published_by=row.published_by,
     )
     with _lock:
         _verified[key] = bundle
@@ -220,7 +252,7 @@ def store(unit: Unit, text: str, name: str, published_by: str = "") -> Bundle:
             f"the text is larger than {size_text(LAB_LIMIT)}.",
             "Split out what is not policy; comments count, too.",
         )
-    lab = parse(text, name)
+    lab = parse(text, name, now=unit.now)
     digest = digest_of(text)
     memory = unit.part(PolicyMemory)
     pointed = rows.lock_pointer(unit.conn)

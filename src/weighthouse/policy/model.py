@@ -44,6 +44,8 @@ CONTENT: tuple[str, ...] = ("weights.load", "weights.save")
 KEYED: frozenset[str] = frozenset(
     {"run.submit", "weights.describe", "weights.export", "weights.load", "weights.save"}
 )
+# What the committee acts by. Nobody holds it back for a thing or for the lab: guards are not guarded by the guarded.
+GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})
 LAB_RESOURCE = "lab"
 SHARED = "shared"
 STEP_UP: frozenset[str] = frozenset({"policy.publish"})

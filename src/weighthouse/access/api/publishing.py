@@ -2,7 +2,8 @@
 
 The first policy of a lab is published by whoever starts it; every later one by a person whose grant, approved by
 others, names the digest of exactly this text and was asked for, and approved, under the very policy that it replaces:
-the difference that its approvers saw is the one that comes about. The grant is used up by it.
+the difference that its approvers saw is the one that comes about. The grant is used up by it. A text that changes who
+decides takes a carried motion of the committee as it sat before, besides (`mandate`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from weighthouse.access.api.decision import authorise
 from weighthouse.access.api.facts import index_of, member, person_of
 from weighthouse.access.api.grants import end_grant
 from weighthouse.access.api.held import free_person
+from weighthouse.access.api.mandate import mandate_for
 from weighthouse.access.api.overtaking import settle_overtaken
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.events import PolicyPublished
@@ -30,10 +32,10 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     """Check `text`, publish it signed as the next version, and say in the log what it changes.
 
     `caller` None is the start of a lab, possible only while there is no policy. Raises Invalid(`policy.*`), Denied
-    (`access.no_grant`, `access.operation_differs`, `access.base_moved`, `access.policy_exists`), Conflict
-    `policy.unchanged`.
+    (`access.no_grant`, `access.operation_differs`, `access.base_moved`, `access.policy_exists`, and
+    `access.charter_needs_motion` for a text that changes who decides), Conflict `policy.unchanged`.
     """
-    lab = policy.parse(text, name)  # a faulty text is refused before anybody's grant is looked at
+    lab = policy.parse(text, name, now=unit.now)  # a faulty text is refused before anybody's grant is looked at
     if caller is None:
         return _first(unit, text, name)
     before = policy.current_locked(unit)
@@ -47,8 +49,9 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     decision = authorise(unit, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
     if not stale:
         identity.require_act(unit, caller, act)
+    motion = mandate_for(unit, caller, lab, digest)
     after = policy.store(unit, text, name, caller.principal)
-    _record(unit, after, before.digest, caller.principal, decision.grant or "", before.lab)
+    _record(unit, after, before.digest, caller.principal, decision.grant or "", before.lab, motion)
     if decision.grant is not None:
         row = grant_rows.find(unit.conn, decision.grant, lock=True)
         if row is not None:
@@ -68,7 +71,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
     person = free_person(unit, bundle, caller, "policy.plan", policy.LAB_RESOURCE)
     one = member(unit, bundle, person)
     lab = bundle.lab.resources[policy.LAB_RESOURCE]
-    concerned = index_of(bundle).standing_teams("audit.read", lab)
+    concerned = index_of(bundle).standing_teams("audit.read", lab) | policy.committee_teams(bundle.lab)
     for entitlement in bundle.lab.entitlements.values():
         if "policy.publish" in entitlement.actions:
             concerned |= entitlement.eligible_teams | {slot.team for slot in entitlement.requires}
@@ -78,7 +81,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
             "What a text would change is for those who ask for, approve or audit changes of policy.",
             "Ask one of them to compare it for you.",
         )  # fmt: skip
-    after = policy.parse(text, name)
+    after = policy.parse(text, name, now=unit.now)
     policy.check_succession(bundle.lab, after)
     return bundle, after, policy.difference(bundle.lab, after)
 
@@ -107,7 +110,15 @@ def _first(unit: Unit, text: str, name: str) -> policy.Bundle:
     return bundle
 
 
-def _record(unit: Unit, bundle: policy.Bundle, previous: str, by: str, grant: str, before: policy.Lab | None) -> None:
+def _record(
+    unit: Unit,
+    bundle: policy.Bundle,
+    previous: str,
+    by: str,
+    grant: str,
+    before: policy.Lab | None,
+    motion: str = "",
+) -> None:
     changes = policy.difference(before, bundle.lab) if before is not None else ["The first policy of this lab."]
     audit.append(
         unit,
@@ -117,6 +128,7 @@ def _record(unit: Unit, bundle: policy.Bundle, previous: str, by: str, grant: st
             previous=previous,
             by=by,
             grant=grant,
+            motion=motion,
             changes=tuple(policy.shortened(changes, MOST_CHANGES)),
         ),
     )

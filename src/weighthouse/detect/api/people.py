@@ -39,9 +39,11 @@ def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:
 
 
 def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
-    """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`."""
+    """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`, and
+    `access.committee_silenced` for a member without whom the committee could decide nothing."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
+    access.check_silence(unit, caller, "person.freeze", person)
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 

@@ -16,7 +16,6 @@ from weighthouse.governance.model import (
     MotionView,
     ReleaseStatus,
     Seat,
-    Tally,
     ballot_statement,
 )
 
@@ -29,7 +28,6 @@ __all__ = [
     "MotionView",
     "ReleaseStatus",
     "Seat",
-    "Tally",
     "ballot_statement",
     "cast",
     "charter_of",

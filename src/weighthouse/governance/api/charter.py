@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from weighthouse.access import api as access
 from weighthouse.core import canonical
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import MINUTE, Millis
 from weighthouse.core.errors import Denied, Unauthenticated, Unavailable
 from weighthouse.core.work import Unit
-from weighthouse.governance.model import Charter, Quorum, Seat
-from weighthouse.governance.rules import quorum
+from weighthouse.governance.model import Charter, MotionClass, Quorum, Seat
 from weighthouse.policy import api as policy
 
 FRESH: Millis = 15 * MINUTE
@@ -23,7 +23,6 @@ def charter_of(unit: Unit) -> Charter:
             "The lab has no committee, so nobody can hold or clear a release.",
             "Add a `committee:` section to the lab configuration and publish it.",
         )
-    people = policy.current(unit).lab.people
     return Charter(
         version=configured.version,
         seats=tuple(
@@ -38,9 +37,7 @@ def charter_of(unit: Unit) -> Charter:
         },
         barred=tuple(configured.barred),
         answer_within=configured.answer_within,
-        vacant=tuple(
-            one.person for one in configured.seats if not (one.sits(unit.now) and people[one.person].active)
-        ),
+        vacant=access.seating(unit).empty,
     )
 
 
@@ -56,13 +53,14 @@ def seats(unit: Unit) -> tuple[Seat, ...]:
 
 def vacancies(unit: Unit) -> tuple[str, ...]:
     """Return in words what the committee lacks to decide anything; empty when it is whole."""
-    return quorum.vacancies(charter_of(unit))
+    charter_of(unit)
+    return policy.vacancies(access.seating(unit))
 
 
-def check_member(unit: Unit, caller: Caller, charter: Charter, *, confirmed: bool = False) -> None:
-    """Raise unless the caller is a person in a voting seat with a fresh second factor; with `confirmed` the act
-    itself asks for one of its own."""
-    if caller.kind != "person" or caller.principal not in charter.voting:
+def check_member(unit: Unit, caller: Caller, cls: MotionClass = "hold", *, confirmed: bool = False) -> None:
+    """Raise unless the caller is a person who may act on this class of motions, with a fresh second factor; with
+    `confirmed` the act itself asks for one of its own."""
+    if caller.kind != "person" or caller.principal not in access.seating(unit).able(cls):
         raise Denied(
             "governance.no_voting_seat",
             "Only a member with a voting seat of the charter in force may do this.",

@@ -30,8 +30,8 @@ from weighthouse.governance.api.deciding import (
     view,
 )
 from weighthouse.governance.events import HoldLifted, MotionClosed
-from weighthouse.governance.model import Ballot, Charter, Count, Motion, MotionView, Outcome, Tally
-from weighthouse.governance.rules import quorum
+from weighthouse.governance.model import Ballot, Charter, Count, Motion, MotionView, Outcome
+from weighthouse.policy import api as policy
 
 
 def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
@@ -44,21 +44,21 @@ def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
     `governance.closed`, `governance.charter_changed`, `governance.rows_edited`.
     """
     access.require(unit, caller, "committee.vote", "lab")
-    charter = charter_of(unit)
-    check_member(unit, caller, charter)
+    charter, seats = charter_of(unit), access.seating(unit)
     found = open_under(unit, motion_id, charter)
+    check_member(unit, caller, found.cls)
     ballots = counting.verified_ballots(unit, found).ballots
     criticals = criticals_of(unit, found)
-    count = quorum.tally(charter, found.cls, ballots, criticals=criticals)
+    count = policy.tally(seats, found.cls, ballots, criticals=criticals)
     if caller.principal in count.recused:
         raise recused("You have recused yourself from this motion, so you do not close it either.")
     if not count.quorate:
         raise Conflict(
             "governance.no_quorum",
-            f"There is no quorum: it lacks {quorum.lacks(count)}.",
+            f"There is no quorum: it lacks {policy.lacks(count)}.",
             "Ask the other members for their ballots; nothing was changed.",
         )
-    _check_settled(unit, charter, found, ballots, criticals)
+    _check_settled(unit, charter, seats, found, ballots, criticals)
     outcome: Outcome = "carried" if count.carried else "lost"
     if found.cls == "lift_hold" and outcome == "carried":
         _lift(unit, caller, found, ballots)
@@ -72,33 +72,42 @@ def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
     )
 
 
-def _check_settled(unit: Unit, charter: Charter, motion: Motion, ballots: Sequence[Ballot], criticals: int) -> None:
+def _check_settled(
+    unit: Unit,
+    charter: Charter,
+    seats: policy.Seating,
+    motion: Motion,
+    ballots: Sequence[Ballot],
+    criticals: int,
+) -> None:
     until = motion.opened_at + charter.answer_within
-    if unit.now >= until or quorum.settled(charter, motion.cls, ballots, criticals=criticals):
+    if unit.now >= until or policy.settled(seats, motion.cls, ballots, criticals=criticals):
         return
     raise Conflict(
         "governance.not_settled",
-        f"{', '.join(quorum.waiting(charter, ballots))} may still answer and could change the outcome.",
+        f"{', '.join(policy.waiting(seats, motion.cls, ballots))} may still answer and could change the outcome.",
         f"Wait for the answers, or until {_utc(until)}, when the time to answer is over.",
     )
 
 
 def _lift(unit: Unit, caller: Caller, motion: Motion, ballots: Sequence[Ballot]) -> None:
     model = held_model(unit, motion.subject)
-    recused = {one.member for one in ballots if one.choice == "recuse"}
     authority = access.Authority(
         motion=motion.statement(),
         ballots=tuple(
-            access.AuthorityBallot(voter=one.member, device=one.device, at=one.at, signature=one.signature)
+            access.AuthorityBallot(
+                voter=one.member, device=one.device, at=one.at, signature=one.signature, choice=one.choice
+            )
             for one in ballots
-            if one.choice == "for" and one.member not in recused
         ),
     )
     access.lift_hold(unit, caller, motion.subject, f"committee decision {motion.id}", authority=authority)
     audit.append(unit, HoldLifted(hold=motion.subject, model=model, motion=motion.id))
 
 
-def _closing(motion: Motion, outcome: str, count: Tally, ballots: Sequence[Ballot], closed_by: str) -> MotionClosed:
+def _closing(
+    motion: Motion, outcome: str, count: policy.Tally, ballots: Sequence[Ballot], closed_by: str
+) -> MotionClosed:
     return MotionClosed(
         motion=motion.id,
         cls=motion.cls,

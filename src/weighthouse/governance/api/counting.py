@@ -17,8 +17,9 @@ from weighthouse.core.errors import Invalid, NotFound, Unavailable, WeighthouseE
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
 from weighthouse.governance.events import BallotCast, MotionClosed, MotionOpened, RowsEdited
-from weighthouse.governance.model import Ballot, Count, Motion, Tally, ballot_statement
+from weighthouse.governance.model import Ballot, Count, Motion, ballot_statement
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 
 # Of other rooms by name. All are found by what the log says, never by a column, which can be edited to hide a line.
 OPENED = audit.Lines(MotionOpened.KIND)
@@ -79,26 +80,27 @@ def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
     """Split ballots into those whose device lives and the members whose device was ended since they answered.
 
     Of a recusal nothing falls: to step back is safe whoever held the device, and a thief's recusal is not undone by
-    the thief.
+    the thief. A vote against stays when security sets its key aside, or stopping a member would take it back.
     """
     kept, void = [], set()
     for ballot in cast:
         try:
             check_signature(unit, ballot, digest)
         except NotFound:
-            if not _ENDED.any(unit, ballot.device):
+            aside = identity.is_aside(unit, ballot.member, ballot.device)
+            if not aside and not _ENDED.any(unit, ballot.device):
                 _refuse(ballot.motion, f"the device of {ballot.member} is gone, and nobody ended it")
-            if ballot.choice != "recuse":
+            if ballot.choice != "recuse" and not (aside and ballot.choice == "against"):
                 void.add(ballot.member)
                 continue
         kept.append(ballot)
     return Count(ballots=tuple(kept), void=tuple(sorted(void - {one.member for one in kept})))
 
 
-def recorded(entry: audit.Entry) -> Tally:
+def recorded(entry: audit.Entry) -> policy.Tally:
     """Return the count that decided, as the fact of the closing tells it."""
     data = entry.data
-    return Tally(
+    return policy.Tally(
         seats=data["seats"],
         present=data["present"],
         needed=data["needed"],

@@ -31,39 +31,41 @@ from weighthouse.governance.model import (
     Charter,
     Count,
     Motion,
+    MotionClass,
     MotionView,
     ballot_statement,
 )
-from weighthouse.governance.rules import quorum
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 
 TEXT_LIMIT = 10_000
 SUBJECT_LIMIT = 200
+MOST_CHANGES = 100
 NO_BALLOTS = Count(ballots=(), void=())
 
 
-def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -> MotionView:
+def open_motion(
+    unit: Unit, caller: Caller, cls: str, subject: str, text: str, *, policy_text: str | None = None
+) -> MotionView:
     """Put a question to the committee. `subject` is a hold for `lift_hold` and `hold`, a model for `release_clear`.
 
-    Raises Denied, `governance.unknown_class`, `governance.bad_motion` or `governance.nothing_to_lift`.
+    With `policy_text`, a motion of the class `charter_change` is about publishing exactly that text in the place of
+    the policy in force: its subject is the digest, and what the text changes is told by the server, under every
+    signature. Raises Denied, `governance.unknown_class`, `governance.bad_motion`, `governance.nothing_to_lift` or
+    `policy.*`.
     """
     access.require(unit, caller, "committee.vote", "lab")
     charter = charter_of(unit)
-    check_member(unit, caller, charter)
     known = next((one for one in CLASSES if one == cls), None)
+    check_member(unit, caller, known or "ordinary")
     if known is None:
         raise Invalid(
             "governance.unknown_class", "There is no such class of motions.", f"Choose one of {', '.join(CLASSES)}."
         )
-    if not text.strip() or len(text) > TEXT_LIMIT or not subject or len(subject) > SUBJECT_LIMIT:
-        raise Invalid(
-            "governance.bad_motion",
-            f"A motion names a subject and says in 1 to {TEXT_LIMIT} characters what is to be decided.",
-            "Shorten it, or say what is missing.",
-        )
-    visible.check(text, "The motion")
+    _check_words(subject, text)
     if known in ("lift_hold", "hold"):
         held_model(unit, subject)
+    base, changes = _about_text(unit, known, subject, policy_text)
     motion = Motion(
         id=new_id("mot"),
         cls=known,
@@ -72,6 +74,8 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
         opened_by=str(caller.principal),
         opened_at=unit.now,
         charter=digest_of(charter),
+        base=base,
+        changes=changes,
     )
     digest = counting.digest_of(motion)
     store.add_motion(unit.conn, motion)
@@ -84,9 +88,37 @@ def open_motion(unit: Unit, caller: Caller, cls: str, subject: str, text: str) -
             digest=digest,
             charter=motion.charter,
             opened_by=motion.opened_by,
+            base=base,
         ),
     )
     return view(unit, motion, caller, charter, NO_BALLOTS)
+
+
+def _check_words(subject: str, text: str) -> None:
+    if not text.strip() or len(text) > TEXT_LIMIT or not subject or len(subject) > SUBJECT_LIMIT:
+        raise Invalid(
+            "governance.bad_motion",
+            f"A motion names a subject and says in 1 to {TEXT_LIMIT} characters what is to be decided.",
+            "Shorten it, or say what is missing.",
+        )
+    visible.check(text, "The motion")
+
+
+def _about_text(unit: Unit, cls: str, subject: str, text: str | None) -> tuple[str, tuple[str, ...]]:
+    """The publication that a text would replace and what it changes; nothing for a motion without one."""
+    if text is None:
+        return "", ()
+    if cls != "charter_change" or subject != policy.digest_of(text):
+        raise Invalid(
+            "governance.bad_motion",
+            "A motion about a policy text is of the class charter_change, and its subject is the text's digest.",
+            f"Take the class charter_change and the subject {policy.digest_of(text)}.",
+        )
+    bundle = policy.current(unit)
+    after = policy.parse(text, "lab.yaml", now=unit.now)
+    policy.check_succession(bundle.lab, after)
+    changes = policy.shortened(policy.difference(bundle.lab, after), MOST_CHANGES)
+    return policy.base_of(bundle), tuple(changes)
 
 
 def motions(unit: Unit, caller: Caller, *, subject: str | None = None, limit: int = 50) -> list[MotionView]:
@@ -147,7 +179,7 @@ def cast(
     """
     access.require(unit, caller, "committee.vote", "lab")
     charter = charter_of(unit)
-    check_member(unit, caller, charter, confirmed=True)
+    check_member(unit, caller, _class_of(unit, motion_id), confirmed=True)
     known = next((one for one in CHOICES if one == choice), None)
     if known is None:
         raise Invalid("governance.unknown_choice", "There is no such answer.", f"Choose one of {', '.join(CHOICES)}.")
@@ -176,6 +208,12 @@ def cast(
     store.add_ballot(unit.conn, ballot)
     audit.append(unit, _cast(ballot, digest))
     return ballot
+
+
+def _class_of(unit: Unit, motion_id: str) -> MotionClass:
+    """The class of a motion as the log tells it, so that no row lets somebody vote whose term is over."""
+    opened = counting.OPENED.newest(unit, check_id(motion_id, "mot"))
+    return "charter_change" if opened is not None and opened.data["cls"] == "charter_change" else "ordinary"
 
 
 def _cast(ballot: Ballot, digest: str) -> BallotCast:
@@ -285,17 +323,18 @@ def view(
 ) -> MotionView:
     """Return a motion as the caller sees it; `over` is the fact of its closing, whose count is then shown."""
     digest, ballots, criticals = counting.digest_of(motion), count.ballots, criticals_of(unit, motion)
-    tally = quorum.tally(charter, motion.cls, ballots, criticals=criticals)
+    seats = access.seating(unit)
+    tally = policy.tally(seats, motion.cls, ballots, criticals=criticals)
     open_, answer_by = over is None and not fault, motion.opened_at + charter.answer_within
-    settled = unit.now >= answer_by or quorum.settled(charter, motion.cls, ballots, criticals=criticals)
-    may_vote = open_ and caller.principal in charter.voting
+    settled = unit.now >= answer_by or policy.settled(seats, motion.cls, ballots, criticals=criticals)
+    may_vote = open_ and caller.principal in seats.able(motion.cls)
     return MotionView(
         motion=motion,
         digest=digest,
         tally=tally if over is None else counting.recorded(over),
         voted=members(ballots) if over is None else tuple(over.data["voted"]),
         void=count.void,
-        waiting=quorum.waiting(charter, ballots) if open_ else (),
+        waiting=policy.waiting(seats, motion.cls, ballots) if open_ else (),
         closable=open_ and tally.quorate and settled,
         answer_by=answer_by,
         fault=fault,

@@ -23,7 +23,6 @@ from weighthouse.governance.api import counting
 from weighthouse.governance.api.charter import charter_of, check_member, digest_of
 from weighthouse.governance.events import HoldCalled, HoldPlaced
 from weighthouse.governance.model import HELD_ACTIONS, RATIFY_WITHIN, SECOND_WITHIN, HoldCall, ReleaseStatus
-from weighthouse.governance.rules import quorum
 from weighthouse.policy import api as policy
 
 REASON_LIMIT = 2_000
@@ -41,7 +40,7 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
     check_slug(model)
     access.require(unit, caller, "committee.hold", model)
     charter = charter_of(unit)
-    check_member(unit, caller, charter)
+    check_member(unit, caller)
     _check(unit, model, reason)
     if _hold_on(unit, model, remembered=True) is not None:
         raise Conflict(
@@ -57,7 +56,7 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
         )
     call = HoldCall(model=model, member=member, reason=reason, at=unit.now)
     calling = tuple(sorted({one.member for one in waiting} | {member}))
-    if not quorum.may_hold(charter, calling):
+    if not policy.may_hold(access.seating(unit), calling):
         store.add_call(unit.conn, call, _seal(unit, call))
         audit.append(unit, HoldCalled(model=model, member=member, reason=reason))
         return release_status(unit, model)

@@ -14,6 +14,7 @@ from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.work import once
 from weighthouse.governance import api
+from weighthouse.policy.api import LAB_LIMIT
 
 router = APIRouter(prefix="/api/v1", tags=["governance"])
 
@@ -30,6 +31,8 @@ class Open(Body):
     cls: Literal["ordinary", "release_clear", "hold", "lift_hold", "charter_change"] = Field(alias="class")
     subject: str = Field(min_length=1, max_length=200)
     text: str = Field(min_length=1, max_length=10_000)
+    policy: str | None = Field(default=None, min_length=1, max_length=LAB_LIMIT)
+    """The policy text that a `charter_change` would publish; the subject is then its digest."""
 
 
 class Cast(Body):
@@ -84,7 +87,7 @@ def open_motion(request: Request, body: Open, key: Key = None) -> dict[str, Any]
             unit,
             key,
             digest(["motions", body.model_dump()]),
-            lambda: _view(api.open_motion(unit, caller, body.cls, body.subject, body.text)),
+            lambda: _view(api.open_motion(unit, caller, body.cls, body.subject, body.text, policy_text=body.policy)),
         )
         return answer
 

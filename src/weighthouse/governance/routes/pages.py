@@ -38,7 +38,7 @@ Short = Annotated[str, Form(min_length=1, max_length=200)]
 def committee(request: Request, done: str = "", cursor: Cursor = None) -> Response:
     """Releases, motions, seats, and what the reader may bring before the committee."""
     with door(request).enter(request) as (unit, caller):
-        charter = api.charter_of(unit)
+        charter, seats = api.charter_of(unit), access.seating(unit)
         may_read = any(access.explain(unit, caller, action, "lab").allowed for action in _READING)
         found = api.motions_page(unit, caller, cursor=cursor, limit=PAGE) if may_read else paging.Page([])
         here = paging.links(found, "/committee")
@@ -56,7 +56,8 @@ def committee(request: Request, done: str = "", cursor: Cursor = None) -> Respon
             statements={view.motion.id: canonical.encode(view.statement).decode() for view in here.items},
             choices=CHOICES,
             classes=CLASSES,
-            sits=caller.principal in charter.voting,
+            seats=seats,
+            sits=caller.principal in seats.sitting,
             done=_DONE.get(done, ""),
         )
 

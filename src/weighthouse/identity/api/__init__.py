@@ -28,7 +28,7 @@ from weighthouse.identity.api.directory import is_active, people, person, person
 from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
-from weighthouse.identity.api.keys_aside import keys_aside, restore_key
+from weighthouse.identity.api.keys_aside import is_aside, keys_aside, restore_key
 from weighthouse.identity.api.lately import ended_lately, lately
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
@@ -115,6 +115,7 @@ __all__ = [
     "freeze",
     "fresh_nonce",
     "is_active",
+    "is_aside",
     "is_of",
     "issue_workload",
     "keys_aside",

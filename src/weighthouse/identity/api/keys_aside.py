@@ -62,6 +62,14 @@ def keys_aside(unit: Unit, person: str) -> list[Device]:
     return found
 
 
+def is_aside(unit: Unit, person: str, device_id: str) -> bool:
+    """Whether this key is one of the person's that were set aside."""
+    try:
+        return device_id in state_of(unit, person).suspended
+    except WeighthouseError:
+        return False
+
+
 def restore_key(
     unit: Unit, person: str, device_id: str, caller: Caller, *, signed: KeySignature | None = None
 ) -> Device:

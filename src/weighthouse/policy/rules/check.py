@@ -1,7 +1,7 @@
 """Checks across sections. Guards against a lab that reads well and means something nobody wanted.
 
 An impossible quorum is refused now, not when somebody waits for it; a class's least approval binds every entitlement
-that reaches its resources; one account is one person; the executive holds no voting seat where the charter says so.
+that reaches its resources; one account is one person. What a committee must be is in `check_committee`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from weighthouse.policy.model import (
     LAB_RESOURCE,
     RELEASING,
     SHARED,
-    Charter,
     Entitlement,
     Lab,
     Resource,
@@ -51,10 +50,6 @@ def check(lab: Lab, places: Places) -> None:
     for entitlement in lab.entitlements.values():
         _entitlement(lab, entitlement, places["entitlement", entitlement.id])
         _possible(lab, entitlement, members, places["entitlement", entitlement.id])
-    if lab.committee is not None:
-        _charter(lab.committee, places["committee", ""])
-        for entitlement in lab.entitlements.values():
-            _rules_of_the_rules(lab, lab.committee, entitlement, places["entitlement", entitlement.id])
 
 
 def _outside_runs(cls: SensitivityClass, place: Place) -> None:
@@ -179,50 +174,3 @@ def shortage(slots: tuple[Slot, ...], members: dict[str, set[str]], *, without: 
                 names = " and ".join(f"'{slot.name}' ({slot.team})" for slot in some)
                 return f"{names} need {needed} different active people and have {len(able)}"
     return ""
-
-
-def _rules_of_the_rules(lab: Lab, charter: Charter, entitlement: Entitlement, place: Place) -> None:
-    """Whoever publishes policy can seat another committee, so that must take as many members as lifting a hold."""
-    if "policy.publish" not in entitlement.actions:
-        return
-    seated = {seat.person for seat in charter.seats if seat.voting}
-    release = charter.quorums.get("release")
-    needed = max(2, release.approve if release is not None else 0)
-    slots = [slot for slot in entitlement.requires if {one.id for one in lab.members(slot.team)} <= seated]
-    if sum(slot.count for slot in slots) < needed:
-        refuse(
-            "policy.charter_unguarded",
-            place,
-            f"'{entitlement.id}' gives policy.publish, and with it the committee's charter, to fewer than {needed} "
-            "of the committee: a hold could be lifted by replacing those who placed it.",
-            f"Give it a slot with `count: {needed}` of a team whose members all hold voting seats.",
-        )
-
-
-def _charter(charter: Charter, place: Place) -> None:
-    voting = [seat for seat in charter.seats if seat.voting]
-    independent = [seat for seat in voting if seat.independent]
-    for seat in voting:
-        if seat.person in charter.barred:
-            refuse(
-                "policy.barred_seat", place, f"'{seat.person}' is barred from a voting seat.", "Seat somebody else."
-            )
-    if sum(seat.chair for seat in charter.seats) != 1:
-        refuse("policy.chair", place, "the committee needs exactly one chair.", "Mark one seat `chair: true`.")
-    if len(voting) < 2:
-        refuse(
-            "policy.impossible_quorum", place, "a committee of one decides nothing.", "Give two people voting seats."
-        )
-    if len(independent) < charter.min_independent:
-        refuse(
-            "policy.impossible_quorum", place, "too few independent voting seats.", "Seat more, or lower the minimum."
-        )
-    for rule in charter.quorums.values():
-        if rule.present > len(voting) or rule.approve > rule.present or rule.independent > len(independent):
-            refuse(
-                "policy.impossible_quorum",
-                place,
-                f"quorum '{rule.id}' asks more than {len(voting)} voting seats, "
-                f"{len(independent)} of them independent, can give.",
-                "Expected approve <= present <= voting seats, and enough independent seats.",
-            )

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from weighthouse.policy.model import Lab
+from weighthouse.policy.rules.deciders import takes, who_decides
 from weighthouse.policy.rules.widening import Inner, Members, Things, Value, rule_of
 
 _LONGEST_WORDS = 160
@@ -21,8 +22,17 @@ _LONGEST_WORDS = 160
 
 def difference(old: Lab, new: Lab) -> list[str]:
     """Return a sentence for each thing and field that was added, removed or changed; wider ones first."""
-    lines = dict.fromkeys(_front(line) for line in _changed("the lab", old, new))
+    lines = dict.fromkeys(_front(line) for line in (*_seats(old, new), *_changed("the lab", old, new)))
     return sorted(lines, key=lambda line: not line.startswith("WIDER"))
+
+
+def _seats(old: Lab, new: Lab) -> list[str]:
+    """What of it changes who decides, before all else, and what each kind of decision takes from then on."""
+    decides = who_decides(old, new)
+    if not decides:
+        return []
+    told = "this changes who decides, so it takes a carried motion of the committee as it sat before"
+    return [_line(True, one) for one in (f"{told}: {'; '.join(decides)}", *takes(old, new))]
 
 
 def shortened(lines: list[str], most: int) -> list[str]:

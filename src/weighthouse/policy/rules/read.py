@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import cast, get_args
 
-from weighthouse.core.clock import DAY
+from weighthouse.core.clock import DAY, Millis
 from weighthouse.policy.model import (
     CONTENT,
     LAB_RESOURCE,
@@ -24,6 +24,7 @@ from weighthouse.policy.model import (
     VoteKind,
 )
 from weighthouse.policy.rules.check import Places, check
+from weighthouse.policy.rules.check_committee import check_committee
 from weighthouse.policy.rules.fields import Fields, entries
 from weighthouse.policy.rules.read_entitlements import read_entitlements, read_separations
 from weighthouse.policy.rules.read_outside import read_committee, read_egress
@@ -37,8 +38,12 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def read_lab(text: str, name: str) -> Lab:
-    """Read `text`, which is called `name` in messages; raises Invalid(`policy.*`) at the first fault."""
+def read_lab(text: str, name: str, *, now: Millis = 0, kept: bool = False) -> Lab:
+    """Read `text`, which is called `name` in messages; raises Invalid(`policy.*`) at the first fault.
+
+    With `now`, a term that is over leaves its seat empty. A text that was `kept` was checked when it was published:
+    what is asked of a committee since must not close the lab of whoever published it before.
+    """
     top = Fields(read_tree(text, name), "the lab", _SECTIONS)
     if top.text("schema") != SCHEMA:
         refuse(
@@ -69,6 +74,8 @@ def read_lab(text: str, name: str) -> Lab:
         committee=read_committee(top, people, places),
     )
     check(lab, places)
+    if not kept:
+        check_committee(lab, places, now)
     return lab
 
 

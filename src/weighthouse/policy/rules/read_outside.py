@@ -77,8 +77,11 @@ def read_committee(top: Fields, people: dict[str, PersonEntry], places: Places) 
     known = ("id", "name", "version", "seats", "quorums", "barred", "min_independent", "answer_within")
     fields = Fields(top.node("committee"), "'committee'", known)
     places["committee", ""] = top.at("committee")
-    seats = tuple(_seat(id_, node, people) for id_, node, _ in entries(fields.node("seats"), "'seats'"))
-    rules = {id_: _quorum(id_, node) for id_, node, _ in entries(fields.node("quorums"), "'quorums'")}
+    listed, named = (list(entries(fields.node(one), f"'{one}'")) for one in ("seats", "quorums"))
+    seats = tuple(_seat(id_, node, people) for id_, node, _ in listed)
+    rules = {id_: _quorum(id_, node) for id_, node, _ in named}
+    places.update({("seat", id_): place for id_, _, place in listed})
+    places.update({("quorum", id_): place for id_, _, place in named})
     return Charter(
         id=fields.text("id", "committee"),
         name=fields.name("name"),

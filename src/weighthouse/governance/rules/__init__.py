@@ -1,1 +1,0 @@
-"""The rules of governance, one topic a file. Pure: charter and ballots in, tally out."""
