@@ -51,12 +51,18 @@ def never_begun(settings: Settings, home: Home) -> bool:
     return not kept and not settings.text("database.url") and not home.database_file.exists()
 
 
+def readable(system: System, home: Home) -> None:
+    """Read the memory of refusals: one that nobody can read is refused now, not at the first question."""
+    if (home.memory / REFUSALS).is_file():
+        access.learnt(system)
+
+
 def settle(system: System, home: Home) -> None:
     """Begin the memory of refusals where nothing was ever refused; raise `app.memory_missing` where something was."""
     path = home.memory / REFUSALS
     if path.is_file():
         try:
-            access.learnt(system)  # reads it: one that nobody can read is refused now, not at the first question
+            readable(system, home)
         except WeighthouseError:
             system.database.close()
             raise

@@ -7,6 +7,7 @@ migrations make is made once more, aside, and compared.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,12 +38,13 @@ def current(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def prepare(database: Database) -> str:
-    """Bring a database to the newest revision and return it; refuse one it does not know (`app.unknown_schema`)."""
+def examine(database: Database) -> str | None:
+    """Return the revision a database is at, None when it is empty; change nothing.
+
+    Raises `app.unknown_schema` for a revision that this software does not know, and `app.foreign_schema`.
+    """
     scripts = ScriptDirectory.from_config(configuration())
     known = {script.revision for script in scripts.walk_revisions()}
-    head = scripts.get_current_head()
-    assert head is not None
     at = current(database)
     if at is not None and at not in known:
         raise Unavailable(
@@ -51,19 +53,35 @@ def prepare(database: Database) -> str:
             "Start the version that wrote it, or a newer one; nothing was changed.",
         )
     if at is not None:
-        _refuse_foreign(database, at)
-    if at != head:
-        with database.engine.begin() as connection:
-            upgrade(connection)
-        _refuse_foreign(database, head)
+        database.ours = expected(database, at)
+        with database.engine.connect() as connection:
+            _refuse_foreign(database, connection)
+    return at
+
+
+def prepare(database: Database, judge: Callable[[Connection], None] | None = None) -> str:
+    """Bring a database to the newest revision and return it; raise as `examine` does.
+
+    `judge` looks at what the migrations made of a database that was not empty, before they are committed: what it
+    refuses was not migrated, so that the version that wrote it can still be started.
+    """
+    at, head = examine(database), ScriptDirectory.from_config(configuration()).get_current_head()
+    assert head is not None
+    if at == head:
+        return head
+    ours = expected(database, head)
+    with database.engine.begin() as connection:
+        upgrade(connection)
+        database.ours = ours
+        _refuse_foreign(database, connection)
+        if judge is not None and at is not None:
+            judge(connection)
     return head
 
 
-def _refuse_foreign(database: Database, revision: str) -> None:
-    """Raise `app.foreign_schema` unless the database is what our migrations to `revision` make."""
-    database.ours = expected(database, revision)
-    with database.engine.connect() as connection:
-        foreign = database.foreign(connection)
+def _refuse_foreign(database: Database, connection: Connection) -> None:
+    """Raise `app.foreign_schema` unless the database is what our migrations make."""
+    foreign = database.foreign(connection)
     if foreign:
         raise Unavailable(
             "app.foreign_schema",

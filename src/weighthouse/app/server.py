@@ -30,6 +30,25 @@ HEADER_BYTES = 64 * 1024
 CONNECTIONS = 800
 
 
+def refuse_taken(address: str, port: int) -> None:
+    """Raise `app.cannot_listen` if nothing can be bound there: asked before anything of the system is opened."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections of a server that has ended
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise cannot_listen(f"{address}:{port}", error.strerror or str(error)) from None
+
+
+def cannot_listen(where: str, why: str) -> Unavailable:
+    """The refusal that says why nobody can be reached there."""
+    return Unavailable(
+        "app.cannot_listen",
+        f"The server could not listen on {where}: {why}.",
+        "Choose another port with --port, or end the process that holds it.",
+    )
+
+
 class Served:
     """An ASGI application served by granian in a thread of its own, until `stop`."""
 
@@ -87,12 +106,7 @@ class Served:
         raise self._refusal(str(self._failure or "no answer in time"))
 
     def _refusal(self, why: str) -> Unavailable:
-        where = str(self._where) if self._where else f"{self._address}:{self._port}"
-        return Unavailable(
-            "app.cannot_listen",
-            f"The server could not listen on {where}: {why}.",
-            "Choose another port with --port, or end the process that holds it.",
-        )
+        return cannot_listen(str(self._where) if self._where else f"{self._address}:{self._port}", why)
 
     def _answers(self) -> bool:
         inet = socket.AF_INET6 if ":" in self._address else socket.AF_INET

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -58,7 +59,7 @@ def open_system(
     """
     if not new:
         memories.check(home)
-    system = admit(assemble(settings, home, keys, clock), new=new)
+    system = admit(assemble(settings, home, keys, clock, judging=not new), new=new)
     memories.settle(system, home)
     return system
 
@@ -74,8 +75,14 @@ def admit(system: System, *, new: bool = False) -> System:
     return system
 
 
-def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None) -> System:
-    """Open and bind without judging the log: for `open_system`, and for the ceremony over a log that is refused."""
+def assemble(
+    settings: Settings, home: Home, keys: SealedKeys, clock: Clock | None = None, *, judging: bool = False
+) -> System:
+    """Open and bind without judging the log: for `open_system`, and for the ceremony over a log that is refused.
+
+    The database is migrated last. With `judging` the log's head is judged too before that is committed, so that a
+    start that is refused leaves what the version that ran before can start on.
+    """
     check_address(settings)
     emptied.refuse_no_file(settings, home)
     home.make()
@@ -84,7 +91,7 @@ def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | No
     with _closed_on_refusal(database):
         emptied.refuse_no_tables(database, settings, home)
         with faults.spoken():
-            schema.prepare(database)
+            at = schema.examine(database)
         system = System(settings, clock, database)
         bind_keys(system, keys)
         bind_memories(system, home)
@@ -93,6 +100,11 @@ def assemble(settings: Settings, home: Home, keys: SealedKeys, clock: Clock | No
         system.bind(ObjectStore, FolderStore(home.objects))
         system.bind(Ground, machine(settings, home))
         system.bind(Proxy, envoy())
+        if judging and at is not None:
+            memories.readable(system, home)
+            machines.hold(system)
+        with faults.spoken():
+            schema.prepare(database, partial(audit.recognise, system) if judging else None)
     return system
 
 

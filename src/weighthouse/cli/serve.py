@@ -20,7 +20,8 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     """Start the server; Ctrl-C or SIGTERM stops it cleanly."""
     from weighthouse.app import initialise, redteam
     from weighthouse.app.house import House
-    from weighthouse.app.origin import with_port
+    from weighthouse.app.origin import listening, with_port
+    from weighthouse.app.server import refuse_taken
     from weighthouse.core import journal
     from weighthouse.core.memory import keep_private
 
@@ -29,7 +30,9 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     flags = {"server.address": address, "server.port": port, "keys.passphrase_file": passphrase_file}
     settings, home = initialise.load_settings(flags, state=state)
     initialise.hold(home, "serve")
-    system = initialise.serveable(with_port(settings), home)
+    settings = with_port(settings)
+    refuse_taken(str(listening(settings)), settings.integer("server.port"))  # before anything is migrated
+    system = initialise.serveable(settings, home)
     house = House(system, home).start()
     redteam.offer(house)
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")

@@ -5,7 +5,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 """
 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
-from weighthouse.audit.api.checking import start, verify
+from weighthouse.audit.api.checking import recognise, start, verify
 from weighthouse.audit.api.clusters import MOVED
 from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
 from weighthouse.audit.api.doubting import doubts
@@ -79,6 +79,7 @@ __all__ = [
     "overdue",
     "prove",
     "pump",
+    "recognise",
     "reveal",
     "sequence",
     "settings",

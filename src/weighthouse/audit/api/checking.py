@@ -34,11 +34,7 @@ def start(system: System) -> None:
     """
     remembered = growing.recall(system)
     with read(system) as unit:
-        head = store.read_head(unit.conn) or growing.EMPTY_HEAD
-        if head.size == 0 and store.count_entries(unit.conn):
-            raise growing.tampered("there are entries, but no signed head")
-        growing.trusted_edge(system, unit.conn, head)
-        growing.judge_memory(system, unit.conn, head.size, head.root, remembered)
+        _recognise(system, unit.conn, remembered)
     clusters.start(system)
     problem = scanning.first_look(system)
     if problem:
@@ -46,6 +42,22 @@ def start(system: System) -> None:
     lost = missing.problems(system)
     if lost:
         raise Unavailable("audit.lines_lost", f"Lines of the log were lost: {lost[0].what}.", lanes.REMEDY)
+
+
+def recognise(system: System, conn: Connection) -> None:
+    """Refuse a log whose head is not the one this server signed last; raises what `start` does but for its rows.
+
+    For a connection whose transaction nobody else sees, such as the one that migrates.
+    """
+    _recognise(system, conn, growing.recall(system))
+
+
+def _recognise(system: System, conn: Connection, remembered: Remembered | None) -> None:
+    head = store.read_head(conn) or growing.EMPTY_HEAD
+    if head.size == 0 and store.count_entries(conn):
+        raise growing.tampered("there are entries, but no signed head")
+    growing.trusted_edge(system, conn, head)
+    growing.judge_memory(system, conn, head.size, head.root, remembered)
 
 
 def verify(system: System) -> Report:
