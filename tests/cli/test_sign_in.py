@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.cli.conftest import Terminal
 
-from weighthouse.cli import exits
+from weighthouse.app import doctor
+from weighthouse.app.truth import LogTold
+from weighthouse.cli import audit, exits
 
 At = Callable[[str], Terminal]
 
@@ -109,3 +113,30 @@ def test_another_persons_key_is_confirmed_with_ones_own_over_what_they_read_out(
     assert "identity.bad_signature" in chi.said
     chi.run(*confirm, "--key", theirs["thumbprint"])
     assert f"Confirmed {theirs['id']}" in chi.said
+
+
+def test_a_session_of_this_program_says_so_in_the_list(at: At) -> None:
+    ada = at("ada").sign_in()
+    shown = [one["user_agent"] for one in ada.json("sessions")["items"] if one["current"]]
+    assert shown == [f"weighthouse-cli/{version('weighthouse')}"]
+
+
+def test_the_account_of_a_login_is_the_one_of_its_step_up(at: At) -> None:
+    """Nobody types ahead and no variable names the account: it was said once, and is kept with the session."""
+    ben = at("ben")
+    account = ben._environment.pop("WEIGHTHOUSE_ACCOUNT")
+    ben.run("login", "--headless", "--account", account, "--enrol", "laptop")
+    assert "Enrolled this machine's key" in ben.said
+    ben.run("login", "--headless", "--step-up")
+    ben._environment["WEIGHTHOUSE_ACCOUNT"] = "somebody-else"  # of another sign-in, in the same shell
+    ben.run("login", "--headless", "--step-up")
+    assert ben.json("whoami")["principal"] == "ben"
+
+
+def test_an_empty_log_is_called_empty() -> None:
+    scan = {"place": 0, "rounds": 3}
+    assert audit._told(0, 2, scan) == ["The log is empty: it holds no entry yet, and 2 wait to join it."]
+    assert "entry 4" in audit._told(9, 0, {"place": 4, "rounds": 1})[1]
+    told = LogTold(process=1, started="1", looked=0.0, size=0, rounds=3, place=0, problems=[])
+    assert doctor.how_whole(told) == "empty: it holds no entry yet"
+    assert "now at entry 0;" in doctor.how_whole(msgspec.structs.replace(told, size=9))

@@ -11,7 +11,7 @@ import pytest
 from tests.identity.support import Lab, query
 from tests.identity.test_acts import THAW, act, do
 from tests.identity.test_untyped_provider import GOOD
-from weighthouse.core.clock import MINUTE
+from weighthouse.core.clock import MINUTE, SECOND
 from weighthouse.core.errors import Unavailable
 from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.identity.adapters.oidc import OidcProvider
@@ -141,6 +141,10 @@ def refusing(answer: httpx.Response) -> OidcProvider:
         httpx.Response(201, json={"request_uri": 7}),
         httpx.Response(201, json={"request_uri": "urn:\u202e"}),
         httpx.Response(201, text="<html>"),
+        *(
+            httpx.Response(201, json={"request_uri": "urn:one", **life})
+            for life in ({}, {"expires_in": 0}, {"expires_in": -1}, {"expires_in": "60"}, {"expires_in": True})
+        ),
         httpx.Response(302, headers={"location": "https://idp.example/authorize"}),
     ],
 )
@@ -156,3 +160,44 @@ def test_a_provider_that_demands_pushed_requests_must_say_where() -> None:
     for wrong in ("http://idp.example/par", 7, "", "https://idp.example/par#x"):
         with pytest.raises(Unfit):
             read_discovery({**GOOD, "pushed_authorization_request_endpoint": wrong}, GOOD["issuer"])
+
+
+class Hasty(httpx.BaseTransport):
+    """The way to a provider whose names are good for `life` seconds, and to which each push takes `takes`."""
+
+    def __init__(self, lab: Lab, life: int, takes: list[int]) -> None:
+        self._lab, self._there, self._life, self._takes = lab, InProcess(lab.app), life, takes
+        self.names: list[str] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self._there.handle_request(request)
+        if not request.url.path.endswith("/par"):
+            return answer
+        self._lab.clock.advance(self._takes.pop(0) * SECOND)
+        name = json.loads(answer.read())["request_uri"]
+        self.names.append(name)
+        return httpx.Response(201, json={"request_uri": name, "expires_in": self._life})
+
+
+@pytest.mark.parametrize("takes", [[60, 0], [61, 59], [3600, 1]])
+def test_a_name_that_ran_out_on_its_way_is_pushed_anew_and_never_used(pushing: Lab, takes: list[int]) -> None:
+    hasty = Hasty(pushing, 60, list(takes))
+    address = pushing.use_provider(hasty, pushing.wanted).authorize_url(WISH)
+    assert len(hasty.names) == 2 and query(address.url)["request_uri"] == hasty.names[1]
+    assert address.good_s == 60 - takes[1]
+
+
+def test_a_provider_whose_names_always_run_out_on_their_way_is_as_good_as_none(pushing: Lab) -> None:
+    hasty = Hasty(pushing, 60, [60, 60])
+    with pytest.raises(Unavailable) as error:
+        pushing.use_provider(hasty, pushing.wanted).authorize_url(WISH)
+    assert error.value.code == "identity.provider_unavailable" and len(hasty.names) == 2
+
+
+@pytest.mark.parametrize(("life", "after"), [(12, 10), (60, 50), (600, 50), (1, 1)])
+def test_the_page_asks_anew_before_the_provider_s_own_time_is_over(pushing: Lab, life: int, after: int) -> None:
+    browser = pushing.browser()
+    browser.sign_in("ben")
+    pushing.use_provider(Hasty(pushing, life, [0]), pushing.wanted)
+    page = browser.get("/confirm?" + urlencode({"acts": json.dumps([THAW]), "return_to": "/inbox"}))
+    assert page.headers["refresh"].startswith(f"{after}; url=")

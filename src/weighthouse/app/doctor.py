@@ -181,8 +181,15 @@ def _log(_settings: Settings, home: Home) -> Iterator[Finding]:
     for problem in told.problems:
         yield Finding("log", "missing", problem, "docs/how-to/verify-the-log.md says what to do about it.")
     if not told.problems:
-        checked = f"checked {told.rounds} times from end to end, now at entry {told.place}"
-        yield Finding("log", "ok", f"{told.size} entries, {checked}; nothing is missing, late or in doubt")
+        yield Finding("log", "ok", how_whole(told))
+
+
+def how_whole(told: truth.LogTold) -> str:
+    """Say of a log without problems what it holds, and how far it was checked."""
+    if not told.size:
+        return "empty: it holds no entry yet"
+    checked = f"checked {told.rounds} times from end to end, now at entry {told.place}"
+    return f"{told.size} entries, {checked}; nothing is missing, late or in doubt"
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -104,10 +105,19 @@ def status(ctx: click.Context, fmt: str | None) -> None:
         emit_json(answer)
         return
     scan = answer["scan"]
-    click.echo(f"{answer['size']} entries, {answer['waiting']} waiting to join them.")
-    click.echo(f"Checked again up to entry {scan['place']}, {scan['rounds']} times from end to end so far.")
+    for line in _told(answer["size"], answer["waiting"], scan):
+        click.echo(line)
     for problem in answer["problems"] or ["Nothing is wrong."]:
         click.echo(problem)
+
+
+def _told(size: int, waiting: int, scan: dict[str, Any]) -> list[str]:
+    if not size:
+        return [f"The log is empty: it holds no entry yet, and {waiting} wait to join it."]
+    return [
+        f"{size} entries, {waiting} waiting to join them.",
+        f"Checked again up to entry {scan['place']}, {scan['rounds']} times from end to end so far.",
+    ]
 
 
 @command.command("prove")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from weighthouse.cli.release import agent
 from weighthouse.cli.show import say
 from weighthouse.core import written
 from weighthouse.core.errors import Invalid, Unauthenticated
@@ -97,8 +98,10 @@ def server(ctx: click.Context) -> str:
 class Connection:
     """A client for one server, as whoever is signed in there."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, account: str = "") -> None:
         self.client = client
+        self.account = account
+        """As whom the session was signed in to in a terminal: whoever steps it up there is the same account."""
 
     def get(self, path: str, **params: str | int | None) -> Any:
         """GET one answer; parameters that are None are left out."""
@@ -140,6 +143,7 @@ class Connection:
             "person": session.person,
             "session": session.session,
             "ends": session.ends,
+            "account": self.account,
         }
         _keep(kept)
 
@@ -172,10 +176,11 @@ def connect(ctx: click.Context, *, anonymous: bool = False, patience_s: float = 
         token=str(entry.get("token", "")),
         nonce=nonces.get(address, ""),
         timeout_s=patience_s,
+        agent=agent(),
     )
     ctx.call_on_close(client.close)
     ctx.call_on_close(lambda: _keep_nonce(nonces, client))
-    return Connection(client)
+    return Connection(client, account=str(entry.get("account", "")))
 
 
 def needs_second_factor(error: Exception) -> bool:
@@ -212,12 +217,15 @@ def sign_in(
 ) -> SignedIn:
     """Sign in or step up, in the browser or (development provider only) in this terminal, and keep the session."""
     if headless:
-        name = account or os.environ.get("WEIGHTHOUSE_ACCOUNT") or click.prompt("Account", err=True)
+        known = connection.account if step_up else ""
+        name = account or known or os.environ.get("WEIGHTHOUSE_ACCOUNT") or click.prompt("Account", err=True)
         password = os.environ.get("WEIGHTHOUSE_PASSWORD") or click.prompt("Password", hide_input=True, err=True)
         secret = os.environ.get("WEIGHTHOUSE_TOTP_SECRET", "")
         code = "" if secret else click.prompt("Code, if asked for one", default="", hide_input=True, err=True)
         session = connection.client.sign_in_headless(name, password, secret, step_up=step_up, acts=acts, code=code)
+        connection.account = name
     else:
+        connection.account = connection.account if step_up else ""
         session = connection.client.sign_in_browser(_open, step_up=step_up, acts=acts)
     connection.client.confirm = None  # `fresh` asks instead: it says what for, and keeps the token that comes of it
     connection.remember(session)

@@ -115,12 +115,9 @@ class Root(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from importlib.metadata import PackageNotFoundError, version
+        from weighthouse.cli.release import version
 
-        try:
-            found = str(version("weighthouse"))
-        except (PackageNotFoundError, KeyError, ValueError, OSError):  # ours, or one in front of ours, is broken
-            found = "of unknown version (its installation is damaged)"
+        found = version() or "of unknown version (its installation is damaged)"
         click.echo(f"weighthouse {found}")
         ctx.exit()
 

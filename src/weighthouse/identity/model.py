@@ -294,6 +294,8 @@ class SignInStart(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     acts: tuple[str, ...] = ()
     """In words, what the second factor is asked for."""
+    good_s: int = 0
+    """For how many seconds the address is good, 0 where it does not run out."""
 
 
 class SignedIn(msgspec.Struct, frozen=True, kw_only=True):

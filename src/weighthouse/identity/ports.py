@@ -31,6 +31,13 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where to send the browser; `good_s` is for how many seconds, 0 where it does not run out."""
+
+    url: str
+    good_s: int = 0
+
+
 class Site(msgspec.Struct, frozen=True):
     """The address people know this server by, such as https://weighthouse.lab; no slash at its end."""
 
@@ -43,9 +50,9 @@ class Provider(Protocol):
     def profile(self) -> IssuerProfile:
         """What its tokens must look like; raises Unavailable `identity.provider_unavailable`."""
 
-    def authorize_url(self, wish: Wish) -> str:
-        """Where to send the browser. The wish itself is pushed to the provider first where it takes that (RFC 9126);
-        raises Unavailable `identity.provider_unavailable`."""
+    def authorize_url(self, wish: Wish) -> Address:
+        """Where to send the browser. The wish itself is pushed to the provider first where it takes that (RFC 9126),
+        and again where its name ran out before it was here; raises Unavailable `identity.provider_unavailable`."""
 
     def pushes(self) -> bool:
         """Whether the provider takes pushed authorization requests, so that nobody edits one on its way."""

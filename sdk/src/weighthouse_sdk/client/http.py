@@ -42,7 +42,8 @@ class SignedIn:
 class Client:
     """A person's client for one server and one key.
 
-    `token` is an access token from an earlier sign-in, if there is one; `transport` replaces the network in tests.
+    `token` is an access token from an earlier sign-in, if there is one; `transport` replaces the network in tests;
+    `agent` is what the program calls itself, as its person reads it in the list of their sessions.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         timeout_s: float = 30.0,
         nonce: str = "",
+        agent: str = "",
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
@@ -68,6 +70,8 @@ class Client:
         self.confirm: Confirm | None = None
         """How to give the second factor for acts that a refusal names; what was refused is then sent once more."""
         self._http = httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+        if agent:
+            self._http.headers["User-Agent"] = agent
         weakref.finalize(self, self._http.close)  # a client that is dropped leaves no connection open
 
     def __enter__(self) -> Client:

@@ -22,7 +22,7 @@ from weighthouse.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
 from weighthouse.identity.adapters.exchange import Broken, send
 from weighthouse.identity.model import IssuerProfile, PublicKey
-from weighthouse.identity.ports import Redeemed, Wish
+from weighthouse.identity.ports import Address, Redeemed, Wish
 from weighthouse.identity.rules.discovery import Endpoints, Unfit, read_discovery, with_query
 from weighthouse.identity.rules.jwks import MAX_KEY_SET, parse_key_set
 
@@ -85,7 +85,7 @@ class OidcProvider:
     def profile(self) -> IssuerProfile:
         return msgspec.structs.replace(self._wanted, announces_iss=self._discovered().announces_iss)
 
-    def authorize_url(self, wish: Wish) -> str:
+    def authorize_url(self, wish: Wish) -> Address:
         query = {
             "response_type": "code",
             "response_mode": "query",
@@ -103,9 +103,11 @@ class OidcProvider:
             query |= {"max_age": "0", "prompt": "login", "acr_values": value}
             query["claims"] = json.dumps(claims, separators=(",", ":"))
         found = self._discovered()
-        if found.pushed:
-            query = {"client_id": self._wanted.client_id, "request_uri": self._push(found.pushed, query)}
-        return with_query(found.authorization, query)
+        if not found.pushed:
+            return Address(with_query(found.authorization, query))
+        name, good_s = self._pushed(found.pushed, query)
+        named = {"client_id": self._wanted.client_id, "request_uri": name}
+        return Address(with_query(found.authorization, named), good_s)
 
     def pushes(self) -> bool:
         return bool(self._discovered().pushed)
@@ -115,7 +117,20 @@ class OidcProvider:
         query = {"client_id": self._wanted.client_id, "post_logout_redirect_uri": return_to}
         return with_query(there, query) if there else ""
 
-    def _push(self, where: str, query: dict[str, str]) -> str:
+    def _pushed(self, where: str, query: dict[str, str]) -> tuple[str, int]:
+        """Push the request; return its name and for how many seconds that is good from now on.
+
+        One that ran out on its way here, behind others or a slow provider, is pushed anew, once, and never used.
+        """
+        for _ in range(2):
+            begun = self._clock.monotonic()
+            name, life = self._push(where, query)
+            left = life - -(-(self._clock.monotonic() - begun) // SECOND)  # from when it may have begun to count
+            if left > 0:
+                return name, left
+        _down("takes longer to answer than what was pushed to it is good for")
+
+    def _push(self, where: str, query: dict[str, str]) -> tuple[str, int]:
         """Tell the provider the request itself, and return the name that the browser carries in its place.
 
         Whoever holds the browser can then neither drop `prompt=login` from it nor ask something else with our nonce,
@@ -128,10 +143,13 @@ class OidcProvider:
             status, body = self._send("POST", where, MAX_DOCUMENT, form, authorization)
         if status not in (200, 201):
             _down(f"answered {status} to a pushed authorization request")
-        name = _json(body).get("request_uri")
+        answer = _json(body)
+        name, life = answer.get("request_uri"), answer.get("expires_in")
         if not isinstance(name, str) or not 1 <= len(name) <= 512 or not name.isascii() or not name.isprintable():
             _down("gave no name for a pushed authorization request")
-        return name
+        if not isinstance(life, int) or isinstance(life, bool) or not 0 < life < 2**31:  # RFC 9126 2.2 demands it
+            _down("does not say for how long a pushed authorization request is good")
+        return name, life
 
     def _identify(self, form: dict[str, str], redirect_uri: str) -> str:
         """Add to `form` how our client shows that it is itself; return the Authorization header, empty if none is.

@@ -172,9 +172,9 @@ def sent(system: System, kept: Kept) -> SignInStart:
         challenge=challenge,
         step_up=start.level > 1,
     )
-    url = provider_of(system).authorize_url(wish)
+    there = provider_of(system).authorize_url(wish)
     told = tuple(words_of(act) for act in start.acts)
-    return SignInStart(url=url, transaction=transaction, reasons=reasons, acts=told)
+    return SignInStart(url=there.url, transaction=transaction, reasons=reasons, acts=told, good_s=there.good_s)
 
 
 def nonce_of(start: Start) -> str:

@@ -97,9 +97,10 @@ def confirm(request: Request, acts: str, return_to: str = "/", again: str = "") 
             request, "identity/confirm.html", acts=start.acts, provider=start.url, return_to=return_to
         )
     _keep(page, START_COOKIE, _begun(request, start), START_S)
-    if "request_uri=" in start.url:  # what was pushed is good for a minute at some providers: ask anew before it ends
+    if start.good_s:  # what was pushed is good for a minute at some providers: ask anew before it ends
+        soon = max(1, min(PUSHED_S, start.good_s * 5 // 6))
         here = urlencode({"acts": acts, "return_to": return_to, "again": "yes"})
-        page.headers["Refresh"] = f"{PUSHED_S}; url=/confirm?{here}"
+        page.headers["Refresh"] = f"{soon}; url=/confirm?{here}"
     return page
 
 
