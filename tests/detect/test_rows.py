@@ -115,6 +115,17 @@ def test_a_restarted_server_knows_from_the_log_what_was_told_and_what_was_read(a
     assert len(watched.facts(ALERT)) == 2 and watched.facts(REFUSED) == []
 
 
+def test_a_restarted_server_raises_no_alert_twice_whatever_became_of_its_row(any_watched: Watched) -> None:
+    watched = any_watched
+    watched.write(used_elsewhere("chi", "ses_one"))
+    follow(watched)
+    watched.sql("DELETE FROM detect_alert")
+    forget(watched)
+    watched.write(used_elsewhere("chi", "ses_one"))
+    follow(watched)
+    assert len(watched.facts(ALERT)) == 1 and watched.facts(REFUSED) == []
+
+
 def forget(watched: Watched) -> None:
     """What a process knows is gone with it."""
     told._told.pop(watched.system, None)
