@@ -95,6 +95,12 @@ def server(ctx: click.Context) -> str:
     return str(chosen or _kept().get("current") or DEFAULT).rstrip("/")
 
 
+def has_server(ctx: click.Context) -> bool:
+    """Whether there is a server to ask: one that was named, or the one that somebody here is signed in to."""
+    named = (ctx.find_root().obj or {}).get("server")
+    return bool(named or (_kept()["servers"].get(server(ctx)) or {}).get("token"))
+
+
 class Connection:
     """A client for one server, as whoever is signed in there."""
 

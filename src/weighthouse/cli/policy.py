@@ -1,7 +1,8 @@
 """`weighthouse policy`: check, compare and publish the lab's policy. Guards the lab from a file nobody has read.
 
-Checking and comparing change nothing. Publishing is signed by the control plane, versioned and logged with its
-difference in plain words.
+Checking and comparing change nothing. Where no server is named and nobody is signed in, a file is checked by itself,
+by the same rules, and what could not be compared is said aloud. Publishing is signed by the control plane, versioned
+and logged with its difference in plain words.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from weighthouse.cli.connection import connect, fresh
+from weighthouse.cli.connection import connect, fresh, has_server
 from weighthouse.cli.show import Column, card, clean_lines, emit_json, form, heading, output, say
 from weighthouse.core import written
 
 _BUNDLE = (Column("version", "version"), Column("digest", "digest"), Column("lab", "lab"))
+NOT_COMPARED = (
+    "what it would change in the policy in force, and which requests and grants end with that",
+    "whether the committee in force may be followed by this one",
+    "the budgets that the server is set to: models were judged by the defaults of egress.*",
+)
 
 
 @click.group("policy")
@@ -28,10 +35,38 @@ def command() -> None:
 @output
 @click.pass_context
 def check(ctx: click.Context, file: Path, fmt: str | None) -> None:
-    """Check FILE and say what it would change; changes nothing. A mistake is named with its line."""
+    """Check FILE and say what it would change; changes nothing. A mistake is named with its line.
+
+    Without a server (none named with --server, nobody signed in) FILE is checked by itself.
+    """
+    if not has_server(ctx):
+        _alone(file, fmt)
+        return
     connection, body = connect(ctx), _body(file)
     answer = connection.post("/policy/check", body)
     _difference({**answer, "unheld": connection.post("/egress/check", body)["items"]}, fmt)
+
+
+def _alone(file: Path, fmt: str | None) -> None:
+    """Check a file by the rules alone, and say what those cannot know."""
+    from weighthouse.core.clock import SystemClock
+    from weighthouse.core.settings import Settings
+    from weighthouse.egress import api as egress
+    from weighthouse.policy import api as policy
+
+    text = written.read_text(file)
+    lab = policy.parse(text, file.name, now=SystemClock().now())
+    unheld = [msgspec.to_builtins(one) for one in egress.unheld(Settings(egress.settings), lab)]
+    answer = {"lab": lab.id, "digest": policy.digest_of(text), "unheld": unheld, "not_compared": list(NOT_COMPARED)}
+    if form(fmt) == "json":
+        emit_json(answer)
+    else:
+        card(answer, _BUNDLE[1:], fmt)
+        _unheld(unheld)
+    say("The file is in order by itself. Not compared, since no server was asked:")
+    for what in NOT_COMPARED:
+        say(f"  {what}")
+    say("`weighthouse login`, then the same again, compares them.")
 
 
 def _body(file: Path) -> dict[str, Any]:
@@ -45,9 +80,13 @@ def _difference(answer: dict[str, Any], fmt: str | None) -> None:
     card(answer, _BUNDLE, fmt)
     heading("What it changes")
     clean_lines(answer.get("difference") or ["Nothing."])
-    if answer["unheld"]:
+    _unheld(answer["unheld"])
+
+
+def _unheld(faults: list[dict[str, Any]]) -> None:
+    if faults:
         heading("What does not hold")
-        clean_lines([f"{one['model']}: {one['why']}. {one['remedy']}" for one in answer["unheld"]])
+        clean_lines([f"{one['model']}: {one['why']}. {one['remedy']}" for one in faults])
 
 
 @command.command("show")

@@ -107,5 +107,5 @@ def _needs_motion(bundle: policy.Bundle, caller: Caller, changes: list[str], why
         bundle, caller, "policy.publish", policy.LAB_RESOURCE, "access.charter_needs_motion",
         f"This text changes who decides ({'; '.join(changes[:_SHOWN])}{more}), and {why}.",
         "Have the committee carry a motion about exactly this text under the policy in force (`weighthouse committee "
-        "open --policy FILE`), then ask for approval and publish it.",
+        "open --policy FILE --text QUESTION`), then ask for approval and publish it.",
     )  # fmt: skip
