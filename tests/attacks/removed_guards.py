@@ -187,8 +187,8 @@ REMOVALS = (
     Removal(
         "reused-factor",
         "identity/api/acts.py",
-        "    unit.before_commit(lambda: memory(unit.system).condemn(given.id, given.until))\n",
-        "",
+        "    used_factor(unit, given, act)\n",
+        "    assert used_factor\n",
     ),
     Removal("outliving-device", "identity/api/devices.py", "    end_sessions_of_key(unit, person, key, by)\n", ""),
     Removal(
