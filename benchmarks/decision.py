@@ -41,6 +41,7 @@ from weighthouse.core.settings import DECLARED, Settings
 from weighthouse.core.signing import MemorySigners, Signers
 from weighthouse.core.work import Recorder, System, begin, read
 from weighthouse.identity.adapters.memory import FileMemory
+from weighthouse.identity.model import settings as identity_settings
 from weighthouse.identity.ports import Memory
 from weighthouse.policy import api as policy
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
@@ -90,7 +91,7 @@ def make_system(folder: Path) -> System:
     database = Database(f"sqlite:///{folder / 'bench.db'}")
     database.create_all()
     system = System(
-        Settings((*DECLARED, *audit.settings), flags={"state": folder, "mode": "development"}),
+        Settings((*DECLARED, *audit.settings, *identity_settings), flags={"state": folder, "mode": "development"}),
         SystemClock(),
         database,
     )
@@ -159,7 +160,7 @@ def caller(system: System, person: int) -> Caller:
 def decide(system: System, pair: tuple[int, int]) -> bool:
     """One decision in a unit of its own, as a request would make it."""
     with read(system) as unit:
-        return access.explain(unit, caller(system, pair[0]), "weights.load", f"model/m{pair[1]}").allowed
+        return access.explain(unit, caller(system, pair[0]), "run.submit", f"model/m{pair[1]}").allowed
 
 
 def measure(run: Callable[[tuple[int, int]], bool], pairs: list[tuple[int, int]], expect: bool) -> list[float]:
@@ -250,9 +251,9 @@ def bare(pair: tuple[int, int]) -> float:
     question = policy.PolicyQuestion(
         principal=policy.PrincipalFacts(
             kind="person", id=f"p{pair[0]}", person=f"p{pair[0]}", teams=frozenset({"team-1"}), active=True,
-            bound=False, assurance_level=2, assurance_age=0,
+            bound=False, assurance_level=2, assurance_age=0, key=True,
         ),
-        action="weights.load",
+        action="run.submit",
         resource=policy.ResourceFacts(
             id=f"model/m{pair[1]}", kind="model", environment="frontier", cls="frontier", assurance=2, fresh=HOUR,
             sandbox="any",

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.weights.world import LAB, TERN, WREN, World
+from sqlalchemy import text as text_of
+from tests.weights.world import LAB, TERN, WREN, World, arrays
 
 from weighthouse.access import api as access
-from weighthouse.core.clock import ManualClock
+from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Conflict, Denied, Invalid
 from weighthouse.core.ids import new_id
@@ -116,6 +117,57 @@ def test_no_class_with_a_sandbox_or_images_may_allow_it(strict: str) -> None:
     assert caught.value.code == "policy.outside_runs"
     assert caught.value.message.startswith(f"lab.yaml:{line}: class 'internal' ")
     assert caught.value.remedy == "Remove 'outside_runs' from this class."
+
+
+LARK = """  model/lark:
+    name: Lark
+    class: public
+    environment: research
+    owner: training
+"""
+SAVE_LARK = """  lark-save:
+    description: Save Lark.
+    actions: [weights.save]
+    resources: [model/lark]
+    environment: research
+    eligible: [training]
+    duration: {default: 8h, longest: 7d}
+    approval: none
+"""
+PUBLIC = "    sandbox: any\n    read_budget: 1TiB\n"
+
+
+def test_what_a_person_loaded_outside_is_not_saved_as_a_lesser_class_either(
+    database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Whether the save was begun before the load or after it, as it is for a run. Names and shapes are no weights."""
+    text = LAB.read_text("utf-8").replace(INTERNAL, OPEN).replace("  dataset/stdlib:\n", LARK + "  dataset/stdlib:\n")
+    text = text.replace("  wren-train:\n", SAVE_LARK + "  wren-train:\n")
+    world = World(database, clock, tmp_path, text.replace(PUBLIC, PUBLIC + "    outside_runs: [weights.save]\n"))
+    world.grant("ada", "wren-train", WREN)
+    for person in ("ada", "eve"):
+        world.grant(person, "lark-save", "model/lark")
+    ada, eve = world.person("ada"), world.person("eve")
+    version = world.save(ada, WREN)
+    with world.unit(ada) as unit:
+        weights.describe(unit, ada, version.id)
+    draft = world.begin_save(ada, "model/lark")
+    envelope = draft.write(arrays(2))
+    world.save(ada, "model/lark", seed=3)
+    world.begin_load(ada, version.id)
+    clock.advance(2 * DAY)
+    world.grant("ada", "lark-save", "model/lark")
+    with world.system.database.engine.begin() as connection:  # the log says it as well, where no row can be taken out
+        connection.execute(text_of("DELETE FROM weights_lease"))
+    attempts = (lambda: world.begin_save(ada, "model/lark"), lambda: world.commit(ada, draft, envelope))
+    for attempt in attempts:
+        before = world.size()
+        with pytest.raises(Denied) as caught:
+            attempt()
+        assert caught.value.code == "weights.class_lowered"
+        assert [kind for kind in world.since(before) if kind != "access.Allowed"] == ["weights.ManifestRefused"]
+    world.grant("eve", "lark-save", "model/lark")
+    assert world.save(eve, "model/lark", seed=4).counter == 2, "who has loaded nothing higher"
 
 
 def test_only_what_a_run_is_given_can_be_listed_and_a_change_is_shown_as_widening() -> None:

@@ -24,7 +24,11 @@ _LATER: tuple[tuple[str, str, str], ...] = (
         "The class of the resource lists the images it may be used in; not this one.",
     ),
     ("sandbox", "access.sandbox_too_weak", "The class of the resource asks for a stronger sandbox."),
-    ("outside-run", "access.outside_run", "This is done inside a run; the class allows it to nobody outside of one."),
+    (
+        "outside-run",
+        "access.outside_run",
+        "This is for runs; the class does not list it under `outside_runs`.",
+    ),
     ("assurance", "access.assurance_stale", "The class of the resource asks for a fresh second factor."),
     ("step-up", "access.assurance_stale", "This action asks for a second factor of the last fifteen minutes."),
 )
@@ -47,6 +51,8 @@ _REMEDIES = {
     "access.workload_action": "Do this as a person.",
     "identity.key_missing": "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
     "identity.key_young": "Have it confirmed (`weighthouse devices confirm DEVICE`), or use an older key's machine.",
+    "identity.device_not_certified": "Enrol the device again; tell security if you did not touch it.",
+    "identity.device_unknown": "Sign in with a device that you have now.",
     "policy.evaluation_error": "Tell the operator; the rules failed, so the answer is no.",
 }
 

@@ -2,7 +2,8 @@
 
 A run names the parent of its save itself, so one that leaves it out would continue from nothing. What it was really
 given is in the log: each load is an entry that names the run. From the first one on, no save of the run, begun before
-it or after it, becomes a version of a model whose class is lower.
+it or after it, becomes a version of a model whose class is lower. The same holds for a person whom a class lets load
+outside of runs, for as long as the log is: nobody sees what else they have on their machine.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
 from weighthouse.weights import store
-from weighthouse.weights.api.classes import class_of, run_of
+from weighthouse.weights.api.classes import class_of, person_of, run_of
 from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.events import LoadStarted, ManifestRefused
 
 _LOADED = audit.Lines(LoadStarted.KIND, by="run")
+_OUTSIDE = audit.Lines(LoadStarted.KIND, by="person run")
 
 
 def check_class(unit: Unit, caller: Caller, model: str, save: str = "") -> None:
-    """Raise Denied `weights.class_lowered` if the run has opened weights of a class higher than that of `model`."""
-    rank = class_of(unit, model).rank
-    if not run_of(caller):
-        return
-    for version, loaded in (*_leased(unit, caller), *opened(unit, run_of(caller))):
+    """Raise Denied `weights.class_lowered` if the caller has opened weights of a class higher than `model` has."""
+    rank, run = class_of(unit, model).rank, run_of(caller)
+    before = opened(unit, run) if run else _outside(unit, caller)
+    for version, loaded in (*_leased(unit, caller), *before):
         if class_of(unit, loaded).rank > rank:
             raise lowered(loaded, model, version, save)
 
@@ -45,6 +46,13 @@ def _leased(unit: Unit, caller: Caller) -> Iterator[tuple[str, str]]:
     """Yield what the caller has a lease of: on PostgreSQL the log shows a load only a moment after it."""
     for version in store.leased(unit.conn, caller.principal):
         yield version, open_version(unit, version).version.model
+
+
+def _outside(unit: Unit, caller: Caller) -> Iterator[tuple[str, str]]:
+    """Yield version and model of every load of a person outside of runs; names and shapes come with no lease."""
+    for entry in _OUTSIDE.of(unit, f"{person_of(caller)} "):
+        if entry.data["lease"]:
+            yield entry.subject, entry.data["model"]
 
 
 def opened(unit: Unit, run: str) -> Iterator[tuple[str, str]]:
