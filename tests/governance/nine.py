@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.governance.conftest import Committee
 from tests.weights.world import LAB
 from weighthouse.access import api as access
+from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
@@ -57,6 +59,7 @@ class Nine(Committee):
         caller, digest = self.person(who), policy.digest_of(lab)
         with begin(self.system, caller) as unit:
             view = api.open_motion(unit, caller, "charter_change", digest, "New seats.", policy_text=lab)
+        self.settle()
         return view.motion.id
 
     def approved(self, lab: str, voters: tuple[str, ...] = MEMBERS[:5]) -> None:
@@ -69,8 +72,26 @@ class Nine(Committee):
         """Have the administrator publish a text."""
         dee = self.person("dee")
         self.confirm("dee", "policy.publish", "lab", policy=policy.digest_of(lab))
+        self.settle()
         with begin(self.system, dee) as unit:
-            return access.publish_policy(unit, dee, lab, "lab.yaml")
+            done = access.publish_policy(unit, dee, lab, "lab.yaml")
+        self.settle()
+        return done
+
+    def open(self, subject: str, who: str = "gil", cls: str = "lift_hold") -> api.MotionView:
+        view = super().open(subject, who, cls)
+        self.settle()
+        return view
+
+    def cast(self, who: str, motion: str, choice: str = "for", *, signed: str = "", **changed: Any) -> api.Ballot:
+        made = super().cast(who, motion, choice, signed=signed, **changed)
+        self.settle()
+        return made
+
+    def settle(self) -> None:
+        """Let the sequencer take what waits, on PostgreSQL."""
+        while audit.sequence(self.system):
+            pass
 
     def answer(self, motion: str, choice: str, *who: str) -> None:
         for one in who:

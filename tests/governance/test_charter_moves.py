@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.governance.nine import MEMBERS, Nine, text
-from weighthouse.core.clock import MINUTE, ManualClock
+from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied, Invalid
 from weighthouse.core.work import begin
@@ -50,6 +50,7 @@ def refused(nine: Nine, lab: str) -> str:
 
 
 def denied(nine: Nine) -> list[str]:
+    nine.settle()
     return [one["code"] for one in nine.facts("access.Denied") if one["code"] == "access.charter_needs_motion"]
 
 
@@ -61,8 +62,9 @@ def current(nine: Nine) -> int:
 def carried(nine: Nine, lab: str) -> str:
     motion = nine.move(lab)
     nine.answer(motion, "for", *SIX)
-    nine.clock.advance(3 * 24 * 60 * MINUTE)
+    nine.clock.advance(3 * DAY)
     assert nine.close(motion).outcome == "carried"
+    nine.settle()
     return motion
 
 
@@ -73,7 +75,10 @@ def test_the_other_seats_are_not_removed_by_approvals_alone(nine: Nine) -> None:
     assert "the seat of 'ivo' goes" in why and "no motion names this text" in why
 
 
-def test_a_carried_motion_moves_the_charter_once_and_is_named_in_the_log(nine: Nine) -> None:
+def test_a_carried_motion_moves_the_charter_once_and_is_named_in_the_log(
+    any_database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    nine = Nine(any_database, clock, tmp_path)
     motion = carried(nine, OTHER)
     nine.approved(OTHER)
     assert nine.publish(OTHER).version == 2

@@ -14,12 +14,13 @@ import msgspec
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import DAY, SECOND
+from weighthouse.core.clock import DAY, MINUTE, SECOND
 from weighthouse.core.errors import NotFound, WeighthouseError
-from weighthouse.core.work import System, Unit
+from weighthouse.core.jobs import Timer
+from weighthouse.core.work import System, Unit, begin
 from weighthouse.detect import api
-from weighthouse.detect.model import BULK, NEW_KEY, Alert, Attempt, Incident, Limits
-from weighthouse.detect.rules import bulk, elsewhere, facts, roaming, spray, stopped, volume, written
+from weighthouse.detect.model import BULK, FROZEN, NEW_KEY, Alert, Attempt, Incident, Limits
+from weighthouse.detect.rules import bulk, elsewhere, facts, roaming, seats, spray, stopped, volume, written
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -109,7 +110,10 @@ def on_moved(unit: Unit, entry: audit.Entry) -> None:
 def on_stopped(unit: Unit, entry: audit.Entry) -> None:
     """What was stopped is told. Nobody is locked out by it, for anybody can knock in another's name."""
     person = facts.text(entry.data, "principal")
-    _tell(unit, stopped.conclude(entry.index, entry.at, entry.kind, entry.data))
+    incident = stopped.conclude(entry.index, entry.at, entry.kind, entry.data)
+    if incident is not None and incident.rule == FROZEN and _seated(unit, incident.principal):
+        incident = seats.vacant(incident)
+    _tell(unit, incident)
     if entry.kind == "identity.StepUpDemanded" and person:
         _tell(unit, stopped.fatigue(person, entry.at, _lately(unit, entry, person, stopped.FATIGUE_PROMPTS * 4)))
     if entry.kind == "access.Denied" and person:
@@ -126,6 +130,38 @@ def _lately(unit: Unit, entry: audit.Entry, person: str, most: int) -> list[tupl
 def _tell(unit: Unit, incident: Incident | None) -> None:
     if incident is not None and not api.known(unit, incident):
         _act(unit, incident)
+
+
+def on_seat(unit: Unit, entry: audit.Entry) -> None:
+    """A member of the committee was stopped: somebody is told, for guards must not be stopped unseen."""
+    found = seats.stopped(entry.index, entry.at, entry.kind, entry.data)
+    if found is not None and _seated(unit, found[0]):
+        _tell(unit, found[1])
+
+
+def _seated(unit: Unit, person: str) -> bool:
+    return person in access.seating(unit).seats
+
+
+def watch_seats(system: System) -> None:
+    """Tell of terms that end, of members who have left, and of a committee that can decide nothing: each once."""
+    with begin(system, SYSTEM) as unit:
+        if not policy.published(unit):
+            return
+        bundle = policy.current(unit)
+        charter, people = bundle.lab.committee, bundle.lab.people
+        if charter is None:
+            return
+        now, base = access.seating(unit), policy.base_of(bundle)
+        ahead = system.settings.integer("detect.seat_ahead_days") * DAY
+        for seat in charter.seats:
+            if seat.person in now.seats and seat.until is not None:
+                then = policy.seating(charter, people, max(seat.until, unit.now))
+                _tell(unit, seats.term(seat.person, seat.until, unit.now, ahead, policy.stuck(then)))
+        for person in sorted(now.left):
+            _tell(unit, seats.left(person, base))
+        if policy.stuck(now):
+            _tell(unit, seats.undecided(now.empty, policy.stuck(now), base))
 
 
 def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
@@ -258,12 +294,14 @@ FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.spray", facts.SIGN_IN_KINDS, on_sign_in),
     audit.Follower("detect.several-countries", facts.MOVED_KINDS, on_moved),
     audit.Follower("detect.at-the-door", stopped.KINDS, on_stopped),
+    audit.Follower("detect.committee-seats", seats.KINDS, on_seat),
     audit.Follower("detect.new-key", facts.ENROLLED_KINDS, on_enrolled),
     audit.Follower("detect.elsewhere", facts.ELSEWHERE_KINDS, on_used_elsewhere),
     audit.Follower("detect.output", facts.OUTPUT_KINDS, on_output),
     audit.Follower("detect.bulk", facts.READ_KINDS, on_read),
     audit.Follower("detect.written", written.KINDS, on_written),
 )
+timers: tuple[Timer, ...] = (Timer("detect-seats", MINUTE, watch_seats),)
 
 
 def follow(system: System) -> int:

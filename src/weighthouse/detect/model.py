@@ -23,6 +23,7 @@ BULK = "bulk-reads"
 NEW_KEY = "another-key"
 NOT_ME = "not-me"
 FROZEN = "person-frozen"
+SEAT = "committee-seat"
 STOPPED = "stopped-at-the-door"
 SEVERAL_COUNTRIES = "session-in-several-countries"
 WRITTEN = "database-written"
@@ -31,6 +32,7 @@ OUTPUT = "output-volume"
 TITLES: dict[str, str] = {
     NOT_ME: "A person says that somebody acts in their name",
     FROZEN: "A person was frozen",
+    SEAT: "A seat of the committee stands empty, or soon will",
     STOPPED: "Somebody tried a door that held",
     SEVERAL_COUNTRIES: "One session is used from several countries",
     NEW_KEY: "Another key was enrolled for somebody who has one",
@@ -75,6 +77,13 @@ settings: tuple[Setting, ...] = (
         "int",
         3,
         "Runs of one person that may lose their output in a day, for having said too much, before access is held.",
+        minimum=1,
+    ),
+    Setting(
+        "detect.seat_ahead_days",
+        "int",
+        14,
+        "Days before a term of the committee ends at which an alert tells of it.",
         minimum=1,
     ),
     Setting("detect.bulk_window_s", "int", HOUR // SECOND, "Seconds over which bulk reads are counted.", minimum=60),

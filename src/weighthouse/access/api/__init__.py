@@ -17,7 +17,7 @@ from weighthouse.access.api.learning import close_for_good, doubt_after, learnt,
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
-from weighthouse.access.api.seats import check_silence, fallen_silent, seating
+from weighthouse.access.api.seats import check_silence, seating
 from weighthouse.access.api.tidying import ever_refused, tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
@@ -76,7 +76,6 @@ __all__ = [
     "explain",
     "explain_for",
     "explain_without_key",
-    "fallen_silent",
     "give_back",
     "grants_of",
     "grants_page",

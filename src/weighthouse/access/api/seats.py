@@ -42,11 +42,6 @@ def _silenced(unit: Unit, person: str) -> bool:
     return state.frozen_at is not None or bool(state.suspended and not state.devices)
 
 
-def fallen_silent(unit: Unit, person: str) -> bool:
-    """Whether this person's seat would be emptied by stopping them: they hold a voting seat that is not empty."""
-    return person in seating(unit).sitting
-
-
 def may_silence(unit: Unit, person: str) -> bool:
     """Whether all classes of motions can still be decided while this person is silent, others as they are.
 

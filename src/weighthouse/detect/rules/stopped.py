@@ -52,6 +52,16 @@ _CREDENTIAL: dict[str, tuple[Severity, str]] = {
 }
 
 
+_COMMITTEE: dict[str, tuple[Severity, str]] = {
+    "access.committee_silenced": (
+        "high",
+        "Somebody would have stopped so many members that nothing could be decided.",
+    ),
+    "access.committee_not_held": ("high", "Somebody would have held the acts of the committee."),
+    "access.charter_needs_motion": ("high", "Somebody would have changed who decides without a carried motion."),
+}
+
+
 def conclude(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Incident | None:
     """Return the incident that one fact tells of by itself, None where it tells of none."""
     person = str(data.get("principal", ""))
@@ -68,6 +78,9 @@ def conclude(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Inci
     if kind in ("identity.OpeningRefused", "identity.KeyNotConfirmed"):
         who = str(data.get("by") or person)
         return _unopened(index, at, who, str(data.get("code")))
+    if kind == "access.Denied" and data.get("code") in _COMMITTEE:
+        severity, text = _COMMITTEE[str(data["code"])]
+        return _incident(f"{data['code']}:{person}:{at // DAY}", severity, person, "", (index,), text)
     if kind == "identity.PersonFrozen" and data.get("by") != "system":
         return _frozen(index, person, str(data.get("by", "")))
     if kind == "identity.CredentialRefused" and data.get("code") in _CREDENTIAL:
