@@ -203,8 +203,13 @@ def _check_motion(shown: dict[str, Any], digest: str) -> None:
 
     motion = dict(shown["motion"])
     motion["cls"] = motion.pop("class")
-    act = {"act": "lift", "hold": motion["subject"]} if motion["cls"] == "lift_hold" else {}
-    computed = canonical({"type": "weighthouse/motion/1", **act, **motion})
+    if motion.get("base"):  # about a policy text, of which each member signs what it changes
+        act = {"type": "weighthouse/motion/2", "act": "publish", "policy": motion["subject"]}
+    else:
+        motion = {name: value for name, value in motion.items() if name not in ("base", "changes")}
+        lifted = {"act": "lift", "hold": motion["subject"]} if motion["cls"] == "lift_hold" else {}
+        act = {"type": "weighthouse/motion/1", **lifted}
+    computed = canonical({**act, **motion})
     if shown["digest"] != digest or "sha256:" + hashlib.sha256(computed).hexdigest() != digest:
         raise Conflict(
             "cli.motion_changed",
