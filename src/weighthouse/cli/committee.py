@@ -206,7 +206,8 @@ def _check_motion(shown: dict[str, Any], digest: str) -> None:
     if motion.get("base"):  # about a policy text, of which each member signs what it changes
         act = {"type": "weighthouse/motion/2", "act": "publish", "policy": motion["subject"]}
     else:
-        motion = {name: value for name, value in motion.items() if name not in ("base", "changes")}
+        # Only where they are empty: what is shown is signed, or nothing is.
+        motion = {name: value for name, value in motion.items() if value or name not in ("base", "changes")}
         lifted = {"act": "lift", "hold": motion["subject"]} if motion["cls"] == "lift_hold" else {}
         act = {"type": "weighthouse/motion/1", **lifted}
     computed = canonical({**act, **motion})
