@@ -92,3 +92,52 @@ def test_what_the_server_lacks_itself_is_no_refusal(status: int, counts: int) ->
     refusals = Refusals(2)
     refusals.answered(status)
     assert refusals.count == counts and not refusals.spent
+
+
+def test_who_is_told_when_to_come_again_was_not_refused(short: Path) -> None:
+    async def busy(scope: object, receive: object, send: object) -> None:
+        assert callable(send)
+        await send({"type": "http.response.start", "status": 409, "headers": [(b"Retry-After", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    gates = Gates(Broker(busy), lambda *_: None).start()
+    try:
+        gate = gates.open("run_one", short / "one", 2)
+        gate.expect([os.getpid()])
+        for _ in range(4):
+            with socket.socket(socket.AF_UNIX) as way:
+                way.connect(str(gate.path))
+                way.sendall(b"POST /workload/v1/token HTTP/1.1\r\nHost: c\r\nContent-Length: 2\r\n\r\n{}")
+                assert way.recv(65536).split()[1] == b"409"
+        assert gate.refusals.count == 0
+    finally:
+        gates.stop()
+
+
+# A rank is a process that saves its own part, and all of them save at once, again and again.
+RANKS = """
+import multiprocessing, os
+import numpy
+from weighthouse_sdk.workload import Workload
+RANKS, STEPS = 24, 3
+def rank(number, barrier, saved):
+    for step in range(STEPS):
+        barrier.wait()
+        Workload().save(os.environ["WEIGHTHOUSE_MODEL"], {"part": numpy.full(1 << 12, number, dtype="f4")})
+        with saved.get_lock(): saved.value += 1
+fork = multiprocessing.get_context("fork")
+barrier, saved = fork.Barrier(RANKS), fork.Value("i", 0)
+ranks = [fork.Process(target=rank, args=(number, barrier, saved)) for number in range(RANKS)]
+for one in ranks: one.start()
+for one in ranks: one.join()
+print("saved", saved.value, flush=True)
+"""
+
+
+def test_ranks_that_save_at_a_barrier_wait_for_each_other_and_are_not_refused(world: RunsWorld) -> None:
+    world.grant("ada", "wren-train", WREN)
+    run = world.submit(RANKS, wall_clock=600_000)
+    ended = world.until(run, seconds=300)
+    assert (ended.state, ended.reason) == ("succeeded", ""), world.output(run)
+    assert world.output(run, "out") == ["saved 72"] and len(world.facts("weights.CheckpointSealed")) == 72
+    assert world.facts("runs.RefusedOften") == []

@@ -115,9 +115,9 @@ class RunsWorld(World):
             found = runs.logs(unit, self.person("ada"), run.id)
         return [line.text for line in found if stream is None or line.stream == stream]
 
-    def until(self, run: runs.Run, *states: str) -> runs.Run:
+    def until(self, run: runs.Run, *states: str, seconds: float = 90) -> runs.Run:
         """Wait until the run is in one of `states` (default: ended), following the log meanwhile as the app does."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.follow()
             found = self.get(run)

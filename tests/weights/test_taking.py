@@ -12,7 +12,9 @@ import pytest
 from sqlalchemy import text
 from tests.weights.world import Draft, World, arrays
 
-from weighthouse.core.errors import Conflict, Invalid
+from weighthouse.core.caller import Caller
+from weighthouse.core.errors import Conflict, Invalid, NotFound
+from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
 from weighthouse.weights import api as weights
 from weighthouse.weights import store
@@ -251,13 +253,55 @@ def test_the_same_commit_twice_at_once_is_copied_once_and_other_runs_go_on(world
     run, other = world.run("ada"), world.run("ada")
     draft, theirs = world.begin_save(run), world.begin_save(other)
     envelope = draft.write(arrays())
-    with turns.turn(world.system, run.attributes["run"]):
+    with turns.turn(world.system, run.attributes["run"], "another"):
         with pytest.raises(Conflict) as refusal:
             weights.take_and_commit(world.system, run, draft.ticket.save, envelope)
-        assert refusal.value.code == "weights.commit_busy"
+        assert refusal.value.code == "weights.commit_busy" and refusal.value.details["retry_after"] > 0
         assert not (world.state / "objects" / "versions" / draft.ticket.version).exists()
         weights.take_and_commit(world.system, other, theirs.ticket.save, theirs.write(arrays(1)))
     weights.take_and_commit(world.system, run, draft.ticket.save, envelope)
+
+
+def busy(world: World, run: Caller, save: str) -> bool:
+    """Send a commit while another is under way; return whether it was told when to come again, which counts not."""
+    with pytest.raises(Conflict) as refusal:
+        weights.take_and_commit(world.system, run, save, b"{}")
+    assert refusal.value.code == "weights.commit_busy"
+    return "retry_after" in refusal.value.details
+
+
+def test_who_is_told_to_come_again_and_comes_sooner_is_refused_each_save_by_itself(world: World) -> None:
+    """Attack: have sixty threads ask for a turn as fast as they can, for as long as the run lives."""
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    first, second = world.begin_save(run).ticket.save, world.begin_save(run).ticket.save
+    with turns.turn(world.system, run.attributes["run"], "another"):
+        assert [busy(world, run, first) for _ in range(3)] == [True, False, False]
+        assert busy(world, run, second)
+        while not busy(world, run, first):  # until the time that was named is over
+            pass
+    with pytest.raises(NotFound), turns.turn(world.system, run.attributes["run"], "another"):
+        weights.take_and_commit(world.system, run, new_id("sav"), b"{}")  # a name that is made up is never told
+
+
+def test_a_few_wait_for_the_turn_and_come_after_it_without_being_sent_away(world: World) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    name, came, left = run.attributes["run"], threading.Semaphore(0), threading.Event()
+
+    def one() -> None:
+        with contextlib.suppress(Conflict), turns.turn(world.system, name, "one"):
+            came.release()
+
+    threads = [threading.Thread(target=one) for _ in range(turns.WAITING + 4)]
+    with turns.turn(world.system, name, "another"):
+        for thread in threads:
+            thread.start()
+        while sum(thread.is_alive() for thread in threads) > turns.WAITING:
+            left.wait(0.01)
+    for thread in threads:
+        thread.join(20)
+    assert [came.acquire(blocking=False) for _ in range(turns.WAITING + 1)] == [True] * turns.WAITING + [False]
 
 
 def test_what_was_copied_for_a_save_that_was_never_committed_goes_with_its_run(world: World) -> None:
@@ -283,7 +327,7 @@ def test_a_commit_that_is_under_way_stops_when_its_run_ends(world: World) -> Non
     name, begun = run.attributes["run"], threading.Event()
 
     def commit() -> None:
-        with contextlib.suppress(Conflict), turns.turn(world.system, name) as pause:
+        with contextlib.suppress(Conflict), turns.turn(world.system, name, "a save") as pause:
             begun.set()
             while True:
                 pause()

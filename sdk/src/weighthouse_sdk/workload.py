@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import random
 import socket
 import threading
 import time
@@ -28,7 +29,13 @@ HOST = "control.weighthouse"
 SOCKET = Path("/egress/socket")
 MAX_REPLY = 32 << 20
 TIMEOUT = 60
-BUSY_S = 5  # each answer that another commit is under way counts as a refusal
+UNAVAILABLE = 503
+TAKING = "weights.taking"
+BUSY_S = 5  # where the answer that another commit is under way names no time
+OUTAGE_S = 300  # how long a commit is sent again while the control plane cannot answer
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+# Of a change that was answered so, nothing has happened, so it may be asked again whatever it was.
+NOTHING_DONE = frozenset({"core.database_unavailable", "runs.gates_busy"})
 _COMMITTING = threading.Lock()
 
 
@@ -79,7 +86,20 @@ class Workload:
         self._lock = threading.Lock()
 
     def call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Call one endpoint with JSON; a refusal is raised as `Refused` with the control plane's own code."""
+        """Call one endpoint with JSON; a refusal is raised as `Refused` with the control plane's own code.
+
+        Asked again a few times, with pauses, while the control plane says that it could do nothing.
+        """
+        for pause in PAUSES_S:
+            try:
+                return self._ask(method, path, body)
+            except Refused as refusal:
+                if refusal.code not in NOTHING_DONE:
+                    raise
+            _pause(pause)
+        return self._ask(method, path, body)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._send(method, path, body, {"Authorization": f"Workload {self._bearer()}"})
 
     def _bearer(self) -> str:
@@ -185,17 +205,39 @@ class Workload:
         """Send a commit, again while the control plane is still copying and checking the shards it names.
 
         A run commits one save at a time: threads of this process take turns, and its other processes are waited for.
+        Where the control plane cannot say what became of it (503, or no answer), the same commit is sent again: of
+        one save, one manifest becomes a version once, and the same one is answered with that version.
         """
         with _COMMITTING:
+            since: float | None = None
             while True:
                 try:
                     return self.call("POST", f"/workload/v1/saves/{save}/commit", {"manifest": envelope.decode()})
                 except Refused as refusal:
-                    if refusal.code not in ("weights.taking", "weights.commit_busy"):
+                    wait = _again_after(refusal)
+                    if wait is None:
                         raise
-                    if refusal.code == "weights.commit_busy":
-                        time.sleep(BUSY_S)
+                    down = refusal.status == UNAVAILABLE and refusal.code != TAKING
+                    since = (since or time.monotonic()) if down else None
+                    if since is not None and time.monotonic() - since > OUTAGE_S:
+                        raise
+                _pause(wait)
 
     def progress(self, **fields: int | str) -> None:
         """Report `progress` in thousandths, `loss` in millionths and a `note`; shown on the run's page."""
         self.call("POST", "/workload/v1/progress", fields)
+
+
+def _again_after(refusal: Refused) -> float | None:
+    """After how many seconds a commit that was answered so is sent again; None for a refusal that stays."""
+    if refusal.code == TAKING:
+        return 0
+    if refusal.code == "weights.commit_busy":
+        named = refusal.details.get("retry_after")
+        return named if isinstance(named, int) and 0 < named <= TIMEOUT else BUSY_S
+    return PAUSES_S[-1] if refusal.status == UNAVAILABLE else None
+
+
+def _pause(seconds: float) -> None:
+    """Sleep for that long and up to as long again: processes that were told the same do not come back together."""
+    time.sleep(seconds * random.uniform(1, 2))  # noqa: S311  nobody gains by guessing it

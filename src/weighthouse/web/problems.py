@@ -115,6 +115,8 @@ def to_problem(scope: Scope, error: WeighthouseError) -> Response:
         **{name: value for name, value in error.details.items() if name not in _OWN},
     }
     headers = {"WWW-Authenticate": _challenge(error)} if status == 401 else {}
+    if "retry_after" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after"])
     return Response(json.dumps(body, ensure_ascii=False), status, headers, media_type="application/problem+json")
 
 

@@ -41,18 +41,19 @@ class Broker:
                 await _refuse(send, 429, "runs.too_many_refusals", "Refused too often")
                 return
             headers = [(key, value) for key, value in scope["headers"] if key.lower() != RUN_HEADER]
-            status = 500
+            status, waits = 500, False
 
             async def seen(message: MutableMapping[str, Any]) -> None:
-                nonlocal status
+                nonlocal status, waits
                 if message["type"] == "http.response.start":
                     status = int(message["status"])
+                    waits = any(bytes(name).lower() == b"retry-after" for name, _ in message.get("headers", ()))
                 await send(message)
 
             try:
                 await self._application({**scope, "headers": headers, SCOPE_KEY: run}, receive, seen)
             finally:
-                refusals.answered(status)
+                refusals.answered(status, told_to_wait=waits)
 
         return serve
 

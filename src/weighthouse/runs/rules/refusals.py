@@ -2,7 +2,8 @@
 
 Each refusal that names somebody and something is a line that stays for ever, and a run can ask a hundred times a
 second. So the first ones of a run are named; beyond them nothing is asked of any room, the run is ended, and one line
-says how many there were.
+says how many there were. Who is told when to come again was not refused: a run of many processes waits for itself
+whenever they save together, for as long as it lives.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class Refusals:
         """Whether the run is to be answered no more."""
         return self.count >= self._most
 
-    def answered(self, status: int) -> None:
-        """Count one answer by its HTTP status."""
-        if status >= 400 and status not in OWN_FAULTS:
+    def answered(self, status: int, *, told_to_wait: bool = False) -> None:
+        """Count one answer by its HTTP status. Whoever answers `Retry-After` counts those who come sooner."""
+        if status >= 400 and status not in OWN_FAULTS and not told_to_wait:
             self.count += 1
 
 

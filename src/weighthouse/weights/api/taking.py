@@ -34,7 +34,9 @@ def take_and_commit(system: System, caller: Caller, save_id: str, envelope: byte
 
     Raises what `take` and `commit` raise, Conflict `weights.commit_busy`, `weights.run_over`.
     """
-    with turns.turn(system, run_of(caller) or caller.principal) as pause:
+    with read(system, caller) as unit:
+        own_save(unit, caller, save_id)  # else who waits for a turn could be remembered by names that are made up
+    with turns.turn(system, run_of(caller) or caller.principal, save_id) as pause:
         take(system, caller, save_id, envelope, pause)
         with begin(system, caller) as unit:
             return commit(unit, caller, save_id, envelope)
