@@ -207,6 +207,27 @@ def test_votes_of_other_sessions_and_of_one_that_signed_out_go_on(lab: Lab, how:
     assert standing(lab) == [("active", "")] and told(lab, "VoteVoided") == 0
 
 
+def test_a_token_s_string_without_its_key_voids_nothing_until_somebody_says_that_more_was_taken(lab: Lab) -> None:
+    """Attack: read ben's token in a proxy's log and present it once: his votes, and the grants on them, would fall."""
+    _request, voter, owner = voted(lab, granted=True)
+    session, thief = str(voter.get("me")["session"]), lab.client()
+    thief.token = voter.token
+    with pytest.raises(ProblemError) as error:
+        thief.get("me")
+    assert error.value.code == "identity.session_used_elsewhere"
+    with begin(lab.system) as unit:  # as a detection answers it
+        identity.end_sessions_of(unit, "ben", "detect:session-used-elsewhere", SYSTEM, believed=True)
+    follow(lab)
+    for client in (voter, owner):
+        with pytest.raises(ProblemError):
+            client.get("me")
+    assert standing(lab) == [("active", "")] and told(lab, "VoteVoided") == 0
+    with begin(lab.system) as unit:
+        identity.end_session(unit, session, "his laptop is gone too", lab.person("chi"))
+    follow(lab)
+    assert standing(lab) == [("ended", "revoked")] and told(lab, "VoteVoided") == 1
+
+
 def test_the_owner_sees_what_a_session_asked_and_voted_however_often_it_was_refused_and_after_its_end(
     lab: Lab,
 ) -> None:

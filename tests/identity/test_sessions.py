@@ -436,7 +436,7 @@ def test_two_changes_of_one_persons_state_at_once_both_count(any_lab: Lab) -> No
 def test_ended_sessions_are_forgotten_when_they_could_not_live_anyway(lab: Lab) -> None:
     lab.sign_in("ada").sign_out()
     memory = lab.system.part(Memory)
-    assert len(memory.all_condemned()) == 1
+    assert [one for one in memory.all_condemned() if one.startswith("ses_")] != []
     lab.clock.advance(8 * DAY)
     api.tidy(lab.system)
     assert memory.all_condemned() == () and lab.sql("SELECT count(*) FROM identity_session")[0][0] == 0

@@ -39,6 +39,8 @@ class SessionEnded(Event, frozen=True, kw_only=True):
     reason: str
     by: str
     version: int = 0
+    whose: str = ""
+    """own: nothing is said against what was done in it; foreign: none of it is believed; empty in old lines."""
 
 
 class SessionUsedElsewhere(Event, frozen=True, kw_only=True):

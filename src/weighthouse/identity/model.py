@@ -171,6 +171,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: str = ""
     foreign: bool = False
     """Whether it was ended from elsewhere than itself, so that what was done in it is not believed either."""
+    whose: str = ""
+    """The same in words, own or foreign, where this was judged at its end; empty in rows from before that."""
 
 
 RUN = "run:"

@@ -26,6 +26,7 @@ from weighthouse.identity.api.devices import (
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
 from weighthouse.identity.api.disowning import disown
+from weighthouse.identity.api.ends import SIGNED_OUT
 from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.keys_aside import is_aside, keys_aside, restore_key
@@ -74,6 +75,7 @@ __all__ = [
     "MOST_BEGUN",
     "SESSION_COOKIE",
     "SEVERAL",
+    "SIGNED_OUT",
     "START_COOKIE",
     "Act",
     "Arrival",

@@ -18,13 +18,15 @@ from weighthouse.core.errors import Unauthenticated, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
+from weighthouse.identity.api import ends
 from weighthouse.identity.api.accounts import vouched
+from weighthouse.identity.api.ends import End
 from weighthouse.identity.api.freshness import answered, check_first_use, check_nonce, went_unanswered
 from weighthouse.identity.api.roaming import settle
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import close, digest_of, end_session, expired, rewrite
+from weighthouse.identity.api.sessions import digest_of, drop, end_session, expired, rewrite, write_end
 from weighthouse.identity.api.stale import AGAIN, first_word, over, unknown
-from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.states import state_of
 from weighthouse.identity.api.workloads import authenticate_workload
 from weighthouse.identity.events import CredentialRefused, SessionUsedElsewhere
 from weighthouse.identity.model import SESSION_TOUCH, Arrival, Credential, PrincipalState, Session
@@ -78,7 +80,8 @@ def _judge(unit: Unit, credential: Credential, use: bool) -> Caller:
 
 def _account_gone(unit: Unit, session: Session, credential: Credential) -> Unauthenticated:
     """Policy took the account that proved this session from its person: the session is nobody, and is ended."""
-    memory(unit.system).condemn(session.id, session.ends)
+    gone = End(session=session.id, by="system", reason=ends.ACCOUNT, foreign=True, at=unit.now)
+    ends.remember(memory(unit.system), gone, session.ends)
     refusal = Unauthenticated(
         "identity.account_moved",
         "The account that this session was opened with is no longer this person's.",
@@ -187,13 +190,12 @@ def end_former(unit: Unit, arrival: Arrival, *, by: str) -> None:
     )
     changed = _other_browser(unit, former, presented)
     if changed:
-        memory(unit.system).condemn(former.id, former.ends)
-        end_used_elsewhere(unit, former)
+        end_used_elsewhere(unit, former, changed)
         audit.append(unit, _elsewhere(unit, former, presented, changed))
         return
     with suppress(Unauthenticated):  # where policy ends what leaves its country, it has done so, with its line
         settle(unit, former, arrival.address)
-    end_session(unit, former.id, "signed in anew", by)
+    end_session(unit, former.id, ends.ANEW, by)
 
 
 def _elsewhere(unit: Unit, session: Session, credential: Credential, changed: str) -> SessionUsedElsewhere:
@@ -211,10 +213,10 @@ def _used_elsewhere(unit: Unit, session: Session, credential: Credential, change
     line = _elsewhere(unit, session, credential, changed)
     record: list[Event] = [line]
     first_word(unit, session.id)  # knocking again adds nothing to this line for a while
-    memory(unit.system).condemn(session.id, session.ends)
+    ends.remember(memory(unit.system), ends.elsewhere(session.id, changed, unit.now), session.ends)
     if unit.read_only:
         with begin(unit.system, request_id=unit.request_id) as own:
-            end_used_elsewhere(own, session)
+            end_used_elsewhere(own, session, changed)
             audit.append(own, line)
         record = []
     raise Unauthenticated(
@@ -225,15 +227,12 @@ def _used_elsewhere(unit: Unit, session: Session, credential: Credential, change
     )
 
 
-def end_used_elsewhere(unit: Unit, session: Session) -> None:
-    """Write down the end of a session that the memory has condemned already."""
-
-    def without(state: PrincipalState) -> PrincipalState:
-        left = tuple(one for one in state.sessions if one != session.id)
-        return msgspec.structs.replace(state, sessions=left)
-
-    change_state(unit, session.person, without, mend=True)
-    close(unit, session, "used elsewhere", "system")
+def end_used_elsewhere(unit: Unit, session: Session, changed: str) -> None:
+    """End a session that was presented without what it is bound to, in the memory at once."""
+    end = ends.elsewhere(session.id, changed, unit.now)
+    ends.remember(memory(unit.system), end, session.ends)
+    drop(unit, session.person, frozenset({session.id}))
+    write_end(unit, session, end)
 
 
 def _touch(unit: Unit, session: Session) -> None:

@@ -22,6 +22,7 @@ from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.ends import KEY_ENDED
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
@@ -30,7 +31,7 @@ from weighthouse.identity.api.new_keys import (
     mark_confirmed,
     without_guardian,
 )
-from weighthouse.identity.api.sessions import KEY_ENDED, end_sessions_of, end_sessions_of_key
+from weighthouse.identity.api.sessions import end_sessions_of, end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState

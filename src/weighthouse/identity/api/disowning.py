@@ -11,8 +11,9 @@ from __future__ import annotations
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.ends import NOT_ME
 from weighthouse.identity.api.keys_aside import set_keys_aside
-from weighthouse.identity.api.sessions import NOT_ME, disclaim, end_sessions_of
+from weighthouse.identity.api.sessions import disclaim, end_sessions_of
 from weighthouse.identity.api.states import stop_first
 from weighthouse.identity.events import Disowned
 

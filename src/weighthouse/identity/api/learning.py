@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import SECOND
 from weighthouse.core.work import System
-from weighthouse.identity.api import once
+from weighthouse.identity.api import ends, once
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.sessions import learn_foreign
 from weighthouse.identity.model import RUN
@@ -47,6 +47,6 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
         if entry.kind in _SESSIONS or entry.kind == "identity.Disowned":
             learn_foreign(system, entry)
         if entry.kind in _SESSIONS and entry.at + longest > now:
-            memory(system).condemn(str(data["session"]), entry.at + longest)
+            ends.remember(memory(system), ends.told(entry), entry.at + longest)
     for principal, version in versions.items():
         memory(system).raise_version(principal, version)

@@ -18,16 +18,13 @@ from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import System, Unit
+from weighthouse.identity.api import ends
+from weighthouse.identity.api.ends import ALIKE, CROWDED, KEY_ENDED, NOT_ME, End
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.states import change_state, lock, state_of, version_now
 from weighthouse.identity.events import SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
-
-KEY_ENDED = "its key was ended"
-NOT_ME = "this was not me"
-ALIKE = "of the same key or browser as one that was ended"
-CROWDED = "too many sessions"  # which says nothing against a session
 
 
 def digest_of(secret: str) -> str:
@@ -152,7 +149,7 @@ def expired(unit: Unit, session: Session) -> bool:
     return unit.now >= session.ends or _idle(unit, session)
 
 
-def _drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> None:
+def drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> None:
     def without(state: PrincipalState) -> PrincipalState:
         left = tuple(session for session in state.sessions if session not in ids)
         return msgspec.structs.replace(state, sessions=left, epoch=state.epoch + epoch)
@@ -160,28 +157,35 @@ def _drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> No
     change_state(unit, person, without, mend=True)
 
 
-def close(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
+def close(unit: Unit, session: Session, reason: str, by: Caller | str, *, believed: bool = False) -> bool:
     """Mark one session as over in its row and outside the database. The clear address goes; the log keeps a mark.
 
     Returns whether it was ended from elsewhere: then its key or browser is nothing that anybody knows any more.
     """
-    foreign, kept = _from_elsewhere(session, reason, by), memory(unit.system)
+    foreign = not believed and _from_elsewhere(session, reason, by)
+    write_end(unit, session, End(session=session.id, by=name_of(by), reason=reason, foreign=foreign, at=unit.now))
+    return foreign
+
+
+def write_end(unit: Unit, session: Session, end: End) -> None:
+    """Let the row say how its session ended, and before that the memory outside the database."""
+    kept = memory(unit.system)
     over = msgspec.structs.replace(
         session,
-        ended=unit.now,
-        ended_reason=reason,
-        ended_by=name_of(by),
-        foreign=foreign,
+        ended=end.at,
+        ended_reason=end.reason,
+        ended_by=end.by,
+        foreign=end.foreign,
+        whose=end.whose,
         address="",
         user_agent="",
     )
     rewrite(unit, over)
-    unit.before_commit(lambda: kept.condemn(session.id, session.ends))
-    if foreign:
+    unit.before_commit(lambda: ends.remember(kept, end, session.ends))
+    if end.foreign:
         unit.before_commit(lambda: kept.raise_version(_foreign(session.id), unit.now))
-    if foreign and session.device_mark:
+    if end.distrusted and session.device_mark:
         unit.before_commit(lambda: kept.raise_version(distrusted(session.device_mark), unit.now))
-    return foreign
 
 
 def rotated_out(session: Session, at: Millis) -> str:
@@ -211,15 +215,11 @@ def _foreign(session: str) -> str:
 
 
 def learn_foreign(system: System, entry: audit.Entry) -> None:
-    """Remember what a line of another server says of it. That a person ended another session of their own is told by
-    no line, and known at that server alone."""
-    data, at = entry.data, entry.at
+    """Remember what a line of another server says of it."""
     if entry.kind == "identity.Disowned":
-        memory(system).raise_version(_disowned(str(data["principal"])), at)
-        return
-    reason, by = str(data.get("reason", "")), str(data.get("by", "system"))
-    if reason != CROWDED and (by != data["principal"] or reason in (KEY_ENDED, NOT_ME)):
-        memory(system).raise_version(_foreign(str(data["session"])), at)
+        memory(system).raise_version(_disowned(str(entry.data["principal"])), entry.at)
+    elif ends.told(entry).foreign:
+        memory(system).raise_version(_foreign(entry.subject), entry.at)
 
 
 def distrusted(mark: str) -> str:
@@ -250,17 +250,25 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
         return
     person = session.person if session is not None else of
     if not person:
-        raise _end_by_id(unit, session_id, reason, name_of(by))
-    _drop(unit, person, frozenset({session_id}))
-    foreign = False
+        raise _end_by_id(unit, session_id, reason, by)
+    drop(unit, person, frozenset({session_id}))
     if session is not None:
         foreign = close(unit, session, reason, by)
     else:
-        memory(unit.system).condemn(ids.check_id(session_id, "ses"), _longest(unit))
+        unseen = _unseen(unit, session_id, reason, by)
+        foreign = unseen.foreign
+        ends.remember(memory(unit.system), unseen, _longest(unit))
     version = version_now(unit, person)
     audit.append(
         unit,
-        SessionEnded(session=session_id, principal=person, reason=reason, by=name_of(by), version=version),
+        SessionEnded(
+            session=session_id,
+            principal=person,
+            reason=reason,
+            by=name_of(by),
+            version=version,
+            whose=ends.FOREIGN if foreign else ends.OWN,
+        ),
     )
     if foreign and session is not None and reason != ALIKE:
         _end_alike(unit, session, by)
@@ -290,15 +298,22 @@ def _sealed(unit: Unit, session_id: str) -> Session | None:
     return session if session is not None and session.id == session_id else None
 
 
+def _unseen(unit: Unit, session_id: str, reason: str, by: Caller | str) -> End:
+    """The end of a session whose row is not believed; whose it was may be anybody's."""
+    checked = ids.check_id(session_id, "ses")
+    return End(session=checked, by=name_of(by), reason=reason, foreign=reason != CROWDED, at=unit.now)
+
+
 def _longest(unit: Unit) -> int:
     return unit.now + unit.system.settings.integer("identity.absolute_s") * SECOND
 
 
-def _end_by_id(unit: Unit, session_id: str, reason: str, by: str) -> NotFound:
+def _end_by_id(unit: Unit, session_id: str, reason: str, by: Caller | str) -> NotFound:
     kept = memory(unit.system)
-    line = SessionEnded(session=session_id, principal="", reason=reason, by=by)
-    lines = [] if kept.condemned(ids.check_id(session_id, "ses")) else [line]
-    kept.condemn(session_id, _longest(unit))
+    unseen = _unseen(unit, session_id, reason, by)
+    line = SessionEnded(session=session_id, principal="", reason=reason, by=unseen.by, whose=unseen.whose)
+    lines = [] if kept.condemned(session_id) else [line]
+    ends.remember(kept, unseen, _longest(unit))
     return NotFound(
         "identity.session_unknown",
         "There is no such session; one whose row is gone is over all the same.",
@@ -321,17 +336,20 @@ def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
 
     Signing out says nothing is wrong, and neither does the end of a session's time; the end of its key does, and so
     does an end from another session of the person's own. An end that is remembered outside the database while the row
-    says nothing of it, or cannot be believed, is taken for another's.
+    says nothing of it is what it is remembered as, and another's if nobody remembers why, or if the row cannot be
+    believed.
     """
     rows = store.by_ids(unit.conn, [session_id])
     session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
     if session is None or session.id != session_id or session.person != person:
-        return bool(rows) or memory(unit.system).condemned(session_id)
+        return bool(rows) or ends.another(memory(unit.system), session_id)
     if session.ended is not None:
-        if session.ended_reason == CROWDED:
+        if session.whose:
+            return session.foreign
+        if session.ended_reason == CROWDED:  # a row from before that was judged at the end
             return False
         return session.foreign or session.ended_by != person or session.ended_reason == KEY_ENDED
-    return memory(unit.system).condemned(session_id)
+    return ends.another(memory(unit.system), session_id)
 
 
 def name_of(by: Caller | str) -> str:
@@ -356,11 +374,14 @@ def end_sessions_of_key(unit: Unit, person: str, key: str, by: str) -> None:
             end_session(unit, session.id, KEY_ENDED, by)
 
 
-def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str, *, stops: bool = False) -> int:
+def end_sessions_of(
+    unit: Unit, principal: str, reason: str, by: Caller | str, *, stops: bool = False, believed: bool = False
+) -> int:
     """End every session of a person; return how many lived. The epoch rises, so that none can come back.
 
     It is for all that there was: of sessions that ended before, and of sign-ins that are only begun, too, no key or
     browser is known any more (`PrincipalState.stopped`). With `stops`, the caller has announced it (`stop_first`).
+    `believed` leaves what was done in those that live: they end for caution, and nothing is said against it.
     """
     lock(unit, principal)  # a session that is being opened now is seen, or sees this
     rows, count = _rows(unit, principal), 0
@@ -373,9 +394,18 @@ def end_sessions_of(unit: Unit, principal: str, reason: str, by: Caller | str, *
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != principal or session.ended is not None:
             continue
-        close(unit, session, reason, by)
-        line = SessionEnded(session=session.id, principal=principal, reason=reason, by=name_of(by), version=version)
-        audit.append(unit, line)
+        foreign = close(unit, session, reason, by, believed=believed)
+        audit.append(
+            unit,
+            SessionEnded(
+                session=session.id,
+                principal=principal,
+                reason=reason,
+                by=name_of(by),
+                version=version,
+                whose=ends.FOREIGN if foreign else ends.OWN,
+            ),
+        )
         count += 1
     return count
 

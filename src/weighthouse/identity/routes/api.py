@@ -125,7 +125,7 @@ def logout(request: Request) -> dict[str, Any]:
     with door(request).enter(request) as (unit, caller):
         if caller.session is None:
             raise Denied("identity.no_session", "A run has no session to end.", "Stop the run instead.")
-        api.end_session(unit, caller.session, "signed out", caller)
+        api.end_session(unit, caller.session, api.SIGNED_OUT, caller)
         system, ended = unit.system, caller.session
     return {"ended": ended, "provider": api.sign_out_address(system)}
 

@@ -144,7 +144,7 @@ def logout(request: Request) -> Response:
     try:
         with door(request).enter(request) as (unit, caller):
             if caller.session is not None:
-                api.end_session(unit, caller.session, "signed out", caller)
+                api.end_session(unit, caller.session, api.SIGNED_OUT, caller)
                 there = "/sign-in?left=yes"
     except Unauthenticated as error:
         if error.code == "identity.session_used_elsewhere":
