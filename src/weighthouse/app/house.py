@@ -22,6 +22,7 @@ from weighthouse.app.workers import Workers
 from weighthouse.audit import api as audit
 from weighthouse.core.work import System, read
 from weighthouse.egress import api as egress
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.web import api as web
 
@@ -53,7 +54,12 @@ class House:
         self._learning = Learning(system, home.memory / "learnt")
         settings = system.settings
         app = application(system, extra)
-        self._served = Served(app, address=str(listening(settings)), port=settings.integer("server.port"))
+        self._served = Served(
+            app,
+            address=str(listening(settings)),
+            port=settings.integer("server.port"),
+            proxies=identity.networks(settings.text("identity.trusted_proxies")),
+        )
         self._runs = Runs(system, home, app)
         self._started: list[Any] = []
 

@@ -12,6 +12,7 @@ import socket
 import stat
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server as Granian
 
+from weighthouse.app.places import Network, Places
 from weighthouse.app.unread import Unread
 from weighthouse.core.errors import Unavailable
 
 START_DEADLINE_S = 20
 # Against senders that drip their headers or open connections and wait (slow header attacks): each has its time, its
-# room, and there is a place for many at once. Those who never read their answer are ended by `unread`.
+# room, and there is a place for many at once. Those who never read their answer are ended by `unread`, and no address
+# holds more than its share (`places`).
 HEADER_DEADLINE_MS = 10_000
 HEADER_BYTES = 64 * 1024
 CONNECTIONS = 800
@@ -53,7 +56,13 @@ class Served:
     """An ASGI application served by granian in a thread of its own, until `stop`."""
 
     def __init__(
-        self, application: Any, *, address: str = "127.0.0.1", port: int = 0, unix: Path | None = None
+        self,
+        application: Any,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        unix: Path | None = None,
+        proxies: Collection[Network] = (),
     ) -> None:
         self._where = unix
         self._address, self._port = address, port
@@ -75,6 +84,7 @@ class Served:
             backpressure=CONNECTIONS,
         )
         self._unread = Unread(port, unix, CONNECTIONS)
+        self._places = None if unix else Places(port, CONNECTIONS, proxies=proxies)
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -101,6 +111,8 @@ class Served:
                     self._where.chmod(0o600)
                     self._bound = _identity(self._where)
                 self._unread.start()
+                if self._places is not None:
+                    self._places.start()
                 return self
             time.sleep(0.02)
         raise self._refusal(str(self._failure or "no answer in time"))
@@ -117,6 +129,8 @@ class Served:
     def stop(self) -> None:
         """Stop accepting, end the thread, and remove the socket file."""
         self._unread.stop()
+        if self._places is not None:
+            self._places.stop()
         if self._loop is not None and self._thread is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._granian.stop)

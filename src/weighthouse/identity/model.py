@@ -76,7 +76,12 @@ settings: tuple[Setting, ...] = (
         "A session seen from another country, its mark or key along: it goes on, falls back to one factor, or ends.",
         choices=("continue", "step_up", "end"),
     ),
-    Setting("identity.trusted_proxies", "text", "", "Comma-separated networks whose X-Forwarded-For is believed."),
+    Setting(
+        "identity.trusted_proxies",
+        "text",
+        "",
+        "Comma-separated networks whose X-Forwarded-For is believed; no share limits their connections.",
+    ),
 )
 
 
