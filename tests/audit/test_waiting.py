@@ -13,6 +13,8 @@ import pytest
 
 from tests.audit.support import Lab, Noted, Opened, bind_log
 from weighthouse.audit import api, jobs
+from weighthouse.audit.api import waiting
+from weighthouse.audit.store import outbox
 from weighthouse.core.clock import MINUTE, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
@@ -20,6 +22,7 @@ from weighthouse.core.events import Event
 from weighthouse.core.work import System, begin, read
 
 FUTURE = 4 * 10**15
+FAR = 2**60
 HIDE = "CREATE TABLE hidden AS SELECT * FROM log_outbox; DELETE FROM log_outbox"
 SHOW = "INSERT INTO log_outbox OVERRIDING SYSTEM VALUE SELECT * FROM hidden; DROP TABLE hidden"
 
@@ -93,15 +96,84 @@ def test_a_row_that_is_out_of_sight_for_a_moment_is_not_new(
     assert late(other) == "audit.log_late", "while it is hidden, too"
 
 
-def test_a_row_that_nobody_wrote_is_forgotten_with_it(postgres_lab: Lab, other: Lab, clock: ManualClock) -> None:
+def test_a_row_that_nobody_wrote_is_forgotten_soon_after_it_is_gone(
+    postgres_lab: Lab, other: Lab, clock: ManualClock
+) -> None:
     lab = postgres_lab
     lab.sql("INSERT INTO log_outbox (xid, at, leaf, mac, lane, number) VALUES (1, 1, '{}', '', 'wri_x.1', 7)")
     assert api.waited(other.system) == 0
     clock.advance(2 * MINUTE)
     assert api.waited(other.system) == 2 * MINUTE
     lab.sql("DELETE FROM log_outbox")
+    assert late(other) == "audit.log_late", "one that is taken away and put there again is not new"
+    clock.advance(2 * MINUTE + 1)
     assert api.waited(other.system) == 0
     other.write(Opened())
+
+
+def starve(lab: Lab, turn: int) -> None:
+    """What no sequencer will ever take: waiting lines of a number that no transaction has, and forged rows with used
+    numbers in front of every lane, new ones at each turn."""
+    lab.sql("UPDATE log_outbox SET xid = :far WHERE xid < :far", far=FAR)
+    lab.sql("DELETE FROM log_outbox WHERE leaf = 'x'")
+    for number in (1,) if turn % 2 else (1, 0):
+        lab.sql(
+            "INSERT INTO log_outbox (at, xid, leaf, mac, lane, number, prev) "
+            "SELECT 0, :far, 'x', 'x', lane, :number, 'x' FROM (SELECT DISTINCT lane FROM log_outbox) AS found",
+            far=FAR,
+            number=number,
+        )
+
+
+def test_lines_that_the_sequencer_never_takes_are_late_at_every_server(
+    postgres_lab: Lab, other: Lab, clock: ManualClock
+) -> None:
+    postgres_lab.write(Noted(number=1))
+    write(postgres_lab, Noted(number=3))
+    for turn in range(8):
+        starve(postgres_lab, turn)
+        write(other, Noted(number=4))
+        postgres_lab.settle()  # the log goes on with what is not starved
+        for lab in (postgres_lab, other):
+            api.waited(lab.system)
+        clock.advance(MINUTE // 6)
+    for lab in (postgres_lab, other):
+        assert late(lab) == "audit.log_late"
+        with read(lab.system) as unit:
+            assert any("this software did not write" in one for one in api.condition(unit).problems)
+    assert 3 not in [entry.data.get("number") for entry in other.entries()]
+
+
+def test_a_server_is_late_by_what_it_has_written_though_no_row_is_shown_to_it(
+    postgres_lab: Lab, clock: ManualClock
+) -> None:
+    lab = postgres_lab
+    lab.write(Noted(number=1))
+    write(lab, Noted(number=2))
+    run(lab, HIDE)
+    clock.advance(MINUTE // 2)
+    assert api.waited(lab.system) == MINUTE // 2, "the line was committed and has not come"
+    run(lab, SHOW)
+    lab.settle()
+    assert api.waited(lab.system) == 0
+    lab.write(Opened())
+
+
+def test_a_flood_of_forged_rows_costs_no_more_than_a_few(postgres_lab: Lab) -> None:
+    lab = postgres_lab
+    lab.sql(
+        "INSERT INTO log_outbox (at, xid, leaf, mac, lane, number, prev) "
+        "SELECT 0, :far, 'x', 'x', 'wri_x.' || n, n, 'x' FROM generate_series(1, 20000) AS n",
+        far=FAR,
+    )
+    lab.sql("ANALYZE log_outbox")
+    write(lab, Noted(number=1))
+    with read(lab.system) as unit:
+        rows = outbox.ends(unit.conn, waiting.LOOKED_AT)
+        assert outbox.waiting(unit.conn, 7) == 7
+    assert len(rows) == 2 * waiting.LOOKED_AT and any(row.xid < FAR for row in rows)
+    plan = "\n".join(row[0] for row in lab.rows("EXPLAIN " + outbox.ENDS.text, most=waiting.LOOKED_AT))
+    assert "Seq Scan" not in plan
 
 
 def test_a_head_that_says_a_later_time_is_as_old_as_its_size(postgres_lab: Lab, clock: ManualClock) -> None:

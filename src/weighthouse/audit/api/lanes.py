@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from weakref import WeakKeyDictionary
 
 from weighthouse.audit.api import clusters, growing, signing
@@ -20,7 +21,7 @@ from weighthouse.audit.rules import lanes as rules
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import outbox
 from weighthouse.audit.store.acknowledged import ProcessLines
-from weighthouse.core.clock import Millis
+from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import System, Unit
@@ -49,6 +50,7 @@ class Lanes:
     def __init__(self) -> None:
         self._writer, self._made = new_id("wri"), 0
         self._free: list[Lane] = []
+        self._due: dict[str, deque[tuple[int, Millis]]] = {}  # what was committed, and since when it is waited for
         self._lock = threading.Lock()
 
     def take(self) -> Lane:
@@ -63,6 +65,28 @@ class Lanes:
     def give_back(self, lane: Lane) -> None:
         with self._lock:
             self._free.append(lane)
+
+    def acknowledged(self, lane: str, number: int, now: Millis) -> None:
+        """Wait for a row that was committed; rows of the same second are waited for together."""
+        with self._lock:
+            rows = self._due.setdefault(lane, deque())
+            since = rows.pop()[1] if len(rows) > 1 and now - rows[-1][1] < SECOND else now
+            rows.append((number, since))
+
+    def forget(self, lane: str) -> None:
+        """Wait for no row of this lane: what is lost is told as lost."""
+        with self._lock:
+            self._due.pop(lane, None)
+
+    def oldest(self, known: rules.Progress) -> Millis | None:
+        """Return since when the first row of this process is due that is not in the log."""
+        with self._lock:
+            for lane, rows in list(self._due.items()):
+                while rows and rows[0][0] <= known.reached(lane):
+                    rows.popleft()
+                if not rows:
+                    del self._due[lane]
+            return min((rows[0][1] for rows in self._due.values()), default=None)
 
 
 _lanes: WeakKeyDictionary[System, Lanes] = WeakKeyDictionary()
@@ -100,6 +124,7 @@ class Taken:
         if committed and self.number > self.lane.number:
             self.lane.number, self.lane.code, self.lane.xid = self.number, self.code, self.state.xid
             self.lane.used = time.monotonic()
+            self._all.acknowledged(self.lane.name, self.number, self._system.clock.monotonic())
             try:
                 memory(self._system).acknowledge(self.lane.name, self.number, self._at)
             except Unavailable:  # the change is durable: this process misses its row, only the next one would not
@@ -150,6 +175,7 @@ def lose(system: System, gap: Gap) -> Unavailable:
     """Remember a gap outside the database; return the refusal that carries its line."""
     memory(system).lose(gap)
     memory(system).retire(gap.lane)
+    _lanes.setdefault(system, Lanes()).forget(gap.lane)
     logger.critical(
         "rows %d to %d of %s were committed and are nowhere: lines were lost", gap.first, gap.last, gap.lane
     )
@@ -170,9 +196,20 @@ def known(unit: Unit) -> rules.Progress:
     return rules.progress(head.lanes)
 
 
+def unsequenced(unit: Unit, known: rules.Progress) -> Millis:
+    """Return for how long the first line that this very process committed has not come to the log, 0 if all have.
+
+    Attack: rows in front of it and beside it make the outbox look young. This server knows what it wrote.
+    """
+    since = _lanes.setdefault(unit.system, Lanes()).oldest(known)
+    return 0 if since is None else unit.system.clock.monotonic() - since
+
+
 def gaps(unit: Unit, acknowledged: list[Acknowledged]) -> list[Gap]:
     """Return what is missing of what was acknowledged before this snapshot was opened."""
-    waiting = outbox.lanes(unit.conn)  # first: what has left the outbox since is in the head that is read after it
+    waiting = outbox.lanes(
+        unit.conn, [one.lane for one in acknowledged]
+    )  # first: what has left the outbox since is in the head that is read after it
     reached = known(unit)
     found = (
         rules.missing(one.lane, one.number, reached.reached(one.lane), waiting.get(one.lane))

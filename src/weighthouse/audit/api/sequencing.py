@@ -45,7 +45,7 @@ def sequence(system: System, limit: int = 1000) -> int:
     if system.database.dialect != "postgresql":
         return 0
     with read(system) as unit:
-        if outbox.waiting(unit.conn) == 0:
+        if outbox.waiting(unit.conn, 1) == 0:
             return 0
     fencing = lead(system)
     if fencing is None:

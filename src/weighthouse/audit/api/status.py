@@ -7,6 +7,7 @@ from weighthouse.audit.api.appending import LATE, overdue
 from weighthouse.audit.api.following import moved_lately
 from weighthouse.audit.api.reading import head
 from weighthouse.audit.api.sequencing import backlog
+from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.model import Condition
 from weighthouse.core.clock import SECOND
 from weighthouse.core.work import Unit
@@ -16,9 +17,11 @@ def condition(unit: Unit) -> Condition:
     """Return how the log is; every problem in plain words, none when all is well."""
     system = unit.system
     waiting, silent, scan = backlog(unit), overdue(unit), scanning.state(system)
+    foreign = watch(system).foreign()
     lost = len(lanes.memory(system).lost()) or lanes.known(unit).lost
     said = (
         (waiting.oldest > LATE, f"entries have waited {waiting.oldest // SECOND} s for the sequencer"),
+        (foreign > 0, f"rows that this software did not write have stood in the outbox for {foreign // SECOND} s"),
         (silent > 0, f"heartbeats have been missing for {silent // SECOND} s"),
         (lost > 0, "lines were lost between their commit and the log"),
         (bool(scan.problem), f"entry {scan.at}: {scan.problem}"),

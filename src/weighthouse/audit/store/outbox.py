@@ -62,12 +62,16 @@ _STATE = text(
 )
 _COLUMNS = (outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac, outbox.c.lane, outbox.c.number, outbox.c.prev)
 _WAITING = select(*_COLUMNS)
-_FRONT = text(
-    "SELECT DISTINCT ON (lane) id, xid, leaf, mac, lane, number, prev FROM log_outbox ORDER BY lane, number, id"
+ENDS = text(
+    "(SELECT id, xid, leaf, mac, lane, number, prev FROM log_outbox ORDER BY xid, id LIMIT :most) UNION "
+    "(SELECT id, xid, leaf, mac, lane, number, prev FROM log_outbox ORDER BY xid DESC, id DESC LIMIT :most)"
 )
+_COUNT = text("SELECT count(*) FROM (SELECT FROM log_outbox LIMIT :most) AS found")
 _BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _UNCOUNTED = outbox.c.xid >= text("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-_LANES = text("SELECT lane, min(number), max(number), count(*) FROM log_outbox WHERE lane IS NOT NULL GROUP BY lane")
+_LANES = text(
+    "SELECT lane, min(number), max(number), count(*) FROM log_outbox WHERE lane = ANY(:lanes) GROUP BY lane"
+)
 
 
 def transaction(conn: Connection, lane: str, number: int) -> State:
@@ -86,9 +90,10 @@ def kept(conn: Connection, lane: str, first: int) -> list[Row]:
     return [Row(row[0], bytes(row[1]), bytes(row[2]), row[3], row[4], bytes(row[5])) for row in conn.execute(query)]
 
 
-def lanes(conn: Connection) -> dict[str, tuple[int, int, int]]:
-    """Return the smallest and the largest number, and the count, of the rows that wait in each lane."""
-    return {str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in conn.execute(_LANES)}
+def lanes(conn: Connection, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """Return the smallest and the largest number, and the count, of the rows that wait in each of these lanes."""
+    found = conn.execute(_LANES, {"lanes": list(names)})
+    return {str(row[0]): (int(row[1]), int(row[2]), int(row[3])) for row in found}
 
 
 def barrier(conn: Connection) -> int:
@@ -137,12 +142,11 @@ def drop(conn: Connection, ids: Sequence[int]) -> None:
     conn.execute(delete(outbox).where(outbox.c.id.in_(ids)))
 
 
-def waiting(conn: Connection) -> int:
-    """Return how many rows wait."""
-    return int(conn.execute(text("SELECT count(*) FROM log_outbox")).scalar_one())
+def waiting(conn: Connection, most: int) -> int:
+    """Return how many rows wait, at most `most`: whoever writes the database makes nobody count more."""
+    return int(conn.execute(_COUNT, {"most": most}).scalar_one())
 
 
-def front(conn: Connection) -> tuple[int, list[Waiting]]:
-    """Return how many rows wait, and the first one of each lane."""
-    count = waiting(conn)
-    return count, _waiting(conn.execute(_FRONT)) if count else []
+def ends(conn: Connection, most: int) -> list[Waiting]:
+    """Return the rows that the sequencer comes to next, and those that it comes to last or never."""
+    return _waiting(conn.execute(ENDS, {"most": most}))

@@ -83,4 +83,5 @@ outbox = Table(
     Column("number", BigInteger),
     Column("prev", LargeBinary),
     Index("ix_log_outbox_lane", "lane", "number"),
+    Index("ix_log_outbox_xid", "xid", "id"),
 )
