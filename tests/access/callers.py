@@ -105,7 +105,7 @@ def _grants(lab: Lab) -> None:
 def _callers(lab: Lab, grown: DeviceId, young: DeviceId) -> dict[str, Caller]:
     """Everybody who may ask. What is not named is as good as it can be."""
     person = structs.replace(lab.caller("ada"), device=grown)
-    good = {"environment": "here", "image_digest": LISTED}
+    good = {"environment": "here", "image_digest": LISTED, "model": "model/signed"}
     run = lab.workload("run_good", "ada", **good)
     return {
         "person": person,
@@ -118,6 +118,7 @@ def _callers(lab: Lab, grown: DeviceId, young: DeviceId) -> dict[str, Caller]:
         "run, bubblewrap": lab.workload("run_bwrap", "ada", **good, sandbox="bubblewrap"),
         "run, other image": lab.workload("run_image", "ada", **{**good, "image_digest": OTHER}),
         "run, other place": lab.workload("run_place", "ada", **{**good, "environment": "there"}),
+        "run, ordered on plain": lab.workload("run_plain", "ada", **{**good, "model": "model/plain"}),
         "run, not its socket": structs.replace(run, binding="none"),
         "system": SYSTEM,
     }

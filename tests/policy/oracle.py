@@ -7,6 +7,7 @@ from weighthouse.policy import api as policy
 STEP_UP_FRESH = 15 * 60 * 1000
 INSIDE_RUN = {"weights.load", "weights.save", "egress.connect"}
 WITHIN_RUN = INSIDE_RUN | {"weights.describe"}
+KEYED = {"run.submit", "weights.load", "weights.save", "weights.describe"}
 IMPLIED = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}
 
 
@@ -43,6 +44,9 @@ def forbidden(question: policy.PolicyQuestion) -> set[str]:
             found.add("other-environment")
         if not grant.operation_matches:
             found.add("operation")
+    signed = thing.signed and question.action in KEYED
+    if not who.key and (signed or question.action == "weights.export"):
+        found.add("key")
     if who.kind == "person":
         level, age = who.assurance_level, who.assurance_age
         if level < max(1, thing.assurance) or (thing.assurance > 1 and age > thing.fresh):
@@ -52,14 +56,6 @@ def forbidden(question: policy.PolicyQuestion) -> set[str]:
         strict = thing.sandbox != "any" or thing.images or question.action not in thing.outside_runs
         if question.action in INSIDE_RUN and strict:
             found.add("outside-run")
-        signed = thing.signed and question.action in {
-            "run.submit",
-            "weights.load",
-            "weights.save",
-            "weights.describe",
-        }
-        if not who.key and (signed or question.action == "weights.export"):
-            found.add("key")
     else:
         if thing.environment not in ("shared", who.environment):
             found.add("workload-environment")

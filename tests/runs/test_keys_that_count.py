@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from tests.runs.world import WREN, RunsWorld
-from tests.weights.world import TERN
+from tests.weights.world import LAB, TERN
 from weighthouse.access import api as access
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import ManualClock
@@ -84,13 +84,66 @@ def test_where_the_class_is_content_with_a_session_nothing_more_is_asked(strict:
 
 
 def test_what_a_version_holds_is_not_told_to_a_bare_session_either_and_a_run_is_not_asked(strict: RunsWorld) -> None:
-    version = strict.save(strict.run("ada"))
+    version = strict.save(strict.run("ada", model=TERN))
     for caller, code in ((strict.person("ada"), "identity.key_missing"), (keyed(strict), "identity.key_young")):
         before = strict.size()
         with pytest.raises(Denied) as caught, begin(strict.system, caller) as unit:
             weights.describe(unit, caller, version.id)
         assert caught.value.code == code and strict.since(before) == ["access.Denied"]
-    assert strict.begin_load(strict.run("ada"), version.id)[0].keys
+    assert strict.begin_load(strict.run("ada", model=TERN), version.id)[0].keys
+
+
+PLOVER = """  model/plover:
+    name: Plover
+    class: internal
+    environment: frontier
+    owner: training
+"""
+ON_PLOVER = """  plover-submit:
+    description: Submit runs on Plover.
+    actions: [run.submit]
+    resources: [model/plover]
+    environment: frontier
+    eligible: [training]
+    standing: true
+  plover-save:
+    description: Save Plover.
+    actions: [weights.save]
+    resources: [model/plover]
+    environment: frontier
+    eligible: [training]
+    duration: {default: 8h, longest: 7d}
+    approval: none
+"""
+
+
+def test_no_run_that_was_ordered_without_a_key_loads_what_asks_for_one(
+    database: Database, clock: ManualClock, tmp_path: Path, short: Path
+) -> None:
+    """Attack: the thief of a cookie orders a run on a lesser model of Tern's environment, and has it load Tern."""
+    text = LAB.read_text("utf-8").replace("  dataset/stdlib:\n", PLOVER + "  dataset/stdlib:\n")
+    text = text.replace("  wren-train:\n", ON_PLOVER + "  wren-train:\n")
+    world = RunsWorld(database, clock, tmp_path, short, text)
+    world.grant("ada", "tern-train")
+    world.grant("ada", "plover-save", "model/plover")
+    version = world.save(world.run("ada"))
+    for person in ("ben", "chi"):
+        confirm(world, person)
+    world.system.settings = world.system.settings.changed(**{"identity.new_keys": "confirm"})
+    thief = world.person("ada")
+    before = world.size()
+    with pytest.raises(Denied) as caught:
+        world.submit("print(1)", model="model/plover", parent=version.id, caller=thief)
+    assert caught.value.code == "access.ordered_below"
+    assert world.since(before) == ["runs.ReferenceRefused"]
+    inside = world.run("ada", model="model/plover")
+    for act in (lambda: world.begin_load(inside, version.id), lambda: world.begin_save(inside, TERN)):
+        before = world.size()
+        with pytest.raises(Denied) as caught:
+            act()
+        assert caught.value.code == "access.ordered_below" and world.since(before) == ["access.Denied"]
+    assert world.begin_save(inside, "model/plover").ticket.keys, "its own class asks for none"
+    world.close()
 
 
 def test_who_asks_about_somebody_else_is_told_as_if_they_had_their_key_with_them(strict: RunsWorld) -> None:

@@ -89,6 +89,7 @@ def _text(old: str, new: str) -> Callable[[RunsWorld, str], None]:
 
 
 _DATA = "class: public\n    environment: shared"
+_PUBLIC = "sandbox: any\n    read_budget: 1TiB"
 MOMENTS = {
     "the grant is revoked": (_revoke, "access.grant_ended"),
     "a hold on the model": (_hold(WREN), "access.held"),
@@ -96,6 +97,12 @@ MOMENTS = {
     "the environment is closed": (
         _text("sandbox: any\n    read_budget: 100GiB", f"sandbox: any\n    images: [sha256:{'0' * 64}]\n    read_budget: 100GiB"),
         "runs.environment_refused",
+    ),
+    "the data's class asks for gVisor": (
+        _text(_PUBLIC, _PUBLIC.replace("any", "gvisor")), "runs.dataset_refused"
+    ),
+    "the data's class lists images": (
+        _text(_PUBLIC, f"images: [sha256:{'0' * 64}]\n    {_PUBLIC}"), "runs.dataset_refused"
     ),
     "the data goes elsewhere": (_text(_DATA, _DATA.replace("shared", "frontier")), "runs.dataset_refused"),
 }  # fmt: skip

@@ -25,6 +25,7 @@ HoldKind = Literal["security", "governance", "log"]
 WORKLOAD_PERSON = "person"  # the attribute of a workload that names the person whose grant it works under
 WORKLOAD_GRANT = "grant"  # the attribute that pins it to one grant; without it the first one used binds it
 WORKLOAD_ACCOUNT = "account"  # the attribute that names the account which proved that person
+WORKLOAD_MODEL = "model"  # the attribute that names what it was ordered for
 WORKLOAD_SANDBOX = "sandbox"
 WORKLOAD_IMAGE = "image_digest"
 WORKLOAD_ENVIRONMENT = "environment"

@@ -40,7 +40,7 @@ RELEASING: frozenset[str] = frozenset(
 IMPLIED: dict[str, str] = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}
 # Keys in either direction: for runs, unless the class of the model lists them under `outside_runs`.
 CONTENT: tuple[str, ...] = ("weights.load", "weights.save")
-# What a person does by a device key that counts: the same as Action::"keyed" of the rules.
+# What is done by a device key that counts: the same as Action::"keyed" of the rules.
 KEYED: frozenset[str] = frozenset(
     {"run.submit", "weights.describe", "weights.export", "weights.load", "weights.save"}
 )
@@ -296,7 +296,7 @@ class PrincipalFacts(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""
     image: str = ""
     key: bool = False
-    """Whether a person acts by a device key that counts, so that a session alone does not suffice."""
+    """Whether a person acts by a device key that counts, or a run was ordered where that was asked for."""
 
 
 class ResourceFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from weighthouse.access.model import (
     WORKLOAD_ENVIRONMENT,
     WORKLOAD_GRANT,
     WORKLOAD_IMAGE,
+    WORKLOAD_MODEL,
     WORKLOAD_PERSON,
     WORKLOAD_SANDBOX,
     Decision,
@@ -136,7 +137,7 @@ def judge(
     standing = index.standing_teams(named, thing)
     basis = bool(asker.teams & standing) and asker.kind == "person"
     best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, named, thing.id, context)
-    key = None if keyed else _key(unit, caller, action)
+    key = None if keyed else _key(unit, bundle.lab, caller, action)
     question = policy.PolicyQuestion(
         principal=msgspec.structs.replace(asker, key=action in policy.KEYED and key is None),
         action=action,
@@ -161,10 +162,15 @@ def judge(
     return msgspec.structs.replace(decision, remedy=words.inside(may, missing), missing=() if may else missing)
 
 
-def _key(unit: Unit, caller: Caller, action: str) -> Reason | None:
-    """Why the key that a person acts by does not count; None if it does, or if no rule asks about it here."""
-    if caller.kind != "person" or action not in policy.KEYED:
+def _key(unit: Unit, lab: policy.Lab, caller: Caller, action: str) -> Reason | None:
+    """Why the key that is acted by does not count; None if it does, or if no rule asks about it here. For a run that
+    was asked when it was ordered, if the class of the model that it was ordered for asks for device signatures."""
+    if action not in policy.KEYED:
         return None
+    if caller.kind == "workload":
+        ordered = lab.resources.get(caller.attributes.get(WORKLOAD_MODEL, ""))
+        signed = ordered is not None and lab.classes[ordered.cls].vote_signature == "device"
+        return None if signed or identity.at_once(unit.system) else words.ORDERED_BELOW
     try:
         identity.check_key(unit, caller)
     except WeighthouseError as error:

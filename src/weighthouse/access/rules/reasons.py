@@ -49,6 +49,7 @@ _REMEDIES = {
     "access.no_such_resource": "Search for the resource; its name is spelt as the lab configuration spells it.",
     "access.workload_unbound": "Use the SDK inside the run; a run's token works nowhere else.",
     "access.workload_action": "Do this as a person.",
+    "access.ordered_below": "Submit the run on this model, with a device key that counts.",
     "identity.key_missing": "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
     "identity.key_young": "Have it confirmed (`weighthouse devices confirm DEVICE`), or use an older key's machine.",
     "identity.device_not_certified": "Enrol the device again; tell security if you did not touch it.",
@@ -88,6 +89,13 @@ _GRANT_TEXTS = {
 def remedy_of(code: str) -> str:
     """What to do about a refusal with this code."""
     return _REMEDIES.get(code, "Ask for an entitlement that gives this; the request page ranks them.")
+
+
+ORDERED_BELOW = Reason(
+    "access.ordered_below",
+    "The run was ordered for a model whose class asks for no device key; this class does.",
+    "key",
+)
 
 
 def inside(may_submit: bool, missing: tuple[str, ...]) -> str:

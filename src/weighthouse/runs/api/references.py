@@ -22,6 +22,7 @@ from weighthouse.policy import api as policy
 from weighthouse.runs.events import ReferenceRefused
 from weighthouse.runs.model import Ticket
 from weighthouse.runs.rules.references import Reference, references
+from weighthouse.runs.rules.states import enough
 from weighthouse.weights import api as weights
 
 SHARED = "shared"
@@ -134,7 +135,7 @@ def _parent(unit: Unit, ticket: Ticket, tier: str) -> access.Decision:
     return access.explain(unit, _run(unit, ticket, tier), "weights.load", model)
 
 
-def _dataset(unit: Unit, ticket: Ticket, _: str) -> access.Decision | str:
+def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | str:
     order = ticket.order
     lab = policy.current(unit).lab
     listed = lab.resources.get(order.dataset)
@@ -142,6 +143,11 @@ def _dataset(unit: Unit, ticket: Ticket, _: str) -> access.Decision | str:
         return "which is not a listed data set"
     if listed.environment not in (SHARED, lab.resources[order.model].environment):
         return "which belongs to another environment than the model"
+    cls = lab.classes[listed.cls]  # its conditions hold here as the model's do: the run is given both
+    if cls.sandbox != "any" and not enough(tier, cls.sandbox):
+        return f"whose class asks for the {cls.sandbox} sandbox"
+    if cls.images and order.environment not in cls.images:
+        return "whose class does not list the environment of the run among its images"
     known = access.explain(unit, _person(unit, ticket), "catalogue.read", order.dataset)
     if access.held(unit, "run.submit", order.dataset, ticket.owner):
         raise Denied("access.held", f"A hold stands on '{order.dataset}'.", "Ask who placed the hold.")
