@@ -38,9 +38,7 @@ def _ended(unit: Unit, entry: Entry) -> None:
     person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
     if not person:  # ended by its id alone, since its row was hidden
         return
-    if entry.kind == "identity.PersonFrozen":
-        void_person(unit, person, entry.at, by)
-    elif entry.kind == "identity.Disowned":
+    if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
         settle_person(unit, person, entry.at, by)
         void_person(unit, person, entry.at, by)
     else:

@@ -283,6 +283,8 @@ class AuthorityBallot(msgspec.Struct, frozen=True, kw_only=True):
     at: Millis
     signature: str
     choice: str = "for"
+    session: str = ""
+    """The session that it was cast in; empty in one from before sessions were kept."""
 
     @property
     def member(self) -> str:

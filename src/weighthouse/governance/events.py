@@ -75,6 +75,7 @@ class BallotCast(Event, frozen=True, kw_only=True):
     device: str
     signed_at: int
     signature: str
+    session: str = ""
 
 
 class MotionClosed(Event, frozen=True, kw_only=True):

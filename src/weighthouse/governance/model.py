@@ -108,6 +108,8 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     signature: str
     """ES256, raw r and s, base64url without padding."""
+    session: str = ""
+    """The session that it was cast in; empty in one from before sessions were kept."""
 
 
 class MotionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,13 +30,18 @@ _SHOWN = 6
 def recount(
     unit: Unit, cls: policy.MotionClass, motion_digest: str, ballots: Iterable[AuthorityBallot]
 ) -> policy.Tally:
-    """Count the ballots on a motion that stand now."""
-    return policy.tally(seating(unit), cls, [one for one in ballots if _stands(unit, one, motion_digest)])
+    """Count the ballots on a motion that stand now, and each "no" that fell and was not given anew."""
+    standing, fallen = list[AuthorityBallot](), list[AuthorityBallot]()
+    for one in ballots:
+        (standing if _stands(unit, one, motion_digest) else fallen).append(one)
+    heard = {one.voter for one in standing}
+    doubted = [one for one in fallen if one.choice == "against" and one.voter not in heard]
+    return policy.tally(seating(unit), cls, [*standing, *doubted])
 
 
 def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
-    """Whether a ballot is signed by its member's live device over exactly this motion. A recusal stands anyway, and
-    so does a vote against whose key security has set aside: stopping a member takes back no "no" of theirs."""
+    """Whether a ballot is signed by its member's live device over exactly this motion, in a session that is still
+    theirs. A recusal stands anyway."""
     if ballot.choice == "recuse":
         return True
     signed = {
@@ -50,8 +55,8 @@ def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
     try:
         identity.verify_device_signature(unit, ballot.device, ballot.voter, encode(signed), unb64(ballot.signature))
     except WeighthouseError:
-        return ballot.choice == "against" and identity.is_aside(unit, ballot.voter, ballot.device)
-    return True
+        return False
+    return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)
 
 
 def mandate_for(unit: Unit, caller: Caller, after: policy.Lab, digest: str) -> str:
@@ -98,6 +103,7 @@ def _ballot(entry: audit.Entry) -> AuthorityBallot:
         at=int(entry.data["signed_at"]),
         signature=str(entry.data["signature"]),
         choice=str(entry.data["choice"]),
+        session=str(entry.data.get("session", "")),
     )
 
 

@@ -96,7 +96,12 @@ def _lift(unit: Unit, caller: Caller, motion: Motion, ballots: Sequence[Ballot])
         motion=motion.statement(),
         ballots=tuple(
             access.AuthorityBallot(
-                voter=one.member, device=one.device, at=one.at, signature=one.signature, choice=one.choice
+                voter=one.member,
+                device=one.device,
+                at=one.at,
+                signature=one.signature,
+                choice=one.choice,
+                session=one.session,
             )
             for one in ballots
         ),

@@ -55,9 +55,9 @@ def check_motion(unit: Unit, motion: Motion) -> tuple[str, int]:
 def verified_ballots(unit: Unit, motion: Motion) -> Count:
     """Return every ballot on a motion, from the log, each signature checked again.
 
-    A ballot falls with the device that signed it: whoever lost a laptop ends it, answers again from another one, and
-    what a thief may have signed counts for nothing. Raises `governance.rows_edited` when rows or entries were edited,
-    added or removed, and `identity.bad_signature`.
+    A ballot falls with the device that signed it, and with the session that it was cast in: whoever lost a laptop
+    ends it, answers again from another one, and what a thief may have signed counts for nothing. Raises
+    `governance.rows_edited` when rows or entries were edited, added or removed, and `identity.bad_signature`.
     """
     digest, opened = check_motion(unit, motion)
     cast = [
@@ -68,33 +68,47 @@ def verified_ballots(unit: Unit, motion: Motion) -> Count:
             at=entry.data["signed_at"],
             device=entry.data["device"],
             signature=entry.data["signature"],
+            session=entry.data.get("session", ""),
         )
         for entry in _BALLOTS.of(unit, motion.id, start=opened)
     ]
-    if sorted(map(_identity, cast)) != sorted(map(_identity, store.ballots_on(unit.conn, motion.id))):
+    told, kept = set(map(_identity, cast)), set(map(_identity, store.ballots_on(unit.conn, motion.id)))
+    hidden = (one for one in cast if _identity(one) not in kept)  # one that fell has perhaps made room for another
+    if kept - told or any(_stands(unit, one, digest) for one in hidden):
         _refuse(motion.id, "the ballots are not those that were cast")
     return live(unit, cast, digest)
 
 
 def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
-    """Split ballots into those whose device lives and the members whose device was ended since they answered.
+    """Split ballots into those that count and the members whose ballot fell since, who may answer again.
 
-    Of a recusal nothing falls: to step back is safe whoever held the device, and a thief's recusal is not undone by
-    the thief. A vote against stays when security sets its key aside, or stopping a member would take it back.
+    A "no" that fell counts until its member has answered again: else whoever may end a session, or set a key aside,
+    would take it back just before a motion is closed.
     """
-    kept, void = [], set()
+    standing, fallen = list[Ballot](), list[Ballot]()
     for ballot in cast:
-        try:
-            check_signature(unit, ballot, digest)
-        except NotFound:
-            aside = identity.is_aside(unit, ballot.member, ballot.device)
-            if not aside and not _ENDED.any(unit, ballot.device):
-                _refuse(ballot.motion, f"the device of {ballot.member} is gone, and nobody ended it")
-            if ballot.choice != "recuse" and not (aside and ballot.choice == "against"):
-                void.add(ballot.member)
-                continue
-        kept.append(ballot)
-    return Count(ballots=tuple(kept), void=tuple(sorted(void - {one.member for one in kept})))
+        (standing if _stands(unit, ballot, digest) else fallen).append(ballot)
+    heard = {one.member for one in standing}
+    doubted = [one for one in fallen if one.choice == "against" and one.member not in heard]
+    return Count(ballots=(*standing, *doubted), void=tuple(sorted({one.member for one in fallen} - heard)))
+
+
+def _stands(unit: Unit, ballot: Ballot, digest: str) -> bool:
+    """Whether a ballot still counts: its device signs, and its session is not disowned. Of a recusal nothing falls:
+    to step back is safe whoever held the device, and a thief's recusal is not undone by the thief."""
+    gone = False
+    try:
+        check_signature(unit, ballot, digest)
+    except WeighthouseError as error:
+        if error.code not in ("identity.device_unknown", "identity.key_young"):
+            raise
+        gone = True
+        known = error.code == "identity.key_young" or identity.gone_by_rule(unit, ballot.member, ballot.device)
+        if not known and not _ENDED.any(unit, ballot.device):
+            _refuse(ballot.motion, f"the device of {ballot.member} is gone, and nobody ended it")
+    if ballot.choice == "recuse":
+        return True
+    return not gone and not identity.disowned(unit, ballot.member, ballot.session, ballot.at)
 
 
 def recorded(entry: audit.Entry) -> policy.Tally:
@@ -153,4 +167,4 @@ def closing(unit: Unit, motion_id: str) -> audit.Entry | None:
 
 
 def _identity(ballot: Ballot) -> tuple[str | int, ...]:
-    return (ballot.motion, ballot.member, ballot.choice, ballot.device, ballot.at, ballot.signature)
+    return (ballot.motion, ballot.member, ballot.choice, ballot.device, ballot.at, ballot.signature, ballot.session)

@@ -200,8 +200,17 @@ def cast(
     earlier = [one for one in store.ballots_on(unit.conn, motion_id) if one.member == member]
     if known != "for":  # a row that nobody signed keeps nobody from saying no
         earlier = [one for one in earlier if counting.is_signed(unit, one, digest)]
-    _check_once([one.choice for one in counting.live(unit, earlier, digest).ballots], known)
-    ballot = Ballot(motion=motion_id, member=member, choice=known, at=at, device=device, signature=signature)
+    before = counting.live(unit, earlier, digest)
+    _check_once([one.choice for one in before.ballots if one.member not in before.void], known)
+    ballot = Ballot(
+        motion=motion_id,
+        member=member,
+        choice=known,
+        at=at,
+        device=device,
+        signature=signature,
+        session=str(caller.session or ""),
+    )
     counting.check_signature(unit, ballot, digest)
     act = identity.Act(type="committee.ballot", subject=motion_id, parameters={"ballot": known, "digest": digest})
     identity.require_act(unit, caller, act)
@@ -225,6 +234,7 @@ def _cast(ballot: Ballot, digest: str) -> BallotCast:
         device=ballot.device,
         signed_at=ballot.at,
         signature=ballot.signature,
+        session=ballot.session,
     )
 
 

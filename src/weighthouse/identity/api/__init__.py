@@ -29,7 +29,7 @@ from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.ends import SIGNED_OUT
 from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
-from weighthouse.identity.api.keys_aside import is_aside, keys_aside, restore_key
+from weighthouse.identity.api.keys_aside import gone_by_rule, keys_aside, restore_key
 from weighthouse.identity.api.lately import ended_lately, lately
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
@@ -37,6 +37,7 @@ from weighthouse.identity.api.openings import opening, require_opening
 from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
     disclaimed,
+    disowned,
     end_session,
     end_sessions_of,
     ended_by_another,
@@ -105,6 +106,7 @@ __all__ = [
     "devices_of",
     "disclaimed",
     "disown",
+    "disowned",
     "end_device",
     "end_session",
     "end_sessions_of",
@@ -116,8 +118,8 @@ __all__ = [
     "finish_sign_in",
     "freeze",
     "fresh_nonce",
+    "gone_by_rule",
     "is_active",
-    "is_aside",
     "is_of",
     "issue_workload",
     "keys_aside",

@@ -14,14 +14,15 @@ from weighthouse.core.errors import Invalid, Unauthenticated
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.openings import require_opening
-from weighthouse.identity.api.sessions import end_sessions_of, name_of
+from weighthouse.identity.api.sessions import disclaim, end_sessions_of, name_of
 from weighthouse.identity.api.states import change_state, state_of, stop_first, version_now
 from weighthouse.identity.events import PersonFrozen, PersonThawed
 from weighthouse.identity.model import Act, KeySignature, PrincipalState
 
 
 def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
-    """Freeze a person: every session ends, none can begin, no vote counts. Freezing twice changes nothing."""
+    """Freeze a person: every session ends, none can begin, no vote counts, and what was asked for in their name until
+    now is taken back, as by `disown`: who signed out first is not spared. Freezing twice changes nothing."""
     if not 3 <= len(reason) <= 500:
         raise Invalid("identity.bad_reason", "A freeze needs a reason of 3 to 500 characters.", "Say why.")
     frozen_now = False
@@ -36,6 +37,7 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     stop_first(unit, principal)
     change_state(unit, principal, frozen, mend=True, stops=True)
     if frozen_now:
+        disclaim(unit, principal)
         end_sessions_of(unit, principal, "frozen", by)
         set_keys_aside(unit, principal, name_of(by))
         version = version_now(unit, principal)

@@ -62,10 +62,14 @@ def keys_aside(unit: Unit, person: str) -> list[Device]:
     return found
 
 
-def is_aside(unit: Unit, person: str, device_id: str) -> bool:
-    """Whether this key is one of the person's that were set aside."""
+def gone_by_rule(unit: Unit, person: str, device_id: str) -> bool:
+    """Whether this key of the person signs nothing for a reason that their sealed state or policy gives: set aside,
+    or enrolled by an account, in a session, that is no longer theirs. Nobody has edited anything then."""
     try:
-        return device_id in state_of(unit, person).suspended
+        state = state_of(unit, person)
+        if device_id in state.suspended:
+            return True
+        return device_id in state.devices and read_back(unit, device_id).person == person
     except WeighthouseError:
         return False
 

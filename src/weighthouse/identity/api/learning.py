@@ -44,7 +44,7 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
         principal = RUN + str(data["run"]) if entry.kind == "identity.WorkloadEnded" else str(data["principal"])
         if principal:  # nobody's, where a session was ended by its id alone
             versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
-        if entry.kind in _SESSIONS or entry.kind == "identity.Disowned":
+        if entry.kind in _SESSIONS or entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
             learn_foreign(system, entry)
         if entry.kind in _SESSIONS and entry.at + longest > now:
             ends.remember(memory(system), ends.told(entry), entry.at + longest)

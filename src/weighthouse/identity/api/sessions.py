@@ -24,6 +24,7 @@ from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unsea
 from weighthouse.identity.api.states import change_state, lock, state_of, version_now
 from weighthouse.identity.events import SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
+from weighthouse.identity.ports import Memory
 from weighthouse.identity.store import sessions as store
 
 
@@ -183,7 +184,7 @@ def write_end(unit: Unit, session: Session, end: End) -> None:
     rewrite(unit, over)
     unit.before_commit(lambda: ends.remember(kept, end, session.ends))
     if end.foreign:
-        unit.before_commit(lambda: kept.raise_version(_foreign(session.id), unit.now))
+        unit.before_commit(lambda: _remember_foreign(kept, session.id, session.person, unit.now))
     if end.distrusted and session.device_mark:
         unit.before_commit(lambda: kept.raise_version(distrusted(session.device_mark), unit.now))
 
@@ -200,10 +201,24 @@ def disclaim(unit: Unit, person: str) -> None:
 
 def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
     """Whether what was asked for at that time, in that session, is not the person's own: they have said since that it
-    was not them, or the session was ended from elsewhere. Asked of the memory outside the database at every use, for
-    what a row hid when the end came was not taken back then."""
+    was not them, somebody froze them, or the session was ended from elsewhere. Asked of the memory outside the
+    database at every use, for what a row hid when the end came was not taken back then.
+
+    What names no session is from before sessions were kept, or has lost it to somebody with the database: any session
+    of the person that was ended from elsewhere since may be the one.
+    """
     kept = memory(unit.system)
-    return kept.version(_disowned(person)) >= at or bool(session and kept.version(_foreign(session)))
+    if kept.version(_disowned(person)) >= at:
+        return True
+    return kept.version(_foreign(session)) > 0 if session else kept.version(_one_foreign(person)) >= at
+
+
+def disowned(unit: Unit, person: str, session: str, at: Millis) -> bool:
+    """`disclaimed`, and by the row of the session besides: for what is decided rarely enough to read it.
+
+    THE question of whatever a session gave that still counts (`rules.given`): ask it where that is used.
+    """
+    return disclaimed(unit, person, session, at) or bool(session and ended_by_another(unit, session, person))
 
 
 def _disowned(person: str) -> str:
@@ -216,10 +231,19 @@ def _foreign(session: str) -> str:
 
 def learn_foreign(system: System, entry: audit.Entry) -> None:
     """Remember what a line of another server says of it."""
-    if entry.kind == "identity.Disowned":
+    if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
         memory(system).raise_version(_disowned(str(entry.data["principal"])), entry.at)
     elif ends.told(entry).foreign:
-        memory(system).raise_version(_foreign(entry.subject), entry.at)
+        _remember_foreign(memory(system), entry.subject, str(entry.data["principal"]), entry.at)
+
+
+def _one_foreign(person: str) -> str:
+    return f"foreign of {person}"
+
+
+def _remember_foreign(kept: Memory, session: str, person: str, at: Millis) -> None:
+    kept.raise_version(_foreign(session), at)
+    kept.raise_version(_one_foreign(person), at)
 
 
 def distrusted(mark: str) -> str:
