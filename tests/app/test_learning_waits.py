@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.access.adapters.embedded import FileRefusals
@@ -44,4 +45,34 @@ def test_a_log_that_ends_before_waiting_lines_is_not_learnt_to_its_end(
     lab.settle()
     learning.catch_up()
     assert refusals.holds() == ()
+    database.close()
+
+
+def test_what_a_follower_would_take_back_is_not_decided_on_while_it_stands_still(
+    postgres_url: str, make_system: Callable[[Database], System], tmp_path: Path, clock: ManualClock
+) -> None:
+    database = Database(postgres_url)
+    database.create_all()
+    lab = Lab(bind_log(make_system(database), tmp_path))
+    lab.system.bind(Refusals, FileRefusals(tmp_path / "refusals"))
+    learning, refusals = Learning(lab.system, tmp_path / "learnt"), lab.system.part(Refusals)
+    follower = audit.Follower("test.voiding", frozenset(), lambda unit, entry: None)
+    audit.pump(lab.system, follower)
+    lab.write(Noted(number=1))
+    audit.pump(lab.system, follower)
+    with database.engine.connect() as other:
+        other.execute(text("LOCK TABLE log_follower IN SHARE MODE"))
+        lab.write(Noted(number=2))
+        for _ in range(9):
+            clock.advance(MINUTE // 6)
+            learning.catch_up()
+        with pytest.raises(Unavailable) as refusal:
+            refusals.holds()
+        assert refusal.value.code == "access.refusals_behind"
+    lab.settle()
+    audit.pump(lab.system, follower)
+    learning.catch_up()
+    assert refusals.holds() == ()
+    lines = lab.entries(kind="audit.FellBehind")
+    assert [one.data["why"] for one in lines] == ["the follower test.voiding stands still"]
     database.close()

@@ -40,16 +40,18 @@ class Learning:
         """Learn to the end of the log; raise what keeps the log from being read.
 
         Attack: stall the sequencer, so that a revocation waits while the log ends before it and all looks learnt. So
-        what is known is as fresh as the oldest line that waits.
+        what is known is as fresh as the oldest line that waits. And lock the followers' table, so that what they take
+        back stays: what the log tells is done no later than it is known.
         """
         while (after := audit.learn(self.system, self.place, self._learners)) != self.place:
             self.place = after
         if not 0 <= self.place - self._marked < KEEP_AFTER:  # less than before: the log is a shorter one
             self._mark()
-        left = BEHIND_S - audit.waited(self.system) / SECOND
+        found = audit.behind(self.system)
+        left = BEHIND_S - found.since / SECOND
         access.doubt_after(self.system, max(0.0, min(DOUBT_S, left)))
         if left <= 0 < self._left:
-            log.critical("lines wait for the log's sequencer, so nobody decides until it has told what was refused")
+            audit.tell_behind(self.system, found)
         self._left = left
 
     def _mark(self) -> None:

@@ -116,6 +116,18 @@ class LineNotKept(Event, frozen=True, kw_only=True):
     lines: int
 
 
+class FellBehind(Event, frozen=True, kw_only=True):
+    """A server decides nothing any more: it does not know, or has not done, what the log would tell it to.
+
+    Lines have waited for the sequencer for `seconds`, or a follower has stood still; it goes on when that is over.
+    """
+
+    KIND: ClassVar[str] = "audit.FellBehind"
+
+    why: str
+    seconds: int
+
+
 class CursorMoved(Event, frozen=True, kw_only=True):
     """The database does not say of a follower what this server wrote: somebody moved it, so that it misses entries.
 

@@ -5,6 +5,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 """
 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
+from weighthouse.audit.api.behind import behind, tell_behind
 from weighthouse.audit.api.checking import recognise, start, verify
 from weighthouse.audit.api.clusters import MOVED
 from weighthouse.audit.api.confirming import confirm_clock, heed_confirmation
@@ -60,6 +61,7 @@ __all__ = [
     "ask_witnesses",
     "backlog",
     "begin",
+    "behind",
     "condition",
     "confirm_clock",
     "consistency",
@@ -85,6 +87,7 @@ __all__ = [
     "settings",
     "since",
     "start",
+    "tell_behind",
     "unsaid",
     "verify",
     "waited",

@@ -7,6 +7,7 @@ from weighthouse.audit.api.appending import LATE, overdue
 from weighthouse.audit.api.following import moved_lately
 from weighthouse.audit.api.reading import head
 from weighthouse.audit.api.sequencing import backlog
+from weighthouse.audit.api.standing import standing
 from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.model import Condition
 from weighthouse.core.clock import SECOND
@@ -26,6 +27,10 @@ def condition(unit: Unit) -> Condition:
         (lost > 0, "lines were lost between their commit and the log"),
         (bool(scan.problem), f"entry {scan.at}: {scan.problem}"),
         (scan.unkept >= 0, f"entry {scan.unkept}: {personal.UNKEPT}"),
+        *(
+            (age > LATE, f"the follower {name} has stood still for {age // SECOND} s while lines wait for it")
+            for name, age in standing(unit)
+        ),
         *((True, f"the database moved the place of the follower {name}") for name in moved_lately(system)),
     )
     return Condition(

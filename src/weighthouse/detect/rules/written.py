@@ -11,6 +11,7 @@ from weighthouse.detect.model import WRITTEN, Incident
 
 _TEXTS = {
     "audit.CursorMoved": "A follower of the log was moved in the database, so that it would miss entries.",
+    "audit.FellBehind": "A server decided nothing for a while: lines waited for the log, or a follower stood still.",
     "audit.LineNotKept": "The database swallowed a line of the log; the change that it belonged to was refused.",
     "audit.LinesLost": "Lines vanished between their commit and the log.",
     "audit.LogDamaged": "A stored entry of the log is missing, edited or hidden from lists.",
