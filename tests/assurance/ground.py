@@ -17,6 +17,7 @@ from sqlalchemy import text
 from tests.detect.conftest import Watched
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
+from weighthouse.app.demo import committee
 from weighthouse.assurance.ports import RunOutcome, not_here
 from weighthouse.audit import api as audit
 from weighthouse.audit.adapters.embedded import FileSignerMemory
@@ -128,6 +129,9 @@ class CopyGround:
 
     def open_keys(self, guess: str) -> None:
         self._live.open_keys(guess)
+
+    def carry(self, text: str) -> None:
+        committee.carry(self.system, self.act_as, text)
 
     def later(self, by: Millis) -> None:
         self._clock.advance(by)

@@ -39,6 +39,24 @@ class Removal(NamedTuple):
 
 REMOVALS = (
     Removal("self-approval", "access/api/votes.py", "    if voter == request.person:", "    if not voter:"),
+    Removal(
+        "packed-charter",
+        "access/api/publishing.py",
+        "    motion = mandate_for(unit, caller, lab, digest)",
+        '    motion = "" if mandate_for else digest',
+    ),
+    Removal(
+        "borrowed-motion",
+        "access/api/mandate.py",
+        '        if opened.data["about"] != digest:',
+        '        if not opened.data["about"]:',
+    ),
+    Removal(
+        "silenced-committee",
+        "access/api/seats.py",
+        "    if may_silence(unit, person):",
+        "    if may_silence:",
+    ),
     Removal("hidden-text", "access/api/requests.py", "    _seen(bundle, caller.principal, wish)\n", ""),
     Removal(
         "one-approval",

@@ -95,6 +95,9 @@ class Ground(Protocol):
     def twin(self) -> AbstractContextManager[Ground]:
         """Return another server over the same database, with memories of its own as of now. Only on a copy."""
 
+    def carry(self, text: str) -> None:
+        """Have the committee carry a motion about publishing this policy text. Only on a copy."""
+
     def settle(self) -> None:
         """Let every follower of the log catch up, and learn from it what other servers have refused."""
 

@@ -21,7 +21,7 @@ from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 # Of governance, by name: access stands below it, and believes the log.
-_OPENED = audit.Lines("governance.MotionOpened", by="about")
+_OPENED = audit.Lines("governance.MotionOpened", by="cls")
 _CLOSED = audit.Lines("governance.MotionClosed")
 _BALLOTS = audit.Lines("governance.BallotCast")
 _SHOWN = 6
@@ -71,7 +71,9 @@ def mandate_for(unit: Unit, caller: Caller, after: policy.Lab, digest: str) -> s
     if not changes:
         return ""
     why = "no motion names this text"
-    for opened in _OPENED.of(unit, digest, newest_first=True):
+    for opened in _OPENED.of(unit, "charter_change", newest_first=True):
+        if opened.data["about"] != digest:
+            continue
         why = _short(unit, bundle, opened)
         if not why:
             return str(opened.data["motion"])
@@ -81,7 +83,7 @@ def mandate_for(unit: Unit, caller: Caller, after: policy.Lab, digest: str) -> s
 def _short(unit: Unit, bundle: policy.Bundle, opened: audit.Entry) -> str:
     """Why this motion carries nothing, empty if it carries the text that it names."""
     motion, digest = str(opened.data["motion"]), str(opened.data["digest"])
-    if opened.data["cls"] != "charter_change" or not opened.data.get("base"):
+    if not opened.data.get("base"):
         return f"{motion} is not about publishing this text"
     if opened.data["base"] != policy.base_of(bundle):
         return f"{motion} was opened under another policy than the one in force"

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 
 from sqlalchemy import text
 
+from weighthouse.app.demo import committee
 from weighthouse.app.demo.actor import Actor as Players
 from weighthouse.app.home import Home
 from weighthouse.app.house import House, application
@@ -132,6 +133,9 @@ class LiveGround:
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         not_here("edits of the live database; take a copy")
 
+    def carry(self, text: str) -> None:
+        not_here("a motion of the committee outside a copy")
+
     def open_keys(self, guess: str) -> None:
         SealedKeys.open(self._stage.home.keys_file, guess)
 
@@ -226,6 +230,10 @@ class CopyGround:
     def raw_sql(self, statement: str, **values: str | int | bytes | None) -> int:
         with self._system.database.engine.begin() as connection:
             return connection.execute(text(statement), values).rowcount
+
+    def carry(self, text: str) -> None:
+        committee.carry(self._system, self.act_as, text)
+        self.settle()
 
     def open_keys(self, guess: str) -> None:
         SealedKeys.open(self._stage.home.keys_file, guess)
