@@ -172,6 +172,27 @@ def test_data_case_4_the_high_water_time_outlives_the_process(
         assert (unit.now, unit.clock_suspect) == (first, True)
 
 
+@pytest.mark.parametrize("hours", [25, -25])
+def test_a_database_hours_apart_from_this_machine_ends_things_and_begins_none(clock: ManualClock, hours: int) -> None:
+    """Attack: whoever rules the database sets its clock a day ahead, and a young key would count."""
+    keeper = TimeKeeper(clock, 0)
+    now, trouble = keeper.read(clock.now() + hours * HOUR)
+    assert (now, trouble) == (clock.now() + max(0, hours) * HOUR, "apart")
+    assert keeper.sound == 0
+
+
+def test_what_begins_waits_for_a_time_that_is_sure(any_system: System, clock: ManualClock) -> None:
+    with begin(any_system) as unit:
+        first = unit.now
+    clock.set(first + 25 * HOUR)
+    with begin(any_system) as unit:
+        assert (unit.now, unit.sure) == (first + 25 * HOUR, first)
+    clock.set(first)
+    clock.advance(26 * HOUR)
+    with begin(any_system) as unit:
+        assert unit.sure == unit.now == first + 26 * HOUR
+
+
 def test_data_case_4_a_leap_ahead_is_marked(any_system: System, clock: ManualClock) -> None:
     with begin(any_system) as unit:
         assert not unit.clock_suspect

@@ -297,6 +297,17 @@ def test_once_the_time_to_answer_is_over_a_quorum_closes_without_the_others(comm
     assert committee.close(topic, "ivo").outcome == "carried"
 
 
+def test_a_clock_that_leapt_ends_nobodys_time_to_answer(committee: Committee) -> None:
+    topic = committee.open("a topic", cls="ordinary").motion.id
+    committee.cast("gil", topic, "for")
+    committee.cast("hana", topic, "abstain")
+    committee.clock.set(committee.clock.now() + 3 * DAY)
+    assert not committee.motion(topic).closable
+    with pytest.raises(Conflict) as refusal:
+        committee.close(topic, "ivo")
+    assert code(refusal) == "governance.not_settled"
+
+
 def test_whoever_recused_does_not_close(committee: Committee, motion: str) -> None:
     committee.cast("ivo", motion, "recuse")
     committee.cast("gil", motion)

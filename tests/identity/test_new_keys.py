@@ -6,7 +6,7 @@ import pytest
 
 from tests.identity.support import Lab
 from weighthouse.core.canonical import encode
-from weighthouse.core.clock import DAY
+from weighthouse.core.clock import DAY, HOUR
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
@@ -55,6 +55,20 @@ def test_a_first_key_waits_for_a_second_person_however_old_it_is(strict: Lab) ->
     second(strict, "chi", device, client.key.thumbprint, chi)
     assert signs(strict, "ben", device, client.key) == ""
     assert strict.told("DeviceConfirmed", "by") == ["system", "chi"]
+
+
+def test_no_key_grows_up_by_a_clock_that_leapt(strict: Lab) -> None:
+    """Attack: whoever rules the time sets it a day ahead; the thief's young key counts, and confirms the next one."""
+    grown(strict, "ben")
+    thief, device = enrolled(strict, "ben")
+    strict.clock.set(strict.clock.now() + 25 * HOUR)
+    assert signs(strict, "ben", device, thief.key) == "identity.key_young"
+    with read(strict.system) as unit:
+        assert unit.clock_trouble == "ahead"
+        assert [one.id for one, _ in api.waiting_keys(unit, "ben")] == [device]
+    strict.clock.set(strict.clock.now() - 25 * HOUR)
+    strict.clock.advance(25 * HOUR)
+    assert signs(strict, "ben", device, thief.key) == "", "a day that passed is one"
 
 
 def test_who_runs_the_identity_provider_confirms_no_key_as_somebody_else(strict: Lab) -> None:

@@ -98,6 +98,26 @@ def test_weights_case_38_a_read_budget_set_back_in_the_database_stays_spent(smal
     assert budget.left == budget.limit - budget.spent
 
 
+@pytest.mark.parametrize("lowered", [False, True])
+def test_no_days_budget_begins_anew_by_a_clock_that_leapt(
+    database: Database, clock: ManualClock, tmp_path: Path, lowered: bool
+) -> None:
+    """Attack: whoever rules the time sets it past midnight, again and again."""
+    clock.advance(DAY - clock.now() % DAY - 10 * MINUTE)
+    small = lab(database, clock, tmp_path, "600KiB")
+    version = spend_all(small)
+    clock.set(clock.now() + 20 * MINUTE)
+    if lowered:
+        sql(small, "DELETE FROM weights_read")
+    refused(small, version)
+    clock.set(clock.now() - 20 * MINUTE)
+    refused(small, version)
+    assert len(small.facts("weights.TamperFound")) <= lowered * 2
+    clock.advance(20 * MINUTE)
+    with begin(small.system, small.run("ada")) as unit:
+        assert unit.clock_trouble == "" and weights.read_budget(unit, "ada", TERN).spent == 0
+
+
 def test_weights_case_38_a_trigger_that_keeps_the_row_low_wins_nothing(
     database: Database, clock: ManualClock, tmp_path: Path
 ) -> None:

@@ -60,14 +60,14 @@ class TimeKeeper:
         """Return the time to use and what is wrong with the clock, if anything: `ahead` of the time that has passed
         since the start, `late` behind it, `behind` the latest time used, or `apart` from this machine's by hours.
 
-        Whoever rules the database rules its clock, and could keep an ended grant alive by stopping it. So time goes
-        on at least as the monotonic clock does, and a database hours behind this machine is not believed at all.
+        Whoever rules the database rules its clock, and could keep an ended grant alive by stopping it, or let a young
+        key grow up by advancing it. So time goes on at least as the monotonic clock does, and where database and
+        machine are hours apart the later of both ends what ends, and nothing begins.
         """
         own = self._clock.now()
         wall = own if database_now is None else database_now
-        trouble = "apart" if own - wall > ASTRAY else ""
-        if trouble:
-            wall = own
+        trouble = "apart" if abs(own - wall) > ASTRAY else ""
+        wall = max(own, wall) if trouble else wall
         with self._lock:
             # Leaps are measured on the clock that is used: on PostgreSQL the database's, never this machine's.
             self._last = (wall, self._clock.monotonic())
@@ -173,6 +173,12 @@ class Unit:
     def clock_suspect(self) -> bool:
         """Whether the clock cannot be believed now; then nothing new begins."""
         return bool(self.clock_trouble)
+
+    @property
+    def sure(self) -> Millis:
+        """The time by which something begins: while the clock cannot be believed, the latest that nothing was wrong
+        with. Ends come by `now`, which may be too late a time and never too early a one."""
+        return self.keeper.sound if self.clock_suspect else self.now
 
     @property
     def request_id(self) -> str:

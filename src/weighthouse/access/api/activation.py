@@ -39,8 +39,9 @@ _TROUBLE = {
         "themselves.",
     ),
     "apart": (
-        "of the database is hours behind this machine's",
-        "Set the clock of the database's machine right; grants are then issued again by themselves.",
+        "of the database and this machine's are hours apart",
+        "Set the one right that is wrong; grants are then issued again by themselves, or once an operator has run "
+        "`weighthouse audit confirm-clock --reason WHY` here.",
     ),
 }
 

@@ -27,19 +27,28 @@ class _Sums:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.window = -1
+        self.window = (-1, False)
         self.next = -1
         self.logged: dict[str, int] = {}
         self.committed: dict[str, int] = {}
 
 
 class Tally:
-    """The sum of `amount` by `key` over the entries of one kind, in windows of `window` milliseconds of UTC."""
+    """The sum of `amount` by `key` over the entries of one kind, in windows of `window` milliseconds of UTC.
+
+    With `surely`, no window begins by a clock that cannot be believed: the last one that was sure goes on.
+    """
 
     def __init__(
-        self, kind: str, *, window: Millis, key: Callable[[Entry], str], amount: Callable[[Entry], int]
+        self,
+        kind: str,
+        *,
+        window: Millis,
+        key: Callable[[Entry], str],
+        amount: Callable[[Entry], int],
+        surely: bool = False,
     ) -> None:
-        self._kind, self._window, self._key, self._amount = kind, window, key, amount
+        self._kind, self._window, self._key, self._amount, self._surely = kind, window, key, amount, surely
         self._of: WeakKeyDictionary[System, _Sums] = WeakKeyDictionary()
 
     def sum(self, unit: Unit, key: str) -> int:
@@ -51,7 +60,7 @@ class Tally:
 
     def note(self, unit: Unit, key: str, total: int) -> None:
         """Remember at commit that this unit raises the sum to `total`, for the log may take it a moment later."""
-        sums, window = self._of.setdefault(unit.system, _Sums()), unit.now // self._window
+        sums, window = self._of.setdefault(unit.system, _Sums()), self._now(unit)
 
         def keep() -> None:
             with sums.lock:
@@ -60,12 +69,17 @@ class Tally:
 
         unit.after_commit(keep)
 
+    def _now(self, unit: Unit) -> tuple[int, bool]:
+        """The window, and whether it goes on beyond its end."""
+        goes_on = self._surely and unit.clock_suspect
+        return (unit.sure if goes_on else unit.now) // self._window, goes_on
+
     def _advance(self, unit: Unit, sums: _Sums) -> None:
-        log, window = TrustedLog(unit), unit.now // self._window
+        log, window = TrustedLog(unit), self._now(unit)
         if sums.window != window:
-            sums.window, sums.logged, sums.committed = window, {}, {}
+            sums.window, sums.logged, sums.committed, sums.next = window, {}, {}, -1
         if not 0 <= sums.next <= log.head.size:
-            sums.next = _first(unit, log, window * self._window - SLACK)
+            sums.next = _first(unit, log, window[0] * self._window - SLACK)
         while sums.next < log.head.size:
             rows = store.read_entries(unit.conn, start=sums.next, end=log.head.size, limit=PAGE)
             if not rows:
@@ -77,7 +91,9 @@ class Tally:
                 sums.next += 1
 
     def _add(self, sums: _Sums, entry: Entry) -> None:
-        if entry.kind == self._kind and entry.at // self._window == sums.window:
+        window, goes_on = sums.window
+        of = entry.at // self._window
+        if entry.kind == self._kind and (of == window or (goes_on and of > window)):
             key = self._key(entry)
             sums.logged[key] = sums.logged.get(key, 0) + self._amount(entry)
 

@@ -81,7 +81,7 @@ def _check_settled(
     criticals: int,
 ) -> None:
     until = motion.opened_at + charter.answer_within
-    if unit.now >= until or policy.settled(seats, motion.cls, ballots, criticals=criticals):
+    if unit.sure >= until or policy.settled(seats, motion.cls, ballots, criticals=criticals):
         return
     raise Conflict(
         "governance.not_settled",

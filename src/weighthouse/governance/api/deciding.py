@@ -336,7 +336,7 @@ def view(
     seats = access.seating(unit)
     tally = policy.tally(seats, motion.cls, ballots, criticals=criticals)
     open_, answer_by = over is None and not fault, motion.opened_at + charter.answer_within
-    settled = unit.now >= answer_by or policy.settled(seats, motion.cls, ballots, criticals=criticals)
+    settled = unit.sure >= answer_by or policy.settled(seats, motion.cls, ballots, criticals=criticals)
     may_vote = open_ and caller.principal in seats.able(motion.cls)
     return MotionView(
         motion=motion,

@@ -174,7 +174,7 @@ def counting(unit: Unit, state: PrincipalState) -> frozenset[str]:
         with suppress(WeighthouseError):
             key = read_back(unit, one)
             begins = counts_from(unit, key, state)
-            if begins is not None and unit.now >= begins and vouched(unit, state.principal, key.account, state):
+            if begins is not None and unit.sure >= begins and vouched(unit, state.principal, key.account, state):
                 found.add(one)
     return frozenset(found)
 
@@ -254,7 +254,7 @@ def waiting_keys(unit: Unit, person: str) -> list[tuple[Device, Millis | None]]:
     """A person's live keys that do not count yet, each with when it will by itself (None: after a second person)."""
     state = state_of(unit, person)
     found = ((one, counts_from(unit, one, state)) for one in devices_of(unit, person))
-    return [(one, begins) for one, begins in found if begins is None or unit.now < begins]
+    return [(one, begins) for one, begins in found if begins is None or unit.sure < begins]
 
 
 def confirm_own_key(unit: Unit, caller: Caller, device_id: str, *, by: str, signature: bytes) -> None:

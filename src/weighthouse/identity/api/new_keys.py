@@ -45,7 +45,7 @@ def without_guardian(state: PrincipalState) -> PrincipalState:
 def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
     """Raise Denied `identity.key_young` for a key that nobody has confirmed yet."""
     begins = counts_from(unit, device, state)
-    if begins is not None and unit.now >= begins:
+    if begins is not None and unit.sure >= begins:
         return
     waits = "a second person" if begins is None else "an older key of yours, a second person, or a day"
     raise Denied(

@@ -27,6 +27,7 @@ _LOADS = audit.Tally(
     window=DAY,
     key=lambda entry: _key(entry.data["person"], entry.data["model"]),
     amount=lambda entry: int(entry.data["bytes"]),
+    surely=True,
 )
 
 
@@ -35,8 +36,8 @@ def charge(unit: Unit, caller: Caller, found: Version, limit: int) -> int:
 
     Raises TooMany `weights.read_budget`.
     """
-    person, day = person_of(caller), day_of(unit.now)
-    said = store.charge(unit.conn, person, found.model, day, found.bytes)
+    person, days = person_of(caller), _days(unit)
+    said = max(store.charge(unit.conn, person, found.model, day, found.bytes) for day in days)
     before = max(said - found.bytes, _LOADS.sum(unit, _key(person, found.model)))
     spent = before + found.bytes
     # The row is lower than what the log proves: somebody with the database set it back to read on.
@@ -49,10 +50,17 @@ def charge(unit: Unit, caller: Caller, found: Version, limit: int) -> int:
             record=[*lowered, _refusal(found, person, before, limit)],
         )
     for line in lowered:
-        store.correct_charge(unit.conn, person, found.model, day, spent)
+        for day in days:
+            store.correct_charge(unit.conn, person, found.model, day, spent)
         audit.append(unit, line)
     _LOADS.note(unit, _key(person, found.model), spent)
     return spent
+
+
+def _days(unit: Unit) -> list[int]:
+    """The days that are charged: no day begins by a clock that cannot be believed, and if it was right, what was
+    opened meanwhile counts for its own day, too."""
+    return sorted({day_of(unit.sure), day_of(unit.now)})
 
 
 def _refusal(found: Version, person: str, before: int, limit: int) -> ReadBudgetSpent:
@@ -64,12 +72,13 @@ def _refusal(found: Version, person: str, before: int, limit: int) -> ReadBudget
 def read_budget(unit: Unit, person: str, model: str) -> ReadBudget:
     """What a person has opened of a model today, and what is left."""
     limit = class_of(unit, model).read_budget_bytes
-    spent = max(store.spent(unit.conn, person, model, day_of(unit.now)), _LOADS.sum(unit, _key(person, model)))
+    rows = [store.spent(unit.conn, person, model, day) for day in _days(unit)]
+    spent = max(*rows, _LOADS.sum(unit, _key(person, model)))
     return ReadBudget(
         person=person,
         model=model,
         limit=limit,
         spent=spent,
         left=max(0, limit - spent),
-        resets=resets_at(unit.now),
+        resets=resets_at(unit.sure),
     )
