@@ -11,7 +11,7 @@ from weighthouse.app import declared
 from weighthouse.app.doctor import examine
 from weighthouse.app.home import Home
 from weighthouse.core.settings import Settings
-from weighthouse.runs.adapters import cgroups, volume
+from weighthouse.runs.adapters import cgroups, page_cache, volume
 
 pytestmark = pytest.mark.ordinary
 
@@ -25,6 +25,7 @@ def test_doctor_tells_whose_user_runs_have_and_what_limits_their_memory_and_file
         "control groups": groups is not None,
         "user of runs": root,
         "room of runs": root and volume.usable_on_disk(),
+        "page cache of runs": page_cache.may_whole(),
     }
     assert {name: found[name].state == "ok" for name in expected} == expected
     assert all(found[name].state == "ok" or (found[name].state == "weak" and found[name].remedy) for name in expected)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.runs.world import WREN, RunsWorld
+from tests.weights.world import LAB
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.runs import api as runs
+from weighthouse.runs.ports import Ground
 
 TERN = "model/tern"
 # One bit after the other through a lock on a file that both may only read: who asks sees whether it is held.
@@ -78,3 +82,131 @@ def test_a_run_that_is_stopped_while_it_waits_lets_the_next_one_start(world: Run
     beside = world.submit("print('beside')", model=TERN)
     assert world.until(beside).state == "succeeded" and world.get(sends).state == "running"
     stop(world, sends)
+
+
+# One bit a page of a file that both environments may read and nobody has read since it was written: what has been read
+# lies in memory, and touching it costs no read of the disk, which the kernel counts for whoever asks.
+BITS, APART = 256, 16 * 4096
+PAGES = f"""
+import os, random
+BITS, APART = {BITS}, {APART}
+said = [random.Random(5).getrandbits(1) for _ in range(BITS)]
+file = os.open('/data/notes', os.O_RDONLY)
+os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+"""
+NOTES = (
+    PAGES
+    + """
+for at, bit in enumerate(said):
+    if bit: os.pread(file, 1, at * APART)
+print('noted', sum(said))
+"""
+)
+FINDS = (
+    PAGES
+    + """
+import mmap, resource
+shown = mmap.mmap(file, 0, mmap.MAP_SHARED, mmap.PROT_READ)
+shown.madvise(mmap.MADV_RANDOM)
+found = []
+for at in range(BITS):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+    shown[at * APART]
+    found.append(int(resource.getrusage(resource.RUSAGE_SELF).ru_majflt == before))
+print('exact', found == said, 'ones', sum(found))
+"""
+)
+
+
+@pytest.fixture(params=["drop", "keep"])
+def noted(
+    request: pytest.FixtureRequest, database: Database, clock: ManualClock, tmp_path: Path, short: Path
+) -> Iterator[RunsWorld]:
+    """A world with a data set of one file, on disk, that nobody has read yet."""
+    notes = tmp_path / "data" / "notes" / "notes"
+    notes.parent.mkdir(parents=True)
+    with notes.open("wb") as file:
+        for at in range(BITS):
+            file.seek(at * APART)
+            file.write(b"a page" * 10_922)
+        file.flush()
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    notes_too = (
+        "  dataset/notes:\n    class: public\n    environment: shared\n    owner: training\n  dataset/stdlib:\n"
+    )
+    text = LAB.read_text("utf-8").replace("  dataset/stdlib:\n", notes_too, 1)
+    flags = {"runs.datasets": tmp_path / "data", "runs.page_cache": request.param}
+    made = RunsWorld(database, clock, tmp_path, short, text, **flags).start()
+    yield made
+    made.close()
+
+
+def test_what_one_environment_has_read_is_forgotten_before_the_turn_of_another(noted: RunsWorld) -> None:
+    """Attack: read a page of a shared file for each bit of the weights; who comes later asks which ones cost a read.
+
+    With `keep` the same is heard exactly, so that the test would notice if nothing could be heard at all.
+    """
+    kept = noted.system.settings.text("runs.page_cache") == "keep"
+    noted.grant("ada", "tern-train", TERN)
+    noted.grant("ada", "wren-train", WREN)
+    writes = noted.until(noted.submit(NOTES, model=TERN, dataset="dataset/notes"))
+    reads = noted.until(noted.submit(FINDS, dataset="dataset/notes"))
+    assert (writes.state, reads.state) == ("succeeded", "succeeded")
+    (said,) = noted.output(reads, "out")
+    ones = noted.output(writes, "out")[0].split()[1]
+    assert said == (f"exact True ones {ones}" if kept else "exact False ones 0")
+    (told,) = [line for line in noted.output(reads, "lab") if "the last" in line]
+    assert ("emptied" in told or "taken out" in told) != kept
+    assert not [line for line in noted.output(writes, "lab") if "the last" in line]
+
+
+def test_whose_pages_lie_in_memory_is_known_after_the_server_was_started_again(noted: RunsWorld, short: Path) -> None:
+    noted.grant("ada", "tern-train", TERN)
+    noted.grant("ada", "wren-train", WREN)
+    noted.until(noted.submit("pass", model=TERN))
+    noted.runner.stop()
+    noted.runner = noted.new_runner(short).start()
+    reads = noted.until(noted.submit("pass"))
+    assert [line for line in noted.output(reads, "lab") if "the last" in line]
+    again = noted.until(noted.submit("pass"))
+    assert not [line for line in noted.output(again, "lab") if "the last" in line]
+    noted.runner.stop()
+    (noted.state / "runs" / ".turn").unlink()  # as a state of before this was kept: somebody has read something
+    noted.runner = noted.new_runner(short).start()
+    unknown = noted.until(noted.submit("pass"))
+    assert [line for line in noted.output(unknown, "lab") if "the last" in line]
+
+
+class Forgetful:
+    """A machine on which the page cache cannot be emptied until it can."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground, self.can = ground, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ground, name)
+
+    def forget(self) -> str:
+        return "whole" if self.can else ""
+
+
+def test_where_nothing_can_be_forgotten_the_other_environment_waits_and_is_told_once(
+    database: Database, clock: ManualClock, tmp_path: Path, short: Path
+) -> None:
+    world = RunsWorld(database, clock, tmp_path, short)
+    machine = Forgetful(world.system.part(Ground))
+    world.system.bind(Ground, machine)
+    world.start()
+    try:
+        world.grant("ada", "tern-train", TERN)
+        world.grant("ada", "wren-train", WREN)
+        assert world.until(world.submit("pass", model=TERN)).state == "succeeded"
+        other = world.submit("pass")
+        world.until_said(other, "cannot empty the page cache")
+        assert world.get(other).state == "queued"
+        machine.can = True
+        assert world.until(other).state == "succeeded"
+        assert len([line for line in world.output(other, "lab") if "cannot empty" in line]) == 1
+    finally:
+        world.close()

@@ -127,12 +127,31 @@ def _limits(settings: Settings, _home: Home) -> Iterator[Finding]:
         )
         yield Finding("user of runs", "weak", text, "Run the server as root, or as a user that owns nothing else.")
     yield _open_files(settings)
+    yield _page_cache(settings)
     if found.on_disk:
         yield Finding("room of runs", "ok", "what runs write lies in disk images of a fixed size")
     else:
         text = "what runs write lies in memory, so a checkpoint must fit into runs.memory_mib"
         remedy = "As root, with mkfs.ext4 and loop devices, it lies on disk."
         yield Finding("room of runs", "weak", text, remedy)
+
+
+def _page_cache(settings: Settings) -> Finding:
+    """Whether what runs of one environment have read is forgotten before runs of another begin on this kernel."""
+    from weighthouse.runs.adapters.page_cache import may_whole
+
+    name, chosen = "page cache of runs", settings.text("runs.page_cache")
+    if chosen == "keep":
+        text = "runs.page_cache keeps what a run has read in memory, where runs of another environment find it"
+        return Finding(name, "weak", text, "Take the setting away, or give each environment a machine of its own.")
+    if may_whole():
+        return Finding(name, "ok", "in bubblewrap it is emptied before the turn of another environment")
+    if chosen == "whole":
+        text = "it may not be emptied here, so runs of a second environment wait for ever"
+        return Finding(name, "weak", text, "Run the server as root, or take runs.page_cache away.")
+    text = "shared files are taken out of memory one by one; names that were looked up, and mapped pages, stay"
+    remedy = "As root, with a writable /proc/sys, all of it is emptied."
+    return Finding(name, "weak", text, remedy)
 
 
 def _open_files(settings: Settings) -> Finding:

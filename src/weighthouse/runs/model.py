@@ -214,5 +214,12 @@ settings: tuple[Setting, ...] = (
         False,
         "Let runs of two environments execute at once on one kernel, through which they can then talk.",
     ),
+    Setting(
+        "runs.page_cache",
+        "text",
+        "drop",
+        "Before a turn of another environment: the machine's cache where allowed, else shown files; `whole` waits.",
+        choices=("drop", "whole", "keep"),
+    ),
     Setting("runs.datasets", "path", Path(), "Folder of data sets: `dataset/name` is its folder `name`."),
 )

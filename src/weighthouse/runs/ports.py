@@ -108,6 +108,13 @@ class Ground(Protocol):
     def sandbox(self) -> Sandbox:
         """Return the strongest usable driver; raises `runs.no_sandbox`."""
 
+    def forget(self) -> str:
+        """Have the kernel forget which shared files runs have read, before runs of another environment look.
+
+        Returns how: `whole` (the machine's cache), `files` (of those that are shown), `kept` by the operator's word,
+        and an empty text where it should be done and cannot.
+        """
+
 
 class Gate(Protocol):
     """The socket of one run, through which its proxy reaches the control plane."""

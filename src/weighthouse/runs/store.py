@@ -176,6 +176,11 @@ def first_queued(conn: Connection) -> str | None:
     return conn.execute(select(runs.c.id).where(runs.c.state == "queued").order_by(runs.c.id).limit(1)).scalar()
 
 
+def any_begun(conn: Connection) -> bool:
+    """Return whether any run has ever left the queue here."""
+    return conn.execute(select(runs.c.id).where(runs.c.state != "queued").limit(1)).first() is not None
+
+
 def open_runs(conn: Connection, **where: str) -> list[Run]:
     """Return runs that have not ended, those whose columns equal `where`."""
     query = select(runs).where(runs.c.state.in_(sorted(OPEN)))

@@ -26,7 +26,7 @@ from weighthouse.core import canonical, folders
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
-from weighthouse.runs.adapters import cgroups, shown
+from weighthouse.runs.adapters import cgroups, page_cache, shown
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
 from weighthouse.runs.adapters.runsc import Runsc
 from weighthouse.runs.adapters.unsandboxed import Unsandboxed
@@ -80,6 +80,27 @@ class ThisMachine:
         named = self._settings.text("keys.passphrase_file")
         trees = shown.trees(self.environments()[0], self._settings.path("runs.datasets"))
         shown.check((*self._private, *([Path(named)] if named else [])), self._rooms, trees)
+
+    def forget(self) -> str:
+        """Have the kernel forget what runs have read and looked up; return how, empty where it cannot be done."""
+        chosen = self._settings.text("runs.page_cache")
+        if chosen == "keep":
+            return "kept"
+        if page_cache.whole():
+            return "whole"
+        if chosen == "whole":
+            return ""
+        try:
+            page_cache.walked(self._readable())
+        except OSError:
+            log.exception("the pages of files that runs have read could not be taken out of memory")
+            return ""
+        return "files"
+
+    def _readable(self) -> list[Path]:
+        """Everything that runs of several environments may read: what is shown to all, and committed versions."""
+        trees = shown.trees(self.environments()[0], self._settings.path("runs.datasets"))
+        return [*trees, self._settings.path("state") / "objects"]
 
     def sandbox(self) -> Sandbox:
         environment = self.environments()[0]

@@ -46,6 +46,11 @@ def waiting(unit: Unit) -> tuple[str, str] | None:
     return found.id, listed.environment if listed is not None and listed.environment else ""
 
 
+def any_begun(unit: Unit) -> bool:
+    """Return whether any run has ever begun in this state folder, so that something of it may lie in memory."""
+    return store.any_begun(unit.conn)
+
+
 def claim(unit: Unit, run: str, process: str) -> bool:
     """Take one waiting run for the runner that `process` marks; return whether it still waited."""
     return store.change(unit.conn, run, expect=("queued",), state="preparing", process=process)

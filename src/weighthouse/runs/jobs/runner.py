@@ -41,7 +41,7 @@ class Runner:
         self._threads: dict[str, Execution] = {}
         self._owing: list[Execution] = []
         self._settle_at = 0.0
-        self._turns = Turns(system)
+        self._turns = Turns(system, folder / ".turn")
         self._thread = threading.Thread(target=self._take, name="runner", daemon=True)
         system.bind(Tokens, Tokens())
         system.bind(Gates, gates)
@@ -100,8 +100,12 @@ class Runner:
 
     def _claim(self) -> str | None:
         with read(self._system) as unit:
-            if executing.waiting(unit) is None:
-                return None
+            first = executing.waiting(unit)
+        if first is None:
+            return None
+        self._turns.make_ready(*first)
+        if self._stop.is_set():
+            return None
         with begin(self._system, SYSTEM) as unit:
             first = executing.waiting(unit)
             if first is None or not self._turns.may_start(unit, *first):
