@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from tests.detect.conftest import Watched
-from tests.identity.support import ORIGIN
+from tests.identity.support import LAB, ORIGIN
 from weighthouse.assurance.routes import api as assurance_routes
+from weighthouse.cli import committee
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.detect.routes import api as detect_routes
 from weighthouse.governance.routes import api as governance_routes
 from weighthouse.identity.routes import api as identity_routes
 from weighthouse.identity.routes import browser as browser_routes
+from weighthouse.policy import api as policy
 from weighthouse.web import api as web
 from weighthouse.weights.events import LoadStarted
 from weighthouse_sdk.client import Client, ProblemError
@@ -73,6 +75,25 @@ def test_the_committee_holds_and_lifts_over_http(served: Served) -> None:
     assert gil.post(f"motions/{motion}/close")["outcome"] == "carried"
     assert not gil.get("releases", model="model/tern")["held"]
     assert [one["motion"]["class"] for one in gil.get("motions")["items"]] == ["lift_hold"]
+
+
+def test_a_policy_text_is_brought_before_the_committee_over_http(served: Served) -> None:
+    (gil, gils), text = (
+        served.member("gil"),
+        LAB.read_text("utf-8").replace("  min_independent: 1", "  min_independent: 2"),
+    )
+    body = {"class": "charter_change", "subject": policy.digest_of(text), "text": "Two of them.", "policy": text}
+    opened = gil.post("motions", body)
+    assert any("min independent was 1, becomes 2" in line for line in opened["motion"]["changes"])
+    assert opened["motion"]["base"].startswith("1/sha256:")
+    committee._check_motion(opened, opened["digest"])  # what the command line signs is what was shown
+    motion = opened["motion"]["id"]
+    assert gil.post(f"motions/{motion}/ballots", ballot(gil, gils, motion, "for"))["choice"] == "for"
+    other = {**body, "subject": "sha256:" + "0" * 64}
+    assert refused(gil.post, "motions", other) == (400, "governance.bad_motion")
+    faulty = text.replace("    release: {", "    relese: {")
+    named = {**body, "policy": faulty, "subject": policy.digest_of(faulty)}
+    assert refused(gil.post, "motions", named) == (400, "policy.unknown_quorum")
 
 
 def test_strangers_to_the_committee_are_refused_over_http(served: Served) -> None:
