@@ -117,9 +117,12 @@ def fault(error: BaseException) -> Fault | None:
     return next((found for words, found in _WORDS if re.search(words, text)), AWAY)
 
 
+UNAVAILABLE = "core.database_unavailable"
+
+
 def refusal(found: Fault) -> Unavailable:
     """Return the refusal that says what is wrong."""
-    return Unavailable("core.database_unavailable", f"The database {found[0]}, so the answer is no.", found[1])
+    return Unavailable(UNAVAILABLE, f"The database {found[0]}, so the answer is no.", found[1])
 
 
 def in_doubt(error: BaseException) -> bool:

@@ -123,6 +123,12 @@ class Memory(Protocol):
     def all_condemned(self) -> tuple[str, ...]:
         """The sessions that are over and not yet forgotten."""
 
+    def saw(self, session: str, at: Millis) -> None:
+        """Note that a session was used, in this process alone: its row may be locked."""
+
+    def seen(self, session: str) -> Millis:
+        """When this process saw the session used last, 0 if it did not."""
+
     def forget(self, now: Millis) -> None:
         """Forget sessions whose longest life is over anyway."""
 

@@ -28,6 +28,7 @@ from weighthouse.access.rules import wording
 from weighthouse.access.store import grants as rows
 from weighthouse.audit import api as audit
 from weighthouse.core import paging, visible
+from weighthouse.core.brief import briefly
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound
@@ -138,7 +139,9 @@ def _believed(unit: Unit, bundle: policy.Bundle, found_rows: list[rows.StoredGra
 def give_back(unit: Unit, caller: Caller, grant_id: str) -> Grant:
     """End one's own grant early. Raises NotFound for another's, Conflict if it is over."""
     person = person_of(unit, policy.current(unit), caller)
-    row = rows.find(unit.conn, check_id(grant_id, "grt"), lock=True)
+    id_ = check_id(grant_id, "grt")
+    # the lock lets one of two ends be first; whoever holds it for longer must not delay the no
+    row = briefly(unit, lambda: rows.find(unit.conn, id_, lock=True), lambda: rows.find(unit.conn, id_))
     sealed = _sealed(unit, row, grant_id)
     if row is not None and sealed is not None and sealed.grant.person == person:
         return end_grant(unit, row, "surrendered", person, "")

@@ -62,11 +62,6 @@ def held(unit: Unit, action: str, resource: str, person: str) -> bool:
     return any(hold.stops(action, resource, person) for hold in holds_on(unit, resource, person))
 
 
-def refuse_for_good(unit: Unit, id_: str) -> None:
-    """Remember outside the database that the thing with this id is over, even if this unit then fails to commit."""
-    unit.part(Refusals).close([id_])
-
-
 def refused_for_good(unit: Unit, id_: str) -> bool:
     """Whether the thing with this id was refused for good, whatever its row says."""
     return unit.part(Refusals).closed(id_)

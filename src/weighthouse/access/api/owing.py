@@ -22,6 +22,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import MINUTE
 from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.events import Event
 from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.access")
@@ -34,12 +35,21 @@ _LINES = {
     VoteVoided.KIND: audit.Lines(VoteVoided.KIND, by="vote"),
     **{one.KIND: audit.Lines(one.KIND) for one in (GrantEnded, RequestDenied, RequestLapsed, Withdrawn)},
 }
-_KINDS: dict[str, type[No]] = {
+_UNSURE: dict[str, frozenset[str]] = {}
+_KINDS: dict[str, type[Event]] = {
     one.KIND: one for one in (GrantEnded, HoldPlaced, RequestDenied, RequestLapsed, VoteVoided, Withdrawn)
 }
 
 
-def owed(unit: Unit, id_: str, line: No) -> Owed:
+def declare(kind: type[Event], *, unsure: tuple[str, ...] = ()) -> None:
+    """Let a room above owe lines of a kind of its own (`refuse_for_good`); `unsure` are fields that nobody knows
+    before the change. Nothing but the line is written then: no row of that room overrules the memory."""
+    _KINDS[kind.KIND] = kind
+    _LINES[kind.KIND] = audit.Lines(kind.KIND)
+    _UNSURE[kind.KIND] = frozenset(unsure)
+
+
+def owed(unit: Unit, id_: str, line: Event) -> Owed:
     """The line as the memory keeps it: without the words of a person, which belong to the database alone."""
     data = {**line.data(), **dict.fromkeys(line.PERSONAL, FAILED)}
     return Owed(id=id_, kind=line.KIND, data=data, at=unit.now)
@@ -63,6 +73,18 @@ def close(unit: Unit, ids: Sequence[str], line: No) -> None:
         unit.last_before_commit(keep)
     else:
         keep()
+
+
+def refuse_for_good(unit: Unit, id_: str, line: Event | None = None) -> None:
+    """Remember that the thing with this id is over, even if this unit then fails to commit, and the `line` that other
+    servers hear of it by. What goes on looks at that before its own row, so this comes before any row is written."""
+    refusals = unit.part(Refusals)
+    if line is None or refusals.closed(id_):
+        refusals.close([id_])
+        return
+    refusals.close([id_], owed(unit, id_, line))
+    unit.stands = STANDS
+    unit.when_over(lambda done: refusals.settled([id_]) if done else None)
 
 
 def place(unit: Unit, hold: Hold, line: HoldPlaced) -> None:
@@ -107,8 +129,8 @@ def pay(system: System) -> int:
 def _told(unit: Unit, one: Owed) -> bool:
     """Whether the log has this very line, but for the words of a person: another no about the same thing, by somebody
     else or for another reason, tells nothing of this one. Attack: give back what is being revoked."""
-    personal = _KINDS[one.kind].PERSONAL
-    said = {name: value for name, value in msgspec.to_builtins(one.data).items() if name not in personal}
+    unsaid = _KINDS[one.kind].PERSONAL | _UNSURE.get(one.kind, frozenset())
+    said = {name: value for name, value in msgspec.to_builtins(one.data).items() if name not in unsaid}
     return any(said == {name: found.data.get(name) for name in said} for found in _LINES[one.kind].of(unit, one.id))
 
 
@@ -123,7 +145,7 @@ def _pay(system: System, one: Owed) -> bool:
     return True
 
 
-def _mend(unit: Unit, id_: str, line: No) -> None:
+def _mend(unit: Unit, id_: str, line: Event) -> None:
     """Let the row say what the memory says."""
     if isinstance(line, GrantEnded):
         grants.end(unit.conn, id_, unit.now, line.why, line.by)
@@ -132,11 +154,10 @@ def _mend(unit: Unit, id_: str, line: No) -> None:
         for hold in unit.part(Refusals).holds():
             if hold.id == id_ and id_ not in known:
                 holds.add(unit.conn, hold)
-    elif isinstance(line, VoteVoided):
-        return  # a vote's row says nothing of it
     elif isinstance(line, RequestDenied):
         requests.overrule(unit.conn, id_, "denied", line.by, unit.now)
     elif isinstance(line, Withdrawn):
         requests.overrule(unit.conn, id_, "withdrawn", "", unit.now)
-    else:
+    elif isinstance(line, RequestLapsed):
         requests.overrule(unit.conn, id_, "invalidated", line.why, unit.now)
+    # a vote's row says nothing of it, nor does that of a room above

@@ -30,8 +30,10 @@ from weighthouse.access.rules.card import span
 from weighthouse.access.rules.deciding import Member, Terms, decide
 from weighthouse.access.rules.matching import fill
 from weighthouse.access.store import requests as rows
+from weighthouse.access.store.requests import StoredRequest
 from weighthouse.audit import api as audit
 from weighthouse.core import paging, visible
+from weighthouse.core.brief import briefly
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import Millis
@@ -315,7 +317,7 @@ def _possible(unit: Unit, bundle: policy.Bundle, request: Request) -> None:
 def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
     """Take an open request back. Raises NotFound for another's request, Conflict if it is settled."""
     person = person_of(unit, policy.current(unit), caller)
-    request = opened(unit, request_id)
+    request = opened(unit, request_id, refuses=True)
     if request is None:
         asked = submitted(unit, request_id)
         if asked is None or asked["principal"] != person:
@@ -336,10 +338,20 @@ def settle(unit: Unit, request: Request, state: RequestState, why: str) -> None:
     only if something beside it agrees; otherwise it is overruled.
     """
     assert state in ("withdrawn", "denied", "invalidated")
+    write_no(unit, request, state, why, over=say_no(unit, request, state, why))
+
+
+def say_no(unit: Unit, request: Request, state: RequestState, why: str) -> bool:
+    """Remember a no, writing nothing; return whether the request was over by more than its row. First `settle`."""
     over = is_over(unit, request)
     if request.state != "pending" and over:
         raise closed(request)
     close(unit, [request.id, grant_of(request.id)], _line(request.id, state, why))
+    return over
+
+
+def write_no(unit: Unit, request: Request, state: RequestState, why: str, *, over: bool) -> None:
+    """Let the row say the no that is remembered. Second `settle`."""
     if not rows.settle(unit.conn, request.id, request.row, state, why, unit.now):
         if over or (state == "invalidated" and is_over(unit, request)):
             raise closed(request)
@@ -362,9 +374,17 @@ def is_over(unit: Unit, request: Request) -> bool:
     return granted(unit, request.id)
 
 
-def opened(unit: Unit, request_id: str) -> Request | None:
-    """The sealed request of this very id, its row locked; None if the row is gone, edited or holds another's."""
-    row = rows.find(unit.conn, check_id(request_id, "req"), lock=True)
+def opened(unit: Unit, request_id: str, *, refuses: bool = False) -> Request | None:
+    """The sealed request of this very id, its row locked; None if the row is gone, edited or holds another's.
+
+    Who `refuses` waits for that lock a moment at most, and says no without it.
+    """
+    id_ = check_id(request_id, "req")
+
+    def locked() -> StoredRequest | None:
+        return rows.find(unit.conn, id_, lock=True)
+
+    row = briefly(unit, locked, lambda: rows.find(unit.conn, id_)) if refuses else locked()
     request = open_request(unit, row) if row is not None else None
     return request if request is not None and request.id == request_id else None
 

@@ -22,8 +22,10 @@ from weighthouse.access.api.requests import (
     opened,
     refuse,
     refuse_by_id,
+    say_no,
     settle,
     submitted,
+    write_no,
 )
 from weighthouse.access.api.sealing import attest, b64, open_votes, seal_vote, vote_problem
 from weighthouse.access.events import Denied as DeniedEvent
@@ -65,7 +67,7 @@ def vote(
         raise Invalid("access.bad_verdict", "A verdict is approve or deny.", "Choose one.")
     bundle = policy.current(unit)
     voter = _voter(unit, bundle, caller, request_id)
-    request = opened(unit, request_id)
+    request = opened(unit, request_id, refuses=verdict == "deny")
     if request is None and verdict == "deny" and _decides(unit, bundle, request_id, voter):
         raise refuse_by_id(unit, request_id, RequestDenied(request_id=request_id, by=voter))
     if request is None or not may_see(unit, bundle, request, voter):
@@ -81,13 +83,39 @@ def vote(
     _one_account(unit, bundle, caller, request, verdict)
     cast = seal_vote(unit, _signed(unit, bundle, caller, request, voter, verdict, signature, comment, terms))
     said = {"verdict": verdict, "digest": request.digest}
-    identity.require_act(unit, caller, identity.Act(type="request.vote", subject=request.id, parameters=said))
+    act = identity.Act(type="request.vote", subject=request.id, parameters=said)
+    over = _deny_first(unit, bundle, caller, request, act, terms) if verdict == "deny" else False
+    identity.require_act(unit, caller, act)
     if not rows.add_vote(unit.conn, cast, unit.now):
         if _counts_still(unit, bundle, request, voter, terms):
-            raise Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
+            raise _voted()
         rows.replace_vote(unit.conn, cast, unit.now)
     audit.append(unit, _cast(cast))
-    return _apply(unit, bundle, request, cast, terms)
+    if verdict == "deny":
+        return _denied(unit, request, voter, over=over)
+    return _apply(unit, bundle, request, terms)
+
+
+def _deny_first(
+    unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, act: identity.Act, terms: Terms | None
+) -> bool:
+    """Remember a no before the factor, the vote or a line of it is written: a lock on any of their tables must not
+    keep it from being said. Everything that could refuse it is asked by reading."""
+    identity.check_act(unit, caller, act)
+    if _counts_still(unit, bundle, request, caller.principal, terms):
+        raise _voted()
+    return say_no(unit, request, "denied", caller.principal)
+
+
+def _denied(unit: Unit, request: Request, voter: str, *, over: bool) -> Request:
+    """Let the row say the no. One is enough, asking no row of another's vote."""
+    write_no(unit, request, "denied", voter, over=over)
+    audit.append(unit, RequestDenied(request_id=request.id, by=voter))
+    return msgspec.structs.replace(request, state="denied", settled=unit.now, settled_why=voter)
+
+
+def _voted() -> Conflict:
+    return Conflict("access.already_voted", "You have voted on this; a vote is final.", "None is needed.")
 
 
 def _decides(unit: Unit, bundle: policy.Bundle, request_id: str, voter: str) -> bool:
@@ -225,15 +253,11 @@ def _bad_signature(bundle: policy.Bundle, caller: Caller, request: Request, prob
     )  # fmt: skip
 
 
-def _apply(unit: Unit, bundle: policy.Bundle, request: Request, cast: Vote, terms: Terms | None) -> Request:
-    """Decide on all votes, with the row locked, and carry the outcome out. One no is enough, asking no row."""
-    if cast.verdict == "deny":
-        settle(unit, request, "denied", cast.voter)
-        audit.append(unit, RequestDenied(request_id=request.id, by=cast.voter))
-        return msgspec.structs.replace(request, state="denied", settled=unit.now, settled_why=cast.voter)
+def _apply(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms | None) -> Request:
+    """Decide on all votes, with the row locked, and carry the outcome out."""
     counted = counted_now(unit, request.id)
     people = directory(unit, bundle, {request.person, *(one.vote.voter for one in counted)})
-    moved = overtaken(unit, request) if cast.verdict == "approve" else ""
+    moved = overtaken(unit, request)
     if moved:
         raise _moved(bundle, request, moved)
     outcome: Outcome = decide(request, counted, people, terms, unit.now)

@@ -221,6 +221,7 @@ def vote(request: Request, request_id: str, body: Ballot, key: IdempotencyKey = 
                 signature=signature,
                 comment=body.comment,
             ),
+            stops=body.verdict == "deny",
         )
         return answer
 
@@ -230,7 +231,11 @@ def withdraw(request: Request, request_id: str, key: IdempotencyKey = None) -> d
     """Take one's own open request back."""
     with door(request).enter(request) as (unit, caller):
         answer: dict[str, Any] = once(
-            unit, key, _fingerprint("withdraw " + request_id), lambda: api.withdraw(unit, caller, request_id)
+            unit,
+            key,
+            _fingerprint("withdraw " + request_id),
+            lambda: api.withdraw(unit, caller, request_id),
+            stops=True,
         )
         return answer
 
@@ -252,7 +257,11 @@ def give_back(request: Request, grant_id: str, key: IdempotencyKey = None) -> di
     """End one's own grant now."""
     with door(request).enter(request) as (unit, caller):
         answer: dict[str, Any] = once(
-            unit, key, _fingerprint("give back " + grant_id), lambda: api.give_back(unit, caller, grant_id)
+            unit,
+            key,
+            _fingerprint("give back " + grant_id),
+            lambda: api.give_back(unit, caller, grant_id),
+            stops=True,
         )
         return answer
 

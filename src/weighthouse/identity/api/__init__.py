@@ -7,7 +7,7 @@ instead of a unit, because no lock may be held while a provider answers.
 from __future__ import annotations
 
 from weighthouse.identity.api.accounts import account_holds
-from weighthouse.identity.api.acts import factor_given, require_act
+from weighthouse.identity.api.acts import check_act, factor_given, require_act
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.devices import (
     check_key,
@@ -95,6 +95,7 @@ __all__ = [
     "begin_sign_in",
     "begin_step_up",
     "callback_of",
+    "check_act",
     "check_key",
     "client_address",
     "confirm_first_key",

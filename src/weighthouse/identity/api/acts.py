@@ -60,12 +60,21 @@ def require_act(unit: Unit, caller: Caller, act: Act) -> None:
 
     Raises Unauthenticated `identity.act_unconfirmed`, which names the act to confirm, with one line.
     """
+    given = check_act(unit, caller, act)
+    if not store.take_act(unit.conn, given.id):
+        raise _unconfirmed(caller, act)
+    used_factor(unit, given, act)
+
+
+def check_act(unit: Unit, caller: Caller, act: Act) -> GivenFactor:
+    """Return the factor that `caller` gave for exactly this act, reading alone: for a no that is remembered before
+    anything is written. Raises as `require_act`."""
     check_acts([act])
     wanted = digest_for(caller, act)
     given = next((one for one in _given(unit, caller) if one.digest == wanted), None)
-    if given is None or caller.kind != "person" or not store.take_act(unit.conn, given.id):
+    if given is None or caller.kind != "person":
         raise _unconfirmed(caller, act)
-    used_factor(unit, given, act)
+    return given
 
 
 def _given(unit: Unit, caller: Caller) -> Iterator[GivenFactor]:

@@ -12,9 +12,10 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core.brief import briefly, within_a_moment
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.clock import SECOND
-from weighthouse.core.errors import Unauthenticated, WeighthouseError
+from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
@@ -24,7 +25,7 @@ from weighthouse.identity.api.ends import End
 from weighthouse.identity.api.freshness import answered, check_first_use, check_nonce, went_unanswered
 from weighthouse.identity.api.roaming import settle
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, drop, end_session, expired, rewrite, write_end
+from weighthouse.identity.api.sessions import digest_of, drop, end_session, expired, last_seen, rewrite, write_end
 from weighthouse.identity.api.stale import AGAIN, first_word, over, unknown
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.api.workloads import authenticate_workload
@@ -236,15 +237,21 @@ def end_used_elsewhere(unit: Unit, session: Session, changed: str) -> None:
 
 
 def _touch(unit: Unit, session: Session) -> None:
-    """Note the last use, unless the row has changed since it was read: somebody may have ended or raised it."""
+    """Note the last use, unless the row has changed since it was read: somebody may have ended or raised it.
+
+    To read is enough to know who asks, so nothing of this refuses. Attack: lock the table of sessions, so that
+    whoever would stop something is turned away here. What the row cannot take, this process remembers.
+    """
     idle = unit.system.settings.integer("identity.idle_s") * SECOND
-    if unit.now - session.seen < min(SESSION_TOUCH, idle // 10):
+    if unit.now - last_seen(unit, session) < min(SESSION_TOUCH, idle // 10):
         return
+    memory(unit.system).saw(session.id, unit.now)
     seen = msgspec.structs.replace(session, seen=unit.now)
     if not unit.read_only:
-        rewrite(unit, seen, was=session)
+        briefly(unit, lambda: rewrite(unit, seen, was=session), lambda: None)
         return
-    with begin(unit.system) as own:
+    with suppress(Unavailable), begin(unit.system) as own:
+        within_a_moment(own)
         rewrite(own, seen, was=session)
 
 

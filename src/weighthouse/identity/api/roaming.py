@@ -10,9 +10,11 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core import faults
+from weighthouse.core.brief import within_a_moment
 from weighthouse.core.caller import Assurance
 from weighthouse.core.clock import MINUTE
-from weighthouse.core.errors import Unauthenticated
+from weighthouse.core.errors import Unauthenticated, Unavailable
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api.results import place_of
 from weighthouse.identity.api.sealing import mark_of_origin
@@ -41,8 +43,7 @@ def settle(unit: Unit, session: Session, address: str) -> Session:
     outcome = judge(_along(session, place))
     moved = _changed(unit, session, address, place, origin, outcome)
     if unit.read_only:
-        with begin(unit.system, request_id=unit.request_id) as own:
-            _write(own, session, moved, origin, outcome)
+        _write_alone(unit, session, moved, origin, outcome)
     else:
         _write(unit, session, moved, origin, outcome)
     if outcome == "abroad" and unit.system.settings.text("identity.roaming") == "end":
@@ -52,6 +53,18 @@ def settle(unit: Unit, session: Session, address: str) -> Session:
             "Sign in again where you are.",
         )
     return moved
+
+
+def _write_alone(unit: Unit, session: Session, moved: Session, origin: str, outcome: Outcome) -> None:
+    """Write it down in a unit of its own. Where a lock is in the way, the session goes on as it has become, and the
+    next use is judged, and written, as this one: whoever would say no is not turned away for having moved."""
+    try:
+        with begin(unit.system, request_id=unit.request_id) as own:
+            within_a_moment(own)
+            _write(own, session, moved, origin, outcome)
+    except Unavailable as refusal:
+        if refusal.code != faults.UNAVAILABLE:
+            raise
 
 
 def _been(session: Session) -> tuple[str, ...]:

@@ -139,10 +139,16 @@ def live_ids(unit: Unit, person: str) -> list[str]:
     return found
 
 
+def last_seen(unit: Unit, session: Session) -> Millis:
+    """When a session was used last: as its row says, or this process, where a lock kept that from the row."""
+    return max(session.seen, memory(unit.system).seen(session.id))
+
+
 def _idle(unit: Unit, session: Session) -> bool:
-    if session.seen - unit.now > LEAP_TOLERANCE:
+    seen = last_seen(unit, session)
+    if seen - unit.now > LEAP_TOLERANCE:
         return True  # begun or used while a clock had leapt ahead: its end lies years too late
-    return unit.now - session.seen >= unit.system.settings.integer("identity.idle_s") * SECOND
+    return unit.now - seen >= unit.system.settings.integer("identity.idle_s") * SECOND
 
 
 def expired(unit: Unit, session: Session) -> bool:

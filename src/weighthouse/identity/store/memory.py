@@ -22,6 +22,7 @@ class ProcessMemory:
         self._condemned: dict[str, Millis] = {}
         self._used: dict[str, Millis] = {}
         self._asked: dict[str, Millis] = {}
+        self._seen: dict[str, Millis] = {}
         self._sweep_at = SWEEP_AT
         self._learnt = 0
         self.epoch = secrets.token_hex(16)
@@ -62,6 +63,16 @@ class ProcessMemory:
     def forget(self, now: Millis) -> None:
         with self._lock:
             self._condemned = {session: until for session, until in self._condemned.items() if until > now}
+
+    def saw(self, session: str, at: Millis) -> None:
+        with self._lock:
+            if session not in self._seen and len(self._seen) >= SWEEP_AT:
+                self._seen.pop(next(iter(self._seen)))
+            self._seen[session] = at
+
+    def seen(self, session: str) -> Millis:
+        with self._lock:
+            return self._seen.get(session, 0)
 
     def learnt(self) -> int:
         with self._lock:

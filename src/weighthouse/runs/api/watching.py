@@ -23,6 +23,7 @@ from weighthouse.runs.events import ForeignPeer, RunStopped, StopAsked
 from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
 
+access.declare(StopAsked, unsure=("kept",))
 FOREIGN_PEER = "runs.foreign_peer"
 MAX_PAGE = 200
 MAX_LINES = 1000
@@ -136,7 +137,7 @@ def _stop_by_id(unit: Unit, caller: Caller, run: str) -> NotFound:
     """
     line = StopAsked(run=run, model="", why="runs.stopped_by_person", by=caller.principal, kept=False)
     lines = [] if access.refused_for_good(unit, run) else [line]
-    access.refuse_for_good(unit, run)
+    access.refuse_for_good(unit, run, line)
     return _not_there(lines)
 
 
@@ -144,7 +145,8 @@ def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
     asked_before = run.stop_asked and access.refused_for_good(unit, run.id)  # a row alone is not believed
     if asked_before and (run.stop_asked not in GENTLE or code in GENTLE):
         return  # a stop that leaves a while to save never delays one that does not
-    access.refuse_for_good(unit, run.id)  # whatever becomes of the row, also of one that waits and is put back
+    # whatever becomes of the row, also of one that waits and is put back, and before any is asked to change
+    access.refuse_for_good(unit, run.id, StopAsked(run=run.id, model=run.model, why=code, by=by, kept=False))
     asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
     ended = {"state": "stopped", "ended": unit.now, "reason": code, **asked}
     if store.change(unit.conn, run.id, expect=("queued",), **ended):

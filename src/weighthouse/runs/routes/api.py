@@ -109,5 +109,7 @@ def stop(request: Request, run: str, body: Stop, key: IdempotencyKey = None) -> 
     """Ask a run to stop."""
     with door(request).enter(request) as (unit, caller):
         fingerprint = canonical.digest({"run": run, **body.model_dump()})
-        answer: dict[str, Any] = once(unit, key, fingerprint, lambda: api.stop(unit, caller, run, body.reason))
+        answer: dict[str, Any] = once(
+            unit, key, fingerprint, lambda: api.stop(unit, caller, run, body.reason), stops=True
+        )
         return answer
