@@ -161,7 +161,7 @@ def test_a_process_that_ended_in_order_leaves_nothing_that_is_missed(
     after.system.bind(LineMemory, FileLines(copied))
     api.start(after.system)
     assert api.watch_lines(after.system) == 0
-    assert list(copied.iterdir()) == []
+    assert list(copied.glob("lan_*")) == []
 
 
 def test_the_ceremony_accepts_what_is_lost_and_all_goes_on(postgres_lab: Lab) -> None:

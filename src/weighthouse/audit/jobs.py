@@ -30,6 +30,7 @@ def timers(system: System) -> list[Timer]:
         found.append(Timer("audit.sequencer", settings.integer("log.sequence_ms"), drain))
         found.append(Timer("audit.backlog", 10 * SECOND, watch_backlog))
         found.append(Timer("audit-lines", SECOND, api.watch_lines))
+        found.append(Timer("audit-servers", api.SAY_EVERY, api.say))
     return found
 
 

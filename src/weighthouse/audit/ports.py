@@ -33,6 +33,9 @@ class LineMemory(Protocol):
     def retire(self, lane: str) -> None:
         """Ask no more after this lane."""
 
+    def folder(self) -> str:
+        """The name of where this is kept: what a process says over it, the next one over it may take back."""
+
     def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
         """What processes that are gone were acknowledged, by the name under which it is kept."""
 

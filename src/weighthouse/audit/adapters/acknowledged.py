@@ -31,6 +31,7 @@ class FileLines(ProcessLines):
         self._slots: dict[str, int] = {}
         self._writing = threading.Lock()
         self._file: int | None = None
+        self._name = _named(folder)
         lost = folder / "lost"
         if lost.exists():
             self._lost = [msgspec.json.decode(line, type=Gap) for line in _lines(lost.read_bytes())]
@@ -78,6 +79,15 @@ class FileLines(ProcessLines):
         for name, _ in self.left_behind():
             self.forget(name)
         (self._folder / "lost").unlink(missing_ok=True)
+
+
+def _named(folder: Path) -> str:
+    """The name of the folder, made once."""
+    path = folder / "name"
+    if not path.exists():
+        with durable.told(path):
+            durable.replace(path, new_id("fol").encode(), path.with_suffix(".new"))
+    return path.read_text("ascii")
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -21,6 +21,8 @@ from weighthouse.audit.api.proving import consistency, export, keys, prove
 from weighthouse.audit.api.reading import entries, entry, head
 from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
+from weighthouse.audit.api.servers import EVERY as SAY_EVERY
+from weighthouse.audit.api.servers import say
 from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally, since
 from weighthouse.audit.api.waiting import unsaid, waited
@@ -43,6 +45,7 @@ from weighthouse.audit.model import (
 __all__ = [
     "LOST",
     "MOVED",
+    "SAY_EVERY",
     "Backlog",
     "Condition",
     "Doubt",
@@ -83,6 +86,7 @@ __all__ = [
     "pump",
     "recognise",
     "reveal",
+    "say",
     "sequence",
     "settings",
     "since",

@@ -7,7 +7,7 @@ found, so that the loss stays on record.
 
 from __future__ import annotations
 
-from weighthouse.audit.api import appending, clusters, growing, lanes, sequencing
+from weighthouse.audit.api import appending, clusters, growing, lanes, sequencing, servers
 from weighthouse.audit.events import ClusterMoved, ForkAccepted
 from weighthouse.audit.model import Leaf, Remembered
 from weighthouse.audit.rules import lanes as rules
@@ -48,6 +48,7 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
         reached = known.text(unit.now) if fencing else None
         growing.extend(unit, leaves, fencing=fencing, floor=floor, accept_fork=True, lanes=reached)
         unit.after_commit(lanes.memory(system).forgive)
+        servers.clear(unit)
         unit.after_commit(lambda: sequencing.stand_again(system))
         # Witnesses still hold what they cosigned of the lost tail; here it would stand beside another history.
         gone = [size for size, _ in store.read_cosigned(unit.conn) if size > head.size]

@@ -48,7 +48,7 @@ class Lanes:
     """The lanes of one process: each transaction takes one and gives it back when it is over."""
 
     def __init__(self) -> None:
-        self._writer, self._made = new_id("wri"), 0
+        self.writer, self._made = new_id("wri"), 0
         self._free: list[Lane] = []
         self._due: dict[str, deque[tuple[int, Millis]]] = {}  # what was committed, and since when it is waited for
         self._lock = threading.Lock()
@@ -60,7 +60,7 @@ class Lanes:
                 if time.monotonic() - lane.used < IDLE_S:  # others will not be used again, and may be forgotten
                     return lane
             self._made += 1
-            return Lane(f"{self._writer}.{self._made}")
+            return Lane(f"{self.writer}.{self._made}")
 
     def give_back(self, lane: Lane) -> None:
         with self._lock:
@@ -77,6 +77,12 @@ class Lanes:
         """Wait for no row of this lane: what is lost is told as lost."""
         with self._lock:
             self._due.pop(lane, None)
+
+    def due(self, known: rules.Progress) -> dict[str, int]:
+        """Return the last row of each lane that was committed and is not in the log."""
+        with self._lock:
+            last = {lane: rows[-1][0] for lane, rows in self._due.items() if rows}
+        return {lane: number for lane, number in last.items() if known.reached(lane) < number}
 
     def oldest(self, known: rules.Progress) -> Millis | None:
         """Return since when the first row of this process is due that is not in the log."""
@@ -194,6 +200,16 @@ def known(unit: Unit) -> rules.Progress:
         return rules.Progress()
     growing.check_seal(unit.system, head)
     return rules.progress(head.lanes)
+
+
+def writer(system: System) -> str:
+    """Return the name of this process in its lanes."""
+    return _lanes.setdefault(system, Lanes()).writer
+
+
+def due(system: System, known: rules.Progress) -> dict[str, int]:
+    """Return the last row of each lane of this process that is on its way to the log."""
+    return _lanes.setdefault(system, Lanes()).due(known)
 
 
 def unsequenced(unit: Unit, known: rules.Progress) -> Millis:

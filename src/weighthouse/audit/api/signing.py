@@ -88,6 +88,11 @@ def seal_cursor(system: System, follower: str, place: int) -> bytes:
     return system.part(Signers).mac("log", b"cursor/v1\n%d\n" % place + follower.encode())
 
 
+def seal_server(system: System, name: str, said: bytes) -> bytes:
+    """Return the code over what a server says of itself, so that nobody else says it."""
+    return system.part(Signers).mac("log", b"server/v1\n%d\n" % len(name.encode()) + name.encode() + said)
+
+
 def seal_outbox(system: System, epoch: int, xid: int, leaf: bytes) -> bytes:
     """Return the code of one outbox row, bound to the transaction that wrote it."""
     message = b"outbox/v1\n%d\n%d\n" % (epoch, xid) + leaf

@@ -7,6 +7,7 @@ from weighthouse.audit.api.appending import LATE, overdue
 from weighthouse.audit.api.following import moved_lately
 from weighthouse.audit.api.reading import head
 from weighthouse.audit.api.sequencing import backlog
+from weighthouse.audit.api.servers import unheard
 from weighthouse.audit.api.standing import standing
 from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.model import Condition
@@ -30,6 +31,10 @@ def condition(unit: Unit) -> Condition:
         *(
             (age > LATE, f"the follower {name} has stood still for {age // SECOND} s while lines wait for it")
             for name, age in standing(unit)
+        ),
+        *(
+            (age > LATE, f"the server {name} has not been heard, or its lines have not come, for {age // SECOND} s")
+            for name, age in unheard(unit)
         ),
         *((True, f"the database moved the place of the follower {name}") for name in moved_lately(system)),
     )

@@ -6,6 +6,7 @@ import threading
 
 from weighthouse.audit.model import Acknowledged, Gap
 from weighthouse.core.clock import Millis
+from weighthouse.core.ids import new_id
 
 
 class ProcessLines:
@@ -15,6 +16,7 @@ class ProcessLines:
         self._lock = threading.Lock()
         self._acknowledged: dict[str, Acknowledged] = {}
         self._lost: list[Gap] = []
+        self._name = new_id("fol")
 
     def acknowledge(self, lane: str, number: int, at: Millis) -> None:
         with self._lock:
@@ -27,6 +29,9 @@ class ProcessLines:
     def retire(self, lane: str) -> None:
         with self._lock:
             self._acknowledged.pop(lane, None)
+
+    def folder(self) -> str:
+        return self._name
 
     def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
         return []

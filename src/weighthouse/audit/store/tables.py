@@ -61,6 +61,14 @@ followers = Table(
     Column("seal", LargeBinary),
 )
 
+servers = Table(
+    "log_server",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("said", LargeBinary, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+)
+
 personal = Table(
     "log_personal",
     metadata,

@@ -1,0 +1,170 @@
+"""PostgreSQL: what each server tells the others, every few seconds: that it lives, and which lines it has committed.
+
+Attack: take away what server A writes, before server B has seen a row of it: at B the log is on time and complete,
+and what A revoked is allowed. So each server says, sealed and counted, up to where its lines go that are not in the
+log yet. One that is not heard for a minute, or whose lines do not come, leaves the others behind; so does a word that
+does not stay for the server that wrote it. Whoever stops says so, and who starts anew over a folder speaks for the
+process that died there.
+"""
+
+from __future__ import annotations
+
+import threading
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from weighthouse.audit.api import lanes, signing
+from weighthouse.audit.api.standing import ASLEEP
+from weighthouse.audit.rules import lanes as rules
+from weighthouse.audit.store import servers as store
+from weighthouse.core import signing as codes
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.work import System, Unit, begin
+
+EVERY: Millis = 5 * SECOND
+MOST = 200
+"""How many rows are read at most: more servers than that there are not, so more rows are somebody else's."""
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What a server says: for the how manieth time, over which folder, whether it stops, and which rows are due."""
+
+    beat: int
+    folder: str
+    left: bool
+    due: dict[str, int]
+
+
+class _Heard(msgspec.Struct):
+    """What was heard of another server: the newest count and since when, and which rows of it are waited for."""
+
+    beat: int
+    since: Millis
+    left: bool
+    due: dict[str, tuple[int, Millis]] = {}
+
+
+class Servers:
+    """What one process says and hears."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, _Heard] = {}
+        self._beat, self._row = 0, b""
+        self._kept: Millis | None = None  # when its own word was last found as it wrote it
+        self._foreign: Millis | None = None  # since when there have been rows that no server wrote
+        self._asked: Millis | None = None
+        self._lock = threading.Lock()
+
+    def say(self, unit: Unit, *, left: bool) -> None:
+        """Say once more what this process has to say, after looking for what it said last."""
+        name, now = lanes.writer(unit.system), unit.system.clock.monotonic()
+        found = store.find(unit.conn, name)
+        if not self._beat:
+            self._speak_for_the_last(unit)
+        if self._kept is None or (found is not None and found.said == self._row):
+            self._kept = now
+        folder = lanes.memory(unit.system).folder()
+        said = Said(self._beat + 1, folder, left, lanes.due(unit.system, lanes.known(unit)))
+        row = _sealed(unit.system, name, said)
+        store.put(unit.conn, row)
+        self._beat, self._row = said.beat, row.said  # if this is not committed, the next look finds it so
+
+    def _speak_for_the_last(self, unit: Unit) -> None:
+        """A process that died over this folder says nothing any more; what it promised is still waited for."""
+        known = lanes.known(unit)
+        for name, said in _read(unit)[0].items():
+            if said.left and _come(said.due, known):
+                store.drop(unit.conn, name)
+            elif not said.left and said.folder == lanes.memory(unit.system).folder():
+                gone = msgspec.structs.replace(said, beat=said.beat + 1, left=True)
+                store.put(unit.conn, _sealed(unit.system, name, gone))
+
+    def hear(self, unit: Unit) -> list[tuple[str, Millis]]:
+        """Return each server that is not heard or whose lines have not come, and for how long, the longest first."""
+        now, known = unit.system.clock.monotonic(), lanes.known(unit)
+        said, foreign = _read(unit)
+        with self._lock:
+            self._wake(now)
+            self._foreign = (self._foreign or now) if foreign else None
+            for name, one in said.items():
+                if name != lanes.writer(unit.system):
+                    self._take(name, one, known, now)
+            found = [(name, self._age(one, known, now)) for name, one in self._heard.items()]
+            if self._kept is not None:
+                found.append((lanes.writer(unit.system), now - self._kept))
+            if self._foreign is not None:
+                found.append(("of a forged row", now - self._foreign))
+        return sorted(found, key=lambda one: -one[1])
+
+    def _wake(self, now: Millis) -> None:
+        """Count no time in which nobody asked: a machine that slept has heard nobody, and nobody is to blame."""
+        slept = now - self._asked if self._asked is not None and now - self._asked > ASLEEP else 0
+        self._asked = now
+        for one in self._heard.values() if slept else ():
+            one.since = min(one.since + slept, now)
+            one.due = {lane: (number, min(since + slept, now)) for lane, (number, since) in one.due.items()}
+        if slept and self._kept is not None:
+            self._kept = min(self._kept + slept, now)
+
+    def _take(self, name: str, said: Said, known: rules.Progress, now: Millis) -> None:
+        one = self._heard.get(name)
+        if one is None:
+            if said.left and _come(said.due, known):
+                return
+            one = self._heard[name] = _Heard(said.beat, now, said.left)
+        elif said.beat <= one.beat:  # what it said before, shown once more
+            return
+        one.beat, one.since, one.left = said.beat, now, said.left
+        for lane, number in said.due.items():
+            one.due.setdefault(lane, (number, now))
+
+    def _age(self, one: _Heard, known: rules.Progress, now: Millis) -> Millis:
+        one.due = {lane: row for lane, row in one.due.items() if known.reached(lane) < row[0]}
+        ages = [now - since for _, since in one.due.values()]
+        return max([*ages, 0 if one.left else now - one.since])
+
+
+_servers: WeakKeyDictionary[System, Servers] = WeakKeyDictionary()
+
+
+def of(system: System) -> Servers:
+    """Return what this process says and hears."""
+    return _servers.setdefault(system, Servers())
+
+
+def say(system: System, *, left: bool = False) -> None:
+    """Tell the other servers, once this process has written lines; with `left`, for the last time."""
+    if system.database.dialect != "postgresql" or not lanes.memory(system).acknowledged():
+        return
+    with begin(system, SYSTEM) as unit:
+        of(system).say(unit, left=left)
+
+
+def unheard(unit: Unit) -> list[tuple[str, Millis]]:
+    """Return the servers that leave this one behind, and for how long, the longest first."""
+    return of(unit.system).hear(unit) if unit.system.database.dialect == "postgresql" else []
+
+
+def clear(unit: Unit) -> None:
+    """Wait for nobody any more: in the ceremony, with every server stopped."""
+    store.drop(unit.conn)
+
+
+def _read(unit: Unit) -> tuple[dict[str, Said], bool]:
+    """Return what servers say, and whether there are rows that none of them wrote."""
+    rows, said = store.rows(unit.conn, MOST), {}
+    for row in rows:
+        if codes.equal(row.seal, signing.seal_server(unit.system, row.name, row.said)):
+            said[row.name] = msgspec.json.decode(row.said, type=Said)
+    return said, len(said) < len(rows) or len(rows) == MOST
+
+
+def _sealed(system: System, name: str, said: Said) -> store.Row:
+    data = msgspec.json.encode(said)
+    return store.Row(name, data, signing.seal_server(system, name, data))
+
+
+def _come(due: dict[str, int], known: rules.Progress) -> bool:
+    return all(known.reached(lane) >= number for lane, number in due.items())

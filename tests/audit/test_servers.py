@@ -1,0 +1,145 @@
+"""Attack: take away what one server writes before another has seen a row of it, so that the other goes on as before.
+
+Two servers over one PostgreSQL. What a server says of itself is sealed and counted; who hears nothing, or hears of
+lines that do not come, is behind after a minute, and so is the server whose word does not stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.audit.support import Lab, Noted, bind_log
+from weighthouse.audit import api
+from weighthouse.audit.adapters.acknowledged import FileLines
+from weighthouse.audit.api import lanes
+from weighthouse.audit.ports import LineMemory
+from weighthouse.core.clock import MINUTE, SECOND, ManualClock
+from weighthouse.core.database import Database
+from weighthouse.core.work import System, begin, read
+
+Nothing = Callable[[], object]
+
+
+class Pair:
+    """Two servers that say every few seconds that they live."""
+
+    def __init__(self, clock: ManualClock, first: Lab, second: Lab) -> None:
+        self.clock, self.first, self.second = clock, first, second
+        for lab in (first, second):
+            self.write(lab)
+        first.settle()
+
+    def write(self, lab: Lab) -> None:
+        with begin(lab.system) as unit:
+            api.append(unit, Noted(number=1))
+
+    def minutes(self, count: int, *, attack: Nothing = lambda: None, saying: tuple[Lab, ...] | None = None) -> None:
+        for _ in range(count * 6):
+            self.clock.advance(10 * SECOND)
+            for lab in (self.first, self.second) if saying is None else saying:
+                api.say(lab.system)
+            attack()
+            self.second.settle()
+            self.first.settle()
+            for lab in (self.first, self.second):
+                api.behind(lab.system)
+
+
+def folder_of(system: System, folder: Path, name: str) -> Lab:
+    (folder / name).mkdir(exist_ok=True)
+    system.bind(LineMemory, FileLines(folder / name / "lines"))
+    return Lab(bind_log(system, folder))
+
+
+@pytest.fixture
+def pair(
+    postgres_url: str, make_system: Callable[[Database], System], tmp_path: Path, clock: ManualClock
+) -> Iterator[Pair]:
+    database = Database(postgres_url)
+    database.create_all()
+    labs = [folder_of(make_system(database), tmp_path, name) for name in ("a", "b")]
+    yield Pair(clock, *labs)
+    database.close()
+
+
+def is_behind(lab: Lab) -> bool:
+    found = api.behind(lab.system).since > MINUTE
+    with read(lab.system) as unit:
+        assert any("has not been heard" in one for one in api.condition(unit).problems) == found
+    return found
+
+
+def mine(lab: Lab) -> str:
+    return lanes.writer(lab.system)
+
+
+def test_servers_that_are_heard_leave_nobody_behind(pair: Pair) -> None:
+    pair.minutes(3, attack=lambda: pair.write(pair.first))
+    assert not is_behind(pair.first) and not is_behind(pair.second)
+
+
+def test_a_server_whose_rows_are_all_taken_away_leaves_the_other_behind(pair: Pair) -> None:
+    pair.minutes(1)
+    lab, name = pair.first, mine(pair.first)
+    lab.sql("CREATE TABLE hidden AS SELECT * FROM log_server")
+
+    def hide() -> None:  # the word of the first server is set back, and no line of it waits for anybody to see
+        lab.sql("UPDATE log_server SET said = hidden.said, seal = hidden.seal FROM hidden "
+                "WHERE log_server.name = hidden.name AND hidden.name = :name", name=name)  # fmt: skip
+        lab.sql("DELETE FROM log_outbox WHERE lane LIKE :lane", lane=f"{name}.%")
+
+    pair.minutes(2, attack=hide)
+    assert is_behind(pair.second), "it hears nothing new"
+    assert is_behind(pair.first), "what it says does not stay"
+    pair.minutes(1)
+    assert not is_behind(pair.second) and not is_behind(pair.first)
+
+
+def test_a_row_that_is_deleted_again_and_again_is_no_word(pair: Pair) -> None:
+    pair.minutes(1)
+    pair.minutes(2, attack=lambda: pair.first.sql("DELETE FROM log_server"))
+    assert is_behind(pair.first) and is_behind(pair.second)
+
+
+def test_lines_that_were_promised_and_do_not_come_leave_the_other_behind(pair: Pair) -> None:
+    pair.minutes(1)
+    pair.write(pair.first)
+    lane = pair.first.rows("SELECT lane FROM log_outbox")[0][0]
+    pair.first.sql("CREATE TABLE hidden AS SELECT * FROM log_outbox")
+    pair.first.sql("DELETE FROM log_outbox")
+    pair.minutes(2)
+    assert is_behind(pair.second)
+    pair.first.sql(
+        "INSERT INTO log_outbox OVERRIDING SYSTEM VALUE SELECT * FROM hidden WHERE lane = :lane", lane=lane
+    )
+    pair.minutes(1)
+    assert not is_behind(pair.second)
+
+
+def test_a_server_that_stops_says_so_and_nobody_waits_for_it(pair: Pair) -> None:
+    pair.minutes(1)
+    api.say(pair.first.system, left=True)
+    pair.minutes(2, saying=(pair.second,))
+    assert not is_behind(pair.second)
+
+
+def test_who_starts_anew_over_a_folder_speaks_for_the_process_that_died(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path
+) -> None:
+    pair.minutes(1)
+    pair.minutes(2, saying=(pair.second,))
+    assert is_behind(pair.second), "it may live, and refuse, unheard"
+    again = folder_of(make_system(pair.first.system.database), tmp_path, "a")
+    pair.write(again)
+    pair.minutes(1, saying=(pair.second, again))
+    assert not is_behind(pair.second)
+
+
+def test_a_word_that_nobody_sealed_says_nothing_and_is_told(pair: Pair) -> None:
+    pair.minutes(1)
+    forged = "UPDATE log_server SET said = convert_to(replace(convert_from(said, 'UTF8'), 'false', 'true'), 'UTF8')"
+    pair.minutes(2, attack=lambda: pair.first.sql(forged), saying=())
+    assert is_behind(pair.second)
