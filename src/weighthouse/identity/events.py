@@ -236,6 +236,7 @@ class KeysRestored(Event, frozen=True, kw_only=True):
     by: str
     device: str = ""
     thumbprint: str = ""
+    session: str = ""
 
 
 class DeviceEnrolled(Event, frozen=True, kw_only=True):
@@ -248,6 +249,7 @@ class DeviceEnrolled(Event, frozen=True, kw_only=True):
     principal: str
     thumbprint: str
     name: str
+    session: str = ""
 
 
 class DeviceConfirmed(Event, frozen=True, kw_only=True):
@@ -259,6 +261,18 @@ class DeviceConfirmed(Event, frozen=True, kw_only=True):
     principal: str
     by: str
     how: str
+    session: str = ""
+
+
+class KeyFellBack(Event, frozen=True, kw_only=True):
+    """What let a key count (`act`: confirm, restore) was said by whoever held a session that was not `by`'s own."""
+
+    KIND: ClassVar[str] = "identity.KeyFellBack"
+    SUBJECT: ClassVar[str] = "device"
+    device: str
+    principal: str
+    act: str
+    by: str
 
 
 class KeyNotConfirmed(Event, frozen=True, kw_only=True):

@@ -180,6 +180,17 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The same in words, own or foreign, where this was judged at its end; empty in rows from before that."""
 
 
+class Voucher(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody let a key of a person count, once it was new (confirm) or set aside (restore), and in which
+    session; the operator of the machine ("system") has none."""
+
+    device: str
+    act: Literal["confirm", "restore"]
+    by: str
+    session: str
+    at: Millis
+
+
 RUN = "run:"
 """What the principal of a run begins with."""
 
@@ -211,6 +222,8 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     """Keys that were set aside with everything else, as somebody acted in their person's name."""
     grown: tuple[str, ...] = ()
     """Those of them that counted when they were set aside: no other ever counts again."""
+    vouchers: tuple[Voucher, ...] = ()
+    """Who let which key count; none for what was confirmed or let count again before this was kept."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +239,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     thumbprint: str
     at: Millis
     account: str = ""
+    session: str = ""
+    """The session that enrolled it; empty in a key from before this was kept."""
 
 
 class KeySignature(msgspec.Struct, frozen=True, kw_only=True):

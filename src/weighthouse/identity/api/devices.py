@@ -33,6 +33,7 @@ from weighthouse.identity.api.new_keys import (
 )
 from weighthouse.identity.api.sessions import end_sessions_of, end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of, version_now
+from weighthouse.identity.api.vouchers import taken_back
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
 from weighthouse.identity.rules.jwks import device_key, thumbprint
@@ -43,14 +44,16 @@ MAX_DEVICES = 20
 
 
 def _statement(device: Device) -> bytes:
-    """What the certificate is over. Form 1, from before accounts were kept, is still verified and never made."""
+    """What the certificate is over. Forms 1 and 2, of before accounts, then sessions, were kept, still hold."""
     said: dict[str, str | int] = {
-        "v": 2 if device.account else 1,
+        "v": 3 if device.session else 2 if device.account else 1,
         "device": device.id,
         "person": device.person,
         "thumbprint": device.thumbprint,
         "at": device.at,
     }
+    if device.session:
+        said["session"] = device.session
     return encode({**said, "account": device.account} if device.account else said)
 
 
@@ -92,6 +95,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         thumbprint=thumbprint(key.jwk),
         at=unit.now,
         account=caller.account,
+        session=str(caller.session or ""),
     )
 
     def listed(state: PrincipalState) -> PrincipalState:
@@ -112,7 +116,13 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     )
     audit.append(
         unit,
-        DeviceEnrolled(device=device.id, principal=device.person, thumbprint=device.thumbprint, name=name),
+        DeviceEnrolled(
+            device=device.id,
+            principal=device.person,
+            thumbprint=device.thumbprint,
+            name=name,
+            session=device.session,
+        ),
     )
     return device
 
@@ -141,6 +151,12 @@ def device(unit: Unit, device_id: str) -> Device:
             "The account that enrolled this device is no longer this person's, so nothing it signs counts.",
             "Enrol a device with the account that you have now.",
         )
+    if taken_back(unit, state, found):
+        raise NotFound(
+            "identity.device_unknown",
+            "This key was enrolled, or let count again, in a session that was somebody else's, so it counts no more.",
+            "Enrol a fresh key; security lets an older one of yours count again.",
+        )
     return found
 
 
@@ -164,17 +180,23 @@ def devices_of(unit: Unit, person: str) -> list[Device]:
     """Return a person's live devices."""
     state = state_of(unit, person)
     found = (read_back(unit, one) for one in store.devices_of(unit.conn, person) if one in state.devices)
-    return [one for one in found if vouched(unit, person, one.account, state)]
+    return [one for one in found if vouched(unit, person, one.account, state) and not taken_back(unit, state, one)]
 
 
-def counting(unit: Unit, state: PrincipalState) -> frozenset[str]:
-    """Return the live keys of a state that sign what is sensitive now; none whose row was hidden or edited."""
+def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> frozenset[str]:
+    """Return the live keys of a state that sign what is sensitive now; none whose row was hidden or edited.
+
+    With `before`, those that did until the stop that is being made: which disowns every session, and who vouched.
+    """
     found = set[str]()
     for one in state.devices:
         with suppress(WeighthouseError):
             key = read_back(unit, one)
-            begins = counts_from(unit, key, state)
-            if begins is not None and unit.sure >= begins and vouched(unit, state.principal, key.account, state):
+            confirmed = before and one in state.confirmed
+            begins = key.at if confirmed else counts_from(unit, key, state)
+            own = vouched(unit, state.principal, key.account, state)
+            theirs = own and (before or not taken_back(unit, state, key))
+            if begins is not None and unit.sure >= begins and theirs:
                 found.add(one)
     return frozenset(found)
 
@@ -193,7 +215,8 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
     def without(state: PrincipalState) -> PrincipalState:
         lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended", "grown")}
         kept = {name: tuple(one for one in ids if one != device_id) for name, ids in lists.items()}
-        left = msgspec.structs.replace(state, **kept)
+        vouchers = tuple(one for one in state.vouchers if one.device != device_id)
+        left = msgspec.structs.replace(state, **kept, vouchers=vouchers)
         return left if counting(unit, left) else without_guardian(left)
 
     change_state(unit, person, without)

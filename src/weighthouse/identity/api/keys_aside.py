@@ -18,8 +18,9 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import counting, drop_device, read_back
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.vouchers import taken_back, with_voucher
 from weighthouse.identity.events import KeysRestored, OpeningRefused
-from weighthouse.identity.model import Act, Device, KeySignature, PrincipalState
+from weighthouse.identity.model import Act, Device, KeySignature, PrincipalState, Voucher
 
 YOUNG = "it did not count yet when everything of its person was stopped"
 
@@ -30,7 +31,7 @@ def set_keys_aside(unit: Unit, person: str, by: str) -> int:
     Call it in a unit that has changed the state before, which is locked then.
     """
     state = state_of(unit, person)
-    counted = counting(unit, state)
+    counted = counting(unit, state, before=True)
     for one in (*state.devices, *state.suspended):
         if one not in counted and not _counted(state, one):
             drop_device(unit, person, one, YOUNG, by=by)
@@ -55,11 +56,16 @@ def _counted(state: PrincipalState, device: str) -> bool:
 def keys_aside(unit: Unit, person: str) -> list[Device]:
     """Return a person's keys that were set aside and may count again, oldest first."""
     state, found = state_of(unit, person), list[Device]()
-    for one in state.suspended:
+    for one in (*state.suspended, *state.devices):
         with suppress(WeighthouseError):  # hidden or edited: nobody can be shown what it is
-            if _counted(state, one):
+            if _counted(state, one) or _falsely_restored(unit, state, one):
                 found.append(read_back(unit, one))
     return found
+
+
+def _falsely_restored(unit: Unit, state: PrincipalState, device: str) -> bool:
+    """Whether a key was let count again by whoever held a session that was not theirs: it is aside as before."""
+    return device in state.devices and taken_back(unit, state, read_back(unit, device)) == "restore"
 
 
 def gone_by_rule(unit: Unit, person: str, device_id: str) -> bool:
@@ -88,14 +94,15 @@ def restore_key(
             OpeningRefused(principal=caller.principal, act="person.key", about=f"{person}/{device_id}", code=code)
         ]
 
-    if device_id not in state.suspended:
+    again = device_id in state.devices and _falsely_restored(unit, state, device_id)
+    if device_id not in state.suspended and not again:
         raise NotFound(
             "identity.key_not_aside",
             "No such key of this person is set aside.",
             "List those that are; one that did not count yet is over.",
             record=refused("identity.key_not_aside"),
         )
-    if not _counted(state, device_id):
+    if not again and not _counted(state, device_id):
         raise Denied(
             "identity.key_never_counted",
             "This key did not count yet when it was set aside, so it does not grow up there.",
@@ -107,9 +114,20 @@ def restore_key(
 
     def back(state: PrincipalState) -> PrincipalState:
         lists = {name: tuple(x for x in getattr(state, name) if x != device_id) for name in ("suspended", "grown")}
-        return msgspec.structs.replace(state, devices=(*state.devices, device_id), **lists)
+        others = tuple(x for x in state.devices if x != device_id)
+        told = Voucher(
+            device=device_id, act="restore", by=caller.principal, session=str(caller.session or ""), at=unit.now
+        )
+        return with_voucher(msgspec.structs.replace(state, devices=(*others, device_id), **lists), told)
 
     change_state(unit, person, back)
-    told = KeysRestored(principal=person, devices=1, by=caller.principal, device=key.id, thumbprint=key.thumbprint)
+    told = KeysRestored(
+        principal=person,
+        devices=1,
+        by=caller.principal,
+        device=key.id,
+        thumbprint=key.thumbprint,
+        session=str(caller.session or ""),
+    )
     audit.append(unit, told)
     return key

@@ -17,8 +17,9 @@ from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import System, Unit
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.states import change_state
+from weighthouse.identity.api.vouchers import is_confirmed, with_voucher
 from weighthouse.identity.events import DeviceConfirmed
-from weighthouse.identity.model import Act, Device, PrincipalState
+from weighthouse.identity.model import Act, Device, PrincipalState, Voucher
 
 
 def at_once(system: System) -> bool:
@@ -29,7 +30,7 @@ def at_once(system: System) -> bool:
 
 def counts_from(unit: Unit, device: Device, state: PrincipalState) -> Millis | None:
     """When a key begins to sign what is sensitive by itself; None if it waits for a second person."""
-    if device.id in state.confirmed or at_once(unit.system):
+    if at_once(unit.system) or is_confirmed(unit, state, device.id):
         return device.at
     if device.id in state.first:
         return None
@@ -58,16 +59,19 @@ def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
 def confirm_key(unit: Unit, caller: Caller, device: Device, how: str) -> None:
     """Confirm a live key; the caller gives a second factor for exactly that. Who may is judged by who calls this."""
     require_act(unit, caller, Act(type="device.confirm", subject=device.thumbprint))
-    mark_confirmed(unit, device, caller.principal, how)
+    mark_confirmed(unit, device, caller.principal, how, session=str(caller.session or ""))
 
 
-def mark_confirmed(unit: Unit, device: Device, by: str, how: str) -> None:
+def mark_confirmed(unit: Unit, device: Device, by: str, how: str, *, session: str = "") -> None:
     """Write a live key into its person's sealed state as confirmed, with its line; who may is judged before."""
 
     def confirmed(state: PrincipalState) -> PrincipalState:
         if device.id not in state.devices:
             raise NotFound("identity.device_unknown", "This device has been ended.", "Pick a live one.")
-        return msgspec.structs.replace(state, confirmed=(*state.confirmed, device.id))
+        others = (one for one in state.confirmed if one != device.id)
+        told = Voucher(device=device.id, act="confirm", by=by, session=session, at=unit.now)
+        return with_voucher(msgspec.structs.replace(state, confirmed=(*others, device.id)), told)
 
     change_state(unit, device.person, confirmed)
-    audit.append(unit, DeviceConfirmed(device=device.id, principal=device.person, by=by, how=how))
+    line = DeviceConfirmed(device=device.id, principal=device.person, by=by, how=how, session=session)
+    audit.append(unit, line)
