@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.identity.support import Lab
+from tests.identity.test_sessions import code_of
 from weighthouse.core.errors import Conflict, Denied, NotFound, Unauthenticated
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
+from weighthouse.identity.api.states import stop_first
 from weighthouse_sdk.client import Client, ProblemError
 
 
@@ -70,3 +72,15 @@ def test_security_lets_the_keys_count_again_with_a_factor_for_that(lab: Lab) -> 
         "identity.signature_stale",
         "identity.key_not_aside",
     ]
+
+
+def test_who_asks_while_a_stop_waits_for_its_row_is_turned_away_without_a_line(lab: Lab) -> None:
+    """A page of ben's that polls while he says that it was not him is no sign of an edited database."""
+    client, other = lab.sign_in("ben"), lab.sign_in("ben")
+    with begin(lab.system) as unit:
+        stop_first(unit, "ben")  # as `not me` does before it waits for the row
+    assert code_of(client) == "identity.session_ended"
+    assert lab.log("RecordRefused") == []
+    lab.sql("UPDATE identity_principal SET body = replace(body, '\"epoch\":0', '\"epoch\":9')")
+    assert code_of(other) == "identity.record_refused"
+    assert len(lab.log("RecordRefused")) == 1, "an edited row is one all the same"

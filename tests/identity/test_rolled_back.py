@@ -46,9 +46,10 @@ def test_a_freeze_that_was_given_back_stands_until_it_is_said_again_or_thawed(la
         api.freeze(unit, "ada", "odd reads", "system")
         raise Unavailable("core.not_kept", "The disk is full.", "Free space.")
     assert "stands all the same" in error.value.message
-    assert code_of(client) == "identity.record_refused"
+    assert code_of(client) == "identity.session_ended"
     lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))
-    assert code_of(client) == "identity.record_refused", "over a restart"
+    assert code_of(client) == "identity.session_ended", "over a restart"
+    assert lab.log("RecordRefused") == [], "nobody has edited anything"
     if again:
         with begin(lab.system) as unit:
             api.freeze(unit, "ada", "odd reads", "system")

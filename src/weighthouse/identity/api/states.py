@@ -37,11 +37,25 @@ def state_of(unit: Unit, principal: str) -> PrincipalState:
         # Our snapshot may be older than a change that has just been committed: look again before crying wolf.
         with read(unit.system) as fresh:
             state = _judge(fresh, principal, store.read_state(fresh.conn, principal))
-    if state.version < known:
-        raise refused("principal", principal, f"version {state.version} is older than {known}, which was seen before")
+    _check_newest(unit, principal, state.version)
     if state.version > known:
         _remember(unit, principal, state.version)
     return state
+
+
+def _check_newest(unit: Unit, principal: str, version: int) -> None:
+    """Refuse a state that is older than one that was seen, with a line; and without one, where this server has itself
+    announced a stop that the row does not say yet: nobody has edited anything."""
+    kept = memory(unit.system)
+    seen = kept.version(principal)
+    if version < seen:
+        raise refused("principal", principal, f"version {version} is older than {seen}, which was seen before")
+    if version < kept.version(_stop(principal)):
+        raise Unauthenticated(
+            "identity.session_ended",
+            "Everything of this person was stopped a moment ago.",
+            "Sign in again, unless it is you who was stopped; if the stop was answered with an error, say it again.",
+        )
 
 
 def _least(unit: Unit, principal: str) -> int:
@@ -111,12 +125,13 @@ def change_state(
     """
     row = store.lock_state(unit.conn, principal)
     least = _least(unit, principal)
-    known = memory(unit.system).version(principal) if stops else least
+    seen = memory(unit.system).version(principal)
+    known = seen if stops else least
     put_back = False
     try:
         state = _judge(unit, principal, row)
-        if state.version < known:
-            raise refused("principal", principal, f"version {state.version} is older than {known}")
+        if state.version < seen or not stops:
+            _check_newest(unit, principal, state.version)
     except Unauthenticated:
         if not mend:
             raise
