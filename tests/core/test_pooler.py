@@ -92,6 +92,50 @@ def test_a_pooler_of_transactions_is_refused_once_another_process_answers(postgr
         database.close()
 
 
+THEIRS = (
+    "synchronous_commit = off",
+    "search_path = evil, public",
+    "statement_timeout = 0",
+    "weighthouse.probe = 'x'",
+)
+
+
+@pytest.mark.real_pooler
+@pytest.mark.parametrize("theirs", THEIRS)
+def test_a_pooler_of_transactions_is_refused_where_one_process_answers_all_and_another_client_sets_it_anew(
+    postgres_url: str, tmp_path: Path, theirs: str
+) -> None:
+    """At low load every client is handed the same connection, and only what is set there tells that it is shared."""
+    with bouncer(postgres_url, "transaction") as url:
+        database = Database(url)
+        database.create_all()
+        system = running(database, tmp_path)
+        with begin(system):
+            pass
+        with psycopg.connect(url.replace("+psycopg", ""), prepare_threshold=None) as other:
+            other.execute(f"SET {theirs}")
+        with pytest.raises(Unavailable, match="hands one connection to many"), begin(system):
+            raise AssertionError("it went on where nothing was agreed")
+        database.close()
+
+
+@pytest.mark.real_pooler
+def test_a_pooler_of_transactions_is_refused_once_a_second_connection_of_ours_is_made(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with bouncer(postgres_url, "transaction") as url:
+        first, second = Database(url), Database(url)
+        first.create_all()
+        with begin(running(first, tmp_path)):
+            pass
+        with begin(running(second, tmp_path)):
+            pass
+        with pytest.raises(Unavailable, match="hands one connection to many"), begin(running(first, tmp_path)):
+            raise AssertionError("it went on where nothing was agreed")
+        first.close()
+        second.close()
+
+
 def test_a_unit_answered_by_another_process_than_agreed_is_refused(postgres_url: str) -> None:
     database = Database(postgres_url)
     database.create_all()

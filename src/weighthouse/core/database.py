@@ -7,6 +7,7 @@ it turns into a write, no silent type coercion, no foreign keys left off.
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,15 @@ class Database:
     def now(self, connection: Connection) -> Millis | None:
         """Return the database's own time on PostgreSQL, so that servers agree; None where the file has no clock.
 
-        The same question asks which server process answers: one that our settings were not made in may look for
-        tables elsewhere, or lose what it has acknowledged.
+        The same question asks which server process answers, and what is set there: one that our settings were not
+        made in, or somebody else of the same pool has set anew, may look for tables elsewhere, or lose what it has
+        acknowledged. A transaction stays where it began, so asking once in each is enough.
         """
         if self.dialect != "postgresql":
             return None
-        value, process = connection.execute(_NOW).one()
-        if process != getattr(connection.connection.dbapi_connection, "agreed_with", 0):
+        process, settings, value = connection.execute(_NOW).one()
+        driver = connection.connection.dbapi_connection
+        if (process, settings) != (getattr(driver, "agreed_with", 0), getattr(driver, "agreed_on", "")):
             raise faults.refusal(faults.SHARED)
         return int(value)
 
@@ -193,38 +196,41 @@ def _closed_if_refused(connection: Any) -> Iterator[None]:
         raise
 
 
-_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint, pg_catalog.pg_backend_pid()")
+_PROBE = "weighthouse.probe"
+_SET = {
+    "statement_timeout": str(STATEMENT_TIMEOUT),
+    "lock_timeout": str(BUSY_TIMEOUT),
+    "timezone": "UTC",
+    "client_encoding": "UTF8",
+    # How values and definitions are spelled: a default of the database or the user must not change our reading.
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "bytea_output": "hex",
+    "datestyle": "ISO, YMD",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "synchronous_commit": "on",
+}
+_ASKED = ", ".join(f"pg_catalog.current_setting('{name}', true)" for name in (*_SET, "search_path", _PROBE))
+_AGREED = f"SELECT pg_catalog.pg_backend_pid(), pg_catalog.concat_ws('|', {_ASKED})"
+_NOW = text(f"{_AGREED}, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint")
 
 
 def _agree(connection: Any, schema: str) -> None:
     """Set what every statement relies on, and refuse a server on which the promises do not hold."""
     if connection.info.server_version < OLDEST_POSTGRESQL:
         raise _unfit(f"PostgreSQL here is version {connection.info.server_version // 10_000}; 15 is the oldest")
-    for name, value in (
-        ("statement_timeout", str(STATEMENT_TIMEOUT)),
-        ("lock_timeout", str(BUSY_TIMEOUT)),
-        ("timezone", "UTC"),
-        ("client_encoding", "UTF8"),
-        # How values and definitions are spelled: a default of the database or the user must not change our reading.
-        ("quote_all_identifiers", "off"),
-        ("standard_conforming_strings", "on"),
-        ("transform_null_equals", "off"),
-        ("bytea_output", "hex"),
-        ("datestyle", "ISO, YMD"),
-        ("default_transaction_isolation", "read committed"),
-        ("default_transaction_deferrable", "off"),
-        ("synchronous_commit", "on"),
-        # Ours first, temporary tables last: no schema of somebody else's is looked into for a table.
-        ("search_path", f'"{schema}", pg_temp'),
-    ):
+    # Ours first, temporary tables last: no schema of somebody else's is looked into for a table.
+    for name, value in {**_SET, "search_path": f'"{schema}", pg_temp', _PROBE: secrets.token_hex(8)}.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
-    process = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()[0]
+    process, settings = connection.execute(_AGREED).fetchone()
     connection.commit()  # else the pool's first rollback would undo them
     found = dict(connection.execute(_FACTS, {"schema": schema}).fetchall())
     connection.rollback()
     if found["process"] != str(process):
         raise faults.refusal(faults.SHARED)
-    connection.agreed_with = process
+    connection.agreed_with, connection.agreed_on = process, settings
     if found["server_encoding"] != "UTF8":
         raise _unfit(f"This database keeps its text as {found['server_encoding']}, which cannot hold every name")
     # A schema that is missing or closed to us is skipped in silence, and tables are made among the temporary ones.

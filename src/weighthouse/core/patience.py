@@ -24,6 +24,8 @@ class Patient(psycopg.Connection[Any]):
     patience_s = PATIENCE_S
     agreed_with = 0
     """The server process that the settings of this connection were made in; 0 before they were."""
+    agreed_on = ""
+    """Those settings, and a random one that no other connection has."""
 
     def wait(self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for what `gen` asks for; raises OperationalError, the connection closed, when nothing came in time."""
