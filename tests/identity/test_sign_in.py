@@ -90,6 +90,29 @@ def test_identity_cases_15_16_a_changed_callback_is_refused(
     assert lab.rows() == rows and "__Host-sid" not in browser.cookies
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [{"error": "access_denied"}, {"code": "x" * 43}, {}, None],
+    ids=["an error", "a code", "nothing", "late"],
+)
+def test_who_floods_the_callback_without_a_name_writes_one_line_a_minute(
+    lab: Lab, answer: dict[str, str] | None
+) -> None:
+    """Attack: begin sign-ins and answer each oneself; where nothing is pushed, the state is in the browser's hands."""
+    begun = []
+    for _ in range(5):
+        browser = lab.browser()
+        begun.append((browser, query(browser.get("/login").headers["location"])["state"]))
+    if answer is None:
+        lab.clock.advance(11 * MINUTE)
+    for again in range(2):
+        for browser, state in begun[3 * again : 3 * again + 3]:
+            params = {"state": state, "iss": lab.idp.issuer, **(answer or {})}
+            assert browser.get("/callback?" + urlencode(params), accept="application/json").status_code == 401
+        assert len(lab.log("SignInFailed")) == again + 1
+        lab.clock.advance(MINUTE)
+
+
 def test_identity_case_15_a_callback_counts_once(lab: Lab) -> None:
     browser = lab.browser()
     browser.sign_in("ada")

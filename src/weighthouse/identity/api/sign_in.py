@@ -70,8 +70,8 @@ def finish_sign_in(
     """Finish a sign-in or step-up with what the provider sent back.
 
     Returns the session with its secret, or where to go for the second factor that the risk check demands. Raises
-    `identity.*`; every refusal is in the log once, and the attempt is used up; an answer to no attempt is told
-    once a minute.
+    `identity.*`, and the attempt is used up. Every refusal of somebody whom the provider vouched for is in the log
+    once; those that anybody can bring about are told once a minute for an origin.
     """
     if arrival.proof:  # before the attempt is used up: a client that is asked for a newer proof comes again
         check_nonce_first(system, arrival.proof)
@@ -80,8 +80,9 @@ def finish_sign_in(
     try:
         claimed = _ask_provider(system, start, params, arrival)
     except WeighthouseError as error:
-        with begin(system) as unit:
-            audit.append(unit, _failure(unit, error.code, arrival))
+        with begin(system) as unit:  # nobody needs a name to get here, so a flood writes one line a minute
+            if first_word(unit, f"{error.code} {mark_of_origin(unit, arrival.address)}"):
+                audit.append(unit, _failure(unit, error.code, arrival))
         raise
     with begin(system) as unit:  # of its own: what is refused below has spent the factor all the same
         new = claimed.level > 1 and claimed.own and first_spent(unit, _account_of(claimed), claimed.auth_time)
@@ -110,7 +111,7 @@ def _turn_away(unit: Unit, arrival: Arrival, code: str, message: str) -> NoRetur
 
 
 def _strange(unit: Unit, arrival: Arrival, code: str, message: str) -> NoReturn:
-    """Refuse an answer that belongs to no attempt: one line a minute for an origin, whoever floods from there."""
+    """Refuse an answer to no attempt that is under way: one line a minute for an origin, for a flood."""
     if first_word(unit, f"{code} {mark_of_origin(unit, arrival.address)}"):
         _turn_away(unit, arrival, code, message)
     raise Unauthenticated(code, message, AGAIN)
@@ -126,9 +127,9 @@ def _take(unit: Unit, transaction: str, params: Mapping[str, str], arrival: Arri
     if start is None:
         _strange(unit, arrival, "identity.state_mismatch", "The answer belongs to another sign-in than this.")
     if not store.take_start(unit.conn, start.secret):
-        _turn_away(unit, arrival, "identity.start_unknown", "This sign-in has been used.")
+        _strange(unit, arrival, "identity.start_unknown", "This sign-in has been used.")
     if unit.now >= start.expires:
-        _turn_away(unit, arrival, "identity.start_expired", "This sign-in took longer than ten minutes.")
+        _strange(unit, arrival, "identity.start_expired", "This sign-in took longer than ten minutes.")
     return start
 
 
