@@ -35,6 +35,10 @@ def changed() -> Unavailable:
 def judge(unit: Unit, head: store.HeadRow) -> int:
     """Return the number below which every transaction has ended; raise `audit.cluster_changed` if it is not ours."""
     barrier = outbox.barrier(unit.conn)
+    if barrier < head.floor or not outbox.below(
+        unit.conn, barrier
+    ):  # what others of the cluster write holds nobody up
+        barrier = max(barrier, outbox.own_barrier(unit.conn))
     if barrier < head.floor or any(genuine(unit, row, head) for row in outbox.uncounted(unit.conn, _LOOKED_AT)):
         raise changed()
     return barrier

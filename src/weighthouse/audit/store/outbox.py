@@ -68,6 +68,13 @@ ENDS = text(
 )
 _COUNT = text("SELECT count(*) FROM (SELECT FROM log_outbox LIMIT :most) AS found")
 _BARRIER = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_OURS = text(
+    "SELECT coalesce(min(x::text::bigint), (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)) "
+    "FROM pg_snapshot_xip(pg_current_snapshot()) AS x WHERE NOT EXISTS (SELECT FROM pg_locks AS l "
+    "JOIN pg_stat_activity AS a ON a.pid = l.pid JOIN pg_database AS d ON d.oid = a.datid "
+    "WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted AND l.transactionid = x::xid "
+    "AND d.datname <> current_database())"
+)
 _UNCOUNTED = outbox.c.xid >= text("pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
 _LANES = text(
     "SELECT lane, min(number), max(number), count(*) FROM log_outbox WHERE lane = ANY(:lanes) GROUP BY lane"
@@ -99,6 +106,15 @@ def lanes(conn: Connection, names: Sequence[str]) -> dict[str, tuple[int, int, i
 def barrier(conn: Connection) -> int:
     """Return the smallest transaction number that is still running: everything below it has ended."""
     return int(conn.execute(_BARRIER).scalar_one())
+
+
+def own_barrier(conn: Connection) -> int:
+    """Return the smallest number of a transaction that is running and not proven to be of another database.
+
+    A transaction has one number and one database for as long as it lives, holds the lock on its number, and can
+    write rows in that database alone; one that holds no lock yet counts as ours.
+    """
+    return int(conn.execute(_OURS).scalar_one())
 
 
 def take(conn: Connection, below: int, limit: int) -> tuple[list[Waiting], int]:
@@ -140,6 +156,11 @@ def _waiting(rows: Iterable[Any]) -> list[Waiting]:
 def drop(conn: Connection, ids: Sequence[int]) -> None:
     """Remove rows that are in the log now."""
     conn.execute(delete(outbox).where(outbox.c.id.in_(ids)))
+
+
+def below(conn: Connection, barrier: int) -> bool:
+    """Whether a row waits below a transaction's number."""
+    return conn.execute(_WAITING.where(outbox.c.xid < barrier).limit(1)).first() is not None
 
 
 def waiting(conn: Connection, most: int) -> int:
