@@ -57,6 +57,16 @@ FAULTS = {
         [("    actions: [evidence.read]\n    resources: [lab]", "    actions: [evidence.read, weights.export]\n    resources: [model/wren]")], "standing_export", "operating:",
         "`operation: [version, destination]`",
     ),
+    "a seat that may not vote": (
+        [(ACCOUNT % "ivo" + "    teams: [committee]", ACCOUNT % "ivo" + "    teams: []")], "seat_without_vote",
+        "ivo: {kind", "a team of the standing",
+    ),
+    "votes by a grant": (
+        [("    eligible: [committee]\n    standing: true", "    eligible: [committee]\n    approval: none\n    duration: {default: 1h, longest: 8h}"),
+         ("    actions: [committee.vote, committee.hold, evidence.read]\n    resources: [\"*\"]",
+          "    actions: [committee.vote, committee.hold, evidence.read]\n    resources: [lab]")],
+        "seat_without_vote", "gil: {kind", "standing",
+    ),
     "fewer than lift a hold publish": (
         [("    release: {present: 2, approve: 2", "    release: {present: 3, approve: 3")], "charter_unguarded",
         "policy-change:", "count: 3",
@@ -111,6 +121,15 @@ DECIDES = {
     "approval of the text": [
         ("      security: {team: security, count: 1}\n      committee: {team: committee, count: 2}",
          "      security: {team: audit, count: 1}\n      committee: {team: committee, count: 2}"),
+    ],
+    "say in an export": [
+        ("      committee: {team: committee, count: 1}\n  weights-admin:", "  weights-admin:"),
+    ],
+    "another way to export": [
+        ("separations:\n", "  fast:\n    name: Export faster\n    description: At once.\n    actions: [weights.export]\n"
+         "    resources: [model/tern]\n    environment: frontier\n    eligible: [training]\n"
+         "    operation: [version, destination]\n    duration: {default: 1h, longest: 2h}\n    approval:\n"
+         "      steward: {team: weights-stewards, count: 1}\n      security: {team: security, count: 1}\n\nseparations:\n"),
     ],
     "no time to act": [("    fresh: 1h\n", "    fresh: 1m\n")],
     "class of the lab": [("    class: control\n", "    class: internal\n")],

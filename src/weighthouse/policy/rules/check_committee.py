@@ -7,7 +7,7 @@ when a motion is closed, too. The executive holds no voting seat where the chart
 from __future__ import annotations
 
 from weighthouse.core.clock import Millis
-from weighthouse.policy.model import Charter, Entitlement, Lab
+from weighthouse.policy.model import LAB_RESOURCE, Charter, Entitlement, Lab
 from weighthouse.policy.rules import quorum
 from weighthouse.policy.rules.fields import nearest
 from weighthouse.policy.rules.tree import Place, refuse
@@ -27,6 +27,8 @@ def check_committee(lab: Lab, places: Places, now: Millis) -> None:
     _seats(charter, places)
     found = quorum.seating(charter, lab.people, now)
     _chair(charter, found, places)
+    for person in sorted(found.sitting):
+        _right(lab, person, places["seat", person])
     _possible(charter, found, places)
     for entitlement in lab.entitlements.values():
         _rules_of_the_rules(lab, found, entitlement, places["entitlement", entitlement.id])
@@ -63,6 +65,20 @@ def _seats(charter: Charter, places: Places) -> None:
                 f"'{seat.person}' is barred from a voting seat.",
                 "Seat somebody else, or take the person out of 'barred'.",
             )
+
+
+def _right(lab: Lab, person: str, place: Place) -> None:
+    """A seat whose member may not vote, or only by a grant that others approve and revoke, is an empty seat."""
+    thing, teams = lab.resources[LAB_RESOURCE], lab.people[person].teams
+    standing = (one for one in lab.entitlements.values() if one.standing and one.reaches(thing))
+    if any("committee.vote" in one.actions and one.eligible_teams & teams for one in standing):
+        return
+    refuse(
+        "policy.seat_without_vote",
+        place,
+        f"'{person}' holds a voting seat, and no standing entitlement gives them committee.vote on '{LAB_RESOURCE}'.",
+        "Put them into a team of the standing entitlement that gives it, or give their team one.",
+    )
 
 
 def _chair(charter: Charter, found: quorum.Seating, places: Places) -> None:

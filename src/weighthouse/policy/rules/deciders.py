@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from weighthouse.policy.model import GOVERNING, LAB_RESOURCE, STEP_UP_FRESH, Charter, Entitlement, Lab
+from weighthouse.policy.model import GOVERNING, LAB_RESOURCE, RELEASING, STEP_UP_FRESH, Charter, Entitlement, Lab
 from weighthouse.policy.rules.quorum import CLASSES, said, seating
 
 _WORDS = frozenset({"name", "description", "manager", "tags"})
 """Words for readers, and a field that nothing is decided by."""
+_MOST = 1_000
 _DECIDING = GOVERNING | {"policy.publish"}
 
 
@@ -30,6 +31,7 @@ def who_decides(before: Lab, after: Lab) -> list[str]:
         *_people(before, after),
         *_rights(before, after),
         *_reach(before, after),
+        *_say(before, after),
     ]
 
 
@@ -92,6 +94,25 @@ def _rights(before: Lab, after: Lab) -> list[str]:
         if any(one is not None and one.actions & _DECIDING for one in (was, now)) and _plain(was) != _plain(now):
             told.append(f"the entitlement '{name}', by which the committee acts or policy is approved, changes")
     return told
+
+
+def _say(before: Lab, after: Lab) -> list[str]:
+    """Where members approve what leaves or changes a thing, another way to it without as many of them is none."""
+    told = []
+    for name in sorted(before.resources.keys() & after.resources.keys()):
+        for action in sorted(RELEASING):
+            had = _members_asked(before, name, action)
+            if had != _MOST and _members_asked(after, name, action) < had:
+                told.append(f"fewer of the committee approve {action} on '{name}'")
+    return told
+
+
+def _members_asked(lab: Lab, name: str, action: str) -> int:
+    """How many members of the committee at least approve this action on this thing; all of them if nobody gets it."""
+    teams, thing = committee_teams(lab), lab.resources[name]
+    ways = (one for one in lab.entitlements.values() if action in one.actions and one.reaches(thing))
+    asked = (sum(slot.count for slot in one.requires if slot.team in teams) for one in ways)
+    return min(asked, default=_MOST)
 
 
 def _plain(entitlement: Entitlement | None) -> Any:
