@@ -168,7 +168,8 @@ def test_stop_ends_every_process_and_a_daemon_does_not_survive(bench: Bench, sho
     handle = bench.start(
         "import os, time\n"
         "if os.fork() == 0:\n"
-        "    os.setsid()\n"
+        "    try: os.setsid()\n"
+        "    except PermissionError: pass\n"  # told, where a session may not be made
         "    while True: open('/out/beat', 'a').write('x'); time.sleep(0.02)\n"
         "print('going', flush=True); time.sleep(600)",
         mount(out, "/out", writable=True),

@@ -162,3 +162,43 @@ def test_the_code_finds_no_pipe_on_which_the_server_speaks_to_its_guard(bench: B
     finally:
         handle.stop()
     assert said[0] == "opened 0", said
+
+
+# The usual way to end a helper with all of its children. A session that is refused is told, and a group will do.
+HELPER = """
+import os, signal, subprocess, sys, time
+helper = [sys.executable, '-I', '-S', '-c', 'import os, time; os.fork(); print(flush=True); time.sleep(600)']
+try: made = subprocess.Popen(helper, start_new_session=True, stdout=subprocess.PIPE)
+except PermissionError: made = subprocess.Popen(helper, process_group=0, stdout=subprocess.PIPE)
+assert os.getpgid(made.pid) == made.pid and os.getpgid(0) == os.getpid(), (os.getpgid(made.pid), os.getpgid(0))
+made.stdout.readline()
+os.killpg(os.getpgid(made.pid), signal.SIGTERM)
+print('ended', made.wait(), made.stdout.read().strip(), flush=True)  # its end comes when the last child is gone
+"""
+
+
+def test_a_helper_is_ended_with_its_children_and_the_run_goes_on(bench: Bench) -> None:
+    ended = bench.run(HELPER)
+    assert (ended.status, ended.out) == (0, ["ended -15 b''"]), ended
+
+
+# What a program sends to its own group, and to the first process, whose number every program knows.
+SIGNALS = """
+import os, signal, time
+heard = []
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    signal.signal(number, lambda number, _: heard.append(number))
+    os.kill(0, number)
+    for pid in (1, os.getppid()):
+        try: os.kill(pid, number)
+        except OSError: pass
+time.sleep(1)
+print('heard', len(heard), flush=True)
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_to_the_runs_own_group_or_to_the_first_process_does_not_end_its_guard(bench: Bench) -> None:
+    ended = bench.run(SIGNALS)
+    assert (ended.status, ended.out) == (128 + 10, ["heard 3"]), ended

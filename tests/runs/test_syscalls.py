@@ -73,7 +73,7 @@ def test_a_run_stays_in_its_session_only_where_each_would_have_a_share_of_the_pr
     """58 sessions of a run starved the server, its wall clock with it."""
     setsid = (112, 157)[syscalls.MACHINES[machine].column]
     assert judge(machine, setsid) == syscalls.ALLOW
-    assert judge(machine, setsid, one_session=True) == NO
+    assert judge(machine, setsid, one_session=True) == NO | 1, "a session that was answered as made and is not"
     assert judge(machine, NEEDED["clone"][syscalls.MACHINES[machine].column], one_session=True) == syscalls.ALLOW
 
 

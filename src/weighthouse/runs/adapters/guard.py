@@ -20,6 +20,10 @@ import threading
 from typing import Any
 
 PR_SET_DUMPABLE = 4
+# What code sends to its own group, or to every process that it sees, is not meant for us.
+UNHEARD = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
+)  # fmt: skip
 
 
 def _read(path: str) -> str:
@@ -74,9 +78,10 @@ def hide() -> None:
 
 
 def begin(order: dict[str, Any]) -> None:
-    """Become the workload."""
+    """Become the workload, with a group of processes of its own."""
+    os.setpgid(0, 0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, *UNHEARD):
         signal.signal(number, signal.SIG_DFL)
     variables = order["variables"]
     with contextlib.suppress(OSError):
@@ -105,6 +110,8 @@ def main() -> None:
     sys.stdout.flush()
     if os.read(0, 3) != b"go\n":
         sys.exit(97)
+    for number in UNHEARD:
+        signal.signal(number, signal.SIG_IGN)
     hide()  # before anything else has our user id; what the code executes can be seen again
     child = os.fork()
     if child == 0:

@@ -55,7 +55,8 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "inotify_init": (253, None), "inotify_init1": (294, 26),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
 }  # fmt: skip
-# Answered as done, where each new session would get a share of the processor of its own: 58 of them starve a server.
+# Refused where each new session would get a share of the processor of its own: 58 of them starve a server. Never
+# answered as done: who then ends the group of a helper, which is the run's own, ends the run.
 _SESSION: dict[str, tuple[int | None, int | None]] = {"setsid": (112, 157)}
 # Absent where a run has the server's own user id: the kernel counts what is watched by user, beyond every namespace,
 # and who has used up that count lets the server accept nobody. Programs fall back to poll(2). Source: epoll(7).
@@ -124,7 +125,7 @@ def program(machine: str, *, one_session: bool = False, shared_user: bool = Fals
     steps += [(_ABOVE, 0, 1, one.last), _no(ENOSYS)]
     steps += [(_AT_LEAST, 0, 2, one.unused[0]), (_ABOVE, 1, 0, one.unused[1]), _no(ENOSYS)]
     tables = [(_REFUSED, EPERM), (_ABSENT, ENOSYS)]
-    tables += [(_SESSION, 0)] if one_session else []
+    tables += [(_SESSION, EPERM)] if one_session else []
     tables += [(_COUNTED, ENOSYS)] if shared_user else []
     for table, code in tables:
         for number in _numbers(table, one).values():
