@@ -6,7 +6,9 @@ it has read in the log; one that was down meanwhile has read it before it serves
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,22 @@ def test_what_one_server_refused_the_other_refuses_though_every_row_is_put_back(
     frozen = pair.second.actor("chi").client.get("people/frozen")["items"]
     assert [one["id"] for one in frozen] == ["eve"]
     assert refused(chi) == refused(ada_there) == ""
+
+
+def test_a_server_that_stops_says_so_and_one_that_is_killed_is_spoken_for(pair: Pair) -> None:
+    pair.start()
+    within("both say that they live", lambda: said(pair) == [False, False])
+    pair.second.signal(signal.SIGTERM)
+    assert sorted(said(pair)) == [False, True]
+    pair.first.signal(signal.SIGKILL)
+    assert sorted(said(pair)) == [False, True], "it may live, and refuse, unheard"
+    pair.first.start()
+    within("the next one speaks for it", lambda: said(pair).count(False) == 1 and True in said(pair))
+
+
+def said(pair: Pair) -> list[bool]:
+    """Whether each server that has said anything stops."""
+    return [json.loads(row["said"])["left"] for row in pair.rows("log_server")["log_server"]]
 
 
 def test_a_server_that_was_down_has_learnt_before_it_serves(pair: Pair) -> None:

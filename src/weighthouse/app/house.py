@@ -20,6 +20,7 @@ from weighthouse.app.runner import Runs
 from weighthouse.app.server import Served
 from weighthouse.app.workers import Workers
 from weighthouse.audit import api as audit
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, read
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
@@ -101,6 +102,12 @@ class House:
                 part.stop()
             except Exception:
                 log.exception("stopping %s failed", type(part).__name__)
+        try:
+            audit.say(
+                self.system, left=True
+            )  # after whatever writes lines: the other servers wait for none that follow
+        except WeighthouseError as error:
+            log.warning("the other servers were not told that this one stops: %s (%s)", error.message, error.code)
         truth.forget(self.home)
         self.home.forget_sockets()
         self.system.database.close()

@@ -68,7 +68,3 @@ class Workers:
         self._system.changed.set()
         self._thread.join(timeout=10)
         self._loop.stop()
-        try:
-            audit.say(self._system, left=True)
-        except WeighthouseError as error:
-            log.warning("the other servers were not told that this one stops: %s (%s)", error.message, error.code)
