@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+
 from weighthouse.access import api as access
 from weighthouse.core import visible
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Conflict, NotFound
+from weighthouse.core.errors import Conflict, NotFound, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
@@ -14,6 +17,37 @@ def sessions_of(unit: Unit, caller: Caller, person: str) -> list[identity.Sessio
     """Return a person's live sessions for a responder. Raises Denied, or `identity.unknown_person`."""
     access.require(unit, caller, "session.end", "lab")
     return identity.sessions_of(unit, identity.person(unit, person).id)
+
+
+def ended_lately(unit: Unit, caller: Caller, person: str) -> list[identity.Session]:
+    """Return a person's sessions that are over, and of which something may live on. Raises as `sessions_of` does."""
+    access.require(unit, caller, "session.end", "lab")
+    return identity.ended_lately(unit, identity.person(unit, person).id)
+
+
+def keys_of(unit: Unit, caller: Caller, person: str) -> list[identity.Device]:
+    """Return a person's live keys, for a responder. Raises Denied, or `identity.unknown_person`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    return identity.devices_of(unit, identity.person(unit, person).id)
+
+
+def keys_about(unit: Unit, caller: Caller, people: Iterable[str]) -> dict[str, list[identity.Device]]:
+    """Return the live keys of each of these whom the lab knows, as far as they can be read; none for who may not."""
+    found = dict[str, list[identity.Device]]()
+    if not access.explain(unit, caller, "person.freeze", "lab").allowed:
+        return found
+    for one in set(people):
+        with suppress(WeighthouseError):
+            found[one] = keys_of(unit, caller, one)
+    return found
+
+
+def end_key(unit: Unit, caller: Caller, person: str, device: str, reason: str) -> None:
+    """End one key of somebody for good: it only stops, so it takes no more than the right to freeze them. Raises
+    Denied, `identity.device_unknown`."""
+    access.require(unit, caller, "person.freeze", "lab")
+    visible.check(reason, "The reason")
+    identity.end_device_of(unit, identity.person(unit, person).id, device, reason, by=caller.principal)
 
 
 def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: str) -> None:

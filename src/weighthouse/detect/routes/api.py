@@ -110,12 +110,12 @@ def list_frozen(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = 
 def list_sessions(
     request: Request, person: str, limit: Limit = paging.USUAL, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """A person's live sessions, newest first. Needs `session.end` on the lab."""
+    """A person's live sessions, newest first; `ended` are those that are over, ended or idle, and may have given
+    something that lives on. Needs `session.end` on the lab."""
     with door(request).enter(request) as (unit, caller):
         found = api.sessions_of(unit, caller, person)
-        return paging.answer(
-            paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
-        )
+        shown = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
+        return {**paging.answer(shown), "ended": msgspec.to_builtins(api.ended_lately(unit, caller, person))}
 
 
 @router.post("/people/{person}/sessions/{session}/end")
@@ -132,6 +132,23 @@ def freeze(request: Request, person: str, body: Because) -> dict[str, Any]:
     with door(request).enter(request) as (unit, caller):
         api.freeze(unit, caller, person, body.reason)
         return {"frozen": person}
+
+
+@router.get("/people/{person}/devices")
+def list_keys(request: Request, person: str, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """A person's live keys. Needs `person.freeze` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        found = api.keys_of(unit, caller, person)
+        return paging.answer(paging.window(found, limit, "keys", lambda one: (one.at, one.id), cursor, (int, str)))
+
+
+@router.post("/people/{person}/devices/{device}/end")
+def end_key(request: Request, person: str, device: str, body: Because) -> dict[str, Any]:
+    """End one key of somebody for good; it signs nothing any more, and its sessions end. Needs `person.freeze` on the
+    lab."""
+    with door(request).enter(request) as (unit, caller):
+        api.end_key(unit, caller, person, device, body.reason)
+        return {"ended": device}
 
 
 @router.get("/people/{person}/devices/aside")

@@ -24,6 +24,7 @@ Because = Annotated[str, Form(min_length=1, max_length=500)]
 _DONE = {
     "acknowledged": "Noted. Your name and note are in the log.",
     "session-ended": "The session has ended. Its next request is refused, everywhere.",
+    "key-ended": "The key signs nothing any more, and its sessions have ended.",
     "frozen": "Frozen. Every session of theirs has ended, and nobody signs in as them until somebody thaws them.",
 }
 
@@ -44,6 +45,7 @@ def alerts(request: Request, done: str = "", cursor: Cursor = None) -> Response:
             may_end=access.explain(unit, caller, "session.end", "lab").allowed,
             may_freeze=may_freeze,
             frozen={str(one.id): one.frozen_reason for one in api.frozen(unit, caller)} if may_freeze else {},
+            keys=api.keys_about(unit, caller, (one.principal for one in here.items)),
             names=access.names(unit),
             done=_DONE.get(done, ""),
         )
@@ -64,6 +66,14 @@ def end_session(request: Request, alert: str, reason: Because) -> Response:
         found = api.alert(unit, caller, alert)
         api.end_session(unit, caller, found.principal, found.session, reason)
     return RedirectResponse("/alerts?done=session-ended", 303)
+
+
+@router.post("/alerts/{alert}/end-key")
+def end_key(request: Request, alert: str, device: Annotated[str, Form(max_length=64)], reason: Because) -> Response:
+    """End one key of the person that an alert is about."""
+    with door(request).enter(request) as (unit, caller):
+        api.end_key(unit, caller, api.alert(unit, caller, alert).principal, device, reason)
+    return RedirectResponse("/alerts?done=key-ended", 303)
 
 
 @router.post("/alerts/{alert}/freeze")

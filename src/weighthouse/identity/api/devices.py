@@ -203,10 +203,15 @@ def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> froz
 
 def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
     """End one of the caller's own devices; nothing that it has signed counts any more."""
-    state = state_of(unit, caller.principal)
+    end_device_of(unit, caller.principal, device_id, reason, by=caller.principal)
+
+
+def end_device_of(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:
+    """End one device of `person`, live or aside; who may is the caller's to judge."""
+    state = state_of(unit, person)
     if device_id not in (*state.devices, *state.suspended):  # sealed, so it says whose it is though the row be gone
-        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
-    drop_device(unit, caller.principal, device_id, reason, by=caller.principal)
+        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from the list of devices.")
+    drop_device(unit, person, device_id, reason, by=by)
 
 
 def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:

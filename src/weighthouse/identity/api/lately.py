@@ -1,8 +1,9 @@
 """What a session did lately, in words. Guards its owner from not seeing what they did not do.
 
 Read from the log for showing alone; nothing is decided by it. Each kind of line has its own measure, and what was
-refused the smallest, so that nobody pushes out what they did by being turned away. Sessions that ended lately are
-shown too: whoever signs out behind themselves stays in sight until the longest life of the session is over.
+refused the smallest, so that nobody pushes out what they did by being turned away. Sessions that are over are shown
+too, ended or only idle: whoever signs out behind themselves, or just stops, stays in sight until the longest life of
+the session is over, and for a week more if it gave something that may live on.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import Millis
+from weighthouse.core.clock import DAY, Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.sealing import unseal
+from weighthouse.identity.api.sessions import live_ids
 from weighthouse.identity.model import Session
+from weighthouse.identity.rules.given import GIVEN
 from weighthouse.identity.store import sessions as store
 
 MOST = 5
 MOST_REFUSED = 2
 MOST_ELSEWHERE = 20
-MOST_ENDED = 20
+MOST_ENDED = 50
+KEEP_SESSIONS: Millis = 7 * DAY
 _Words = Callable[[Mapping[str, Any]], str]
 _WORDS: dict[str, _Words] = {
     "identity.SessionStarted": lambda _: "Signed in.",
@@ -33,7 +37,11 @@ _REFUSED: dict[str, _Words] = {
     "identity.ActUnconfirmed": lambda data: f"Refused, for want of a factor: {data.get('act')} {data.get('about')}.",
     "identity.CredentialRefused": lambda data: f"Presented wrongly: {data.get('code', '')}.",
 }
-_ELSEWHERE: dict[str, _Words] = {  # facts of rooms above this one, each of which names the session
+_ELSEWHERE: dict[str, _Words] = {  # facts of any room, each of which names the session; all that last among them
+    "identity.DeviceEnrolled": lambda data: f"Enrolled the key {data.get('thumbprint')}.",
+    "identity.DeviceConfirmed": lambda data: f"Confirmed a key of {data.get('principal')}.",
+    "identity.KeysRestored": lambda data: f"Let a key of {data.get('principal')} count again.",
+    "governance.BallotCast": lambda data: f"Answered {data.get('motion')}: {data.get('choice')}.",
     "access.RequestSubmitted": lambda data: f"Asked for {data.get('entitlement')} on {data.get('resource')}.",
     "access.VoteCast": lambda data: f"Voted on {data.get('request_id')}: {data.get('verdict')}.",
     "runs.RunSubmitted": lambda data: f"Submitted a run on {data.get('model')}.",
@@ -62,8 +70,18 @@ def lately(unit: Unit, session: str) -> list[tuple[Millis, str]]:
 
 
 def ended_lately(unit: Unit, person: str) -> list[Session]:
-    """A person's sessions that are over but whose longest life is not, the latest end first."""
-    rows = store.of_person(unit.conn, person, since=unit.now)
-    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
-    ended = [one for one in opened if one is not None and one.person == person and one.ended is not None]
-    return sorted(ended, key=lambda one: -(one.ended or 0))[:MOST_ENDED]
+    """A person's sessions that are over, ended or idle, the latest first: all whose longest life is not, and those
+    of the last week that gave something. Each can still be ended from elsewhere, which takes back what it gave."""
+    live = set(live_ids(unit, person))
+    rows = store.of_person(unit.conn, person, since=unit.now - KEEP_SESSIONS)
+    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows if row.id not in live)
+    mine = [one for one in opened if one is not None and one.person == person]
+    over = [one for one in mine if unit.now < one.ends or _gave(unit, one.id)]
+    return sorted(over, key=lambda one: -(one.ended or one.seen))[:MOST_ENDED]
+
+
+def _gave(unit: Unit, session: str) -> bool:
+    try:
+        return any(_LINES[kind].any(unit, session) for kind in GIVEN)
+    except WeighthouseError:  # nobody is kept from ending a session by what is wrong with the log
+        return True

@@ -7,10 +7,11 @@ what it was, by the hand that it was said by, with the line that the log lacks: 
 from __future__ import annotations
 
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import DAY, MINUTE
+from weighthouse.core.clock import MINUTE
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.identity.api import ends
 from weighthouse.identity.api.ends import End
+from weighthouse.identity.api.lately import KEEP_SESSIONS
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.api.sessions import drop, write_end
 from weighthouse.identity.api.states import version_now
@@ -20,7 +21,6 @@ from weighthouse.identity.store import acts as act_store
 from weighthouse.identity.store import sessions as session_store
 from weighthouse.identity.store import sign_ins as store
 
-KEEP_SESSIONS = 7 * DAY
 _ENDED, _USED = audit.Lines(SessionEnded.KIND), audit.Lines(SessionUsedElsewhere.KIND)
 
 

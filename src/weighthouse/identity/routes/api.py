@@ -132,8 +132,8 @@ def logout(request: Request) -> dict[str, Any]:
 
 @router.get("/sessions")
 def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
-    """The caller's own live sessions, newest first, each with what it did lately; `ended` are those that were live
-    within the longest life of a session."""
+    """The caller's own live sessions, newest first, each with what it did lately; `ended` are those that are
+    over, ended or idle, while their longest life is not, and for a week more where they gave something."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.sessions_of(unit, caller.principal)
         made = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))

@@ -39,7 +39,7 @@ def lost(unit: Unit, ticket: Ticket) -> str:
     if refused is not None:
         own = refused.code if refused.code.startswith("runs.") else "runs.lost_access"
         return _CODES.get(refused.code, own)
-    if ticket.session and identity.ended_by_another(unit, ticket.session, ticket.owner):
+    if ticket.session and identity.disowned(unit, ticket.owner, ticket.session, ticket.submitted):
         return "runs.session_ended"
     # Last, for it may leave the run a while to save, which nothing above does.
     return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""
