@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -211,6 +212,7 @@ def test_with_the_database_alone_nothing_can_be_made_to_run(
             "runs.bad_order",
         ),  # each part fits, all of them do not
         ({"command": ("python", "main.py", *["\u4e00" * 4096] * 6)}, "runs.bad_order"),
+        ({"command": ("python", "-c", "import os\nprint(1)")}, "runs.bad_order"),
         ({"code": {"../evil.py": "x"}}, "runs.bad_order"),
         ({"code": {"main.py": "x" * 300_000}}, "runs.bad_order"),
         ({"wall_clock": 10**9}, "runs.bad_order"),
@@ -307,3 +309,15 @@ def test_a_run_found_past_its_time_by_a_server_that_stood_still_is_out_of_time_a
     ended = world.until(run)
     assert (ended.state, ended.reason) == ("failed", "runs.out_of_time")
     assert world.facts("runs.RunStopped") == []
+
+
+def test_a_command_of_several_lines_is_refused_for_what_is_wrong_with_it_and_not_for_its_length(
+    world: RunsWorld,
+) -> None:
+    world.grant("ada", "wren-train", WREN)
+    for code, unseen in (("import os\nprint(1)", "U+000A"), ("print('\u202e')", "U+202E")):
+        with pytest.raises(Invalid, match=re.escape(unseen)) as refusal:
+            world.submit("pass", arguments=("-c", code))
+        assert "file of `code`" in refusal.value.message and "characters" not in refusal.value.message
+    with pytest.raises(Invalid, match="at most 4096 characters"):
+        world.submit("pass", arguments=("x" * 5000,))

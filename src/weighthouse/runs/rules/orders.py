@@ -38,8 +38,12 @@ def check(order: Order, longest: Millis) -> None:
         raise _bad("egress_profile", "is not the name of a profile")
     if not 1 <= len(order.command) <= MAX_ARGUMENTS or order.command[0] != "python":
         raise _bad("command", f"begins with 'python' and has at most {MAX_ARGUMENTS} parts")
-    if any(len(part) > MAX_ARGUMENT or visible.hidden(part) for part in order.command):
+    if any(len(part) > MAX_ARGUMENT for part in order.command):
         raise _bad("command", f"has parts of at most {MAX_ARGUMENT} characters")
+    if unseen := next(filter(None, map(visible.hidden, order.command)), ""):
+        raise _bad(
+            "command", f"has {unseen} in it, which nobody sees; put code of several lines into a file of `code`"
+        )
     if len(msgspec.json.encode(order.command)) > MAX_COMMAND:
         raise _bad("command", f"is larger than {MAX_COMMAND} bytes in all; put what is long into a file of `code`")
     if not 1 <= len(order.code) <= MAX_FILES:
