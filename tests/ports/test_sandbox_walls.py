@@ -17,10 +17,10 @@ from weighthouse.runs.model import Environment
 pytestmark = pytest.mark.ordinary
 
 CALL = """
-import ctypes, errno, json, os, struct
+import ctypes, errno, json, mmap, os, struct
 libc = ctypes.CDLL(None, use_errno=True)
 AARCH64 = {272: 97, 56: 220, 101: 117, 310: 270, 250: 219, 248: 217, 425: 425, 323: 282, 298: 241, 321: 280, 165: 40,
-           428: 428, 304: 265, 135: 92, 41: 198, 72: 25, 294: 26, 313: 273, 16: 29}
+           428: 428, 304: 265, 135: 92, 41: 198, 72: 25, 294: 26, 313: 273, 16: 29, 206: 0}
 def call(number, *rest):
     ctypes.set_errno(0)
     number = number if os.uname().machine == 'x86_64' else AARCH64.get(number, -1)  # some calls it does not have
@@ -49,6 +49,8 @@ ATTEMPTS = {
     "the memory of another process": "call(310, 1, 0, 0, 0, 0, 0)",
     "the session keyring": "call(250, 0, -3, 1)",
     "a new key": "call(248, b'user', b'k', b'v', 1, -3)",
+    "asynchronous I/O, of which the machine has 65536": "call(206, 1, ctypes.create_string_buffer(8))",
+    "huge pages of the machine": "tried(lambda: mmap.mmap(-1, 2 << 20, flags=0x40022))",
     "io_uring": "call(425, 4, ctypes.create_string_buffer(256))",
     "userfaultfd": "call(323, 1)",
     "a performance event": f"call(298, {EVENT}, 0, -1, -1, 0)",
@@ -83,7 +85,7 @@ ATTEMPTS = {
 # gVisor answers these itself, from a kernel of its own in user space: what is done there reaches no host.
 OWN_KERNEL = {
     "a user namespace", "a user namespace by clone", "the memory of another process", "the session keyring",
-    "a netlink socket", "a lease on a shared file", "a watch on shared files", "a set-user-id file", "a set-user-id file at once", "tracing its parent",
+    "asynchronous I/O, of which the machine has 65536", "huge pages of the machine", "a netlink socket", "a lease on a shared file", "a watch on shared files", "a set-user-id file", "a set-user-id file at once", "tracing its parent",
 }  # fmt: skip
 
 
@@ -316,3 +318,37 @@ def test_runs_case_58_sessions_do_not_multiply_a_runs_share_of_the_processor(
     handle.stop()
     assert len(said) == 1 and said[0][0] in ("512", "50") and said[0][1] > 20, said
     assert not there[0].parent.exists()
+
+
+# Connections and datagrams that nobody reads, as many as may be open: 750 MiB of the machine's, and 320 more.
+UNREAD = """
+import socket
+meant, kept = socket.socket(), []
+meant.bind(('127.0.0.1', 0)); meant.listen(4096)
+for _ in range(100):
+    one = socket.create_connection(meant.getsockname()); other = meant.accept()[0]; kept += [one, other]
+    one.setblocking(False)
+    try:
+        while True: one.send(bytes(1 << 20))
+    except BlockingIOError: pass
+for _ in range(600):
+    one = socket.socket(type=socket.SOCK_DGRAM); one.bind(('127.0.0.1', 0)); kept.append(one)
+    one.setblocking(False)
+    try:
+        for _ in range(12): one.sendto(bytes(60_000), one.getsockname())
+    except OSError: pass
+mib = sum(int(line.split()[line.split().index('mem') + 1]) for line in open('/proc/self/net/sockstat')
+          if line.startswith(('TCP:', 'UDP:'))) * 4096 >> 20
+print(mib, flush=True)  # of the whole machine, as what is taken is the machine's
+"""
+
+
+@pytest.mark.control_group
+def test_what_the_sockets_of_a_run_hold_is_bounded_for_they_share_what_the_machine_has(
+    environment: Environment, short: Path
+) -> None:
+    found()
+    bench = Bench(driver("bubblewrap with a control group"), environment, short)
+    done = bench.run(UNREAD, memory_bytes=512 << 20)
+    assert done.status == 0, done.err
+    assert int(done.out[0]) <= 160, done.out

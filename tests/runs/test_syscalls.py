@@ -125,6 +125,12 @@ def test_a_call_of_another_architecture_ends_the_process(machine: str) -> None:
         ("fcntl", (3, 1024), NO | 22),
         ("madvise", (0, 4096, 12), NO | 22),  # MADV_MERGEABLE
         ("madvise", (0, 4096, 20), NO | 22),  # MADV_COLD
+        ("mmap", (0, 4096, 3, 0x22), 0),
+        ("mmap", (0, 4096, 3, 0x40022), NO | 12),  # MAP_HUGETLB: of a pool that the whole machine has
+        ("memfd_create", (0, 1), 0),
+        ("memfd_create", (0, 0x5), NO | 12),
+        ("shmget", (0, 4096, 0o1600), 0),
+        ("shmget", (0, 4096, 0o5600), NO | 12),
         ("personality", (0xFFFFFFFF,), 0),
         ("personality", (0x0040000,), NO | 1),
         ("fchmodat", (0, 0, 0o755), 0),

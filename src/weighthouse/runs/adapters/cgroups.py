@@ -23,6 +23,9 @@ CONTROLLERS = ("memory", "pids")
 # the kernel gives each session a share like that of the server (sched(7), autogroup), and 58 of them starve it.
 PROCESSOR = "cpu"
 SHARES = (("cpu.shares", "512"), ("cpu.weight", "50"))  # half of what anything else on the machine has
+# What sockets hold counts as memory in version 2; in version 1 only once it has a limit of its own. Without, one run
+# took what the kernel has for the sockets of the whole machine (tcp(7), tcp_mem), and nobody's got any.
+SOCKETS = ("memory.kmem.tcp.limit_in_bytes", str(64 << 20))
 EMPTY_LIMIT_S = 10.0
 SESSIONS = "/proc/sys/kernel/sched_autogroup_enabled"
 
@@ -83,7 +86,7 @@ class Groups:
             for base in self._bases:
                 folder = base / name
                 folder.mkdir()
-                for file, value in (*wanted, *SHARES, ("pids.max", str(processes))):
+                for file, value in (*wanted, *SHARES, SOCKETS, ("pids.max", str(processes))):
                     if (folder / file).exists():
                         (folder / file).write_text(value)
         except OSError:

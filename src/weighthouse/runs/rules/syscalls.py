@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 ALLOW, KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-EPERM, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 22, 25, 38, 95, 97, 93
+EPERM, ENOMEM, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 12, 22, 25, 38, 95, 97, 93
 
 # (x86_64, aarch64); None where the architecture has no such call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -53,6 +53,8 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435), "openat2": (437, 437),
     # Telling when somebody else opens a shared file, which is telling bits.
     "inotify_init": (253, None), "inotify_init1": (294, 26),
+    # Of what it sets up the whole machine has 65536 (fs.aio-max-nr), which one run took; nothing else could have any.
+    "io_setup": (206, 0), "io_submit": (209, 2), "io_pgetevents": (333, 292),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
 }  # fmt: skip
 # Refused where each new session would get a share of the processor of its own: 58 of them starve a server. Never
@@ -66,6 +68,7 @@ _ARGUED: dict[str, tuple[int | None, int | None]] = {
     "fcntl": (72, 25), "fadvise64": (221, 223), "preadv2": (327, 286), "pwritev2": (328, 287), "madvise": (28, 233),
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
     "mknod": (133, None), "mknodat": (259, 33), "open": (2, None), "openat": (257, 56),
+    "mmap": (9, 222), "memfd_create": (319, 279), "shmget": (29, 194),
 }  # fmt: skip
 
 _NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
@@ -89,6 +92,8 @@ _MEMORY_ADVICE = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23)
 _NOWAIT = 0x8 | 0x80  # RWF_NOWAIT answers whether a page lies in memory; RWF_DONTCACHE drops it after reading
 _PLAIN = (0, 0xFFFFFFFF)  # of `personality`: as usual, and the question which one it is
 _SET_ID = 0o6000
+# Of the machine's own pool of large pages: MAP_HUGETLB, MFD_HUGETLB, SHM_HUGETLB, each with its position.
+_HUGE = {"mmap": (3, 0x40000), "memfd_create": (1, 0x4), "shmget": (2, 0o4000)}
 _CREATES = 0o100 | 0o20000000  # O_CREAT, O_TMPFILE
 _MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "creat": 1, "mknod": 1, "mknodat": 2}
 _OPENS = {"open": (1, 2), "openat": (2, 3)}  # positions of the flags and of the mode
@@ -150,6 +155,9 @@ def _argued(name: str) -> list[Step]:
         flags, mode = _OPENS[name]
         creates: list[Step] = [_argument(flags), (_ANY_BIT, 0, 3, _CREATES)]
         return [*creates, _argument(mode), (_ANY_BIT, 0, 1, _SET_ID), _no(EPERM), _give(ALLOW)]
+    if name in _HUGE:
+        position, flag = _HUGE[name]
+        return [_argument(position), (_ANY_BIT, 0, 1, flag), _no(ENOMEM), _give(ALLOW)]  # as where the pool is empty
     if name == "clone":
         return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _no(EPERM), _give(ALLOW)]
     if name == "ioctl":
