@@ -111,7 +111,7 @@ def _limits(settings: Settings, _home: Home) -> Iterator[Finding]:
         remedy = (
             "As root, or under systemd with Delegate=memory pids cpu and DelegateSubgroup=server, they can be made."
         )
-        text = "none can be made: memory is limited for each process of a run alone, shared memory and sockets not at all"
+        text = "none can be made: memory is limited for each process alone, shared memory and sockets not at all"
         yield Finding("control groups", "weak", text, remedy)
     if found.processor:
         yield Finding("processor of runs", "ok", "a whole run has half the share of anything else on this machine")
