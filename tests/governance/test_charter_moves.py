@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.governance.nine import MEMBERS, Nine, text
@@ -12,6 +13,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied, Invalid
 from weighthouse.core.work import begin
 from weighthouse.governance import api
+from weighthouse.governance.model import Motion
 from weighthouse.policy import api as policy
 
 SIX = MEMBERS[:6]
@@ -155,3 +157,12 @@ def test_what_decides_nothing_needs_no_motion(nine: Nine) -> None:
     nine.approved(words)
     assert nine.publish(words).version == 2
     assert nine.facts("access.PolicyPublished")[-1]["motion"] == ""
+
+
+def test_a_motion_that_an_earlier_release_stored_is_read_and_digested_as_it_was() -> None:
+    kept = {
+        "id": "mot_1", "cls": "lift_hold", "subject": "hld_1", "text": "Lift it.", "opened_by": "gil", "opened_at": 1,
+        "charter": "sha256:c",
+    }  # fmt: skip
+    read = msgspec.convert(kept, Motion)
+    assert read.statement() == {"type": "weighthouse/motion/1", "act": "lift", "hold": "hld_1", **kept}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import Conflict, Denied, WeighthouseError
 from weighthouse.core.ids import HoldId, new_id
 from weighthouse.core.work import begin, read
+from weighthouse.detect import api as detect
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -126,18 +127,25 @@ def test_two_at_one_moment_do_not_each_stop_the_last_member(any_nine: Nine) -> N
     """Judged under the lock of the charter: the second waits for the first, and then sees what it left."""
     for who in MEMBERS[3:5]:
         any_nine.freeze(who)
+    said: list[str] = []
 
-    def stop(who: str) -> str:
+    def stop() -> None:
         try:
-            any_nine.freeze(who)
+            any_nine.freeze("ivo")
         except WeighthouseError as refusal:
-            return refusal.code
-        return ""
+            said.append(refusal.code)
+        else:
+            said.append("frozen")
 
-    with ThreadPoolExecutor(2) as pool:
-        codes = sorted(pool.map(stop, ("hana", "ivo")))
-    assert codes == ["", "access.committee_silenced"]
-    assert len(silent(any_nine)) == 3
+    chi, second = any_nine.person("chi"), threading.Thread(target=stop)
+    with begin(any_nine.system, chi) as unit:
+        detect.freeze(unit, chi, "hana", "Their laptop was reported stolen.")
+        second.start()
+        second.join(2)  # without the lock it is through by now
+        assert said == []
+    second.join()
+    assert said == ["access.committee_silenced"]
+    assert silent(any_nine) == {*MEMBERS[3:5], "hana"}
 
 
 @pytest.mark.parametrize("seed", (1, 2))
