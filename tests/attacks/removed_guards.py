@@ -109,6 +109,12 @@ REMOVALS = (
     ),
     Removal("stolen-voice", "access/jobs.py", "        void_session(unit, person, session, by)\n", ""),
     Removal(
+        "hidden-vote",
+        "access/api/sealing.py",
+        "    void = [is_void(unit, one.vote) or _is_closed(unit, names) for one, names in pairs]",
+        "    void = [_is_closed(unit, names) for one, names in pairs]",
+    ),
+    Removal(
         "young-key",
         "identity/api/new_keys.py",
         "    if begins is not None and unit.now >= begins:",

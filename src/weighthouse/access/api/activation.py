@@ -13,6 +13,7 @@ import msgspec
 from weighthouse.access.api.apart import remember
 from weighthouse.access.api.chains import check_begins
 from weighthouse.access.api.facts import terms_of
+from weighthouse.access.api.outcomes import end_of_grant, end_of_request
 from weighthouse.access.api.sealing import seal_grant
 from weighthouse.access.events import GrantStarted, RequestApproved
 from weighthouse.access.model import Grant, Request, Vote, grant_of
@@ -52,7 +53,7 @@ def approve(unit: Unit, request: Request, quorum: Quorum) -> Request:
         what, remedy = _TROUBLE[unit.clock_trouble]
         raise Unavailable("access.clock_suspect", f"The clock {what}, so no new grant is issued from it.", remedy)
     refusals = unit.part(Refusals)
-    late = refusals.closed(request.id)
+    late = refusals.closed(request.id) or refusals.closed(grant_of(request.id)) or _over_in_log(unit, request.id)
     if late or not rows.settle(unit.conn, request.id, request.row, "approved", "", unit.now):
         raise Conflict("access.request_closed", "This request is settled already.", "Look at the request again.")
     unit.after_commit(lambda: refusals.close([request.id]))
@@ -66,6 +67,11 @@ def approve(unit: Unit, request: Request, quorum: Quorum) -> Request:
         ),
     )
     return msgspec.structs.replace(request, state="approved", settled=unit.now, row=request.row + 1)
+
+
+def _over_in_log(unit: Unit, request_id: str) -> bool:
+    """Whether the log tells of an end, of which this server may not have heard yet."""
+    return end_of_request(unit, request_id) is not None or end_of_grant(unit, grant_of(request_id)) is not None
 
 
 def activate(unit: Unit, bundle: policy.Bundle, request: Request, votes: Sequence[Vote]) -> Grant:

@@ -16,6 +16,7 @@ from weighthouse.access.api.held import free_person, is_held
 from weighthouse.access.api.outcomes import as_it_stands
 from weighthouse.access.api.requests import no_such_request
 from weighthouse.access.api.sealing import open_request, open_votes
+from weighthouse.access.api.taken_back import is_foreign
 from weighthouse.access.model import Card, Request, Suggestion, Vote
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import card as words
@@ -113,7 +114,9 @@ def waiting(unit: Unit, caller: Caller, limit: int = 100) -> int:
             if count == limit:
                 return count
             request = open_request(unit, row)
-            if request is None or refusals.closed(row.id) or not may_vote(unit, bundle, request, person):
+            if request is None or refusals.closed(row.id) or is_foreign(unit, request):
+                continue
+            if not may_vote(unit, bundle, request, person):
                 continue
             count += not _has_voted(unit, bundle, request, person)
     return count
@@ -178,7 +181,8 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -
     narrower = _narrower(bundle, request)
     missing, dropped = _counts(unit, bundle, request, votes, terms)
     refusals = unit.part(Refusals)
-    is_open = request.state == "pending" and unit.now < request.lapses and not refusals.closed(request.id)
+    over = refusals.closed(request.id) or is_foreign(unit, request)
+    is_open = request.state == "pending" and unit.now < request.lapses and not over
     lost = {voter for voter, _code in dropped}
     voted = {counted.vote.voter for counted in votes} - lost
     return Card(

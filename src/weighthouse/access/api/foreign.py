@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from weighthouse.access.api.grants import end_grant
+from weighthouse.access.api.owing import owed
 from weighthouse.access.api.requests import settle
 from weighthouse.access.api.sealing import open_grant, open_request
 from weighthouse.access.events import RequestLapsed
-from weighthouse.access.model import Request
+from weighthouse.access.model import Request, grant_of
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.access.store.grants import StoredGrant
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Conflict
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
@@ -37,6 +39,19 @@ def settle_session(unit: Unit, person: str, session: str, by: str) -> int:
 def settle_person(unit: Unit, person: str, until: Millis, by: str) -> int:
     """Take back everything that was asked for in the name of `person` until a moment; return how much."""
     return _settle(unit, person, by, lambda request: request.created <= until)
+
+
+def refuse_foreign(unit: Unit, request: Request) -> Conflict:
+    """The refusal to approve what was somebody else's, which is over from now on, with its one line. Attack: hide the
+    request while its person says "this was not me", and have two honest people put a grant of it on record."""
+    line = RequestLapsed(request_id=request.id, why=ENDED)
+    unit.part(Refusals).close([request.id, grant_of(request.id)], owed(unit, request.id, line))
+    return Conflict(
+        "access.request_closed",
+        "This was asked for in a session that is not believed to have been its person's, so it is over.",
+        "If the person wants it, they ask anew.",
+        record=[line],
+    )
 
 
 def _settle(unit: Unit, person: str, by: str, concerns: Concerns) -> int:

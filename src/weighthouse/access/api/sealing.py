@@ -14,6 +14,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from weighthouse.access.api.taken_back import is_void
 from weighthouse.access.model import VOID, Grant, Request, Vote
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules.deciding import Counted
@@ -141,7 +142,7 @@ def open_votes(unit: Unit, rows: list[tuple[str, str, str]]) -> list[Counted]:
             continue
         if vote.request != request or vote.voter != voter:
             found.append(Counted(vote, "access.vote_row_differs"))
-        elif _is_void(unit, _names(vote)):
+        elif is_void(unit, vote) or _is_closed(unit, _names(vote)):
             found.append(Counted(vote, VOID))
         else:
             moved = "" if _session_holds(unit, vote) else "access.vote_row_differs"
@@ -159,7 +160,7 @@ def _names(vote: Vote) -> tuple[str, ...]:
     return (vote_name(vote), vote.session) if vote.session else (vote_name(vote),)
 
 
-def _is_void(unit: Unit, names: tuple[str, ...]) -> bool:
+def _is_closed(unit: Unit, names: tuple[str, ...]) -> bool:
     return any(unit.part(Refusals).closed(name) for name in names)
 
 
@@ -183,7 +184,7 @@ def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:
 def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
     """The grant whose statement a row holds, votes verified; None if the seal does not hold.
 
-    Whether a vote was voided is asked each time: what is kept was true when it was kept.
+    Whether a vote was taken back is asked each time: what is kept was true when it was kept.
     """
     public = unit.part(Signers).signer("grant").public
     key = (public, row.seal, row.statement)
@@ -199,7 +200,8 @@ def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
 
 
 def _without_void(unit: Unit, sealed: Sealed) -> Sealed:
-    void = [_is_void(unit, names) for names in sealed.names]
+    pairs = zip(sealed.votes, sealed.names, strict=True)
+    void = [is_void(unit, one.vote) or _is_closed(unit, names) for one, names in pairs]
     if not any(void):
         return sealed
     votes = (Counted(one.vote, VOID) if gone else one for one, gone in zip(sealed.votes, void, strict=True))

@@ -2,18 +2,20 @@
 
 A vote remembers the session that it was cast in. When that was ended from elsewhere it counts no more, and neither
 does any other vote of a person who said "this was not me", or who was frozen, until then: to suspend it by what its
-voter is today would let a thaw, or keys that are restored, bring it back. What was voided is remembered outside the
-database, each vote with its line, and what rests on it ends unless others fill its seats. The voter may vote anew.
+voter is today would let a thaw, or keys that are restored, bring it back. That is asked at every use (`taken_back`);
+here its consequence is written down, each vote with its line, and what rests on it ends unless others fill its seats.
+The voter may vote anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from weighthouse.access.api.facts import directory, terms_of
 from weighthouse.access.api.grants import end_grant
 from weighthouse.access.api.owing import close
 from weighthouse.access.api.sealing import Sealed, open_grant, open_votes, vote_name
+from weighthouse.access.api.taken_back import is_void_now
 from weighthouse.access.events import VoteVoided
 from weighthouse.access.model import VOID, Vote
 from weighthouse.access.ports import Refusals
@@ -48,27 +50,37 @@ def void_person(unit: Unit, person: str, until: Millis, by: str) -> None:
     _void(unit, person, by, lambda vote: vote.at <= until)
 
 
+def without_void(unit: Unit, votes: Sequence[Counted]) -> list[Counted]:
+    """Votes as they count in the moment in which they would make a grant. One that was hidden while its row should
+    have been voided, or that no follower has come to yet, is told of now."""
+    void = [one.problem in ("", VOID) and is_void_now(unit, one.vote) for one in votes]
+    for one, gone in zip(votes, void, strict=True):
+        if gone and not unit.part(Refusals).closed(vote_name(one.vote)):
+            _say(unit, one.vote, "system")
+    return [Counted(one.vote, VOID) if gone else one for one, gone in zip(votes, void, strict=True)]
+
+
 def _void(unit: Unit, person: str, by: str, concerns: Concerns) -> None:
     """On open requests and under living grants; what is over needs none."""
-    gone: set[str] = unit.memo.setdefault(
-        ("votes", "voided"), set()
-    )  # the memory outside hears of them at the commit
+    gone: set[str] = unit.memo.setdefault(("votes", "voided"), set())
+    refusals = unit.part(Refusals)
 
     def judge(counted: Counted) -> bool:
         """Whether this vote is void now, or was: a kill in between may have left what rests on it."""
         vote = counted.vote
         if vote.voter != person or vote.verdict != "approve" or counted.problem in _FORGED:
             return False
-        if counted.problem != VOID and concerns(vote) and vote_name(vote) not in gone:
-            gone.add(vote_name(vote))
+        name, void = vote_name(vote), counted.problem == VOID or concerns(vote)
+        if void and name not in gone and not refusals.closed(name):
+            gone.add(name)
             _say(unit, vote, by)
-        return counted.problem == VOID or vote_name(vote) in gone
+        return void
 
     for counted in open_votes(unit, rows.open_votes_by(unit.conn, person, unit.now)):
         judge(counted)
     for row in grant_rows.all_running(unit.conn, unit.now, None):
         sealed = open_grant(unit, row)
-        if sealed is None or unit.part(Refusals).closed(row.id):
+        if sealed is None or refusals.closed(row.id):
             continue
         void = [judge(counted) for counted in sealed.votes]
         if any(void):

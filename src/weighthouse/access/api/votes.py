@@ -13,6 +13,7 @@ from weighthouse.access.api.activation import activate, approve
 from weighthouse.access.api.apart import check_separation
 from weighthouse.access.api.cards import CARD_LIFE, counted_now, may_see, may_vote
 from weighthouse.access.api.facts import directory, member, terms_of
+from weighthouse.access.api.foreign import refuse_foreign
 from weighthouse.access.api.held import check_open, free_person
 from weighthouse.access.api.overtaking import overtaken
 from weighthouse.access.api.requests import (
@@ -28,6 +29,8 @@ from weighthouse.access.api.requests import (
     write_no,
 )
 from weighthouse.access.api.sealing import attest, b64, open_votes, seal_vote, vote_problem
+from weighthouse.access.api.taken_back import is_foreign_now
+from weighthouse.access.api.voiding import without_void
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, VoteCast
 from weighthouse.access.model import Ballot, Request, Vote, VoteSignature
@@ -193,6 +196,8 @@ def _may(unit: Unit, bundle: policy.Bundle, caller: Caller, request: Request, vo
     settled = request.state != "pending" and (verdict == "approve" or is_over(unit, request))
     if settled or unit.part(Refusals).closed(request.id):
         raise closed(request)
+    if verdict == "approve" and is_foreign_now(unit, request):
+        raise refuse_foreign(unit, request)
     if unit.now >= request.lapses:
         raise Conflict("access.request_lapsed", "The time to decide on this is over.", "The requester may ask again.")
 
@@ -255,7 +260,7 @@ def _bad_signature(bundle: policy.Bundle, caller: Caller, request: Request, prob
 
 def _apply(unit: Unit, bundle: policy.Bundle, request: Request, terms: Terms | None) -> Request:
     """Decide on all votes, with the row locked, and carry the outcome out."""
-    counted = counted_now(unit, request.id)
+    counted = without_void(unit, counted_now(unit, request.id))
     people = directory(unit, bundle, {request.person, *(one.vote.voter for one in counted)})
     moved = overtaken(unit, request)
     if moved:

@@ -49,6 +49,7 @@ from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
 from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
+from weighthouse.identity.api.told import disclaimed_in_log
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload, workload_of
 from weighthouse.identity.model import (
     Act,
@@ -107,6 +108,7 @@ __all__ = [
     "device",
     "devices_of",
     "disclaimed",
+    "disclaimed_in_log",
     "disown",
     "disowned",
     "end_device",
