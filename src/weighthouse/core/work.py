@@ -52,6 +52,7 @@ class TimeKeeper:
         self._high_water = high_water
         self._persisted = high_water
         self._sound = high_water  # the latest time that nothing was wrong with
+        self._doubted: Millis | None = None  # the earliest that was used since
         self._base: tuple[Millis, Millis] | None = None
         self._last: tuple[Millis, Millis] | None = None
         self._lock = threading.Lock()
@@ -81,6 +82,10 @@ class TimeKeeper:
             trouble = trouble or ("ahead" if reading.leapt_ahead else "behind" if reading.stepped_back else "")
             if trouble == "" or (trouble == "late" and wall == reading.now):
                 self._sound = max(self._sound, reading.now)
+            if trouble == "":
+                self._doubted = None
+            else:
+                self._doubted = min(reading.now, reading.now if self._doubted is None else self._doubted)
             self._high_water = max(self._high_water, reading.now)
         return reading.now, trouble
 
@@ -88,6 +93,11 @@ class TimeKeeper:
     def sound(self) -> Millis:
         """The latest time that nothing was wrong with."""
         return self._sound
+
+    @property
+    def doubted(self) -> Millis:
+        """The earliest time that was used since the clock is in doubt; the latest sure one while it is not."""
+        return self._sound if self._doubted is None else self._doubted
 
     def agrees(self, offset: Millis) -> bool:
         """Whether the wall clock stands where somebody who looked at it says: `offset` after the machine's start."""

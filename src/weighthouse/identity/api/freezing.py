@@ -12,6 +12,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid, Unauthenticated
 from weighthouse.core.work import Unit
+from weighthouse.identity.api import moments
 from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import disclaim, end_sessions_of, name_of
@@ -55,6 +56,8 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
     if isinstance(by, Caller) and by.kind == "person":  # the operator of the machine has no session to give one in
         require_opening(unit, by, Act(type="person.thaw", subject=principal), signed)
+
+    moments.note(unit, moments.everything(principal))
 
     def thawed(state: PrincipalState) -> PrincipalState:  # what was begun while they were frozen is not let through
         return msgspec.structs.replace(state, frozen_at=None, frozen_reason="", stopped=unit.now)

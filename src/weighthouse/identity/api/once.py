@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import Millis
+from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.work import System, Unit
+from weighthouse.identity.api import moments
 from weighthouse.identity.api.sealing import mark, memory
 from weighthouse.identity.api.sessions import digest_of
 from weighthouse.identity.events import FactorSpent, FactorUsed, OpeningSigned
@@ -43,7 +44,7 @@ def is_used(unit: Unit, factor: str) -> bool:
 
 def first_opening(unit: Unit, signed: KeySignature, person: str, act: Act) -> bool:
     """Whether no server has taken this signature or a later one by its key; from now on this one is taken."""
-    if not _later(unit, _opening(signed.device), signed.at, _openings, signed.device, "signed"):
+    if not _later(unit, _opening(signed.device), signed.at, _openings, signed.device, "signed", 1):
         return False
     audit.append(
         unit,
@@ -55,17 +56,20 @@ def first_opening(unit: Unit, signed: KeySignature, person: str, act: Act) -> bo
 def first_spent(unit: Unit, account: str, at: int) -> bool:
     """Whether no server has counted this factor of an account or a later one; from now on it is spent."""
     marked = mark(unit, "account", account)
-    if at <= memory(unit.system).version(f"factor {digest_of(account)}"):  # as it was remembered before marks
+    before = memory(unit.system).version(f"factor {digest_of(account)}")  # as it was remembered before marks
+    if at <= before and not moments.ahead(unit, before * SECOND):
         return False
-    if not _later(unit, _account(marked), at, _spent, marked, "auth_time"):
+    if not _later(unit, _account(marked), at, _spent, marked, "auth_time", SECOND):
         return False
     audit.append(unit, FactorSpent(account_mark=marked, auth_time=at))
     return True
 
 
-def _later(unit: Unit, name: str, at: int, lines: audit.Lines, value: str, field: str) -> bool:
-    told = lines.of(unit, value, limit=_ASKED, newest_first=True)
-    return all(int(one.data[field]) < at for one in told) and memory(unit.system).is_later(name, at)
+def _later(unit: Unit, name: str, at: int, lines: audit.Lines, value: str, field: str, unit_ms: Millis) -> bool:
+    """Whether `at` is later than all that was taken, but for what was taken in a leap of the clock."""
+    told = [int(one.data[field]) for one in lines.of(unit, value, limit=_ASKED, newest_first=True)]
+    earlier = all(one < at or moments.ahead(unit, one * unit_ms) for one in told)
+    return earlier and memory(unit.system).is_later(moments.series(unit, name, seconds=unit_ms == SECOND), at)
 
 
 def _opening(device: str) -> str:

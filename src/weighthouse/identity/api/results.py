@@ -17,6 +17,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.moments import covers, everything, stopped
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.sessions import distrusted
 from weighthouse.identity.api.states import state_of
@@ -133,17 +134,18 @@ def _learnt(unit: Unit, person: str) -> Iterator[Learnt]:
 
 def stopped_since(unit: Unit, person: str, device: str, begun: Millis) -> bool:
     """Whether everything of a person, or this key or browser, was stopped after something had begun."""
-    last = max(state_of(unit, person).stopped, memory(unit.system).version(distrusted(device)) if device else 0)
-    return begun <= last
+    if covers(unit, everything(person), state_of(unit, person).stopped, begun):
+        return True
+    return bool(device) and stopped(unit, distrusted(device), begun)
 
 
 def distrusts(unit: Unit, person: str, device: str) -> bool:
     """Whether a browser's mark was in hands that were ended, or in use before its person's everything was stopped."""
     if memory(unit.system).version(distrusted(device)):
         return True
-    stopped = state_of(unit, person).stopped
-    known = (one.success for one in _learnt(unit, person)) if stopped else ()
-    return any(one.device == device and one.at <= stopped for one in known)
+    until = state_of(unit, person).stopped
+    known = (one.success for one in _learnt(unit, person)) if until else ()
+    return any(one.device == device and covers(unit, everything(person), until, one.at) for one in known)
 
 
 def assess(
@@ -161,9 +163,10 @@ def assess(
         device = ""  # a key that was ended or set aside is nobody's known device, however often it has signed in
     history = []
     for learnt in _learnt(unit, person):
-        if (learnt.account or adopted) != account or learnt.success.at <= state.stopped:
+        until = state.stopped
+        if (learnt.account or adopted) != account or covers(unit, everything(person), until, learnt.success.at):
             continue  # who had signed out when everything was stopped is no more familiar than who had not
-        if learnt.success.at > memory(unit.system).version(distrusted(learnt.success.device)):
+        if not stopped(unit, distrusted(learnt.success.device), learnt.success.at):
             history.append(learnt.success)  # what a key or browser made familiar before it was distrusted is not
     country = place.country if place else ""
     total, seen = store.lab_has_seen(unit.conn, country, since=since, enough=LAB_IS_KNOWN)

@@ -18,13 +18,13 @@ from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import System, Unit
-from weighthouse.identity.api import ends
+from weighthouse.identity.api import ends, moments
 from weighthouse.identity.api.ends import ALIKE, CROWDED, KEY_ENDED, NOT_ME, End
+from weighthouse.identity.api.moments import everything
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.states import change_state, lock, state_of, version_now
 from weighthouse.identity.events import SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
-from weighthouse.identity.ports import Memory
 from weighthouse.identity.store import sessions as store
 
 
@@ -190,9 +190,10 @@ def write_end(unit: Unit, session: Session, end: End) -> None:
     rewrite(unit, over)
     unit.before_commit(lambda: ends.remember(kept, end, session.ends))
     if end.foreign:
-        unit.before_commit(lambda: _remember_foreign(kept, session.id, session.person, unit.now))
+        unit.before_commit(lambda: kept.raise_version(_foreign(session.id), unit.now))
+        unit.before_commit(lambda: moments.remember(unit, _one_foreign(session.person)))
     if end.distrusted and session.device_mark:
-        unit.before_commit(lambda: kept.raise_version(distrusted(session.device_mark), unit.now))
+        unit.before_commit(lambda: moments.remember(unit, distrusted(session.device_mark)))
 
 
 def rotated_out(session: Session, at: Millis) -> str:
@@ -202,7 +203,7 @@ def rotated_out(session: Session, at: Millis) -> str:
 
 def disclaim(unit: Unit, person: str) -> None:
     """Remember, before any row is written, that nothing asked for in the name of `person` until now is theirs."""
-    memory(unit.system).raise_version(_disowned(person), unit.now)
+    moments.remember(unit, _disowned(person))
 
 
 def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
@@ -214,9 +215,9 @@ def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
     of the person that was ended from elsewhere since may be the one.
     """
     kept = memory(unit.system)
-    if kept.version(_disowned(person)) >= at:
+    if moments.stopped(unit, _disowned(person), at):
         return True
-    return kept.version(_foreign(session)) > 0 if session else kept.version(_one_foreign(person)) >= at
+    return kept.version(_foreign(session)) > 0 if session else moments.stopped(unit, _one_foreign(person), at)
 
 
 def disowned(unit: Unit, person: str, session: str, at: Millis) -> bool:
@@ -240,16 +241,12 @@ def learn_foreign(system: System, entry: audit.Entry) -> None:
     if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
         memory(system).raise_version(_disowned(str(entry.data["principal"])), entry.at)
     elif ends.told(entry).foreign:
-        _remember_foreign(memory(system), entry.subject, str(entry.data["principal"]), entry.at)
+        memory(system).raise_version(_foreign(entry.subject), entry.at)
+        memory(system).raise_version(_one_foreign(str(entry.data["principal"])), entry.at)
 
 
 def _one_foreign(person: str) -> str:
     return f"foreign of {person}"
-
-
-def _remember_foreign(kept: Memory, session: str, person: str, at: Millis) -> None:
-    kept.raise_version(_foreign(session), at)
-    kept.raise_version(_one_foreign(person), at)
 
 
 def distrusted(mark: str) -> str:
@@ -419,6 +416,7 @@ def end_sessions_of(
     def emptied(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1, stopped=unit.now)
 
+    moments.note(unit, everything(principal))
     version = change_state(unit, principal, emptied, mend=True, stops=stops).version  # first, for the lines name it
     for row in rows:
         session = unseal(unit, "session", row.body, row.seal, Session)
