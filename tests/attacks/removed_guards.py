@@ -139,6 +139,12 @@ REMOVALS = (
         "            assert drop_device and YOUNG",
     ),
     Removal(
+        "disowned-key",
+        "identity/api/vouchers.py",
+        'voucher.by == "system" or not disowned(unit, voucher.by, voucher.session, voucher.at)',
+        "bool(voucher.by) or not disowned(unit, voucher.by, voucher.session, voucher.at)",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",
