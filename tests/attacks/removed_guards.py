@@ -145,6 +145,12 @@ REMOVALS = (
         "bool(voucher.by) or not disowned(unit, voucher.by, voucher.session, voucher.at)",
     ),
     Removal(
+        "disowned-ballot",
+        "access/api/mandate.py",
+        "    return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)",
+        "    return bool(ballot.voter)",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",
