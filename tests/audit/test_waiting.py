@@ -159,6 +159,21 @@ def test_a_server_is_late_by_what_it_has_written_though_no_row_is_shown_to_it(
     lab.write(Opened())
 
 
+def test_a_copy_of_a_line_in_the_log_hides_no_line_behind_it(
+    postgres_lab: Lab, other: Lab, clock: ManualClock
+) -> None:
+    write(postgres_lab, Noted(number=1))
+    postgres_lab.sql("CREATE TABLE kept AS SELECT * FROM log_outbox")
+    postgres_lab.settle()
+    write(postgres_lab, Noted(number=2))
+    postgres_lab.sql("UPDATE log_outbox SET at = :at", at=FUTURE)
+    postgres_lab.sql("INSERT INTO log_outbox OVERRIDING SYSTEM VALUE SELECT * FROM kept")
+    assert api.waited(other.system) == 0
+    clock.advance(MINUTE + 1)
+    assert api.waited(other.system) == MINUTE + 1
+    assert late(other) == "audit.log_late"
+
+
 def test_a_flood_of_forged_rows_costs_no_more_than_a_few(postgres_lab: Lab) -> None:
     lab = postgres_lab
     lab.sql(
