@@ -117,7 +117,7 @@ REMOVALS = (
     Removal(
         "young-key",
         "identity/api/new_keys.py",
-        "    if begins is not None and unit.now >= begins:",
+        "    if begins is not None and unit.sure >= begins:",
         "    if begins is None or unit.now:",
     ),
     Removal(
