@@ -100,7 +100,8 @@ def test_a_row_written_by_hand_is_no_factor(lab: Lab) -> None:
     lab.sql("UPDATE identity_act SET session = :session", session=session)
     assert do(lab, mine, act("ada")) == "identity.act_unconfirmed"
     lab.sql("UPDATE identity_act SET session = :session, body = body || ' '", session=other.get("me")["session"])
-    assert do(lab, other, act("ada")) == "identity.record_refused"
+    assert do(lab, other, act("ada")) == "identity.act_unconfirmed"
+    assert len(lab.log("RecordRefused")) == 1
 
 
 def test_the_provider_is_asked_for_a_login_now_with_a_nonce_over_exactly_these_acts(lab: Lab) -> None:
@@ -165,3 +166,19 @@ def test_the_page_before_the_provider_says_what_is_confirmed(lab: Lab) -> None:
     assert page.status_code == 200 and "Let the frozen person eve in again." in page.text
     assert lab.idp.issuer.removesuffix("/v2.0") in page.text
     assert browser.get("/confirm?acts=nonsense").status_code == 400
+
+
+def test_a_row_that_nobody_sealed_keeps_nobody_from_an_act_and_is_told_once(lab: Lab) -> None:
+    person = lab.person("ben")
+    said = api.Act(type="committee.ballot", subject="mot", parameters={"ballot": "against", "digest": "sha256:0"})
+    lab.sql(
+        "INSERT INTO identity_act (id, session, until, body, seal) VALUES ('a', :session, 9, 'x', :seal)",
+        session=str(person.session or ""),
+        seal=b"0",
+    )
+    for _ in range(2):
+        with begin(lab.system, person) as unit:
+            api.factor_given(unit, person, [said], method="totp", at=unit.now)
+        with begin(lab.system, person) as unit:
+            api.require_act(unit, person, said)
+    assert len(lab.log("RecordRefused")) == 1

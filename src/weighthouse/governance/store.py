@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     case,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -192,6 +193,15 @@ def ballots_on(conn: Connection, motion_id: str) -> list[Ballot]:
     """Return the ballots that the rows hold for a motion."""
     query = select(ballots.c.ballot).where(ballots.c.motion == motion_id).order_by(ballots.c.member, ballots.c.choice)
     return [_decode(row[0], Ballot) for row in conn.execute(query)]
+
+
+def lock(conn: Connection, what: str) -> None:
+    """Let no other unit decide about `what` until this one is over, whether a row of it is there or not.
+
+    On SQLite a unit that writes has the whole file to itself.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"governance {what}", 0))))
 
 
 def add_call(conn: Connection, call: HoldCall, seal: bytes) -> None:

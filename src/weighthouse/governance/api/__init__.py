@@ -6,7 +6,7 @@ Members `place_release_hold`, `open_motion`, `cast` and `close`; everybody who m
 from weighthouse.governance.api.charter import charter_of, seats, vacancies
 from weighthouse.governance.api.closing import close
 from weighthouse.governance.api.deciding import cast, motion, motions, motions_page, open_motion
-from weighthouse.governance.api.holding import place_release_hold, release_status
+from weighthouse.governance.api.holding import bind_calls, place_release_hold, release_status
 from weighthouse.governance.model import (
     CHOICES,
     CLASSES,
@@ -29,6 +29,7 @@ __all__ = [
     "ReleaseStatus",
     "Seat",
     "ballot_statement",
+    "bind_calls",
     "cast",
     "charter_of",
     "close",

@@ -197,6 +197,7 @@ def cast(
             "Open the motion again and sign it now.",
         )
     member = str(caller.principal)
+    store.lock(unit.conn, f"answer {motion_id} {member}")  # of two answers at one moment, the second is refused
     earlier = [one for one in store.ballots_on(unit.conn, motion_id) if one.member == member]
     if known != "for":  # a row that nobody signed keeps nobody from saying no
         earlier = [one for one in earlier if counting.is_signed(unit, one, digest)]

@@ -13,11 +13,11 @@ import msgspec
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical, visible
-from weighthouse.core.caller import Caller
+from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import check_slug
 from weighthouse.core.signing import Signers, equal
-from weighthouse.core.work import Unit
+from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.governance import store
 from weighthouse.governance.api import counting
 from weighthouse.governance.api.charter import charter_of, check_member, digest_of
@@ -27,6 +27,7 @@ from weighthouse.policy import api as policy
 
 REASON_LIMIT = 2_000
 CALLS = 50
+CALLED = "Enough members have called for it."
 _PLACED = audit.Lines(HoldPlaced.KIND)
 _CALLED = audit.Lines(HoldCalled.KIND)
 
@@ -39,29 +40,38 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
     """
     check_slug(model)
     access.require(unit, caller, "committee.hold", model)
-    charter = charter_of(unit)
     check_member(unit, caller)
     _check(unit, model, reason)
+    store.lock(unit.conn, f"hold {model}")  # two who call at one moment would each see nobody else's call
     if _hold_on(unit, model, remembered=True) is not None:
         raise Conflict(
             "governance.already_held", "The release of this model is held already.", "Nothing more is needed."
         )
     waiting = _waiting(unit, model)
     member = str(caller.principal)
-    if any(one.member == member for one in _told(unit, model)):
-        raise Conflict(
-            "governance.already_called",
-            "You have called for this hold already; it needs another member, or the chair.",
-            "Ask a second member to call for it.",
-        )
     call = HoldCall(model=model, member=member, reason=reason, at=unit.now)
     calling = tuple(sorted({one.member for one in waiting} | {member}))
     if not policy.may_hold(access.seating(unit), calling):
+        if any(one.member == member for one in _told(unit, model)):
+            raise Conflict(
+                "governance.already_called",
+                "You have called for this hold already; it needs another member, or the chair.",
+                "Ask a second member to call for it.",
+            )
         store.add_call(unit.conn, call, _seal(unit, call))
         audit.append(unit, HoldCalled(model=model, member=member, reason=reason))
         return release_status(unit, model)
+    _bind(unit, caller, model, reason, calling, call)
+    return release_status(unit, model)
+
+
+def _bind(
+    unit: Unit, caller: Caller, model: str, reason: str, calling: tuple[str, ...], call: HoldCall | None = None
+) -> None:
+    """Place the hold that these members have called for; `call` is the one that makes them enough."""
     hold = access.place_hold(unit, caller, model, reason, actions=HELD_ACTIONS, kind="governance")  # before any row
-    store.add_call(unit.conn, call, _seal(unit, call))
+    if call is not None:
+        store.add_call(unit.conn, call, _seal(unit, call))
     store.add_release_hold(unit.conn, hold.id, model, calling, unit.now + RATIFY_WITHIN)
     audit.append(
         unit,
@@ -71,10 +81,41 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
             called_by=calling,
             reason=reason,
             ratify_by=unit.now + RATIFY_WITHIN,
-            charter=digest_of(charter),
+            charter=digest_of(charter_of(unit)),
         ),
     )
-    return release_status(unit, model)
+
+
+def bind_calls(system: System) -> int:
+    """Place every hold for which enough members have called and that does not stand; return how many.
+
+    Attack: hide the first call until the second is stored as another first one. What the log tells is asked again and
+    again, so that calls which together suffice bind, whatever became of their rows.
+    """
+    with read(system) as unit:
+        bundle = policy.current(unit)
+        models = [one.id for one in bundle.lab.resources.values() if one.kind == "model"]
+        due = [model for model in models if bundle.lab.committee is not None and _due(unit, model)]
+    return sum(_bind_calls(system, model) for model in due)
+
+
+def _bind_calls(system: System, model: str) -> bool:
+    with begin(system, SYSTEM) as unit:
+        store.lock(unit.conn, f"hold {model}")
+        waiting = _due(unit, model)
+        if not waiting:
+            return False
+        reason = next((one.reason for one in waiting if len(one.reason.strip()) >= 3), CALLED)
+        _bind(unit, SYSTEM, model, reason, tuple(sorted({one.member for one in waiting})))
+    return True
+
+
+def _due(unit: Unit, model: str) -> list[HoldCall]:
+    """The calls that suffice for a hold which does not stand; none if they do not, or if it does."""
+    waiting = _waiting(unit, model)
+    if not waiting or not policy.may_hold(access.seating(unit), [one.member for one in waiting]):
+        return []
+    return [] if _hold_on(unit, model) is not None else waiting
 
 
 def release_status(unit: Unit, model: str) -> ReleaseStatus:

@@ -9,6 +9,7 @@ stop.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -17,13 +18,15 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Unauthenticated
 from weighthouse.core.ids import new_id
-from weighthouse.core.work import Unit
+from weighthouse.core.work import System, Unit
 from weighthouse.identity.api.once import is_used, used_factor
-from weighthouse.identity.api.sealing import refused, seal, unseal
-from weighthouse.identity.events import ActConfirmed, ActUnconfirmed
+from weighthouse.identity.api.sealing import seal, unseal
+from weighthouse.identity.events import ActConfirmed, ActUnconfirmed, RecordRefused
 from weighthouse.identity.model import ACT_LIFE, Act, GivenFactor
 from weighthouse.identity.rules.acts import check_acts, digest_of_act, words_of
 from weighthouse.identity.store import acts as store
+
+_told: WeakKeyDictionary[System, set[str]] = WeakKeyDictionary()
 
 
 def digest_for(caller: Caller, act: Act) -> str:
@@ -62,7 +65,7 @@ def require_act(unit: Unit, caller: Caller, act: Act) -> None:
     """
     given = check_act(unit, caller, act)
     if not store.take_act(unit.conn, given.id):
-        raise _unconfirmed(caller, act)
+        raise _unconfirmed(unit, caller, act)
     used_factor(unit, given, act)
 
 
@@ -73,7 +76,7 @@ def check_act(unit: Unit, caller: Caller, act: Act) -> GivenFactor:
     wanted = digest_for(caller, act)
     given = next((one for one in _given(unit, caller) if one.digest == wanted), None)
     if given is None or caller.kind != "person":
-        raise _unconfirmed(caller, act)
+        raise _unconfirmed(unit, caller, act)
     return given
 
 
@@ -82,12 +85,31 @@ def _given(unit: Unit, caller: Caller) -> Iterator[GivenFactor]:
     for factor, body, code in store.acts_of(unit.conn, str(caller.session or "")):
         given = unseal(unit, "act", body, code, GivenFactor)
         if given is None or given.id != factor:
-            raise refused("act", factor, "the seal does not hold")
+            _told_once(unit, str(caller.session or ""), factor)
+            continue  # a row of somebody else's gives nothing, and keeps nobody from a vote, the no least of all
         if unit.now < given.until and not is_used(unit, given.id):
             yield given
 
 
-def _unconfirmed(caller: Caller, act: Act) -> Unauthenticated:
+def _told_once(unit: Unit, session: str, row: str) -> None:
+    """Leave one line for a session: whoever writes such a row may write a thousand."""
+    told = _told.setdefault(unit.system, set())
+    if unit.read_only or session in told or ("acts", session) in unit.memo:
+        return
+    line = unit.memo["acts", session] = RecordRefused(table="act", row=row[:64], why="the seal does not hold")
+    audit.append(unit, line)
+    unit.after_commit(lambda: told.add(session))
+
+
+def _untold(unit: Unit, session: str) -> list[RecordRefused]:
+    """The line of this unit, which is about to be rolled back with it."""
+    line = unit.memo.get(("acts", session))
+    if line is not None:
+        _told[unit.system].add(session)
+    return [] if line is None else [line]
+
+
+def _unconfirmed(unit: Unit, caller: Caller, act: Act) -> Unauthenticated:
     line = ActUnconfirmed(
         session=str(caller.session or ""), principal=caller.principal, act=act.type, about=act.subject
     )
@@ -95,6 +117,6 @@ def _unconfirmed(caller: Caller, act: Act) -> Unauthenticated:
         "identity.act_unconfirmed",
         f"This takes a second factor given for exactly this: {words_of(act)}",
         "Confirm it with your second factor, then do it again within five minutes.",
-        record=[line],
+        record=[line, *_untold(unit, line.session)],
         acts=msgspec.json.encode([act]).decode(),
     )
