@@ -114,17 +114,18 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         body=encode(msgspec.to_builtins(device)).decode(),
         certificate=certificate,
     )
-    audit.append(
-        unit,
-        DeviceEnrolled(
-            device=device.id,
-            principal=device.person,
-            thumbprint=device.thumbprint,
-            name=name,
-            session=device.session,
-        ),
-    )
+    audit.append(unit, _enrolled(device))
     return device
+
+
+def _enrolled(device: Device) -> DeviceEnrolled:
+    return DeviceEnrolled(
+        device=device.id,
+        principal=device.person,
+        thumbprint=device.thumbprint,
+        name=device.name,
+        session=device.session,
+    )
 
 
 def _refuse(device: str, why: str) -> NoReturn:

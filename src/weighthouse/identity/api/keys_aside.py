@@ -90,9 +90,8 @@ def restore_key(
     state = state_of(unit, person)
 
     def refused(code: str) -> list[Event]:
-        return [
-            OpeningRefused(principal=caller.principal, act="person.key", about=f"{person}/{device_id}", code=code)
-        ]
+        about = f"{person}/{device_id}"
+        return [OpeningRefused(principal=caller.principal, act="person.key", about=about, code=code)]
 
     again = device_id in state.devices and _falsely_restored(unit, state, device_id)
     if device_id not in state.suspended and not again:
