@@ -298,7 +298,7 @@ class OpeningRefused(Event, frozen=True, kw_only=True):
 
 
 class DeviceEnded(Event, frozen=True, kw_only=True):
-    """A device's key counts no more."""
+    """A device's key counts no more: `key` is its thumbprint, empty where its record was not believed."""
 
     KIND: ClassVar[str] = "identity.DeviceEnded"
     SUBJECT: ClassVar[str] = "device"
@@ -308,6 +308,7 @@ class DeviceEnded(Event, frozen=True, kw_only=True):
     reason: str
     by: str
     version: int = 0
+    key: str = ""
 
 
 class WorkloadStarted(Event, frozen=True, kw_only=True):

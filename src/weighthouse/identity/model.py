@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -355,6 +355,17 @@ class SignInResult(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["failure", "locked", "success"]
     reason: str
     event_id: str
+
+
+class Owed(msgspec.Struct, frozen=True, kw_only=True):
+    """A stop that was remembered before its change, and the line that the log must have of it. `of` is who it is
+    about, `data` the fact's own."""
+
+    id: str
+    kind: str
+    of: str
+    data: dict[str, Any]
+    at: Millis
 
 
 SESSION_TOUCH: Millis = MINUTE  # a session's last use is written at most this often

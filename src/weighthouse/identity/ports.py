@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from weighthouse.core.clock import Millis
-from weighthouse.identity.model import IssuerProfile, Place, PublicKey
+from weighthouse.identity.model import IssuerProfile, Owed, Place, PublicKey
 
 
 class Redeemed(msgspec.Struct, frozen=True):
@@ -128,6 +128,15 @@ class Memory(Protocol):
 
     def seen(self, session: str) -> Millis:
         """When this process saw the session used last, 0 if it did not."""
+
+    def owe(self, due: Owed) -> None:
+        """Remember a stop whose change is about to be made."""
+
+    def paid(self, id_: str) -> None:
+        """Remember that this change was made, and its line written."""
+
+    def owed(self) -> tuple[Owed, ...]:
+        """The stops whose change may have failed."""
 
     def forget(self, now: Millis) -> None:
         """Forget sessions whose longest life is over anyway."""

@@ -1,8 +1,9 @@
 """The memory of identity in a file of the state folder. Guards freezes and ends from whoever can restore a database.
 
 One line a fact: `v <version> <principal>`, the same with `factor <account>` and the time of the last second factor,
-`s <until> <session>`, or `l <place> log`, up to which all that the log refuses is in here; appended and flushed to
-disk before the call returns. A line that cannot be read stops the start: an unreadable memory is not an empty one.
+`s <until> <session>`, `l <place> log`, up to which all that the log refuses is in here, or `o <time> <stop>` and
+`p 0 <id>` for a stop whose change is to be made and for one that was made; appended and flushed to disk before the
+call returns. A line that cannot be read stops the start: an unreadable memory is not an empty one.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from weighthouse.core import durable
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Unavailable
+from weighthouse.identity.model import Owed
 from weighthouse.identity.store.memory import ProcessMemory
 
 
@@ -59,23 +63,38 @@ class FileMemory(ProcessMemory):
         for number, line in enumerate(lines, start=1):
             kind, _, rest = line.partition(" ")
             figure, _, name = rest.partition(" ")
-            if kind not in ("v", "s", "l") or not figure.isdigit() or not name or not name.isprintable():
-                raise Unavailable(
-                    "identity.memory_broken",
-                    f"Line {number} of {self._path.name} cannot be read, so nobody knows which sessions are over.",
-                    "Restore the file from the newest backup of the state folder; do not delete it.",
-                )
+            if kind not in ("v", "s", "l", "o", "p") or not figure.isdigit() or not name or not name.isprintable():
+                raise self._broken(number)
             if kind == "v":
                 self._versions[name] = max(int(figure), self._versions.get(name, 0))
             elif kind == "l":
                 self._learnt = int(figure)
+            elif kind == "o":
+                due = self._stop(number, name)
+                self._owed[due.id] = due
+            elif kind == "p":
+                self._owed.pop(name, None)
             elif int(figure) > now:
                 self._condemned[name] = int(figure)
+
+    def _stop(self, number: int, text: str) -> Owed:
+        try:
+            return msgspec.json.decode(text, type=Owed)
+        except msgspec.MsgspecError:
+            raise self._broken(number) from None
+
+    def _broken(self, number: int) -> Unavailable:
+        return Unavailable(
+            "identity.memory_broken",
+            f"Line {number} of {self._path.name} cannot be read, so nobody knows which sessions are over.",
+            "Restore the file from the newest backup of the state folder; do not delete it.",
+        )
 
     def _compact(self) -> None:
         lines = [f"l {self._learnt} log\n"]
         lines += [f"v {version} {name}\n" for name, version in self._versions.items()]
         lines += [f"s {until} {name}\n" for name, until in self._condemned.items()]
+        lines += [f"o {due.at} {msgspec.json.encode(due).decode()}\n" for due in self._owed.values()]
         with durable.told(self._path):
             durable.replace(self._path, "".join(lines).encode(), self._path.with_suffix(".new"))
 

@@ -21,11 +21,22 @@ from weighthouse.core.ids import DeviceId, PrincipalId
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity.api import ends
 from weighthouse.identity.api.accounts import vouched
+from weighthouse.identity.api.devices import living
 from weighthouse.identity.api.ends import End
 from weighthouse.identity.api.freshness import answered, check_first_use, check_nonce, went_unanswered
 from weighthouse.identity.api.roaming import settle
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, drop, end_session, expired, last_seen, rewrite, write_end
+from weighthouse.identity.api.sessions import (
+    digest_of,
+    drop,
+    end_session,
+    expired,
+    is_over,
+    keep_end,
+    last_seen,
+    rewrite,
+    write_end,
+)
 from weighthouse.identity.api.stale import AGAIN, first_word, over, unknown
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.api.workloads import authenticate_workload
@@ -102,7 +113,7 @@ def _session(unit: Unit, credential: Credential) -> Session:
 
 
 def _check_life(unit: Unit, session: Session, address: str) -> None:
-    if session.ended is not None or memory(unit.system).condemned(session.id):
+    if session.ended is not None or is_over(unit, session):
         raise over(unit, session.id, session.person, address)
     if expired(unit, session):
         raise Unauthenticated("identity.session_expired", "This session has run out.", AGAIN)
@@ -178,7 +189,7 @@ def end_former(unit: Unit, arrival: Arrival, *, by: str) -> None:
     former = unseal(unit, "session", row.body, row.seal, Session) if row else None
     if former is None or former.binding != "browser" or former.secret != digest_of(arrival.session_secret):
         return
-    if former.ended is not None or memory(unit.system).condemned(former.id):
+    if former.ended is not None or is_over(unit, former):
         for line in over(unit, former.id, former.person, arrival.address).record:
             audit.append(unit, line)
         return
@@ -231,7 +242,7 @@ def _used_elsewhere(unit: Unit, session: Session, credential: Credential, change
 def end_used_elsewhere(unit: Unit, session: Session, changed: str) -> None:
     """End a session that was presented without what it is bound to, in the memory at once."""
     end = ends.elsewhere(session.id, changed, unit.now)
-    ends.remember(memory(unit.system), end, session.ends)
+    keep_end(unit, end, session.ends, session.person, session.device_mark)
     drop(unit, session.person, frozenset({session.id}))
     write_end(unit, session, end)
 
@@ -260,7 +271,7 @@ def caller_of(unit: Unit, session: Session, state: PrincipalState, *, address: s
     device = None
     if session.key and state.devices:
         found = device_store.device_of_key(unit.conn, session.key)
-        if found and found[1] == session.person and found[0] in state.devices:
+        if found and found[1] == session.person and found[0] in living(unit, state):
             device = DeviceId(found[0])
     return Caller(
         principal=PrincipalId(session.person),

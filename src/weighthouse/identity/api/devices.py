@@ -20,9 +20,10 @@ from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unauthe
 from weighthouse.core.ids import DeviceId, new_id
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import Unit
+from weighthouse.identity.api import owing
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
-from weighthouse.identity.api.ends import KEY_ENDED
+from weighthouse.identity.api.ends import ACCOUNT_GONE, KEY_ENDED
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
@@ -31,8 +32,8 @@ from weighthouse.identity.api.new_keys import (
     mark_confirmed,
     without_guardian,
 )
-from weighthouse.identity.api.sessions import end_sessions_of, end_sessions_of_key
-from weighthouse.identity.api.states import change_state, state_of, version_now
+from weighthouse.identity.api.sessions import end_mark, end_sessions_of, end_sessions_of_key, over_for_good
+from weighthouse.identity.api.states import STANDS, change_state, state_of, version_now
 from weighthouse.identity.api.vouchers import taken_back
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
@@ -144,7 +145,7 @@ def device(unit: Unit, device_id: str) -> Device:
     """
     found = read_back(unit, device_id)
     state = state_of(unit, found.person)
-    if device_id not in state.devices:
+    if device_id not in living(unit, state):
         raise NotFound("identity.device_unknown", "This device has been ended.", "Pick one from your devices.")
     if not vouched(unit, found.person, found.account, state):
         raise NotFound(
@@ -180,8 +181,14 @@ def read_back(unit: Unit, device_id: str) -> Device:
 def devices_of(unit: Unit, person: str) -> list[Device]:
     """Return a person's live devices."""
     state = state_of(unit, person)
-    found = (read_back(unit, one) for one in store.devices_of(unit.conn, person) if one in state.devices)
+    listed = living(unit, state)
+    found = (read_back(unit, one) for one in store.devices_of(unit.conn, person) if one in listed)
     return [one for one in found if vouched(unit, person, one.account, state) and not taken_back(unit, state, one)]
+
+
+def living(unit: Unit, state: PrincipalState) -> tuple[str, ...]:
+    """The devices that live by a sealed state, and that no memory outside the database says were ended."""
+    return tuple(one for one in state.devices if not over_for_good(unit, one))
 
 
 def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> frozenset[str]:
@@ -190,7 +197,7 @@ def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> froz
     With `before`, those that did until the stop that is being made: which disowns every session, and who vouched.
     """
     found = set[str]()
-    for one in state.devices:
+    for one in living(unit, state):
         with suppress(WeighthouseError):
             key = read_back(unit, one)
             confirmed = before and one in state.confirmed
@@ -216,7 +223,28 @@ def end_device_of(unit: Unit, person: str, device_id: str, reason: str, *, by: s
 
 
 def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:
-    """End a device of `person` for good, with its line; who may is the caller's to judge."""
+    """End a device of `person` for good, with its line; who may is the caller's to judge.
+
+    It is remembered by what it is, device and key, before any row is locked or written; what only follows from a
+    policy, when nothing but the commit can still refuse that.
+    """
+    line = DeviceEnded(device=device_id, principal=person, reason=reason, by=by, key=_key_of(unit, device_id))
+
+    def keep() -> None:
+        end_mark(unit, device_id, by)
+        end_mark(unit, line.key, by)
+
+    if reason == ACCOUNT_GONE:
+        unit.last_before_commit(keep)
+    else:
+        keep()
+        unit.stands = STANDS
+        owing.owe(unit, line, of=person)
+    _end(unit, line)
+
+
+def _end(unit: Unit, line: DeviceEnded) -> None:
+    person, device_id = line.principal, line.device
 
     def without(state: PrincipalState) -> PrincipalState:
         lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended", "grown")}
@@ -227,20 +255,21 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
-    _end_what_hangs_on(unit, person, device_id, by)
-    audit.append(
-        unit, DeviceEnded(device=device_id, principal=person, reason=reason, by=by, version=version_now(unit, person))
-    )
+    if line.key:
+        end_sessions_of_key(unit, person, line.key, line.by)
+    else:  # hidden or edited: who knows which of the sessions are its
+        end_sessions_of(unit, person, KEY_ENDED, line.by)
+    audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
 
 
-def _end_what_hangs_on(unit: Unit, person: str, device_id: str, by: str) -> None:
-    """End the sessions of a key; all of its person's where its record was hidden or edited: who knows which."""
+owing.again(DeviceEnded, _end, unsure=("version",))
+
+
+def _key_of(unit: Unit, device_id: str) -> str:
     try:
-        key = read_back(unit, device_id).thumbprint
+        return read_back(unit, device_id).thumbprint
     except WeighthouseError:
-        end_sessions_of(unit, person, KEY_ENDED, by)
-        return
-    end_sessions_of_key(unit, person, key, by)
+        return ""
 
 
 def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:

@@ -8,9 +8,12 @@ the person.
 
 from __future__ import annotations
 
+import msgspec
+
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
+from weighthouse.identity.api import owing
 from weighthouse.identity.api.ends import NOT_ME
 from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.sessions import disclaim, end_sessions_of
@@ -22,9 +25,20 @@ def disown(unit: Unit, caller: Caller) -> tuple[int, int]:
     """End every session of the caller and set every key of theirs aside; return how many of each."""
     stop_first(unit, caller.principal)
     disclaim(unit, caller.principal)
-    ended = end_sessions_of(unit, caller.principal, NOT_ME, caller, stops=True)
-    aside = set_keys_aside(unit, caller.principal, caller.principal)
-    audit.append(
-        unit, Disowned(principal=caller.principal, session=caller.session or "", sessions=ended, devices=aside)
-    )
+    line = Disowned(principal=caller.principal, session=caller.session or "", sessions=0, devices=0)
+    owing.owe(unit, line, of=caller.principal)
+    return _disown(unit, line, caller)
+
+
+def _disown(unit: Unit, line: Disowned, by: Caller | str) -> tuple[int, int]:
+    ended = end_sessions_of(unit, line.principal, NOT_ME, by, stops=True)
+    aside = set_keys_aside(unit, line.principal, line.principal)
+    audit.append(unit, msgspec.structs.replace(line, sessions=ended, devices=aside))
     return ended, aside
+
+
+def _again(unit: Unit, line: Disowned) -> None:
+    _disown(unit, line, line.principal)
+
+
+owing.again(Disowned, _again, unsure=("sessions", "devices"))

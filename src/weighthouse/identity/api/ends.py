@@ -20,12 +20,15 @@ CROWDED = "too many sessions"  # which says nothing against a session
 KEY_ENDED = "its key was ended"
 NOT_ME = "this was not me"
 ALIKE = "of the same key or browser as one that was ended"
+ACCOUNT_GONE = "account no longer theirs"
 ACCOUNT = "its account was taken from its person"
 ELSEWHERE = "used elsewhere"
 UNKNOWN = "It was over, and nobody knows why any more."
 UNSAID = "It was ended on another server, or before; its reason stands in the log."
 LOST = "Its change could not be committed; the end stands."
 _WORDS = frozenset({SIGNED_OUT, ANEW, CROWDED, KEY_ENDED, NOT_ME, ALIKE, ACCOUNT, ELSEWHERE, UNKNOWN, UNSAID})
+FOLLOWS = (CROWDED, ANEW, ACCOUNT, ACCOUNT_GONE)
+"""Ends that only follow from another change, so that they are none where that is refused."""
 FOREIGN, OWN = "foreign", "own"
 _HELD = frozenset({"browser"})
 """What a session was presented without by somebody who holds all its secrets: a mark, but another kind of browser."""

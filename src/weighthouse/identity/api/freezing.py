@@ -12,7 +12,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid, Unauthenticated
 from weighthouse.core.work import Unit
-from weighthouse.identity.api import moments
+from weighthouse.identity.api import moments, owing
 from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import disclaim, end_sessions_of, name_of
@@ -26,23 +26,38 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     now is taken back, as by `disown`: who signed out first is not spared. Freezing twice changes nothing."""
     if not 3 <= len(reason) <= 500:
         raise Invalid("identity.bad_reason", "A freeze needs a reason of 3 to 500 characters.", "Say why.")
-    frozen_now = False
+    line = PersonFrozen(principal=principal, reason=reason, by=name_of(by))
+    stop_first(unit, principal)
+    disclaim(unit, principal)
+    owing.owe(unit, line, of=principal)
+    _freeze(unit, line, by)
+
+
+def _freeze(unit: Unit, line: PersonFrozen, by: Caller | str, *, told: bool = False) -> None:
+    """Write down what `freeze` has said. With its line `told` whatever it finds, for somebody else may have come
+    first with theirs."""
+    principal, frozen_now = line.principal, False
 
     def frozen(state: PrincipalState) -> PrincipalState:
         nonlocal frozen_now
         frozen_now = state.frozen_at is None or not state.version  # the latter stands for a row that was refused
         if not frozen_now:
             return state
-        return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=reason)
+        return msgspec.structs.replace(state, frozen_at=unit.now, frozen_reason=line.reason)
 
-    stop_first(unit, principal)
     change_state(unit, principal, frozen, mend=True, stops=True)
     if frozen_now:
-        disclaim(unit, principal)
-        end_sessions_of(unit, principal, "frozen", by)
+        end_sessions_of(unit, principal, "frozen", by, stops=True)
         set_keys_aside(unit, principal, name_of(by))
-        version = version_now(unit, principal)
-        audit.append(unit, PersonFrozen(principal=principal, reason=reason, by=name_of(by), version=version))
+    if frozen_now or told:
+        audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, principal)))
+
+
+def _again(unit: Unit, line: PersonFrozen) -> None:
+    _freeze(unit, line, line.by, told=True)
+
+
+owing.again(PersonFrozen, _again, unsure=("version",))
 
 
 def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: KeySignature | None = None) -> None:
@@ -62,6 +77,7 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
     def thawed(state: PrincipalState) -> PrincipalState:  # what was begun while they were frozen is not let through
         return msgspec.structs.replace(state, frozen_at=None, frozen_reason="", stopped=unit.now)
 
+    owing.pay_first(unit, principal)
     # a stop that was announced, and whose change never came about, ends here, too
     change_state(unit, principal, thawed, mend=True, stops=True)
     audit.append(

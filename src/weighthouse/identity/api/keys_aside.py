@@ -17,6 +17,7 @@ from weighthouse.core.events import Event
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import counting, drop_device, read_back
 from weighthouse.identity.api.openings import require_opening
+from weighthouse.identity.api.sessions import over_for_good
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.vouchers import taken_back, with_voucher
 from weighthouse.identity.events import KeysRestored, OpeningRefused
@@ -58,7 +59,8 @@ def keys_aside(unit: Unit, person: str) -> list[Device]:
     state, found = state_of(unit, person), list[Device]()
     for one in (*state.suspended, *state.devices):
         with suppress(WeighthouseError):  # hidden or edited: nobody can be shown what it is
-            if _counted(state, one) or _falsely_restored(unit, state, one):
+            waits = _counted(state, one) or _falsely_restored(unit, state, one)
+            if waits and not over_for_good(unit, one):
                 found.append(read_back(unit, one))
     return found
 
@@ -94,7 +96,7 @@ def restore_key(
         return [OpeningRefused(principal=caller.principal, act="person.key", about=about, code=code)]
 
     again = device_id in state.devices and _falsely_restored(unit, state, device_id)
-    if device_id not in state.suspended and not again:
+    if (device_id not in state.suspended and not again) or over_for_good(unit, device_id):
         raise NotFound(
             "identity.key_not_aside",
             "No such key of this person is set aside.",

@@ -14,7 +14,7 @@ from weighthouse.core.clock import SECOND
 from weighthouse.core.work import System
 from weighthouse.identity.api import ends, once
 from weighthouse.identity.api.sealing import memory
-from weighthouse.identity.api.sessions import learn_foreign
+from weighthouse.identity.api.sessions import learn_device, learn_foreign
 from weighthouse.identity.model import RUN
 
 _SESSIONS = {"identity.SessionEnded", "identity.SessionUsedElsewhere"}
@@ -46,6 +46,8 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
             versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
         if entry.kind in _SESSIONS or entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
             learn_foreign(system, entry)
+        if entry.kind == "identity.DeviceEnded":
+            learn_device(system, entry)
         if entry.kind in _SESSIONS and entry.at + longest > now:
             ends.remember(memory(system), ends.told(entry), entry.at + longest)
     for principal, version in versions.items():

@@ -19,7 +19,7 @@ from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.moments import covers, everything, stopped
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, seal, unseal
-from weighthouse.identity.api.sessions import distrusted
+from weighthouse.identity.api.sessions import distrusted, stopped_name
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import SignInFailed
 from weighthouse.identity.model import HISTORY, SPRAY_WINDOW, Place, SignInResult
@@ -136,7 +136,7 @@ def stopped_since(unit: Unit, person: str, device: str, begun: Millis) -> bool:
     """Whether everything of a person, or this key or browser, was stopped after something had begun."""
     if covers(unit, everything(person), state_of(unit, person).stopped, begun):
         return True
-    return bool(device) and stopped(unit, distrusted(device), begun)
+    return stopped(unit, stopped_name(person), begun) or (bool(device) and stopped(unit, distrusted(device), begun))
 
 
 def distrusts(unit: Unit, person: str, device: str) -> bool:

@@ -16,6 +16,7 @@ from weighthouse.core.caller import Assurance
 from weighthouse.core.clock import MINUTE
 from weighthouse.core.errors import Unauthenticated, Unavailable
 from weighthouse.core.work import Unit, begin
+from weighthouse.identity.api import owing
 from weighthouse.identity.api.results import place_of
 from weighthouse.identity.api.sealing import mark_of_origin
 from weighthouse.identity.api.sessions import end_session, rewrite
@@ -56,11 +57,12 @@ def settle(unit: Unit, session: Session, address: str) -> Session:
 
 
 def _write_alone(unit: Unit, session: Session, moved: Session, origin: str, outcome: Outcome) -> None:
-    """Write it down in a unit of its own. Where a lock is in the way, the session goes on as it has become, and the
-    next use is judged, and written, as this one: whoever would say no is not turned away for having moved."""
+    """Write it down in a unit of its own. Where a lock is in the way, the session goes on as it has become, the line
+    follows, and the next use is judged as this one: whoever would say no is not turned away for having moved."""
     try:
         with begin(unit.system, request_id=unit.request_id) as own:
             within_a_moment(own)
+            owing.owe(own, _line(unit, session, moved, origin, outcome), of=session.person)
             _write(own, session, moved, origin, outcome)
     except Unavailable as refusal:
         if refusal.code != faults.UNAVAILABLE:
@@ -106,17 +108,21 @@ def _write(unit: Unit, session: Session, moved: Session, origin: str, outcome: O
         end_session(unit, session.id, "used from another country", "system")
     else:
         rewrite(unit, moved, was=session)
-    audit.append(
-        unit,
-        SessionMoved(
-            session=session.id,
-            principal=session.person,
-            binding=session.binding,
-            outcome=outcome,
-            countries=len(moved.countries),
-            returned=bool(moved.country) and moved.country in _been(session) and moved.country != session.country,
-            since=unit.now - session.moved if session.moved else 0,
-            origin=origin,
-            address=moved.address,
-        ),
+    audit.append(unit, _line(unit, session, moved, origin, outcome))
+
+
+def _line(unit: Unit, session: Session, moved: Session, origin: str, outcome: Outcome) -> SessionMoved:
+    return SessionMoved(
+        session=session.id,
+        principal=session.person,
+        binding=session.binding,
+        outcome=outcome,
+        countries=len(moved.countries),
+        returned=bool(moved.country) and moved.country in _been(session) and moved.country != session.country,
+        since=unit.now - session.moved if session.moved else 0,
+        origin=origin,
+        address=moved.address,
     )
+
+
+owing.again(SessionMoved, audit.append, unsure=("since",))

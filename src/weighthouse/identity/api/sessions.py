@@ -22,7 +22,7 @@ from weighthouse.identity.api import ends, moments
 from weighthouse.identity.api.ends import ALIKE, CROWDED, KEY_ENDED, NOT_ME, End
 from weighthouse.identity.api.moments import everything
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
-from weighthouse.identity.api.states import change_state, lock, state_of, version_now
+from weighthouse.identity.api.states import STANDS, change_state, lock, state_of, version_now
 from weighthouse.identity.events import SessionEnded, SessionStarted
 from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
@@ -62,7 +62,13 @@ def open_session(
     crowded = live_ids(unit, person)
     for oldest in crowded[: max(0, len(crowded) + 1 - limit)]:
         end_session(unit, oldest, CROWDED, by="system")
-    state = change_state(unit, person, lambda s: msgspec.structs.replace(s, sessions=(*s.sessions, session_id)))
+    least = memory(unit.system).version(_epoch(person))
+
+    def listed(state: PrincipalState) -> PrincipalState:
+        sessions = (*state.sessions, session_id)
+        return msgspec.structs.replace(state, sessions=sessions, epoch=max(state.epoch, least))
+
+    state = change_state(unit, person, listed)
     session = Session(
         id=session_id,
         person=PrincipalId(person),
@@ -176,7 +182,7 @@ def close(unit: Unit, session: Session, reason: str, by: Caller | str, *, believ
 
 def write_end(unit: Unit, session: Session, end: End) -> None:
     """Let the row say how its session ended, and before that the memory outside the database."""
-    kept = memory(unit.system)
+    keep_end(unit, end, session.ends, session.person, session.device_mark)
     over = msgspec.structs.replace(
         session,
         ended=end.at,
@@ -188,12 +194,27 @@ def write_end(unit: Unit, session: Session, end: End) -> None:
         user_agent="",
     )
     rewrite(unit, over)
-    unit.before_commit(lambda: ends.remember(kept, end, session.ends))
-    if end.foreign:
-        unit.before_commit(lambda: kept.raise_version(_foreign(session.id), unit.now))
-        unit.before_commit(lambda: moments.remember(unit, _one_foreign(session.person)))
-    if end.distrusted and session.device_mark:
-        unit.before_commit(lambda: moments.remember(unit, distrusted(session.device_mark)))
+
+
+def keep_end(unit: Unit, end: End, until: Millis, person: str, mark: str = "") -> None:
+    """Let the memory outside the database have an end before any row is locked or written: what is stopped is over,
+    even if the database takes nothing of it; the timer `identity-tidy` writes it down then. What only follows from
+    another change is kept when nothing but the commit can still refuse that change."""
+    kept = memory(unit.system)
+
+    def keep() -> None:
+        ends.remember(kept, end, until)
+        if end.foreign:
+            kept.raise_version(_foreign(end.session), unit.now)
+            moments.remember(unit, _one_foreign(person))
+        if end.distrusted and mark:
+            moments.remember(unit, distrusted(mark))
+
+    if end.reason in ends.FOLLOWS:
+        unit.last_before_commit(keep)
+    else:
+        keep()
+        unit.stands = STANDS
 
 
 def rotated_out(session: Session, at: Millis) -> str:
@@ -278,13 +299,16 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     person = session.person if session is not None else of
     if not person:
         raise _end_by_id(unit, session_id, reason, by)
+    end = _unseen(unit, session_id, reason, by)
+    if session is not None:
+        end = msgspec.structs.replace(end, foreign=_from_elsewhere(session, reason, by))
+    foreign = end.foreign
+    keep_end(unit, end, session.ends if session else _longest(unit), person, session.device_mark if session else "")
+    if foreign and session is not None and reason not in (ALIKE, *ends.FOLLOWS):
+        end_mark(unit, session.device_mark, by)
     drop(unit, person, frozenset({session_id}))
     if session is not None:
-        foreign = close(unit, session, reason, by)
-    else:
-        unseen = _unseen(unit, session_id, reason, by)
-        foreign = unseen.foreign
-        ends.remember(memory(unit.system), unseen, _longest(unit))
+        write_end(unit, session, end)
     version = version_now(unit, person)
     audit.append(
         unit,
@@ -306,6 +330,61 @@ def _ended_anew(unit: Unit, session: Session, reason: str, by: Caller | str) -> 
     return _from_elsewhere(session, reason, by) and not ended_by_another(unit, session.id, session.person)
 
 
+def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
+    """Remember that every session of this key or browser is over that was begun until now, whatever rows there are:
+    one that is hidden now is over when it comes back. The session of whoever says so is spared."""
+    kept = memory(unit.system)
+    if isinstance(by, Caller) and by.session:
+        kept.raise_version(_spared(by.session), unit.now)
+    if mark:
+        moments.remember(unit, _over(mark))
+
+
+def over_for_good(unit: Unit, mark: str) -> bool:
+    """Whether the memory says that this device was ended: for good, for its id never comes back."""
+    return memory(unit.system).version(_over(mark)) > 0
+
+
+def learn_device(system: System, entry: audit.Entry) -> None:
+    """Remember a device that was ended on another server, and its key."""
+    for mark in filter(None, (entry.subject, str(entry.data.get("key", "")))):
+        memory(system).raise_version(_over(mark), entry.at)
+
+
+def _over(mark: str) -> str:
+    return f"over {mark}"
+
+
+def _spared(session: str) -> str:
+    return f"spared {session}"
+
+
+def _epoch(person: str) -> str:
+    return f"epoch {person}"
+
+
+def is_over(unit: Unit, session: Session) -> bool:
+    """Whether the memory outside the database says that a session is over: itself, with its key or browser, or with
+    everything of its person. Asked at every use, for a row says nothing that was hidden when the end came."""
+    kept = memory(unit.system)
+    over = _over(session.device_mark)
+    return (
+        kept.condemned(session.id)
+        or (moments.stopped(unit, over, session.created) and kept.version(_spared(session.id)) < kept.version(over))
+        or session.epoch < kept.version(_epoch(session.person))
+    )
+
+
+def unreadable(unit: Unit, person: str) -> list[str]:
+    """The sessions that a person's sealed state lists and whose rows are gone, or not believed: whose key, browser or
+    account they are of nobody can tell, so they end with any."""
+    try:
+        listed = state_of(unit, person).sessions
+    except Unauthenticated:
+        return []
+    return [one for one in listed if _sealed(unit, one) is None]
+
+
 def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
     """End the other sessions of the key or browser that `ended` was bound to: whoever had that one has them too. The
     session of whoever says so goes on, for they hold it in their hands; to end a key ends that one as well."""
@@ -316,6 +395,9 @@ def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
             continue
         if session.device_mark == ended.device_mark:
             end_session(unit, session.id, ALIKE, by)
+    for hidden in unreadable(unit, ended.person):
+        if hidden != here:
+            end_session(unit, hidden, ALIKE, by, of=ended.person)
 
 
 def _sealed(unit: Unit, session_id: str) -> Session | None:
@@ -364,8 +446,10 @@ def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
     Signing out says nothing is wrong, and neither does the end of a session's time; the end of its key does, and so
     does an end from another session of the person's own. An end that is remembered outside the database while the row
     says nothing of it is what it is remembered as, and another's if nobody remembers why, or if the row cannot be
-    believed.
+    believed. What is remembered comes before what a row says: one of before another hand ended it may be put back.
     """
+    if memory(unit.system).version(_foreign(session_id)):
+        return True
     rows = store.by_ids(unit.conn, [session_id])
     session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
     if session is None or session.id != session_id or session.person != person:
@@ -395,10 +479,13 @@ def _rows(unit: Unit, principal: str) -> list[store.Row]:
 
 def end_sessions_of_key(unit: Unit, person: str, key: str, by: str) -> None:
     """End the sessions that are bound to a key which is nobody's from now on: whoever holds it holds them."""
+    end_mark(unit, key, by)
     for row in _rows(unit, person):
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is not None and session.person == person and session.key == key and session.ended is None:
             end_session(unit, session.id, KEY_ENDED, by)
+    for hidden in unreadable(unit, person):
+        end_session(unit, hidden, KEY_ENDED, by, of=person)
 
 
 def end_sessions_of(
@@ -410,18 +497,20 @@ def end_sessions_of(
     browser is known any more (`PrincipalState.stopped`). With `stops`, the caller has announced it (`stop_first`).
     `believed` leaves what was done in those that live: they end for caution, and nothing is said against it.
     """
+    epoch = _end_epoch(unit, principal)
+    for session in _living(unit, principal):
+        foreign = not believed and _from_elsewhere(session, reason, by)
+        end = End(session=session.id, by=name_of(by), reason=reason, foreign=foreign, at=unit.now)
+        keep_end(unit, end, session.ends, principal, session.device_mark)
     lock(unit, principal)  # a session that is being opened now is seen, or sees this
-    rows, count = _rows(unit, principal), 0
+    count = 0
 
     def emptied(state: PrincipalState) -> PrincipalState:
-        return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1, stopped=unit.now)
+        return msgspec.structs.replace(state, sessions=(), epoch=max(state.epoch + 1, epoch), stopped=unit.now)
 
     moments.note(unit, everything(principal))
     version = change_state(unit, principal, emptied, mend=True, stops=stops).version  # first, for the lines name it
-    for row in rows:
-        session = unseal(unit, "session", row.body, row.seal, Session)
-        if session is None or session.person != principal or session.ended is not None:
-            continue
+    for session in _living(unit, principal):
         foreign = close(unit, session, reason, by, believed=believed)
         audit.append(
             unit,
@@ -436,6 +525,31 @@ def end_sessions_of(
         )
         count += 1
     return count
+
+
+def _living(unit: Unit, principal: str) -> list[Session]:
+    """A person's sessions whose rows are believed and do not say that they are over."""
+    found = (unseal(unit, "session", row.body, row.seal, Session) for row in _rows(unit, principal))
+    return [one for one in found if one is not None and one.person == principal and one.ended is None]
+
+
+def _end_epoch(unit: Unit, principal: str) -> int:
+    """Remember, before any row is written, that every session of a person is over, and every sign-in that is begun;
+    return the epoch from which on sessions count again."""
+    kept = memory(unit.system)
+    try:
+        epoch = max(state_of(unit, principal).epoch + 1, kept.version(_epoch(principal)))
+    except Unauthenticated:  # no session lives by a state that is not believed
+        epoch = kept.version(_epoch(principal))
+    kept.raise_version(_epoch(principal), epoch)
+    moments.remember(unit, stopped_name(principal))
+    unit.stands = STANDS
+    return epoch
+
+
+def stopped_name(person: str) -> str:
+    """What the memory calls a person whose everything was stopped; its version is until when."""
+    return f"stopped {person}"
 
 
 def sessions_of(unit: Unit, principal: str) -> list[Session]:

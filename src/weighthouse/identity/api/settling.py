@@ -13,16 +13,15 @@ from weighthouse.core.errors import Denied, NotFound, WeighthouseError
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.identity.api.accounts import vouched
 from weighthouse.identity.api.devices import drop_device, read_back
+from weighthouse.identity.api.ends import ACCOUNT_GONE
 from weighthouse.identity.api.sealing import unseal
-from weighthouse.identity.api.sessions import end_session
+from weighthouse.identity.api.sessions import end_session, unreadable
 from weighthouse.identity.api.states import STATE_FORM, change_state, state_of
 from weighthouse.identity.events import AccountAdopted
 from weighthouse.identity.model import RUN, PrincipalState, Session
 from weighthouse.identity.store import principals as store
 from weighthouse.identity.store import sessions as session_store
 from weighthouse.policy import api as policy
-
-ACCOUNT_GONE = "account no longer theirs"
 
 
 def settle_accounts(unit: Unit, person: str) -> int:
@@ -34,6 +33,9 @@ def settle_accounts(unit: Unit, person: str) -> int:
         if session is not None and not vouched(unit, person, session.account, state):
             end_session(unit, session.id, ACCOUNT_GONE, by="system")
             ended += 1
+    for hidden in unreadable(unit, person):  # nobody can tell what proved it, so it is over when its row comes back
+        end_session(unit, hidden, ACCOUNT_GONE, by="system", of=person)
+        ended += 1
     for device in state.devices:
         if not _vouched(unit, person, device, state):
             drop_device(unit, person, device, ACCOUNT_GONE, by="system")

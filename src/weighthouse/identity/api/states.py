@@ -24,7 +24,7 @@ from weighthouse.identity.store import principals as store
 
 _VERSION = "identity-version"
 UNBELIEVED = "the record of this person in the database is not the one that this server kept"
-STANDS = "What was said no to stands all the same; say it again once the database answers, so that the log tells it."
+STANDS = "What was said no to stands all the same, and is written down once the database takes it."
 _AHEAD = 16  # more than others may raise a state while the stop waits for its row
 STATE_FORM = 2  # 1 came without accounts
 

@@ -39,9 +39,9 @@ def tidy(system: System) -> int:
 
 def _write(unit: Unit, row: session_store.Row) -> bool:
     session = unseal(unit, "session", row.body, row.seal, Session)
-    if session is None or session.ended is not None:
+    end = ends.recalled(memory(unit.system), row.id)
+    if session is None or (session.ended is not None and not _anew(session, end)):
         return False
-    end = ends.recalled(memory(unit.system), session.id)
     found = _line(unit, session, end)
     if found is None and end is not None and not _settled(unit, end):
         return False  # perhaps its change is still under way, or its line is not in the log yet
@@ -51,6 +51,11 @@ def _write(unit: Unit, row: session_store.Row) -> bool:
     if found is None:
         audit.append(unit, _owed(unit, session, known))
     return True
+
+
+def _anew(session: Session, end: End | None) -> bool:
+    """Whether a session whose row tells of its own end was ended from elsewhere since, which the row lacks."""
+    return end is not None and end.foreign and bool(session.whose) and not session.foreign
 
 
 def _settled(unit: Unit, end: End) -> bool:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import secrets
 import threading
 
+import msgspec
+
 from weighthouse.core.clock import Millis
+from weighthouse.identity.model import Owed
 
 SWEEP_AT = 4_096
 
@@ -23,6 +26,7 @@ class ProcessMemory:
         self._used: dict[str, Millis] = {}
         self._asked: dict[str, Millis] = {}
         self._seen: dict[str, Millis] = {}
+        self._owed: dict[str, Owed] = {}
         self._sweep_at = SWEEP_AT
         self._learnt = 0
         self.epoch = secrets.token_hex(16)
@@ -73,6 +77,21 @@ class ProcessMemory:
     def seen(self, session: str) -> Millis:
         with self._lock:
             return self._seen.get(session, 0)
+
+    def owe(self, due: Owed) -> None:
+        with self._lock:
+            self.keep(f"o {due.at} {msgspec.json.encode(due).decode()}")
+            self._owed[due.id] = due
+
+    def paid(self, id_: str) -> None:
+        with self._lock:
+            if id_ in self._owed:
+                self.keep(f"p 0 {id_}")
+                del self._owed[id_]
+
+    def owed(self) -> tuple[Owed, ...]:
+        with self._lock:
+            return tuple(self._owed.values())
 
     def learnt(self) -> int:
         with self._lock:
