@@ -19,6 +19,7 @@ from tests.access.test_owing import settle
 from weighthouse.access import api
 from weighthouse.access.api import owing
 from weighthouse.access.ports import Refusals
+from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance
 from weighthouse.core.clock import DAY, MINUTE, ManualClock
 from weighthouse.core.database import Database
@@ -184,6 +185,7 @@ def _stop_run(lab: Lab) -> Said:
     def say(unit: Unit) -> None:
         api.refuse_for_good(unit, run, line)
         unit.conn.execute(text("UPDATE access_grant SET ended = ended WHERE id = 'any row'"))
+        audit.append(unit, line)
 
     return Said(say, closed(lab, run), run)
 
