@@ -62,13 +62,7 @@ def open_session(
     crowded = live_ids(unit, person)
     for oldest in crowded[: max(0, len(crowded) + 1 - limit)]:
         end_session(unit, oldest, CROWDED, by="system")
-    least = memory(unit.system).version(_epoch(person))
-
-    def listed(state: PrincipalState) -> PrincipalState:
-        sessions = (*state.sessions, session_id)
-        return msgspec.structs.replace(state, sessions=sessions, epoch=max(state.epoch, least))
-
-    state = change_state(unit, person, listed)
+    state = _list(unit, person, session_id)
     session = Session(
         id=session_id,
         person=PrincipalId(person),
@@ -94,6 +88,17 @@ def open_session(
     )
     _announce(unit, session)
     return session, secret
+
+
+def _list(unit: Unit, person: str, session: str) -> PrincipalState:
+    """Let a person's state list a new session, in no epoch that the memory says is over."""
+    least = memory(unit.system).version(_epoch(person))
+
+    def listed(state: PrincipalState) -> PrincipalState:
+        sessions = (*state.sessions, session)
+        return msgspec.structs.replace(state, sessions=sessions, epoch=max(state.epoch, least))
+
+    return change_state(unit, person, listed)
 
 
 def _announce(unit: Unit, session: Session) -> None:
