@@ -226,7 +226,7 @@ REMOVALS = (
         "    used_factor(unit, given, act)\n",
         "    assert used_factor\n",
     ),
-    Removal("outliving-device", "identity/api/devices.py", "    end_sessions_of_key(unit, person, key, by)\n", ""),
+    Removal("outliving-device", "identity/api/devices.py", "key=_key_of(unit, device_id))", 'key="another")'),
     Removal(
         "roaming-thief",
         "identity/api/roaming.py",
