@@ -212,9 +212,11 @@ def keep_end(unit: Unit, end: End, until: Millis, person: str, mark: str = "") -
         if end.foreign:
             kept.raise_version(_foreign(end.session), unit.now)
             moments.remember(unit, _one_foreign(person))
-        if end.distrusted and mark:
+        if end.distrusted and mark and not end.changed:
             moments.remember(unit, distrusted(mark))
 
+    if end.changed and mark:  # not before the sign-in that brought it is judged: that is how its owner comes back
+        unit.before_commit(lambda: moments.remember(unit, distrusted(mark)))
     if end.reason in ends.FOLLOWS:
         unit.last_before_commit(keep)
     else:
