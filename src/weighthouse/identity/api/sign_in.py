@@ -50,6 +50,7 @@ from weighthouse.identity.model import (
     SignInStart,
     Start,
 )
+from weighthouse.identity.ports import Redeemed
 from weighthouse.identity.rules.arrival import family_of
 from weighthouse.identity.rules.compact import open_token
 from weighthouse.identity.rules.id_token import Asked, Claimed, verify_id_token
@@ -77,11 +78,14 @@ def finish_sign_in(
         check_nonce_first(system, arrival.proof)
     with begin(system) as unit:
         start = _take(unit, transaction, params, arrival)
+    vouched = False
     try:
-        claimed = _ask_provider(system, start, params, arrival)
+        redeemed = _redeem(system, start, params, arrival)
+        vouched = True
+        claimed = _claimed(system, start, redeemed, params["code"])
     except WeighthouseError as error:
-        with begin(system) as unit:  # nobody needs a name to get here, so a flood writes one line a minute
-            if first_word(unit, f"{error.code} {mark_of_origin(unit, arrival.address)}"):
+        with begin(system) as unit:  # nobody needs a name to get as far as a token: a flood writes one line a minute
+            if vouched or first_word(unit, f"{error.code} {mark_of_origin(unit, arrival.address)}"):
                 audit.append(unit, _failure(unit, error.code, arrival))
         raise
     with begin(system) as unit:  # of its own: what is refused below has spent the factor all the same
@@ -143,7 +147,8 @@ def _begun(unit: Unit, transaction: str) -> Start | None:
     return start
 
 
-def _ask_provider(system: System, start: Start, params: Mapping[str, str], arrival: Arrival) -> Claimed:
+def _redeem(system: System, start: Start, params: Mapping[str, str], arrival: Arrival) -> Redeemed:
+    """Have the provider give its tokens for what came back in this attempt."""
     provider = provider_of(system)
     profile = provider.profile()
     if start.issuer != profile.issuer:
@@ -162,7 +167,12 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
     used = memory(system).first_use(f"code {digest_of(code)}", keep_until=tick + START_LIFE, now=tick)
     if not code or len(code) > 4096 or not used:
         refuse("identity.code_refused", "The answer holds no fresh code.")
-    redeemed = provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)
+    return provider.redeem(code=code, verifier=start.verifier, redirect_uri=start.redirect_uri)
+
+
+def _claimed(system: System, start: Start, redeemed: Redeemed, code: str) -> Claimed:
+    """Read what the provider vouches for; its token is believed in nothing that is not checked."""
+    provider = provider_of(system)
     asked = Asked(
         nonce=nonce_of(start),
         now=system.clock.now(),  # after the answer: the provider's clock is measured against it
@@ -172,7 +182,7 @@ def _ask_provider(system: System, start: Start, params: Mapping[str, str], arriv
         code=code,
     )
     key = provider.key(open_token(redeemed.id_token).kid)
-    return verify_id_token(redeemed.id_token, key, profile, asked)
+    return verify_id_token(redeemed.id_token, key, provider.profile(), asked)
 
 
 def _account_of(claimed: Claimed) -> str:
