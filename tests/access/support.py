@@ -40,7 +40,7 @@ from weighthouse.core.work import System, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.api.states import change_state
-from weighthouse.identity.model import PrincipalState
+from weighthouse.identity.model import PrincipalState, Voucher
 from weighthouse.identity.model import settings as identity_settings
 from weighthouse.identity.ports import Memory
 from weighthouse.policy import api as policy
@@ -130,7 +130,17 @@ class Lab:
         """The operator lets a frozen person in again; with what was set aside meanwhile, as if nobody had asked."""
 
         def back(state: PrincipalState) -> PrincipalState:
-            return structs.replace(state, devices=(*state.devices, *state.suspended), suspended=(), grown=())
+            vouchers = tuple(
+                Voucher(device=one, act="restore", by="system", session="", at=self.clock.now())
+                for one in state.suspended
+            )
+            return structs.replace(
+                state,
+                devices=(*state.devices, *state.suspended),
+                suspended=(),
+                grown=(),
+                vouchers=(*state.vouchers, *vouchers),
+            )
 
         with begin(self.system) as unit:
             identity.thaw(unit, PrincipalId(person), "found again", "operator")

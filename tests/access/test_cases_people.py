@@ -136,7 +136,7 @@ def test_access_case_9_a_frozen_voter_does_not_count_and_suspends_the_grant(lab:
     assert lab.code("eve") == "access.allowed"
     with begin(lab.system, lab.caller("chi")) as unit:
         identity.freeze(unit, PrincipalId("ben"), "stolen for good", lab.caller("chi"))
-    assert lab.code("eve") == "access.voter_inactive"
+    assert lab.code("eve") == "access.vote_void"
 
 
 def test_access_case_9_a_vote_by_a_device_that_was_ended_does_not_count(lab: Lab) -> None:

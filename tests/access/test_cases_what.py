@@ -186,10 +186,10 @@ def test_an_attested_vote_counts_only_where_the_class_says_so(lab: Lab) -> None:
 def test_access_case_31_a_role_that_is_widened_later_does_not_widen_the_grant(lab: Lab) -> None:
     lab.grant()
     actions = "    actions: [run.submit, weights.load, weights.save]\n    resources: [model/tern]"
-    lab.change(actions, actions.replace("run.submit,", "run.submit, weights.export,"))
+    lab.change(actions, actions.replace("run.submit,", "run.submit, run.stop,"))
     assert lab.code("ada", "weights.describe") == "access.allowed"
-    assert lab.code("ada", "weights.export") == "access.no_grant"
-    lab.change(actions.replace("run.submit,", "run.submit, weights.export,"), actions.replace("weights.load, ", ""))
+    assert lab.code("ada", "run.stop") == "access.no_grant"
+    lab.change(actions.replace("run.submit,", "run.submit, run.stop,"), actions.replace("weights.load, ", ""))
     assert lab.code("ada", "weights.describe") == "access.no_grant", "what policy took away is gone at once"
 
 

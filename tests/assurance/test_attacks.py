@@ -40,6 +40,8 @@ ON_THE_STAGE = {
     "lost-line",
     # What needs somebody who has really signed in.
     "stolen-voice",
+    "hidden-vote",
+    "disowned-key",
     "silenced-alert",
     # What needs a run that is executed or submitted.
     "emptied-stop",

@@ -138,6 +138,7 @@ def _stop_by_id(unit: Unit, caller: Caller, run: str) -> NotFound:
     line = StopAsked(run=run, model="", why="runs.stopped_by_person", by=caller.principal, kept=False)
     lines = [] if access.refused_for_good(unit, run) else [line]
     access.refuse_for_good(unit, run, line)
+    unit.stands = ""  # the answer says it already, in the same words whether or not somebody has such a run
     return _not_there(lines)
 
 
