@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from weighthouse.assurance.model import Expected, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest
-from weighthouse.assurance.scenarios.packed_charter import CODE, SEAT, attack, packed
+from weighthouse.assurance.scenarios.packed_charter import EXPECTED, SEAT, attack, packed
 from weighthouse.core.work import read
 from weighthouse.policy import api as policy
 
@@ -31,13 +30,7 @@ SCENARIO = Scenario(
         "A security engineer and two members approve another text, in which that seat is gone.",
         "Dee publishes the other text.",
     ),
-    expected=Expected(
-        status="BLOCKED",
-        room="access",
-        code=CODE,
-        traces=(Trace("access.Denied", {"code": CODE, "principal": "dee", "action": "policy.publish"}),),
-        absent=(Trace("access.PolicyPublished", {}),),
-    ),
+    expected=EXPECTED,
     prepare=prepare,
     attack=attack,
     on="copy",

@@ -6,7 +6,7 @@ from weighthouse.access import api as access
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario, not_here
 from weighthouse.assurance.scenarios import honest
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.assurance.scenarios.thief import published
 from weighthouse.core.work import read
 from weighthouse.policy import api as policy
 
@@ -30,11 +30,7 @@ def attack(ground: Ground, text: str) -> Observed:
     for voter in ("chi", "gil", "hana"):
         if _judged(ground, voter, text, request) == "denied":
             break
-    try:
-        honest.publish_approved(ground, text)
-    except WeighthouseError as refusal:
-        return Observed(code=refusal.code, message=refusal.message)
-    return Observed(loot="a policy by which Tern can be held for a month, which nobody was shown")
+    return published(ground, text, "a policy by which Tern can be held for a month, which nobody was shown")
 
 
 def _judged(ground: Ground, voter: str, text: str, request: access.Request) -> str:

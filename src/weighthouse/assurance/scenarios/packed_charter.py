@@ -5,7 +5,7 @@ from __future__ import annotations
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario, not_here
 from weighthouse.assurance.scenarios import honest
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.assurance.scenarios.thief import published
 from weighthouse.core.work import read
 from weighthouse.policy import api as policy
 
@@ -30,13 +30,16 @@ def prepare(ground: Ground) -> str:
 
 
 def attack(ground: Ground, text: str) -> Observed:
-    try:
-        honest.publish_approved(ground, text)
-    except WeighthouseError as refusal:
-        return Observed(code=refusal.code, message=refusal.message)
-    return Observed(loot="a committee without those who would have voted against")
+    return published(ground, text, "a committee without those who would have voted against")
 
 
+EXPECTED = Expected(
+    status="BLOCKED",
+    room="access",
+    code=CODE,
+    traces=(Trace("access.Denied", {"code": CODE, "principal": "dee", "action": "policy.publish"}),),
+    absent=(Trace("access.PolicyPublished", {}),),
+)
 SCENARIO = Scenario(
     id="packed-charter",
     title="Remove the other seats of the committee with an approved policy text",
@@ -46,13 +49,7 @@ SCENARIO = Scenario(
         "On a copy, a security engineer and two members approve a policy text without the third member's seat.",
         "Dee publishes it; whoever is left would decide alone.",
     ),
-    expected=Expected(
-        status="BLOCKED",
-        room="access",
-        code=CODE,
-        traces=(Trace("access.Denied", {"code": CODE, "principal": "dee", "action": "policy.publish"}),),
-        absent=(Trace("access.PolicyPublished", {}),),
-    ),
+    expected=EXPECTED,
     prepare=prepare,
     attack=attack,
     on="copy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario, not_here
 from weighthouse.assurance.scenarios import honest
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.assurance.scenarios.thief import published
 from weighthouse.core.work import read
 from weighthouse.policy import api as policy
 
@@ -27,11 +27,7 @@ def prepare(ground: Ground) -> str:
 
 
 def attack(ground: Ground, banked: str) -> Observed:
-    try:
-        honest.publish_approved(ground, banked)
-    except WeighthouseError as refusal:
-        return Observed(code=refusal.code, message=refusal.message)
-    return Observed(loot="a policy in which Tern needs no vote of the committee any more")
+    return published(ground, banked, "a policy in which Tern needs no vote of the committee any more")
 
 
 SCENARIO = Scenario(

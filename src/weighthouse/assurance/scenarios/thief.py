@@ -9,6 +9,7 @@ from typing import Any
 
 from weighthouse.assurance.model import Observed
 from weighthouse.assurance.ports import Ground, RunOutcome, not_here
+from weighthouse.assurance.scenarios import honest
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import MINUTE
@@ -25,6 +26,15 @@ def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit]
     try:
         with begin(ground.system, caller) as unit:
             act(unit)
+    except WeighthouseError as refusal:
+        return Observed(code=refusal.code, message=refusal.message)
+    return Observed(loot=what)
+
+
+def published(ground: Ground, text: str, what: str) -> Observed:
+    """Publish a policy text that has its approvals. A refusal is what was observed; a text in force is loot."""
+    try:
+        honest.publish_approved(ground, text)
     except WeighthouseError as refusal:
         return Observed(code=refusal.code, message=refusal.message)
     return Observed(loot=what)
