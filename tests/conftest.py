@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from weighthouse.core.ids import new_id
 from weighthouse.core.settings import DECLARED, Settings
 from weighthouse.core.signing import MemorySigners, Signers
 from weighthouse.core.work import System
+
+
+@pytest.fixture(autouse=True)
+def _log_as_found() -> Iterator[None]:
+    """No test writes to the log by a handler, a level or a stream that another one left."""
+    ours, root = logging.getLogger("weighthouse"), logging.getLogger()
+    for one in root.handlers[:]:
+        if getattr(getattr(one, "stream", None), "closed", False):  # somebody's basicConfig, under another's capture
+            root.removeHandler(one)
+    found = ours.handlers[:], ours.level, ours.propagate
+    yield
+    ours.handlers[:], ours.level, ours.propagate = found
 
 
 @pytest.fixture
