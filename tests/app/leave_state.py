@@ -1,7 +1,7 @@
 """Leaves a small state folder of this version behind, for `test_upgrade.py` of the versions to come.
 
-`python -m tests.app.leave_state` plays the demo up to its two runs and packs the folder under the newest schema's
-number. Objects and what runs left are not packed (nobody can make them small), nor is anything of this machine.
+`python -m tests.app.leave_state` plays the demo up to its two runs, exports one of their checkpoints, and packs the
+folder under the newest schema's number. Objects and what runs left are not packed (nobody can make them small), nor is anything of this machine.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from weighthouse.app import schema
 from weighthouse.app.demo import acts
@@ -35,10 +36,10 @@ def leave(folder: Path) -> str:
         ada = acts.sign_in(stage, tell)
         request = acts.ask(stage, tell, ada)
         acts.approve(stage, tell, ada, request)
-        acts.train(stage, tell, ada)
+        exported = export(stage, acts.train(stage, tell, ada))
         stage.house.workers.settle()
         with read(stage.system) as unit:
-            about = {"at": unit.now, "entries": audit.head(unit).size}
+            about = {"at": unit.now, "entries": audit.head(unit).size, "export": exported}
         revision = schema.current(stage.system.database) or ""
         stage.house.stop()
         shutil.copytree(stage.folder, folder / "state", ignore=shutil.ignore_patterns(*LEFT_OUT))
@@ -46,6 +47,28 @@ def leave(folder: Path) -> str:
         shutil.rmtree(folder / "state" / place)
     (folder / "about.json").write_text(json.dumps(about), "utf-8")
     return revision
+
+
+def export(stage: Stage, version: str) -> dict[str, str]:
+    """Have Eve export a version under an idempotency key, as the command line does; return what she asked for."""
+    body = {
+        "version": version,
+        "destination": f"x25519:{X25519PrivateKey.generate().public_key().public_bytes_raw().hex()}",
+    }
+    asked = {
+        "entitlement": "tern-export",
+        "resource": "model/tern",
+        "duration": 3_600_000,
+        "reason": "Send this one checkpoint to the partner named in the contract.",
+        "operation": body,
+    }
+    eve = stage.actor("eve")
+    request = str(eve.client.post("requests", asked)["id"])
+    for person in ("ben", "chi", "gil"):
+        stage.actor(person).approve(request)
+    key = "the-export-of-eve"
+    eve.client.post("weights/exports", body, idempotency_key=key)
+    return {**body, "key": key}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A state folder that an older version made opens, upgrades and keeps what it held: log, policy, grant, votes, runs.
 
 Each fixture in `tests/app/states` is a demo played by the version of its schema: people, a request with two votes, its
-grant, two runs and their checkpoints. CONTRIBUTING.md says how the next one is made.
+grant, two runs and their checkpoints, from 0012 on an export. CONTRIBUTING.md says how the next one is made.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ from weighthouse.app.demo.stage import PASSPHRASE
 from weighthouse.app.home import Home
 from weighthouse.app.wiring import open_system
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import SYSTEM
+from weighthouse.core.caller import SYSTEM, Assurance, Caller
 from weighthouse.core.clock import HOUR, MINUTE, ManualClock
 from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.ids import PrincipalId
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.policy import api as policy
+from weighthouse.weights import api as weights
 
+EXPORTED = Path(__file__).parent / "states" / "schema-0012.tar.xz"
 STATES = sorted((Path(__file__).parent / "states").glob("schema-*.tar.xz"))
 
 
@@ -79,6 +82,37 @@ def test_an_older_state_upgrades_and_its_log_verifies(kept: Kept) -> None:
     again = kept.open()
     assert audit.verify(again).ok
     again.database.close()
+
+
+def _export_again(system: System, asked: dict[str, str]) -> str:
+    """What Eve is answered who sends the request of before once more: the export's id, or the refusal's code."""
+    eve = Caller(
+        principal=PrincipalId("eve"), kind="person", account=policy.account_ref("dev", "eve"),
+        assurance=Assurance(2, system.clock.now(), "otp"),
+    )  # fmt: skip
+    try:
+        with begin(system, eve) as unit:
+            return str(weights.export_once(unit, eve, asked["version"], asked["destination"], asked["key"])["id"])
+    except WeighthouseError as refusal:
+        return refusal.code
+
+
+def test_no_bundle_that_an_older_version_kept_is_left_and_a_repeated_export_is_decided_now(tmp_path: Path) -> None:
+    kept = Kept(EXPORTED, tmp_path)
+    held = b'"bundle":"'
+    assert held in kept.home.database_file.read_bytes(), "the state was left with the answer of an export"
+    system = kept.open()
+    with begin(system, SYSTEM) as unit:
+        size = audit.head(unit).size
+    again = _export_again(system, kept.about["export"])
+    with begin(system, SYSTEM) as unit:
+        lines = [entry.kind for entry in audit.entries(unit, start=size, limit=100)]
+        access.place_hold(unit, SYSTEM, "model/tern", "An incident.")
+    assert (again[:4], lines.count("weights.WeightsExported")) == ("exp_", 1), "the grant of before still stands"
+    assert _export_again(system, kept.about["export"]) == "access.held"
+    system.database.close()
+    for path in kept.home.database_file.parent.glob("weighthouse.db*"):
+        assert held not in path.read_bytes(), path.name
 
 
 def test_a_grant_of_an_older_state_is_usable_in_its_time_and_not_after_it(kept: Kept) -> None:

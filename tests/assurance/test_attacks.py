@@ -65,6 +65,7 @@ ON_THE_STAGE = {
     "counted-commits",
     "keys-outside",
     "young-export",
+    "replayed-export",
 }
 HERE = [one.id for one in api.catalogue() if one.id not in IN_A_RUN | ON_THE_STAGE]
 

@@ -127,6 +127,12 @@ REMOVALS = (
         "    assert found.id",
     ),
     Removal(
+        "replayed-export",
+        "core/answers.py",
+        "    told: list[T] = []",
+        "    return once(unit, key, fingerprint, run, keeps=object)",
+    ),
+    Removal(
         "keys-outside",
         "policy/rules/cedar/lab.cedar",
         'unless { resource.sandbox == "any" && resource.any_image && resource.outside_runs.contains(context.action) };',

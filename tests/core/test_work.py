@@ -1,9 +1,7 @@
-"""A change and its record are one transaction, a refusal is a fact too, and an answer is given once."""
+"""A change and its record are one transaction, and a refusal is a fact too."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +11,12 @@ import pytest
 from sqlalchemy import BigInteger, Column, Table, Text, insert, select
 
 from weighthouse.core import jobs
-from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, Millis, SystemClock
 from weighthouse.core.database import Database, metadata
-from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
+from weighthouse.core.errors import Conflict, Denied, Unavailable
 from weighthouse.core.events import Event
 from weighthouse.core.settings import Settings
-from weighthouse.core.work import Recorder, System, TimeKeeper, Unit, begin, once, read
+from weighthouse.core.work import Recorder, System, TimeKeeper, Unit, begin, read
 
 things = Table(
     "test_thing", metadata, Column("id", BigInteger, primary_key=True), Column("name", Text, nullable=False)
@@ -97,59 +94,6 @@ def test_work_before_commit_is_part_of_the_transaction(any_system: System) -> No
         unit.conn.execute(insert(things).values(id=1, name="half"))
         unit.before_commit(fail)
     assert names(any_system) == []
-
-
-def test_an_idempotency_key_gives_the_first_answer_again(any_system: System) -> None:
-    runs: list[int] = []
-
-    def change() -> dict[str, int]:
-        runs.append(1)
-        return {"made": len(runs)}
-
-    for _ in range(2):
-        with begin(any_system, SYSTEM) as unit:
-            assert once(unit, "a-key-of-a-client", "body", change) == {"made": 1}
-    assert runs == [1]
-
-
-def test_data_case_6_and_9_two_twins_of_a_request_at_once_have_one_effect(any_system: System) -> None:
-    gate = threading.Barrier(2)
-    runs: list[int] = []
-    answers: list[object] = []
-
-    def ask() -> None:
-        gate.wait()
-        with begin(any_system, SYSTEM) as unit:
-            answers.append(once(unit, "a-key-of-a-client", "body", lambda: {"made": runs.append(1) or 7}))
-
-    twins = [threading.Thread(target=ask) for _ in range(2)]
-    for twin in twins:
-        twin.start()
-    for twin in twins:
-        twin.join()
-    assert (runs, answers) == ([1], [{"made": 7}, {"made": 7}])
-
-
-def test_data_case_6_a_change_given_up_half_way_is_run_by_whoever_repeats_it(any_system: System) -> None:
-    def refuse() -> None:
-        raise Conflict("test.no", "No.", "None.")
-
-    with begin(any_system, SYSTEM) as unit, contextlib.suppress(Conflict):
-        once(unit, "a-key-of-a-client", "body", refuse)  # and the unit commits all the same
-    with begin(any_system, SYSTEM) as unit:
-        assert once(unit, "a-key-of-a-client", "body", lambda: 5) == 5
-    with begin(any_system, SYSTEM) as unit:
-        assert once(unit, "a-key-of-a-client", "body", lambda: 6) == 5
-
-
-def test_data_case_6_one_key_with_another_body_is_refused(any_system: System) -> None:
-    with begin(any_system, SYSTEM) as unit:
-        once(unit, "a-key-of-a-client", "body", dict)
-    with pytest.raises(Conflict) as caught, begin(any_system, SYSTEM) as unit:
-        once(unit, "a-key-of-a-client", "other body", dict)
-    assert caught.value.code == "core.idempotency_mismatch"
-    with pytest.raises(Invalid), begin(any_system, SYSTEM) as unit:
-        once(unit, "short", "body", dict)
 
 
 def test_a_clock_that_steps_back_does_not_take_time_back(any_system: System, clock: ManualClock) -> None:

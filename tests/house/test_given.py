@@ -28,7 +28,8 @@ NOTHING = {
         weights.HeadMoved weights.ManifestRefused weights.SaveBegun""",
     "refuses": """
         access.Denied access.RequestDenied identity.ActUnconfirmed identity.CredentialRefused identity.KeyNotConfirmed
-        identity.OpeningRefused identity.SignInDenied identity.SignInFailed identity.StepUpDemanded""",
+        identity.OpeningRefused identity.SignInDenied identity.SignInFailed identity.StepUpDemanded
+        weights.ExportRefused""",
     "only stops, or takes back": """
         access.HoldPlaced access.RequestWithdrawn governance.HoldCalled governance.HoldPlaced identity.DeviceEnded
         identity.Disowned identity.PersonFrozen identity.SessionEnded identity.SessionUsedElsewhere runs.StopAsked""",

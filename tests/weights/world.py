@@ -210,16 +210,23 @@ class World:
         parsed = checkpoint.parse_load(msgspec.to_builtins(ticket))
         return checkpoint.load(parsed, recipient, self.state / "objects" / ticket.prefix)
 
+    def settle(self) -> None:
+        while audit.sequence(self.system):  # PostgreSQL: lines become entries after their commit
+            pass
+
     def facts(self, kind: str) -> list[dict[str, Any]]:
+        self.settle()
         with read(self.system) as unit:
             return [entry.data for entry in audit.entries(unit, kind=kind, limit=1000)]
 
     def size(self) -> int:
+        self.settle()
         with read(self.system) as unit:
             return audit.head(unit).size
 
     def since(self, size: int) -> list[str]:
         """Kinds of the log's lines from `size` on."""
+        self.settle()
         with read(self.system) as unit:
             return [entry.kind for entry in audit.entries(unit, start=size, limit=1000)]
 

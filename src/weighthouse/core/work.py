@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast
 
-import msgspec
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,11 +20,10 @@ from weighthouse.core import faults, store
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import HOUR, LEAP_TOLERANCE, Clock, Millis, SystemClock, judge
 from weighthouse.core.database import READ_ONLY, Database
-from weighthouse.core.errors import Conflict, Invalid, Unavailable, WeighthouseError
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
-from weighthouse.core.signing import Signers, equal
 
 logger = logging.getLogger("weighthouse")
 
@@ -326,59 +324,3 @@ def retry(system: System, actor: Caller | None, work: Callable[[Unit], T], attem
             if attempt == attempts - 1 or not _retriable(error.__cause__):
                 raise
     raise AssertionError("unreachable")
-
-
-def once(unit: Unit, key: str | None, fingerprint: str, run: Callable[[], object], *, stops: bool = False) -> Any:
-    """Run a change at most once for the caller's idempotency `key`, and keep its answer in the same transaction.
-
-    The same key with the same `fingerprint` returns the kept answer; with another one raises
-    `core.idempotency_mismatch`; one that somebody else wrote raises `core.answer_seal`. Without a key, `run` simply
-    runs. Returns JSON-ready values.
-
-    What `stops` something runs before its key is claimed: a lock on that table must not keep a no from being said.
-    Sent twice at the same instant, it may be said twice.
-    """
-    if key is None:
-        return msgspec.to_builtins(run())
-    if not 8 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
-        raise Invalid(
-            "core.bad_idempotency_key",
-            "An idempotency key has 8 to 128 printable ASCII characters.",
-            "Send a fresh UUID for each change and repeat it only with the same body.",
-        )
-    principal = unit.actor.principal if unit.actor else ""
-    kept = store.find_answer(unit.conn, principal, key)
-    if kept is None and stops:
-        run = _done(run())
-    if kept is None and not store.claim_answer(unit.conn, principal, key, fingerprint, unit.now):
-        kept = store.find_answer(unit.conn, principal, key)  # a twin of this request was first, and has ended
-    if kept is None or kept == (fingerprint, ""):
-        answer = msgspec.to_builtins(run())
-        text = msgspec.json.encode(answer).decode()
-        sealed = f"{_answer_seal(unit, principal, key, fingerprint, text)} {text}"
-        store.keep_answer(unit.conn, principal, key, sealed)
-        return answer
-    if kept[0] != fingerprint:
-        raise Conflict(
-            "core.idempotency_mismatch",
-            "This idempotency key was used before with another body.",
-            "Use a fresh key for a new change.",
-        )
-    seal, _, text = kept[1].partition(" ")
-    if not equal(seal.encode(), _answer_seal(unit, principal, key, fingerprint, text).encode()):
-        raise Unavailable(
-            "core.answer_seal",
-            "The answer kept for this idempotency key is not the one that this server kept.",
-            "Look at what was changed and use a fresh key; tell security that somebody writes the database.",
-        )
-    return msgspec.json.decode(text)
-
-
-def _done(answer: object) -> Callable[[], object]:
-    return lambda: answer
-
-
-def _answer_seal(unit: Unit, principal: str, key: str, fingerprint: str, text: str) -> str:
-    """The code over a kept answer: a database row must not tell a client of a change that never was."""
-    said = msgspec.json.encode(["weighthouse/answer/1", principal, key, fingerprint, text])
-    return unit.part(Signers).mac("answer", said).hex()

@@ -121,6 +121,19 @@ class WeightsExported(Event, frozen=True, kw_only=True):
     digest: str
     bytes: int
     grant: str
+    repeated: bool = False
+    """Whether it was asked for again with the key of a request that was answered before; its keys left once more."""
+
+
+class ExportRefused(Event, frozen=True, kw_only=True):
+    """An export was refused for what its version or asker is; what access or keys refuse is told by their lines."""
+
+    KIND: ClassVar[str] = "weights.ExportRefused"
+    SUBJECT: ClassVar[str] = "version"
+    version: str
+    model: str
+    destination: str
+    code: str
 
 
 class CheckpointDestroyed(Event, frozen=True, kw_only=True):

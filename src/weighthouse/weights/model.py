@@ -205,6 +205,12 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str
 
 
+class Exported(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an export for whoever repeats it: its name. The bundle is made anew, or refused."""
+
+    id: str
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A model as the registry shows it."""
 

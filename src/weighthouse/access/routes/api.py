@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from weighthouse.access import api
 from weighthouse.access.routes import views
 from weighthouse.core import canonical, paging
+from weighthouse.core.answers import once
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import once
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -176,7 +176,11 @@ def submit(request: Request, body: Submission, key: IdempotencyKey = None) -> di
     """Ask for access."""
     with door(request).enter(request) as (unit, caller):
         answer: dict[str, Any] = once(
-            unit, key, _fingerprint("submit", body), lambda: api.submit(unit, caller, **body.model_dump())
+            unit,
+            key,
+            _fingerprint("submit", body),
+            lambda: api.submit(unit, caller, **body.model_dump()),
+            keeps=api.Request,
         )
         return answer
 
@@ -221,6 +225,7 @@ def vote(request: Request, request_id: str, body: Ballot, key: IdempotencyKey = 
                 signature=signature,
                 comment=body.comment,
             ),
+            keeps=api.Request,
             stops=body.verdict == "deny",
         )
         return answer
@@ -235,6 +240,7 @@ def withdraw(request: Request, request_id: str, key: IdempotencyKey = None) -> d
             key,
             _fingerprint("withdraw " + request_id),
             lambda: api.withdraw(unit, caller, request_id),
+            keeps=api.Request,
             stops=True,
         )
         return answer
@@ -261,6 +267,7 @@ def give_back(request: Request, grant_id: str, key: IdempotencyKey = None) -> di
             key,
             _fingerprint("give back " + grant_id),
             lambda: api.give_back(unit, caller, grant_id),
+            keeps=api.Grant,
             stops=True,
         )
         return answer
@@ -275,6 +282,7 @@ def revoke(request: Request, grant_id: str, body: Reason, key: IdempotencyKey = 
             key,
             _fingerprint("revoke " + grant_id, body),
             lambda: api.revoke(unit, caller, grant_id, body.reason),
+            keeps=api.Grant,
             stops=True,
         )
         return answer
@@ -302,6 +310,7 @@ def place_hold(request: Request, body: Holding, key: IdempotencyKey = None) -> d
             key,
             _fingerprint("hold", body),
             lambda: api.place_hold(unit, caller, body.subject, body.reason, actions=tuple(body.actions)),
+            keeps=api.Hold,
             stops=True,
         )
         return answer
@@ -317,6 +326,7 @@ def lift_hold(request: Request, hold_id: str, body: Lifting, key: IdempotencyKey
             key,
             _fingerprint("lift " + hold_id, body),
             lambda: api.lift_hold(unit, caller, hold_id, body.reason, signed=body.signed()),
+            keeps=api.Hold,
         )
         return answer
 
@@ -325,7 +335,8 @@ def lift_hold(request: Request, hold_id: str, body: Lifting, key: IdempotencyKey
 def current_policy(request: Request) -> dict[str, Any]:
     """The policy in force: version, digest, and who published it when."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _bundle(api.policy_in_force(unit, caller))
+        answer: dict[str, Any] = _plain(_published(api.policy_in_force(unit, caller)))
+        return answer
 
 
 @router.post("/policy/check")
@@ -350,16 +361,27 @@ def publish_policy(request: Request, body: PolicyText, key: IdempotencyKey = Non
             unit,
             key,
             _fingerprint("publish", body),
-            lambda: _bundle(api.publish_policy(unit, caller, body.text, body.name)),
+            lambda: _published(api.publish_policy(unit, caller, body.text, body.name)),
+            keeps=Published,
         )
         return answer
 
 
-def _bundle(bundle: policy.Bundle) -> dict[str, Any]:
-    return {
-        "version": bundle.version,
-        "digest": bundle.digest,
-        "lab": bundle.lab.id,
-        "at": bundle.at,
-        "published_by": bundle.published_by,
-    }
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """Which text is in force, without the text."""
+
+    version: int
+    digest: str
+    lab: str
+    at: int
+    published_by: str
+
+
+def _published(bundle: policy.Bundle) -> Published:
+    return Published(
+        version=bundle.version,
+        digest=bundle.digest,
+        lab=bundle.lab.id,
+        at=bundle.at,
+        published_by=bundle.published_by,
+    )

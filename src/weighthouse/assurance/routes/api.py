@@ -11,9 +11,9 @@ from starlette.requests import Request
 
 from weighthouse.assurance import api
 from weighthouse.core import paging
+from weighthouse.core.answers import Done, once_told
 from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import once
 
 router = APIRouter(prefix="/api/v1", tags=["assurance"])
 
@@ -42,13 +42,16 @@ def read_evidence(request: Request, limit: Limit = paging.USUAL, cursor: Cursor 
 def compute_evidence(request: Request, key: Key = None) -> dict[str, Any]:
     """Compute every check now and put the findings into the log. Needs `evidence.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        answer: dict[str, Any] = once(
+        found: list[Any] = once_told(
             unit,
             key,
             digest(["evidence"]),
-            lambda: paging.answer(paging.Page(list(api.compute(unit, caller)))),
+            lambda: api.compute(unit, caller),
+            lambda _: api.evidence(unit, caller),  # for whoever may read it now
+            done=lambda _: Done(),
+            keeps=Done,
         )
-        return answer
+        return paging.answer(paging.Page(found))
 
 
 @router.get("/attacks")

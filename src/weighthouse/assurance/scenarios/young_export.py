@@ -33,6 +33,11 @@ def prepare(ground: Ground) -> Approved:
         _grown(ground, person)
     # As in production: on a server that is only tried out, a new key counts at once.
     ground.system.settings = ground.system.settings.changed(**{"identity.new_keys": "confirm"})
+    return approved(ground)
+
+
+def approved(ground: Ground) -> Approved:
+    """Have a checkpoint of Tern saved by Eve's run, and its export to a key outside approved for her."""
     made = saving.written(ground, honest.grant(ground, "eve", "tern-train"), "model/tern", "frontier")
     saving.commit(ground, made)
     honest.give_back(ground, made.grant)  # who trains does not export

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from weighthouse.core import paging
+from weighthouse.core.answers import once
 from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import once
 from weighthouse.detect import api
 from weighthouse.identity import api as identity
 
@@ -94,6 +94,7 @@ def acknowledge(request: Request, alert: str, body: Acknowledge, key: Key = None
             key,
             digest(["alerts", alert, body.model_dump()]),
             lambda: api.acknowledge(unit, caller, alert, body.note),
+            keeps=api.Alert,
         )
         return answer
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from weighthouse.core import paging
+from weighthouse.core.answers import once
 from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import once
 from weighthouse.governance import api
 from weighthouse.policy.api import LAB_LIMIT
 
@@ -53,8 +53,13 @@ class Hold(Body):
 
 
 def _view(one: api.MotionView) -> dict[str, Any]:
-    built: dict[str, Any] = msgspec.to_builtins(one)
-    built["motion"]["class"] = built["motion"].pop("cls")
+    return _shown(msgspec.to_builtins(one))
+
+
+def _shown(built: dict[str, Any]) -> dict[str, Any]:
+    """A motion in the words of the interface; an answer that an older version kept is in them already."""
+    if "cls" in built["motion"]:
+        built["motion"]["class"] = built["motion"].pop("cls")
     return built
 
 
@@ -87,9 +92,10 @@ def open_motion(request: Request, body: Open, key: Key = None) -> dict[str, Any]
             unit,
             key,
             digest(["motions", body.model_dump()]),
-            lambda: _view(api.open_motion(unit, caller, body.cls, body.subject, body.text, policy_text=body.policy)),
+            lambda: api.open_motion(unit, caller, body.cls, body.subject, body.text, policy_text=body.policy),
+            keeps=api.MotionView,
         )
-        return answer
+        return _shown(answer)
 
 
 @router.get("/motions/{motion}")
@@ -117,6 +123,7 @@ def cast(request: Request, motion: str, body: Cast, key: Key = None) -> dict[str
                 at=body.at,
                 signature=body.signature,
             ),
+            keeps=api.Ballot,
         )
         return answer
 
@@ -126,9 +133,9 @@ def close(request: Request, motion: str, key: Key = None) -> dict[str, Any]:
     """Count, decide and close; refused below quorum, and while an answer still missing could change the outcome."""
     with door(request).enter(request) as (unit, caller):
         answer: dict[str, Any] = once(
-            unit, key, digest(["close", motion]), lambda: _view(api.close(unit, caller, motion))
+            unit, key, digest(["close", motion]), lambda: api.close(unit, caller, motion), keeps=api.MotionView
         )
-        return answer
+        return _shown(answer)
 
 
 @router.get("/releases")
@@ -148,6 +155,7 @@ def hold(request: Request, body: Hold, key: Key = None) -> dict[str, Any]:
             key,
             digest(["hold", body.model_dump()]),
             lambda: api.place_release_hold(unit, caller, body.model, body.reason),
+            keeps=api.ReleaseStatus,
             stops=True,
         )
         return answer

@@ -14,10 +14,11 @@ from fastapi import APIRouter, Header
 from starlette.requests import Request
 
 from weighthouse.core import paging
+from weighthouse.core.answers import once
 from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.core.errors import Denied, NotFound
-from weighthouse.core.work import Unit, once
+from weighthouse.core.work import Unit
 from weighthouse.identity import api
 from weighthouse.identity.api import Person, Session, SignedIn, SignInStart
 from weighthouse.identity.routes.bodies import Confirm, End, Enrol, Login, StepUp, Token
@@ -192,6 +193,7 @@ def enrol(request: Request, body: Enrol, key: Key = None) -> dict[str, Any]:
             key,
             digest(["devices", body.model_dump()]),
             lambda: api.enrol_device(unit, caller, jwk, body.name, proof=proof),
+            keeps=api.Device,
         )
         return answer
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from weighthouse.core import canonical, paging
+from weighthouse.core.answers import once
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import once
 from weighthouse.runs import api
 from weighthouse.runs.rules.orders import MAX_ARGUMENT, MAX_ARGUMENTS, MAX_CODE, MAX_FILES
 
@@ -55,7 +55,7 @@ def submit(request: Request, body: Submission, key: IdempotencyKey = None) -> di
         fields = body.model_dump()
         fields["wall_clock"] = fields.pop("wall_clock_s") * 1000
         answer: dict[str, Any] = once(
-            unit, key, canonical.digest(body.model_dump()), lambda: api.submit(unit, caller, **fields)
+            unit, key, canonical.digest(body.model_dump()), lambda: api.submit(unit, caller, **fields), keeps=api.Run
         )
         return answer
 
@@ -110,6 +110,6 @@ def stop(request: Request, run: str, body: Stop, key: IdempotencyKey = None) -> 
     with door(request).enter(request) as (unit, caller):
         fingerprint = canonical.digest({"run": run, **body.model_dump()})
         answer: dict[str, Any] = once(
-            unit, key, fingerprint, lambda: api.stop(unit, caller, run, body.reason), stops=True
+            unit, key, fingerprint, lambda: api.stop(unit, caller, run, body.reason), keeps=api.Run, stops=True
         )
         return answer

@@ -8,7 +8,7 @@ asks for folders.
 from weighthouse.weights.api.budgets import read_budget
 from weighthouse.weights.api.collecting import sweep
 from weighthouse.weights.api.describing import describe
-from weighthouse.weights.api.exporting import export
+from weighthouse.weights.api.exporting import export, export_once
 from weighthouse.weights.api.keeping import destroy, drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.loading import begin_load, renew
 from weighthouse.weights.api.reading import (
@@ -26,6 +26,7 @@ from weighthouse.weights.api.taking import take, take_and_commit
 from weighthouse.weights.api.telling import origins
 from weighthouse.weights.model import (
     Export,
+    Exported,
     Lease,
     LoadTicket,
     ModelEntry,
@@ -42,6 +43,7 @@ from weighthouse.weights.ports import ObjectStore
 
 __all__ = [
     "Export",
+    "Exported",
     "Lease",
     "LoadTicket",
     "ModelEntry",
@@ -60,6 +62,7 @@ __all__ = [
     "destroy",
     "drop_outbox",
     "export",
+    "export_once",
     "inbox",
     "lend_outbox",
     "lineage",

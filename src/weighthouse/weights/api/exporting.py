@@ -2,26 +2,30 @@
 
 The grant pins the version and the destination; both are repeated to access here and again by keys. A governance hold
 beats every grant inside access. What leaves is the signed manifest and data keys sealed to the destination's public
-key: ciphertext only, and nothing that another recipient could use.
+key: ciphertext only, and nothing that another recipient could use. It is kept nowhere: whoever repeats an export is
+decided about again.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
+from weighthouse.core.answers import once_told
 from weighthouse.core.caller import Caller
-from weighthouse.core.canonical import encode
-from weighthouse.core.errors import Denied
+from weighthouse.core.canonical import digest, encode
+from weighthouse.core.errors import Conflict, Denied
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.weights.api.classes import person_of
 from weighthouse.weights.api.loading import unwrap, wrapped_keys
 from weighthouse.weights.api.sealing import Sealed, open_version
-from weighthouse.weights.events import WeightsExported
-from weighthouse.weights.model import Export, TicketKey
+from weighthouse.weights.events import ExportRefused, WeightsExported
+from weighthouse.weights.model import Export, Exported, TicketKey, Version
 from weighthouse.weights.rules.limits import recipient_of
 
 
@@ -45,21 +49,52 @@ def _bundle(id_: str, sealed: Sealed, destination: str, released: Sequence[Ticke
     )
 
 
-def export(unit: Unit, caller: Caller, version: str, destination: str) -> Export:
+@contextmanager
+def _told(version: Version, destination: str) -> Iterator[None]:
+    """A refusal of an export leaves a line, whoever refuses."""
+    try:
+        yield
+    except (Denied, Conflict) as error:
+        error.record = error.record or (
+            ExportRefused(version=version.id, model=version.model, destination=destination, code=error.code),
+        )
+        raise
+
+
+def export_once(unit: Unit, caller: Caller, version: str, destination: str, key: str | None) -> dict[str, Any]:
+    """`export`, once for the caller's idempotency `key`; a repeat is the same export, decided anew. JSON-ready."""
+    told: dict[str, Any] = once_told(
+        unit,
+        key,
+        digest({"export": version, "destination": destination}),
+        lambda: export(unit, caller, version, destination),
+        lambda kept: export(unit, caller, version, destination, before=kept.id),
+        done=lambda made: Exported(id=made.id),
+        keeps=Exported,
+    )
+    return told
+
+
+def export(unit: Unit, caller: Caller, version: str, destination: str, *, before: str = "") -> Export:
     """Seal the data keys of `version` to `destination` (`x25519:<hex>`) under a grant for exactly that operation.
 
-    Raises Denied (no such grant, another version or destination, a hold), Invalid `weights.bad_destination`.
+    `before` is the id of the same export when it is repeated: nothing of it was kept, so it is decided, charged and
+    logged like any other. Raises Denied (no such grant, another version or destination, a hold), Conflict
+    `weights.destroyed`, Invalid `weights.bad_destination`.
     """
     recipient = recipient_of(destination)
     sealed = open_version(unit, check_id(version, "ver"))
     found = sealed.version
-    if caller.kind != "person":
-        raise Denied("weights.export_by_person", "Only a person exports weights; a run never does.", "Ask in person.")
     operation = {"version": found.id, "destination": destination}
-    decision = access.require(unit, caller, "weights.export", found.model, **operation)
-    listed = wrapped_keys(unit, sealed)
-    released = unwrap(unit, caller, sealed, listed, recipient, action="weights.export", operation=operation)
-    id_ = new_id("exp")
+    with _told(found, destination):
+        if caller.kind != "person":
+            raise Denied(
+                "weights.export_by_person", "Only a person exports weights; a run never does.", "Ask in person."
+            )
+        decision = access.require(unit, caller, "weights.export", found.model, **operation)
+        listed = wrapped_keys(unit, sealed)
+        released = unwrap(unit, caller, sealed, listed, recipient, action="weights.export", operation=operation)
+    id_ = before or new_id("exp")
     bundle = _bundle(id_, sealed, destination, released)
     audit.append(
         unit,
@@ -72,6 +107,7 @@ def export(unit: Unit, caller: Caller, version: str, destination: str) -> Export
             digest=found.digest,
             bytes=found.bytes,
             grant=decision.grant or "",
+            repeated=bool(before),
         ),
     )
     return Export(

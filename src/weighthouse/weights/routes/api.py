@@ -8,9 +8,7 @@ import msgspec
 from fastapi import APIRouter, Header, Query, Request
 
 from weighthouse.core import paging
-from weighthouse.core.canonical import digest
 from weighthouse.core.door import Cursor, Limit, door
-from weighthouse.core.work import once
 from weighthouse.weights import api
 from weighthouse.weights.routes.bodies import BeginExport, BeginLoad, BeginSave, Commit, Destroy, Nothing, raw_key
 
@@ -115,12 +113,9 @@ def renew(request: Request, lease: str, body: Nothing) -> dict[str, Any]:
 
 @router.post("/exports", status_code=201)
 def export(request: Request, body: BeginExport, key: Key = None) -> dict[str, Any]:
-    """Export a version to the destination that its approvers saw."""
+    """Export a version to the destination that its approvers saw. No bundle is kept: a repeat is decided anew."""
     with door(request).enter(request) as (unit, caller):
-        fingerprint = digest({"export": body.version, "destination": body.destination})
-        answer: dict[str, Any] = once(
-            unit, key, fingerprint, lambda: api.export(unit, caller, body.version, body.destination)
-        )
+        answer: dict[str, Any] = api.export_once(unit, caller, body.version, body.destination, key)
         return answer
 
 
