@@ -44,6 +44,7 @@ def test_weights_case_27_an_outage_in_the_middle_of_a_save_and_of_a_load(world: 
     with world.unit(run) as unit:  # what is under way goes on: its keys were given before, and no new one is needed
         assert weights.renew(unit, run, ticket.lease).version == version.id
     assert world.commit(run, draft, draft.write({})).counter == 2
+    file.touch(0o600)
     file.write_bytes(b"{}")
     refused(world, lambda: world.begin_load(run, version.id), "keys.bad_file")
     aside.replace(file)

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.errors import Conflict, Denied, Invalid, Unavailable
 from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.keys.adapters.key_form import Contents, Kek
 from weighthouse.keys.adapters.sealed_file import SealedFile
 from weighthouse.keys.ports import KeyService
 
@@ -225,14 +227,16 @@ class TestSealedFile:
         assert not (tmp_path / "other").exists()
 
     def test_a_file_larger_than_opening_takes_is_never_written(self, tmp_path: Path) -> None:
-        file = SealedFile.create(tmp_path / "keys", PASSPHRASE, {"keks": {}}, cost=1 << 10)
+        empty = Contents(root=bytes(32), keks={}, edition=1)
+        file, _ = SealedFile.create(tmp_path / "keys", PASSPHRASE, empty, cost=1 << 10)
         before = file.path.read_bytes()
+        big = Kek(current=1, minimum=1, keys={"1": bytes(32)}, made=0, retired=("x" * (13 << 20),))
         with pytest.raises(Unavailable) as caught:
-            file.write({"keks": {}, "retired": "x" * (13 << 20)})
+            file.write(msgspec.structs.replace(empty, keks={KEK: big}, edition=2))
         assert caught.value.code == "keys.full"
         assert file.path.read_bytes() == before
         assert sorted(path.name for path in tmp_path.iterdir()) == ["keys"]
-        assert SealedFile.open(file.path, PASSPHRASE)[1] == {"keks": {}}
+        assert SealedFile.open(file.path, PASSPHRASE)[1].contents == empty
 
     def test_secrets_do_not_show_in_a_repr(self, service: SealedKeys) -> None:
         (made,) = service.generate(KEK, [b"x"])

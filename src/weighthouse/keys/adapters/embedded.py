@@ -7,16 +7,16 @@ destroys what it wrapped. A wrapped data key is bound to KEK name, version and c
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -25,23 +25,33 @@ from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.errors import Denied, Invalid, Unavailable, WeighthouseError
 from weighthouse.core.ids import check_slug
 from weighthouse.core.signing import MemorySigners, Signer, derive
-from weighthouse.keys.adapters.sealed_file import SealedFile
+from weighthouse.keys.adapters import file_lock
+from weighthouse.keys.adapters.key_form import KEY, Contents, Kek
+from weighthouse.keys.adapters.sealed_file import Found, SealedFile
 from weighthouse.keys.model import DataKey, Health, KekInfo, Wrapped
 
 _BLOB = struct.Struct(">2sI12s")
 _MAGIC = b"W1"
-_KEY = 32
+WAIT_S = 1.0
+"""How long a change waits for other writers: it may be asked for while the database's writer is held."""
+WAIT_LONG_S = 10.0
+"""The same where nobody waits for it, and what would be lost is an end that the log has said already."""
 
 
 class SealedKeys:
-    """KeyService and Signers over one sealed file. Safe for threads, and for several processes on one file."""
+    """KeyService and Signers over one sealed file. Safe for threads, and for several processes on one file.
 
-    def __init__(self, file: SealedFile, contents: dict[str, Any], clock: Clock) -> None:
+    `_lock` guards what is held and is never kept while anything is waited for, so that whoever keeps the file's own
+    lock stops writers for a moment and readers never. `_writing` lets one thread of this process change the file.
+    """
+
+    def __init__(self, file: SealedFile, found: Found, clock: Clock) -> None:
         self._file = file
         self._clock = clock
-        self._lock = threading.RLock()
-        self._contents = contents
-        self._signers = MemorySigners(derive(_bytes(contents["root"]), "signers"))
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._held = found
+        self._signers = MemorySigners(derive(found.contents.root, "signers"))
 
     def __repr__(self) -> str:
         return "SealedKeys(…)"
@@ -49,14 +59,18 @@ class SealedKeys:
     @classmethod
     def create(cls, path: Path, passphrase: str, *, cost: int = 1 << 16, clock: Clock | None = None) -> SealedKeys:
         """Make a new hierarchy sealed by `passphrase`; raises `keys.file_exists`, `keys.weak_passphrase`."""
-        contents: dict[str, Any] = {"root": _text(os.urandom(_KEY)), "keks": {}}
-        return cls(SealedFile.create(path, passphrase, contents, cost=cost), contents, clock or SystemClock())
+        contents = Contents(root=os.urandom(KEY), keks={}, edition=1)
+        return cls(*SealedFile.create(path, passphrase, contents, cost=cost), clock or SystemClock())
 
     @classmethod
     def open(cls, path: Path, passphrase: str, *, clock: Clock | None = None) -> SealedKeys:
-        """Open an existing hierarchy; raises `keys.no_file`, `keys.bad_file`, `keys.passphrase`."""
-        file, contents = SealedFile.open(path, passphrase)
-        return cls(file, contents, clock or SystemClock())
+        """Open an existing hierarchy; raises `keys.no_file`, `keys.bad_file`, `keys.file_mode`, `keys.passphrase`."""
+        return cls(*SealedFile.open(path, passphrase), clock or SystemClock())
+
+    def elsewhere(self, path: Path, clock: Clock | None = None) -> SealedKeys:
+        """The hierarchy that lies at `path`, a copy of this one's file, as after a start there."""
+        file = self._file.elsewhere(path)
+        return SealedKeys(file, file.read(), clock or self._clock)
 
     def signer(self, purpose: str) -> Signer:
         """The Ed25519 signer for a purpose, derived from the root (core.signing.Signers)."""
@@ -67,11 +81,10 @@ class SealedKeys:
         return self._signers.mac(purpose, data)
 
     def generate(self, kek: str, contexts: Sequence[bytes]) -> list[DataKey]:
-        with self._lock:
-            if check_slug(kek) not in self._current():
-                self._change(kek, lambda state, now: None)
-            version, key = self._newest(kek)
-        made = [os.urandom(_KEY) for _ in contexts]
+        if check_slug(kek) not in self._now().keks:
+            self._change(kek, lambda kept, now: kept or _first(now))
+        version, key = self._newest(kek)
+        made = [os.urandom(KEY) for _ in contexts]
         if len(set(made)) != len(made) or any(not any(each) for each in made):
             raise _down("the operating system's random generator repeats itself")
         return [
@@ -80,139 +93,155 @@ class SealedKeys:
         ]
 
     def unwrap(self, kek: str, items: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        return [self._open(kek, blob, context) for blob, context in items]
+        kept = self._existing(kek)
+        return [_open(kek, kept, blob, context) for blob, context in items]
 
     def rewrap(self, kek: str, items: Sequence[tuple[bytes, bytes]]) -> list[Wrapped]:
         plain = self.unwrap(kek, items)
-        with self._lock:
-            version, key = self._newest(kek)
+        version, key = self._newest(kek)
         return [
             Wrapped(kek, version, _wrap(key, kek, version, each, context))
             for each, (_, context) in zip(plain, items, strict=True)
         ]
 
     def rotate(self, kek: str) -> int:
-        def next_version(state: dict[str, Any], now: Millis) -> None:
-            state["current"] += 1
-            state["keys"][str(state["current"])] = _text(os.urandom(_KEY))
-            state["made"] = now
+        def next_version(kept: Kek, now: Millis) -> Kek:
+            current = kept.current + 1
+            keys = {**kept.keys, str(current): os.urandom(KEY)}
+            return msgspec.structs.replace(kept, current=current, keys=keys, made=now)
 
-        with self._lock:
-            self._existing(kek)
-            self._change(kek, next_version)
-            return int(self._current()[kek]["current"])
+        return self._changed(kek, next_version).current
 
     def set_minimum(self, kek: str, version: int) -> None:
-        with self._lock:
-            state = self._existing(kek)
-            if not state["minimum"] <= version <= state["current"]:
+        def raised(kept: Kek, now: Millis) -> Kek:
+            if not kept.minimum <= version <= kept.current:
                 raise Invalid(
                     "keys.bad_minimum",
-                    f"The minimum of '{kek}' can be set from {state['minimum']} to {state['current']}.",
+                    f"The minimum of '{kek}' can be set from {kept.minimum} to {kept.current}.",
                     "Rotate first; a minimum never goes down.",
                 )
-            self._change(kek, lambda kept, now: kept.update(minimum=version))
+            return msgspec.structs.replace(kept, minimum=version)
+
+        self._changed(kek, raised)
 
     def destroy(self, kek: str) -> None:
-        with self._lock:
-            self._existing(kek)
-            self._change(kek, lambda kept, now: kept.update(destroyed=True, keys={}))
+        gone = {"destroyed": True, "keys": {}}
+        self._changed(kek, lambda kept, now: msgspec.structs.replace(kept, **gone), wait_s=WAIT_LONG_S)
 
     def retire(self, kek: str, version: str) -> None:
-        with self._lock:
-            self._existing(kek)
-            self._change(kek, lambda kept, now: kept.update(retired=sorted({*kept.get("retired", ()), version})))
+        def without(kept: Kek, now: Millis) -> Kek:
+            return msgspec.structs.replace(kept, retired=tuple(sorted({*kept.retired, version})))
+
+        self._changed(kek, without, wait_s=WAIT_LONG_S)
 
     def describe(self) -> list[KekInfo]:
-        with self._lock:
-            return [
-                KekInfo(name, kept["current"], kept["minimum"], kept["made"], kept["destroyed"])
-                for name, kept in sorted(self._current().items())
-            ]
+        return [
+            KekInfo(name, kept.current, kept.minimum, kept.made, kept.destroyed)
+            for name, kept in sorted(self._now().keks.items())
+        ]
 
     def health(self) -> Health:
         try:
-            self._file.read()
+            self._seen(self._file.read())
         except WeighthouseError as error:
             return Health(False, "sealed file", error.message)
         return Health(True, "sealed file", "Keys are in this process's memory, as without a KMS they must be.")
 
-    def _current(self) -> dict[str, Any]:
-        keks: dict[str, Any] = self._contents["keks"]
-        return keks
+    def _now(self) -> Contents:
+        """What the file holds now, which another process may have changed, and never anything older than was seen."""
+        with self._lock:
+            if self._file.mark() == self._held.mark:
+                return self._held.contents
+            self._held = _newer(self._held, self._file.read())
+            return self._held.contents
 
-    def _existing(self, kek: str) -> dict[str, Any]:
-        if kek not in self._current() and self._file.changed():
-            self._reload()
-        state: dict[str, Any] | None = self._current().get(kek)
-        if state is None:
+    def _seen(self, found: Found) -> None:
+        with self._lock:
+            self._held = _newer(self._held, found)
+
+    def _existing(self, kek: str) -> Kek:
+        kept = self._now().keks.get(kek)
+        if kept is None:
             # Which KEKs exist is nobody's business who presents a key that is not theirs.
             raise _wrong()
-        return state
+        return kept
 
     def _newest(self, kek: str) -> tuple[int, bytes]:
-        if self._file.changed():
-            self._reload()
-        state = self._existing(kek)
-        if state["destroyed"]:
+        kept = self._existing(kek)
+        if kept.destroyed:
             raise _destroyed(kek)
-        return state["current"], _bytes(state["keys"][str(state["current"])])
-
-    def _open(self, kek: str, blob: bytes, context: bytes) -> bytes:
-        if len(blob) != _BLOB.size + _KEY + 16 or blob[:2] != _MAGIC:
-            raise _wrong()
-        _, version, nonce = _BLOB.unpack(blob[: _BLOB.size])
-        with self._lock:
-            if self._file.changed():
-                self._reload()
-            state = self._existing(kek)
-            if state["destroyed"]:
-                raise _destroyed(kek)
-            if "retired" in state and _version_of(context) in state["retired"]:
-                raise _destroyed(kek)
-            if 0 < version < state["minimum"]:
-                raise Denied(
-                    "keys.version_too_old",
-                    f"The data key is wrapped under version {version} of '{kek}', which is no longer accepted.",
-                    "Rewrap it from a trusted copy; if nobody can, the version is lost as intended.",
-                )
-            key = state["keys"].get(str(version))
-        if key is None:
-            raise _wrong()
-        try:
-            return AESGCM(_bytes(key)).decrypt(nonce, blob[_BLOB.size :], _bound(kek, version, context))
-        except InvalidTag:
-            raise _wrong() from None
-
-    def _reload(self) -> None:
-        self._contents = self._file.read()
+        return kept.current, kept.keys[str(kept.current)]
 
     @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        with self._lock, self._file.locked():
-            if self._file.changed():
-                self._reload()
-            yield
-
-    def _change(self, kek: str, change: Any) -> None:
-        """Apply `change(state, now)` to one KEK (made if it is new), on the newest contents, and make it durable."""
+    def _exclusive(self, wait_s: float) -> Iterator[None]:
+        """One writer, of all threads and processes; `keys.busy` after `wait_s`. Readers go on all the while."""
+        deadline = time.monotonic() + wait_s
+        if not self._writing.acquire(timeout=wait_s):
+            raise file_lock.busy("its turn")
         try:
-            with self._exclusive():
-                now = self._clock.now()
-                draft = {**self._contents, "keks": dict(self._current())}
-                kept = draft["keks"].get(kek)
-                if kept is None:
-                    key = _text(os.urandom(_KEY))
-                    kept = {"current": 1, "minimum": 1, "keys": {"1": key}, "made": now, "destroyed": False}
-                kept = {**kept, "keys": dict(kept["keys"])}
-                if kept["destroyed"]:
-                    return
-                change(kept, now)
-                draft["keks"][kek] = kept
-                self._file.write(draft)
-                self._contents = draft
+            with self._file.locked(max(0.0, deadline - time.monotonic())):
+                yield
+        finally:
+            self._writing.release()
+
+    def _changed(self, kek: str, change: Callable[[Kek, Millis], Kek], wait_s: float = WAIT_S) -> Kek:
+        self._existing(kek)
+        return self._change(kek, lambda kept, now: change(kept or _first(now), now), wait_s)
+
+    def _change(self, kek: str, change: Callable[[Kek | None, Millis], Kek], wait_s: float = WAIT_S) -> Kek:
+        """Apply `change` to one KEK (None if it is new), on the newest contents, and make it durable."""
+        try:
+            with self._exclusive(wait_s):
+                held = self._now()
+                kept = held.keks.get(kek)
+                if kept is not None and kept.destroyed:
+                    return kept
+                after = change(kept, self._clock.now())
+                if after != kept:
+                    keks = {**held.keks, kek: after}
+                    self._seen(self._file.write(Contents(root=held.root, keks=keks, edition=held.edition + 1)))
+                return after
         except OSError as error:
             raise _down(f"the key file cannot be written ({error.strerror})") from None
+
+
+def _first(now: Millis) -> Kek:
+    return Kek(current=1, minimum=1, keys={"1": os.urandom(KEY)}, made=now)
+
+
+def _newer(held: Found, found: Found) -> Found:
+    """What was found, if it is what is held or newer; another file under the same number is a fork of it."""
+    older = found.contents.edition < held.contents.edition
+    forked = found.contents.edition == held.contents.edition and found.contents != held.contents
+    if older or forked or found.contents.root != held.contents.root:
+        raise Unavailable(
+            "keys.rolled_back",
+            f"The key file is of edition {found.contents.edition}, and edition {held.contents.edition} was in use: "
+            "an older file, or another one, was put in its place.",
+            "Put the newest key file back, and ask who replaced it; nothing was released.",
+        )
+    return found
+
+
+def _open(kek: str, kept: Kek, blob: bytes, context: bytes) -> bytes:
+    if len(blob) != _BLOB.size + KEY + 16 or blob[:2] != _MAGIC:
+        raise _wrong()
+    _, version, nonce = _BLOB.unpack(blob[: _BLOB.size])
+    if kept.destroyed or (kept.retired and _version_of(context) in kept.retired):
+        raise _destroyed(kek)
+    if 0 < version < kept.minimum:
+        raise Denied(
+            "keys.version_too_old",
+            f"The data key is wrapped under version {version} of '{kek}', which is no longer accepted.",
+            "Rewrap it from a trusted copy; if nobody can, the version is lost as intended.",
+        )
+    key = kept.keys.get(str(version))
+    if key is None:
+        raise _wrong()
+    try:
+        return AESGCM(key).decrypt(nonce, blob[_BLOB.size :], _bound(kek, version, context))
+    except InvalidTag:
+        raise _wrong() from None
 
 
 def _version_of(context: bytes) -> str:
@@ -249,11 +278,3 @@ def _down(why: str) -> Unavailable:
     return Unavailable(
         "keys.unavailable", f"The key service cannot answer: {why}.", "Repair it; nothing was released."
     )
-
-
-def _text(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
-def _bytes(value: str) -> bytes:
-    return base64.b64decode(value)

@@ -15,6 +15,10 @@ from pathlib import Path
 
 from weighthouse.core.errors import Unavailable
 from weighthouse.keys.adapters import os_keyring
+from weighthouse.keys.adapters.passphrase_text import BOM, MAX_CHARACTERS
+
+_MOST = 4 * MAX_CHARACTERS + 16
+"""Bytes that are read: more than the longest passphrase in UTF-8, its mark and its line's end."""
 
 
 def read_passphrase(
@@ -41,17 +45,44 @@ def _credential() -> str:
 
 
 def _from_file(path: Path) -> str:
+    """The first line of a private file, strictly UTF-8; a byte order mark and the line's end are not part of it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _no_source(f"The passphrase file {path} cannot be read: {error.strerror}.") from None
-    with os.fdopen(descriptor, "r", encoding="utf-8") as opened:
-        if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise _no_source(f"The passphrase file {path} can be read by others.")
-        return opened.readline(1024).rstrip("\n")
+        raise _unreadable(path, error) from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise _no_source(f"The passphrase file {path} is no regular file.")
+        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise _no_source(f"The passphrase file {path} can be read by others.", f"Type: chmod 600 {path}")
+        line = os.read(descriptor, _MOST).split(b"\n")[0]
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        os.close(descriptor)
+    return _checked(path, line)
 
 
-def _no_source(why: str) -> Unavailable:
-    return Unavailable(
-        "keys.passphrase_source", why, "Set keys.passphrase_file to a file of mode 0600, or start on a terminal."
-    )
+def _checked(path: Path, line: bytes) -> str:
+    try:
+        text = line.decode().removeprefix(BOM).rstrip("\r")
+    except UnicodeDecodeError:
+        raise _no_source(f"The first line of the passphrase file {path} is not UTF-8.") from None
+    if not text:
+        raise _no_source(f"The first line of the passphrase file {path} is empty.")
+    if len(text) > MAX_CHARACTERS or len(line) == _MOST:
+        why = f"The first line of the passphrase file {path} has more than {MAX_CHARACTERS} characters."
+        raise _no_source(why, f"Use a shorter one. A key file made with it takes its first {MAX_CHARACTERS}.")
+    return text
+
+
+def _unreadable(path: Path, error: OSError) -> Unavailable:
+    return _no_source(f"The passphrase file {path} cannot be read: {error.strerror}.")
+
+
+def _no_source(
+    why: str, remedy: str = "Set keys.passphrase_file to a file of mode 0600, or start on a terminal."
+) -> Unavailable:
+    return Unavailable("keys.passphrase_source", why, remedy)

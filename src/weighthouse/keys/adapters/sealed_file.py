@@ -7,136 +7,147 @@ renames it over the old one, so that a crash leaves the old file or the new one.
 
 from __future__ import annotations
 
-import base64
-import fcntl
-import json
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from weighthouse.core.canonical import encode, utf8
 from weighthouse.core.errors import Conflict, Invalid, Unavailable
+from weighthouse.keys.adapters import file_lock, key_form, passphrase_text
+from weighthouse.keys.adapters.key_form import Box, Contents, Kdf
 
-FORMAT = "weighthouse-sealed-keys/1"
-_MAX_FILE = 16 << 20
-_MAX_COST = 1 << 20
-MIN_PASSPHRASE = 12
+FORMAT = key_form.FORMATS[-1]
+MAX_FILE = 16 << 20
+Mark = tuple[int, ...]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The contents of one file, and the file that they were in. A later look tells another file from it."""
+
+    contents: Contents
+    mark: Mark
 
 
 class SealedFile:
     """A sealed document at `path`. Holds the derived key, never the passphrase."""
 
-    def __init__(self, path: Path, header: dict[str, Any], key: bytes) -> None:
+    def __init__(self, path: Path, kdf: Kdf, key: bytes) -> None:
         self.path = path
-        self._header = header
-        self._box = AESGCM(key)
-        self._seen: tuple[int, int] | None = None
+        self._kdf = kdf
+        self._key = key
 
     @classmethod
-    def create(cls, path: Path, passphrase: str, contents: dict[str, Any], *, cost: int) -> SealedFile:
+    def create(cls, path: Path, passphrase: str, contents: Contents, *, cost: int) -> tuple[SealedFile, Found]:
         """Make a new key file; refuse to replace one (`keys.file_exists`) and weak passphrases."""
-        if len(passphrase) < MIN_PASSPHRASE:
-            raise Invalid(
-                "keys.weak_passphrase",
-                f"The passphrase of the key file has fewer than {MIN_PASSPHRASE} characters.",
-                "Use at least four random words.",
-            )
-        if path.exists():
+        normal = passphrase_text.strong(passphrase)
+        if os.path.lexists(path):
             raise Conflict(
                 "keys.file_exists",
                 f"There is a key file at {path} already; replacing it would destroy every checkpoint's key.",
                 "Use another state folder, or open the existing file.",
             )
-        if not 1 << 10 <= cost <= _MAX_COST:
-            why = f"The work factor {cost} is outside 1024 to {_MAX_COST}, so the file could not be opened again."
-            raise Invalid("keys.bad_cost", why, "Use a power of two in that range.")
-        kdf = {"name": "scrypt", "n": cost, "r": 8, "p": 1, "salt": base64.b64encode(os.urandom(32)).decode()}
-        header = {"format": FORMAT, "kdf": kdf}
-        made = cls(path, header, _derive(kdf, passphrase))
-        made.write(contents)
-        return made
+        made = cls.under(path, normal, cost=cost)
+        return made, made.write(contents)
 
     @classmethod
-    def open(cls, path: Path, passphrase: str) -> tuple[SealedFile, dict[str, Any]]:
-        """Open a key file: `keys.no_file`, `keys.bad_file` or `keys.passphrase` when it cannot be."""
-        header, _, _ = _read(path)
-        opened = cls(path, header, _derive(header["kdf"], passphrase))
-        return opened, opened.read()
+    def under(cls, path: Path, passphrase: str, *, cost: int) -> SealedFile:
+        """What will lie at `path` sealed by `passphrase`, under a salt of its own; `write` puts it there."""
+        if not key_form.MIN_COST <= cost <= key_form.MAX_COST or cost & (cost - 1):
+            why = f"The work factor {cost} is no power of two from {key_form.MIN_COST} to {key_form.MAX_COST}."
+            raise Invalid("keys.bad_cost", why, "Use one: a file made with another could not be opened again.")
+        kdf = Kdf(name="scrypt", n=cost, r=8, p=1, salt=os.urandom(key_form.SALT))
+        return cls(path, kdf, _derive(kdf, passphrase))
 
-    def read(self) -> dict[str, Any]:
+    @classmethod
+    def open(cls, path: Path, passphrase: str) -> tuple[SealedFile, Found]:
+        """Open a key file: `keys.no_file`, `keys.bad_file`, `keys.file_mode` or `keys.passphrase` if it cannot be."""
+        kdf = _read(path)[0].kdf
+        refused = _closed(path)
+        for spelt in passphrase_text.spellings(passphrase):
+            opened = cls(path, kdf, _derive(kdf, spelt))
+            try:
+                return opened, opened.read()
+            except Unavailable as error:
+                if error.code != "keys.passphrase":
+                    raise
+        raise refused
+
+    def elsewhere(self, path: Path) -> SealedFile:
+        """The same seal over a copy of the file, for a copy of the system."""
+        return SealedFile(path, self._kdf, self._key)
+
+    @property
+    def cost(self) -> int:
+        """The work factor that it was made with."""
+        return self._kdf.n
+
+    def read(self) -> Found:
         """Unseal the contents as they are on disk now."""
-        header, nonce, box = _read(self.path)
+        box, mark = _read(self.path)
         try:
-            plain = self._box.decrypt(nonce, box, encode(header))
+            plain = AESGCM(self._key).decrypt(box.nonce, box.box, box.header())
         except InvalidTag:
-            raise Unavailable(
-                "keys.passphrase",
-                f"The key file {self.path.name} does not open: wrong passphrase, or the file was altered.",
-                "Give the passphrase it was made with, or restore the file from a backup.",
-            ) from None
-        contents: dict[str, Any] = json.loads(utf8(plain))
-        self._seen = self._mark()
-        return contents
+            raise _closed(self.path) from None
+        return Found(key_form.parse_contents(plain, box.format, self.path.name), mark)
 
-    def write(self, contents: dict[str, Any]) -> None:
+    def write(self, contents: Contents) -> Found:
         """Seal and replace the file; durable when this returns. What `_read` would not take is never written."""
-        nonce = os.urandom(12)
-        box = self._box.encrypt(nonce, encode(contents), encode(self._header))
-        raw = json.dumps({**self._header, "nonce": _text(nonce), "box": _text(box)}, indent=1).encode()
-        if len(raw) > _MAX_FILE:
-            why = f"The key file would have {len(raw)} bytes; the limit is {_MAX_FILE}. It stays as it was."
+        nonce = os.urandom(key_form.NONCE)
+        header = Box(format=FORMAT, kdf=self._kdf, nonce=nonce, box=b"").header()
+        box = AESGCM(self._key).encrypt(nonce, msgspec.json.encode(contents), header)
+        sealed = Box(format=FORMAT, kdf=self._kdf, nonce=nonce, box=box)
+        raw = msgspec.json.format(msgspec.json.encode(sealed), indent=1)
+        if len(raw) > MAX_FILE:
+            why = f"The key file would have {len(raw)} bytes; the limit is {MAX_FILE}. It stays as it was."
             raise Unavailable(
                 "keys.full", why, "Retire no more versions one by one: destroy the keys of whole models."
             )
+        return Found(contents, self._replace(raw))
+
+    def _replace(self, raw: bytes) -> Mark:
         fresh = self.path.with_name(self.path.name + ".new")
         fresh.unlink(missing_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        self._seen = self._mark()
+            try:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+                fresh.replace(self.path)
+            except OSError:
+                with suppress(OSError):
+                    fresh.unlink()
+                raise
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            return _mark(os.fstat(file.fileno()))
 
-    def changed(self) -> bool:
-        """Whether another process has written the file since this one read or wrote it.
-
-        A file that is gone is no file to answer from, even though its keys are still in memory: `keys.no_file`.
-        """
+    def mark(self) -> Mark:
+        """Which file lies there now; `keys.no_file` when none does, whatever is in memory."""
         try:
-            return self._mark() != self._seen
+            return _mark(self.path.lstat())
         except OSError as error:
             raise _no_file(self.path, error) from None
 
-    def _mark(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_ino, found.st_mtime_ns
-
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock that writers in all processes take."""
-        name = self.path.with_name(self.path.name + ".lock")
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    def locked(self, wait_s: float) -> Iterator[None]:
+        """Hold the lock that writers in all processes take; `keys.busy` when it is not free within `wait_s`."""
+        with file_lock.held(self.path.with_name(self.path.name + ".lock"), wait_s):
             yield
-        finally:
-            os.close(descriptor)
 
 
-def _text(value: bytes) -> str:
-    return base64.b64encode(value).decode()
+def _mark(found: os.stat_result) -> Mark:
+    # The time of change is the kernel's own: whoever writes into the file cannot set it back, as they can the others.
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _no_file(path: Path, error: OSError) -> Unavailable:
@@ -144,28 +155,44 @@ def _no_file(path: Path, error: OSError) -> Unavailable:
     return Unavailable("keys.no_file", f"The key file {path} cannot be opened: {error.strerror}.", remedy)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], bytes, bytes]:
+def _closed(path: Path) -> Unavailable:
+    return Unavailable(
+        "keys.passphrase",
+        f"The key file {path.name} does not open: wrong passphrase, or the file was altered.",
+        "Give the passphrase it was made with, or restore the file from a backup.",
+    )
+
+
+def _read(path: Path) -> tuple[Box, Mark]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _no_file(path, error) from None
-    with os.fdopen(descriptor, "rb") as file:
-        raw = file.read(_MAX_FILE + 1)
     try:
-        document = json.loads(utf8(raw))
-        nonce, box = base64.b64decode(document.pop("nonce")), base64.b64decode(document.pop("box"))
-        kdf = document["kdf"]
-        # The work factor is bounded before it is used: a planted file must not make the server take all memory.
-        sane = set(document) == {"format", "kdf"} and document["format"] == FORMAT and kdf["name"] == "scrypt"
-        if not sane or not 1 << 10 <= kdf["n"] <= _MAX_COST or (kdf["r"], kdf["p"]) != (8, 1) or len(raw) > _MAX_FILE:
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+        found = os.fstat(descriptor)
+        _check(path, found)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise _no_file(path, error) from None
+    finally:
+        os.close(descriptor)
+    if len(raw) > MAX_FILE:
+        raise key_form.bad(path.name, f"it has more than {MAX_FILE} bytes")
+    return key_form.parse_box(raw, path.name), _mark(found)
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise key_form.bad(path.name, "it is no regular file")
+    if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise Unavailable(
-            "keys.bad_file", f"The key file {path.name} is malformed.", "Restore it from a backup."
-        ) from None
-    return document, nonce, box
+            "keys.file_mode",
+            f"The key file {path} may be read or written by others (mode {stat.S_IMODE(found.st_mode):04o}).",
+            f"Type: chmod 600 {path}. If others may have read it, treat it as leaked.",
+        )
 
 
-def _derive(kdf: dict[str, Any], passphrase: str) -> bytes:
-    salt = base64.b64decode(kdf["salt"])
-    return Scrypt(salt=salt, length=32, n=kdf["n"], r=kdf["r"], p=kdf["p"]).derive(passphrase.encode())
+def _derive(kdf: Kdf, passphrase: str) -> bytes:
+    return Scrypt(salt=kdf.salt, length=key_form.KEY, n=kdf.n, r=kdf.r, p=kdf.p).derive(passphrase.encode())
