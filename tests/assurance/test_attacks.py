@@ -64,6 +64,7 @@ ON_THE_STAGE = {
     "cheaper-payer",
     "counted-commits",
     "keys-outside",
+    "rolled-back-keys",
     "young-export",
     "replayed-export",
 }

@@ -133,6 +133,12 @@ REMOVALS = (
         "    return once(unit, key, fingerprint, run, keeps=object)",
     ),
     Removal(
+        "rolled-back-keys",
+        "keys/api.py",
+        "    if known[0] < proven[0] or known[1] < proven[1]:",
+        "    if known[0] < 0:",
+    ),
+    Removal(
         "keys-outside",
         "policy/rules/cedar/lab.cedar",
         'unless { resource.sandbox == "any" && resource.any_image && resource.outside_runs.contains(context.action) };',

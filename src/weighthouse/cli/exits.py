@@ -42,6 +42,7 @@ _HERE = {
     **dict.fromkeys(("app.no_state", "app.half_state", "app.no_room", "app.no_lock", "app.no_sockets"), NO_SYSTEM),
     **dict.fromkeys(("core.no_space", "core.disk_unusable"), NO_SYSTEM),
     **dict.fromkeys(("keys.passphrase", "keys.passphrase_source", "keys.no_file", "keys.bad_file"), KEYS_CLOSED),
+    **dict.fromkeys(("keys.file_mode", "keys.rolled_back"), KEYS_CLOSED),
     "keys.keyring": KEYS_CLOSED,
 }
 _UNREACHABLE = frozenset({"sdk.unreachable", "client.unreachable"})

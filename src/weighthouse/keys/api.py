@@ -20,6 +20,7 @@ from weighthouse.keys import rules, store
 from weighthouse.keys.events import CountLowered, KekDestroyed, KekMinimumRaised, KekRotated, KeyRefused, KeyReleased
 from weighthouse.keys.model import Health, KekInfo, ReleasedKey, Wrapped, setting, settings
 from weighthouse.keys.ports import KeyService
+from weighthouse.policy import api as policy
 from weighthouse_sdk.checkpoint_binding import seal_key
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
 
 Context = Mapping[str, Any]
 _DESTROYED = audit.Lines(KekDestroyed.KIND)
+_ROTATED, _RAISED = audit.Lines(KekRotated.KIND), audit.Lines(KekMinimumRaised.KIND)
+_GIVEN = audit.Lines(KeyReleased.KIND, by="kek")
 _RELEASES = audit.Tally(
     KeyReleased.KIND,
     window=rules.WINDOW,
@@ -50,6 +53,7 @@ def new_data_keys(
     _count(unit, caller, "new", resource, len(encoded))
     with _refusals("new", resource, len(encoded)):
         _not_destroyed(unit, resource)
+        _not_behind(unit, resource)
         made = _service(unit).generate(resource, encoded)
     released = [
         ReleasedKey(key.wrapped.blob, key.wrapped.kek, key.wrapped.version, seal_key(key.plain, recipient, context))
@@ -82,6 +86,7 @@ def unwrap(
     pairs = [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
     with _refusals("open", resource, len(encoded)):
         _not_destroyed(unit, resource)
+        _not_behind(unit, resource)
         plain = _service(unit).unwrap(resource, pairs)
     released = [
         ReleasedKey(wrapped.blob, wrapped.kek, wrapped.version, seal_key(key, recipient, context))
@@ -153,17 +158,56 @@ def _not_destroyed(unit: Unit, kek: str) -> None:
         )
 
 
+def _not_behind(unit: Unit, kek: str) -> None:
+    """A key service that is behind the log was put back from yesterday: what was raised or given since, it forgot.
+
+    Also after a restart, and whatever the service keeps its keys in: the log cannot be put back with it unseen.
+    """
+    proven, found = _proven(unit, kek), _service(unit).find(kek)
+    known = (found.current, found.minimum) if found else (0, 0)
+    if known[0] < proven[0] or known[1] < proven[1]:
+        raise _rolled_back(kek, known, proven)
+
+
+def _proven(unit: Unit, kek: str) -> tuple[int, int]:
+    """The current version and the minimum of a KEK that the log proves; zeros for one that it does not know."""
+    rotated, raised, given = (lines.newest(unit, kek) for lines in (_ROTATED, _RAISED, _GIVEN))
+    minimum = int(raised.data["minimum"]) if raised else 0
+    current = int(rotated.data["version"]) if rotated else 0
+    return max(current, minimum, int(given.data["kek_version"]) if given else 0), minimum
+
+
+def _rolled_back(kek: str, known: tuple[int, int], proven: tuple[int, int]) -> Unavailable:
+    return Unavailable(
+        "keys.rolled_back",
+        f"The key service knows version {known[0]} of '{kek}' and minimum {known[1]}; the log proves version "
+        f"{proven[0]} and minimum {proven[1]}. An older key file was put in its place.",
+        "Put the newest key file back, and ask who replaced it; nothing was released.",
+    )
+
+
 def rewrap(unit: Unit, *, resource: str, items: Sequence[tuple[Wrapped, Context]]) -> list[Wrapped]:
     """Wrap data keys again under the current version of the KEK. Nothing leaves, so nobody is asked."""
+    _not_behind(unit, resource)
     encoded, _ = rules.encode_contexts(resource, [context for _, context in items])
     pairs = [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
     return _service(unit).rewrap(resource, pairs)
 
 
-def rotate(unit: Unit, caller: Caller, kek: str) -> int:
-    """Give a KEK a new current version. Data keys under older versions go on unwrapping until they are rewrapped."""
+def rotate(unit: Unit, caller: Caller, kek: str, *, past_log: bool = False) -> int:
+    """Give a KEK a new current version. Data keys under older versions go on unwrapping until they are rewrapped.
+
+    With `past_log` also one that is behind the log, for its newest file is lost: the new version and the minimum go
+    past what the log proves, so that nothing is undone. What was wrapped under the lost versions stays lost.
+    """
     _system_only(caller, kek)
-    version = _service(unit).rotate(kek)
+    _not_destroyed(unit, kek)
+    if past_log:
+        current, minimum = _proven(unit, kek)
+        version = _service(unit).rotate(kek, past=current, minimum=minimum)
+    else:
+        _not_behind(unit, kek)
+        version = _service(unit).rotate(kek)
     audit.append(unit, KekRotated(kek=kek, version=version))
     return version
 
@@ -171,6 +215,7 @@ def rotate(unit: Unit, caller: Caller, kek: str) -> int:
 def set_minimum(unit: Unit, caller: Caller, kek: str, version: int) -> None:
     """Refuse data keys wrapped under versions below `version` from now on."""
     _system_only(caller, kek)
+    _not_behind(unit, kek)
     _service(unit).set_minimum(kek, version)
     audit.append(unit, KekMinimumRaised(kek=kek, minimum=version))
 
@@ -210,5 +255,14 @@ def keks(unit: Unit, caller: Caller) -> list[KekInfo]:
 
 
 def health(unit: Unit) -> Health:
-    """Whether keys can be wrapped and unwrapped now."""
-    return _service(unit).health()
+    """Whether keys can be wrapped and unwrapped now, by a service that the log has not outgrown."""
+    told = _service(unit).health()
+    if not told.ok:
+        return told
+    try:
+        for name in {kek.name for kek in _service(unit).describe()} | set(policy.current(unit).lab.resources):
+            if not _DESTROYED.any(unit, name):
+                _not_behind(unit, name)
+    except Unavailable as error:
+        return Health(False, told.provider, error.message)
+    return told

@@ -24,8 +24,11 @@ class KeyService(Protocol):
     def rewrap(self, kek: str, items: Sequence[tuple[bytes, bytes]]) -> list[Wrapped]:
         """Wrap the same data keys under the current version; the data never changes."""
 
-    def rotate(self, kek: str) -> int:
-        """Make a new current version and return its number."""
+    def rotate(self, kek: str, *, past: int = 0, minimum: int = 0) -> int:
+        """Make a new current version, above `past`, and return its number; the minimum is at least `minimum` then.
+
+        With `past` a KEK that is not known is made: it was lost, and its number must not be used again.
+        """
 
     def set_minimum(self, kek: str, version: int) -> None:
         """Refuse versions below `version` from now on."""
@@ -35,6 +38,9 @@ class KeyService(Protocol):
 
     def retire(self, kek: str, version: str) -> None:
         """Never unwrap again what its context (canonical JSON) places in `version`: Denied `keys.destroyed`."""
+
+    def find(self, kek: str) -> KekInfo | None:
+        """One KEK, at once; None if there is none of that name."""
 
     def describe(self) -> list[KekInfo]:
         """Every KEK, by name."""

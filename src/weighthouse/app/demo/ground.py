@@ -35,6 +35,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.work import Recorder, System, begin, read
 from weighthouse.egress.ports import Proxy
 from weighthouse.keys.adapters.embedded import SealedKeys
+from weighthouse.keys.ports import KeyService
 from weighthouse.runs import api as runs
 from weighthouse.runs.ports import Ground as Offered
 from weighthouse.weights.adapters.embedded import FolderStore
@@ -282,7 +283,9 @@ class CopyGround:
         self._system.database.close()
         own = {"mode": self._system.settings.text("mode"), "database.url": f"sqlite:///{self._home.database_file}"}
         settings, _ = load_settings(own, state=self._home.root)  # as `serve` reads them, whatever lies there
-        open_system(settings, self._home, self._stage.keys, self._clock).database.close()
+        keys = _opened(self._system, self._home)
+        open_system(settings, self._home, keys, self._clock).database.close()
+        bind_keys(self._system, keys)
         bind_memories(self._system, self._home)
         self._learning = Learning(self._system, self._home.memory / "learnt")
         self._learning.catch_up()
@@ -299,7 +302,7 @@ class CopyGround:
         database = Database(str(self._system.database.engine.url))
         try:
             database.ours = self._system.database.ours
-            theirs = _system(self._stage, self._system, home, database, self._clock)
+            theirs = _system(self._system, home, database, self._clock, _held(self._system))
             yield CopyGround(self._stage, theirs, self._clock, home)
         finally:
             database.close()
@@ -319,19 +322,33 @@ def _copied(stage: Scene, source: System) -> Iterator[CopyGround]:
     try:
         _copy_database(str(source.database.engine.url.database), home.database_file)
         shutil.copytree(source.settings.path("state") / "memory", home.memory, dirs_exist_ok=True)
+        # After the database: keys may be ahead of the log, and never behind it.
+        shutil.copy(Home(source.settings.path("state")).keys_file, home.keys_file)
         clock = LaterClock()
         database = Database(f"sqlite:///{home.database_file}")
         database.ours = source.database.ours
-        yield CopyGround(stage, _system(stage, source, home, database, clock), clock, home)
+        made = _system(source, home, database, clock, _opened(source, home))
+        yield CopyGround(stage, made, clock, home)
         database.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _system(stage: Scene, source: System, home: Home, database: Database, clock: LaterClock) -> System:
+def _held(system: System) -> SealedKeys:
+    keys = system.part(KeyService)
+    assert isinstance(keys, SealedKeys)
+    return keys
+
+
+def _opened(source: System, home: Home) -> SealedKeys:
+    """The keys as they lie in `home`, opened as by a start that remembers nothing."""
+    return _held(source).elsewhere(home.keys_file)
+
+
+def _system(source: System, home: Home, database: Database, clock: LaterClock, keys: SealedKeys) -> System:
     """Return a server's system over `database`, its memories and objects in `home`."""
     system = System(source.settings.changed(state=home.root), clock, database)
-    bind_keys(system, stage.keys)
+    bind_keys(system, keys)
     bind_memories(system, home)
     bind_places(system)
     system.bind(Recorder, audit.append)

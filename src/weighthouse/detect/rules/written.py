@@ -18,6 +18,7 @@ _TEXTS = {
     "audit.PersonalMissing": "A personal value beside the log was deleted, and nobody was erased.",
     "detect.AlertRowRefused": "A row said that an alert had been raised, so that nobody would raise it.",
     "egress.TamperFound": "A count of what was sent, said or lent was set back in the database.",
+    "keys.KeyRefused": "An older key file was put back, which would undo what was ended since; nothing was released.",
     "runs.StopAsked": "The database did not keep that a run was asked to stop; the run was stopped all the same.",
 }
 KINDS = frozenset(_TEXTS)
@@ -25,7 +26,10 @@ KINDS = frozenset(_TEXTS)
 
 def conclude(index: int, at: Millis, kind: str, subject: str, data: dict[str, object]) -> Incident | None:
     """Return the incident that a fact tells of, None where it is an honest one."""
-    if kind not in _TEXTS or (kind == "runs.StopAsked" and data.get("kept") is not False):
+    honest = (kind == "runs.StopAsked" and data.get("kept") is not False) or (
+        kind == "keys.KeyRefused" and data.get("code") != "keys.rolled_back"
+    )
+    if kind not in _TEXTS or honest:
         return None
     return Incident(
         rule=WRITTEN,

@@ -104,13 +104,17 @@ class SealedKeys:
             for each, (_, context) in zip(plain, items, strict=True)
         ]
 
-    def rotate(self, kek: str) -> int:
-        def next_version(kept: Kek, now: Millis) -> Kek:
-            current = kept.current + 1
+    def rotate(self, kek: str, *, past: int = 0, minimum: int = 0) -> int:
+        def next_version(kept: Kek | None, now: Millis) -> Kek:
+            kept = kept or _first(now)
+            current = max(kept.current, past) + 1
             keys = {**kept.keys, str(current): os.urandom(KEY)}
-            return msgspec.structs.replace(kept, current=current, keys=keys, made=now)
+            least = max(kept.minimum, min(minimum, current))
+            return msgspec.structs.replace(kept, current=current, minimum=least, keys=keys, made=now)
 
-        return self._changed(kek, next_version).current
+        if not past:
+            self._existing(kek)
+        return self._change(check_slug(kek), next_version).current
 
     def set_minimum(self, kek: str, version: int) -> None:
         def raised(kept: Kek, now: Millis) -> Kek:
@@ -134,11 +138,12 @@ class SealedKeys:
 
         self._changed(kek, without, wait_s=WAIT_LONG_S)
 
+    def find(self, kek: str) -> KekInfo | None:
+        kept = self._now().keks.get(kek)
+        return _info(kek, kept) if kept else None
+
     def describe(self) -> list[KekInfo]:
-        return [
-            KekInfo(name, kept.current, kept.minimum, kept.made, kept.destroyed)
-            for name, kept in sorted(self._now().keks.items())
-        ]
+        return [_info(name, kept) for name, kept in sorted(self._now().keks.items())]
 
     def health(self) -> Health:
         try:
@@ -203,6 +208,10 @@ class SealedKeys:
                 return after
         except OSError as error:
             raise _down(f"the key file cannot be written ({error.strerror})") from None
+
+
+def _info(name: str, kept: Kek) -> KekInfo:
+    return KekInfo(name, kept.current, kept.minimum, kept.made, kept.destroyed)
 
 
 def _first(now: Millis) -> Kek:
