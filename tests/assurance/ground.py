@@ -133,6 +133,9 @@ class CopyGround:
     def carry(self, text: str) -> None:
         committee.carry(self.system, self.act_as, text)
 
+    def call_hold(self, member: str, model: str) -> None:
+        committee.call_hold(self.system, self.act_as(member), model)
+
     def later(self, by: Millis) -> None:
         self._clock.advance(by)
 

@@ -227,10 +227,11 @@ REMOVALS = (
     Removal("lifted-hold", "access/api/holds.py", '    if found.kind == "governance":', "    if not found.id:"),
     Removal(
         "deleted-hold",
-        "access/api/decision.py",
+        "access/api/holds_on.py",
         "for hold in refusals.holds() if hold.subject in subjects}",
         "for hold in refusals.holds() if hold.subject not in subjects}",
     ),
+    Removal("lost-call", "access/api/calls.py", "    refusals.call(call, owed(unit, call.id, line))\n", ""),
     Removal("overtaken-request", "access/api/overtaking.py", "        if why:\n", "        if not why:\n"),
     Removal(
         "reused-factor",

@@ -8,6 +8,8 @@ from typing import Any
 from tests.governance.conftest import Committee
 from tests.weights.world import LAB
 from weighthouse.access import api as access
+from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import ManualClock
@@ -96,6 +98,10 @@ class Nine(Committee):
     def answer(self, motion: str, choice: str, *who: str) -> None:
         for one in who:
             self.cast(one, motion, choice)
+
+    def elsewhere(self) -> None:
+        """Be another server from now on, over the same database, which has heard of nothing yet."""
+        self.system.bind(Refusals, FileRefusals(self.state / "elsewhere.memory"))  # type: ignore[type-abstract]
 
     def freeze(self, who: str, by: Caller | None = None) -> None:
         caller = by or self.person("chi")

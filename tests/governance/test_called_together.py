@@ -62,6 +62,7 @@ def test_two_members_who_call_at_one_moment_hold_together(nine: Nine) -> None:
 def test_calls_that_the_log_tells_of_bind_whatever_hid_the_first_one(nine: Nine) -> None:
     call(nine, "hana")
     nine.sql("DELETE FROM governance_call")
+    nine.elsewhere()
     call(nine, "ivo")
     nine.sql("DELETE FROM governance_call")
     assert not nine.status().held
@@ -78,6 +79,7 @@ def test_calls_that_the_log_tells_of_bind_whatever_hid_the_first_one(nine: Nine)
 def test_whoever_calls_again_makes_the_calls_bind_that_suffice(nine: Nine) -> None:
     call(nine, "hana")
     nine.sql("DELETE FROM governance_call")
+    nine.elsewhere()
     call(nine, "ivo")
     nine.settle()
     call(nine, "hana")

@@ -205,6 +205,7 @@ def _sealed(vote: Vote) -> dict[str, Any]:
 
 
 GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})  # as policy names them, a test compares
+HELD_ACTIONS: tuple[str, ...] = ("weights.export",)  # what a hold of the committee stops
 # What only closes doors or only looks: a hold on a thing or on the lab must not keep security from acting.
 STILL_OPEN: frozenset[str] = frozenset(
     {
@@ -239,6 +240,17 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         if self.actions:
             return action in self.actions
         return self.subject == person or action not in STILL_OPEN
+
+
+class HoldCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's call to hold a release. The chair's binds at once; another's needs a second member."""
+
+    id: str = ""
+    """What its line and the memory call it; a row is known by model, member and time."""
+    model: str
+    member: str
+    reason: str = ""
+    at: Millis
 
 
 class Owed(msgspec.Struct, frozen=True, kw_only=True):

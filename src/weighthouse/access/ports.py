@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from weighthouse.access.model import Apart, Hold, Owed
+from weighthouse.access.model import Apart, Hold, HoldCall, Owed
 
 
 class Refusals(Protocol):
@@ -51,6 +51,12 @@ class Refusals(Protocol):
 
     def looked(self, hold_id: str) -> frozenset[tuple[str, str]]:
         """Which people have looked so far, each with their account; raises `access.memory_broken`."""
+
+    def call(self, call: HoldCall, owed: Owed | None = None) -> None:
+        """Remember that a member called for a hold, without their words, and what line the log must have of it."""
+
+    def calls(self, model: str) -> tuple[HoldCall, ...]:
+        """The calls on a model since the last hold of the committee on it; raises `access.memory_broken`."""
 
     def keep_apart(self, held: Apart) -> None:
         """Remember what a grant gave and until when; said again with another end, the last word counts."""

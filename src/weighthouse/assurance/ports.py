@@ -98,6 +98,9 @@ class Ground(Protocol):
     def carry(self, text: str) -> None:
         """Have the committee carry a motion about publishing this policy text. Only on a copy."""
 
+    def call_hold(self, member: str, model: str) -> None:
+        """Have a member of the committee call for a hold on a model's release. Only on a copy."""
+
     def settle(self) -> None:
         """Let every follower of the log catch up, and learn from it what other servers have refused."""
 

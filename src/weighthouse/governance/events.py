@@ -17,6 +17,7 @@ class HoldCalled(Event, frozen=True, kw_only=True):
     model: str
     member: str
     reason: str
+    call: str = ""
 
 
 class HoldPlaced(Event, frozen=True, kw_only=True):

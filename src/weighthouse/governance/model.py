@@ -21,10 +21,8 @@ Outcome = Literal["carried", "lost"]
 
 CLASSES: tuple[MotionClass, ...] = ("ordinary", "release_clear", "hold", "lift_hold", "charter_change")
 CHOICES: tuple[Choice, ...] = ("for", "against", "abstain", "recuse")
-HELD_ACTIONS: tuple[str, ...] = ("weights.export",)
 
 RATIFY_WITHIN: Millis = 14 * DAY
-SECOND_WITHIN: Millis = 7 * DAY
 SIGN_WITHIN: Millis = 15 * MINUTE
 
 
@@ -143,15 +141,6 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 
     ballots: tuple[Ballot, ...]
     void: tuple[str, ...]
-
-
-class HoldCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's call to hold a release. The chair's binds at once; another's needs a second member."""
-
-    model: str
-    member: str
-    reason: str
-    at: Millis
 
 
 class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True):

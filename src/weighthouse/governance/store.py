@@ -14,7 +14,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
-    LargeBinary,
     RowMapping,
     Table,
     Text,
@@ -32,7 +31,7 @@ from weighthouse.core.database import metadata
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.keyset import ordered
 from weighthouse.core.paging import Place
-from weighthouse.governance.model import Ballot, HoldCall, Motion
+from weighthouse.governance.model import Ballot, Motion
 
 motions = Table(
     "governance_motion",
@@ -55,17 +54,6 @@ ballots = Table(
     Column("choice", Text, primary_key=True),
     Column("device", Text, primary_key=True),
     Column("ballot", Text, nullable=False),
-)
-
-calls = Table(
-    "governance_call",
-    metadata,
-    Column("model", Text, primary_key=True),
-    Column("member", Text, primary_key=True),
-    Column("at", BigInteger, primary_key=True, autoincrement=False),
-    Column("reason", Text, nullable=False),
-    Column("hold", Text),
-    Column("seal", LargeBinary),
 )
 
 releases = Table(
@@ -204,34 +192,9 @@ def lock(conn: Connection, what: str) -> None:
         conn.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"governance {what}", 0))))
 
 
-def add_call(conn: Connection, call: HoldCall, seal: bytes) -> None:
-    """Record a member's call to hold a release, in the place of what a row may hold under its key."""
-    conn.execute(
-        delete(calls).where(calls.c.model == call.model, calls.c.member == call.member, calls.c.at == call.at)
-    )
-    conn.execute(
-        insert(calls).values(
-            model=call.model, member=call.member, at=call.at, reason=call.reason, hold=None, seal=seal
-        )
-    )
-
-
-def waiting_calls(conn: Connection, model: str, since: Millis) -> list[tuple[HoldCall, bytes]]:
-    """Return the calls on a model that have led to no hold yet, not older than `since`, each with its seal."""
-    query = select(calls).where(calls.c.model == model, calls.c.hold.is_(None), calls.c.at >= since)
-    return [
-        (
-            HoldCall(model=row["model"], member=row["member"], reason=row["reason"], at=row["at"]),
-            bytes(row["seal"] or b""),
-        )
-        for row in conn.execute(query.order_by(calls.c.at)).mappings()
-    ]
-
-
 def add_release_hold(conn: Connection, hold: str, model: str, called_by: tuple[str, ...], ratify_by: Millis) -> None:
-    """Record who called a hold and until when it should be ratified; the calls that led to it are answered."""
+    """Record who called a hold and until when it should be ratified."""
     conn.execute(insert(releases).values(hold=hold, model=model, called_by=" ".join(called_by), ratify_by=ratify_by))
-    conn.execute(change(calls).where(calls.c.model == model, calls.c.hold.is_(None)).values(hold=hold))
 
 
 def release_hold(conn: Connection, hold: str) -> tuple[tuple[str, ...], Millis] | None:

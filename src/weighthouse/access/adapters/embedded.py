@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from weighthouse.access.model import Apart, Hold, Owed
+from weighthouse.access.model import Apart, Hold, HoldCall, Owed
 from weighthouse.core import durable
 from weighthouse.core.errors import Unavailable
 
@@ -28,10 +28,9 @@ def _beside(owed: Owed | None) -> dict[str, Any]:
 
 class FileRefusals:
     """Keeps one JSON object a line: `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}`,
-    `{"look": [id, person, account]}`, `{"apart": held}`, `{"learnt": place}`. A no may have `owed` beside it, the
-    line that the log must have, and a `close` may have `settled`, the ids of which it has it; who reads older lines
-    passes both over. A torn last line was never
-    acknowledged and is cut off by the next append."""
+    `{"look": [id, person, account]}`, `{"apart": held}`, `{"call": call}`, `{"learnt": place}`. A no may have `owed`
+    beside it, the line that the log must have, and a `close` may have `settled`, the ids of which it has it; who
+    reads older lines passes both over. A torn last line was never acknowledged and is cut off by the next append."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,6 +44,7 @@ class FileRefusals:
         self._apart: dict[str, dict[str, Apart]] = {}
         self._given: dict[str, Apart] = {}
         self._owed: dict[str, Owed] = {}
+        self._calls: dict[str, tuple[HoldCall, ...]] = {}
         self._learnt = 0
         self._doubt_at: float | None = None
 
@@ -96,6 +96,13 @@ class FileRefusals:
     def looked(self, hold_id: str) -> frozenset[tuple[str, str]]:
         self._catch_up()
         return self._looked.get(hold_id, frozenset())
+
+    def call(self, call: HoldCall, owed: Owed | None = None) -> None:
+        self._append({"call": msgspec.to_builtins(msgspec.structs.replace(call, reason="")), **_beside(owed)})
+
+    def calls(self, model: str) -> tuple[HoldCall, ...]:
+        self._answer()
+        return self._calls.get(model, ())
 
     def keep_apart(self, held: Apart) -> None:
         self._append({"apart": msgspec.to_builtins(held)})
@@ -181,6 +188,13 @@ class FileRefusals:
                 case {"place": dict(hold)}:
                     placed = msgspec.convert(hold, Hold)
                     self._holds[placed.id] = placed
+                    if placed.kind == "governance":  # it answers the calls of before
+                        self._calls[placed.subject] = tuple(
+                            one for one in self._calls.get(placed.subject, ()) if one.at > placed.at
+                        )
+                case {"call": dict(call)}:
+                    made = msgspec.convert(call, HoldCall)
+                    self._calls[made.model] = (*self._calls.get(made.model, ()), made)
                 case {"lift": str(hold_id)}:
                     self._holds.pop(hold_id, None)
                     self._lifted.add(hold_id)

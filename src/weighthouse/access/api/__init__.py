@@ -6,6 +6,7 @@ Each function here checks, decides, stores and appends to the log in the one tra
 from __future__ import annotations
 
 from weighthouse.access.api.binding import bound
+from weighthouse.access.api.calls import answer_calls, called, callers, keep_call, remember_call, waiting_calls
 from weighthouse.access.api.cards import card, inbox, inbox_page, waiting
 from weighthouse.access.api.catalogue import advise, names, search
 from weighthouse.access.api.decision import explain, explain_for, explain_without_key, require
@@ -18,11 +19,13 @@ from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.owing import declare, refuse_for_good
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
-from weighthouse.access.api.seats import check_silence, seating
+from weighthouse.access.api.seating import seating
+from weighthouse.access.api.seats import check_silence
 from weighthouse.access.api.tidying import ever_refused, tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
 from weighthouse.access.model import (
+    HELD_ACTIONS,
     WORKLOAD_ENVIRONMENT,
     WORKLOAD_GRANT,
     WORKLOAD_PERSON,
@@ -35,6 +38,7 @@ from weighthouse.access.model import (
     Found,
     Grant,
     Hold,
+    HoldCall,
     Names,
     Reason,
     Request,
@@ -46,6 +50,7 @@ from weighthouse.access.model import (
 from weighthouse.access.rules.reasons import why_moved
 
 __all__ = [
+    "HELD_ACTIONS",
     "WORKLOAD_ENVIRONMENT",
     "WORKLOAD_GRANT",
     "WORKLOAD_PERSON",
@@ -58,6 +63,7 @@ __all__ = [
     "Found",
     "Grant",
     "Hold",
+    "HoldCall",
     "Names",
     "Reason",
     "Request",
@@ -66,8 +72,11 @@ __all__ = [
     "Vote",
     "VoteSignature",
     "advise",
+    "answer_calls",
     "bound",
     "bound_lost",
+    "called",
+    "callers",
     "card",
     "check_silence",
     "close_for_good",
@@ -85,6 +94,7 @@ __all__ = [
     "holds",
     "inbox",
     "inbox_page",
+    "keep_call",
     "learnt",
     "learnt_to",
     "lift_hold",
@@ -99,6 +109,7 @@ __all__ = [
     "publish_policy",
     "refuse_for_good",
     "refused_for_good",
+    "remember_call",
     "remembered_holds",
     "requests_page",
     "require",
@@ -111,6 +122,7 @@ __all__ = [
     "valid_grant",
     "vote",
     "waiting",
+    "waiting_calls",
     "who_has",
     "why_moved",
     "withdraw",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.access.api import binding
+from weighthouse.access.api.calls import stopped
 from weighthouse.access.api.facts import LabIndex, index_of, member
 from weighthouse.access.api.verifying import Standing, standing_of
 from weighthouse.access.events import Allowed
@@ -23,14 +24,11 @@ from weighthouse.access.model import (
     WORKLOAD_SANDBOX,
     Decision,
     Grant,
-    Hold,
     Reason,
 )
-from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules.advisor import advise
 from weighthouse.access.store import grants as grant_rows
-from weighthouse.access.store import holds as hold_rows
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
@@ -144,11 +142,7 @@ def judge(
         resource=_resource(bundle.lab, thing),
         standing=standing,
         grant=_grant_facts(best, context),
-        held=any(
-            hold.stops(one, thing.id, asker.person)
-            for hold in holds_on(unit, thing.id, asker.person)
-            for one in {action, named}
-        ),
+        held=stopped(unit, {action, named}, thing.id, asker.person),
         now=unit.now,
     )
     verdict = policy.decide(question)
@@ -307,20 +301,6 @@ def _resource(lab: policy.Lab, thing: policy.Resource) -> policy.ResourceFacts:
         outside_runs=frozenset(cls.outside_runs),
         signed=cls.vote_signature == "device",
     )
-
-
-def holds_on(unit: Unit, resource: str, person: str) -> list[Hold]:
-    """Every hold that stands on a resource, a person or the lab: by its row, or by the memory outside the database.
-
-    A row that was deleted or marked lifted behind our back opens nothing; one whose lifting is remembered stands not.
-    """
-    refusals = unit.part(Refusals)
-    subjects = ("lab", resource, person)
-    found = {hold.id: hold for hold in refusals.holds() if hold.subject in subjects}
-    for hold in hold_rows.standing_on(unit.conn, resource, person):
-        if not refusals.lifted(hold.id):
-            found.setdefault(hold.id, hold)
-    return list(found.values())
 
 
 def _decision(

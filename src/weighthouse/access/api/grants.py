@@ -13,7 +13,8 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.access.api.apart import remember
-from weighthouse.access.api.decision import authorise, holds_on
+from weighthouse.access.api.calls import stopped_whole
+from weighthouse.access.api.decision import authorise
 from weighthouse.access.api.facts import person_of
 from weighthouse.access.api.outcomes import grant_as_it_stands
 from weighthouse.access.api.owing import close, owed
@@ -55,8 +56,7 @@ def valid_grant(unit: Unit, grant_id: str) -> Grant:
     if not grant.not_before <= unit.now < found.end:
         text = "The grant is not valid at this time; it has ended or not begun."
         _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.grant_expired", text)
-    holds = holds_on(unit, grant.resource, grant.person)
-    if all(any(hold.stops(action, grant.resource, grant.person) for hold in holds) for action in found.actions):
+    if stopped_whole(unit, found.actions, grant.resource, grant.person):
         text = "A hold stands against this; a hold beats every grant."
         _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.held", text)
     return msgspec.structs.replace(

@@ -7,8 +7,9 @@ closes doors. A hold that names actions stops these and nothing else.
 
 from __future__ import annotations
 
-from weighthouse.access.api.decision import holds_on
+from weighthouse.access.api.calls import stopped_whole
 from weighthouse.access.api.facts import person_of
+from weighthouse.access.api.holds_on import holds_on
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.model import Request
 from weighthouse.core.caller import Caller
@@ -32,11 +33,9 @@ def free_person(unit: Unit, bundle: policy.Bundle, caller: Caller, action: str, 
 
 
 def check_open(unit: Unit, bundle: policy.Bundle, request: Request, action: str) -> None:
-    """Raise Denied `access.held` if holds on thing, person or lab stop everything that a request asks for."""
-    standing = holds_on(unit, request.resource, request.person)
-    if standing and all(
-        any(hold.stops(one, request.resource, request.person) for hold in standing) for one in request.actions
-    ):
+    """Raise Denied `access.held` if holds on thing, person or lab, or enough calls for one, stop everything that a
+    request asks for."""
+    if request.actions and stopped_whole(unit, request.actions, request.resource, request.person):
         raise _held(bundle, request.person, action, request.resource, "A hold stands against all of this.")
 
 

@@ -7,7 +7,8 @@ or a follower that somebody moved on keeps nothing alive. Nothing here leaves a 
 from __future__ import annotations
 
 from weighthouse.access.api.binding import bound
-from weighthouse.access.api.decision import holds_on, judge
+from weighthouse.access.api.calls import stopped
+from weighthouse.access.api.decision import judge
 from weighthouse.access.api.facts import member
 from weighthouse.access.api.grants import valid_grant
 from weighthouse.access.ports import Refusals
@@ -27,7 +28,7 @@ def lost(unit: Unit, person: str, account: str, grant: str | None, action: str, 
     one = member(unit, policy.current(unit), person)
     if one is None or not one.active:
         return "access.person_inactive"
-    if any(hold.stops(action, resource, person) for hold in holds_on(unit, resource, person)):
+    if stopped(unit, [action], resource, person):
         return "access.held"
     if grant is not None:
         try:
@@ -59,7 +60,7 @@ def bound_lost(unit: Unit, workload: str) -> str:
 
 def held(unit: Unit, action: str, resource: str, person: str) -> bool:
     """Whether a hold stands against `action` on `resource` by `person`."""
-    return any(hold.stops(action, resource, person) for hold in holds_on(unit, resource, person))
+    return stopped(unit, [action], resource, person)
 
 
 def refused_for_good(unit: Unit, id_: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
-from weighthouse.access.api.seats import seating
+from weighthouse.access.api.seating import seating
 from weighthouse.access.model import AuthorityBallot
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller

@@ -41,11 +41,12 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
-def declare(kind: type[Event], *, unsure: tuple[str, ...] = ()) -> None:
-    """Let a room above owe lines of a kind of its own (`refuse_for_good`); `unsure` are fields that nobody knows
-    before the change. Nothing but the line is written then: no row of that room overrules the memory."""
+def declare(kind: type[Event], *, unsure: tuple[str, ...] = (), by: str = "subject") -> None:
+    """Let a room above owe lines of a kind of its own (`refuse_for_good`), found by the field `by`; `unsure` are
+    fields that nobody knows before the change. Nothing but the line is written then: no row of that room overrules
+    the memory."""
     _KINDS[kind.KIND] = kind
-    _LINES[kind.KIND] = audit.Lines(kind.KIND)
+    _LINES[kind.KIND] = audit.Lines(kind.KIND, by=by)
     _UNSURE[kind.KIND] = frozenset(unsure)
 
 

@@ -1,8 +1,7 @@
-"""The seats of the committee as they count now, and how many may fall silent. Guards guards from those they guard.
+"""How many seats of the committee may fall silent. Guards guards from those they guard.
 
-One builder for whoever counts: governance shows and closes motions by it, access lifts holds and takes texts by it. A
-member who is frozen or held leaves a seat empty; nobody empties so many, one by one or at once, that nothing could be
-decided any more, for that is a way to decide alone.
+A member who is frozen or held leaves a seat empty; nobody empties so many, one by one or at once, that nothing could
+be decided any more, for that is a way to decide alone.
 """
 
 from __future__ import annotations
@@ -11,35 +10,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from weighthouse.access.api.decision import holds_on
 from weighthouse.access.api.requests import refuse
+from weighthouse.access.api.seating import seating
 from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Unauthenticated
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.states import state_of
 from weighthouse.policy import api as policy
-
-_SILENT = policy.Seating(seats=frozenset(), independent=frozenset(), chair="")
-
-
-def seating(unit: Unit) -> policy.Seating:
-    """Return the seats of the charter in force; of a lab without a committee, none."""
-    lab = policy.current(unit).lab
-    if lab.committee is None:
-        return _SILENT
-    voting = [seat.person for seat in lab.committee.seats if seat.voting]
-    return policy.seating(lab.committee, lab.people, unit.now, [one for one in voting if _silenced(unit, one)])
-
-
-def _silenced(unit: Unit, person: str) -> bool:
-    """Whether something keeps a member from voting that is neither the charter nor the end of a term."""
-    if any(hold.stops("committee.vote", policy.LAB_RESOURCE, person) for hold in holds_on(unit, "lab", person)):
-        return True
-    try:
-        state = state_of(unit, person)
-    except Unauthenticated:  # a record that cannot be believed speaks for nobody
-        return True
-    return state.frozen_at is not None or bool(state.suspended and not state.devices)
 
 
 def may_silence(unit: Unit, person: str) -> bool:

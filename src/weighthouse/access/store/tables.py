@@ -88,3 +88,14 @@ holds = Table(
     Column("lifted_why", Text, nullable=False),
 )
 Index("ix_access_hold_standing", holds.c.lifted, holds.c.subject)
+
+calls = Table(  # named when governance kept them
+    "governance_call",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("reason", Text, nullable=False),
+    Column("hold", Text),
+    Column("seal", LargeBinary),
+)

@@ -1,6 +1,7 @@
-"""The committee of the example lab at work: a motion about a policy text, carried by all of its members.
+"""The committee of the example lab at work: a motion carried by all of its members, or a call for a hold.
 
-Guards thefts around a motion from scenery: it is opened, answered with each member's own device, and closed, as ever.
+Guards thefts around the committee from scenery: a motion is opened, answered with each member's own device, and
+closed, as ever.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 MEMBERS = ("gil", "hana", "ivo")
-WHY = "An exercise of the red team: this motion is part of an attack scenario."
+WHY = "An exercise of the red team: this is part of an attack scenario."
 
 
 def carry(system: System, act_as: Callable[[str], Actor], text: str) -> None:
@@ -27,6 +28,13 @@ def carry(system: System, act_as: Callable[[str], Actor], text: str) -> None:
     chair = act_as(MEMBERS[0]).caller
     with begin(system, chair) as unit:
         governance.close(unit, chair, opened.motion.id)
+
+
+def call_hold(system: System, member: Actor, model: str) -> None:
+    """Have a member call for a hold on a model's release."""
+    caller = member.caller
+    with begin(system, caller) as unit:
+        governance.place_release_hold(unit, caller, model, WHY)
 
 
 def _answer(system: System, member: Actor, motion: str, digest: str) -> None:

@@ -137,6 +137,9 @@ class LiveGround:
     def carry(self, text: str) -> None:
         not_here("a motion of the committee outside a copy")
 
+    def call_hold(self, member: str, model: str) -> None:
+        not_here("a call of the committee outside a copy")
+
     def open_keys(self, guess: str) -> None:
         SealedKeys.open(self._stage.home.keys_file, guess)
 
@@ -235,6 +238,9 @@ class CopyGround:
     def carry(self, text: str) -> None:
         committee.carry(self._system, self.act_as, text)
         self.settle()
+
+    def call_hold(self, member: str, model: str) -> None:
+        committee.call_hold(self._system, self.act_as(member), model)
 
     def open_keys(self, guess: str) -> None:
         SealedKeys.open(self._stage.home.keys_file, guess)

@@ -10,7 +10,6 @@ from weighthouse.governance.api.holding import bind_calls, place_release_hold, r
 from weighthouse.governance.model import (
     CHOICES,
     CLASSES,
-    HELD_ACTIONS,
     Ballot,
     Charter,
     Motion,
@@ -23,7 +22,6 @@ from weighthouse.governance.model import (
 __all__ = [
     "CHOICES",
     "CLASSES",
-    "HELD_ACTIONS",
     "Ballot",
     "Charter",
     "Motion",

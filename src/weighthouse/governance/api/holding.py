@@ -6,30 +6,25 @@ grants exist. Only a quorate motion lifts it; until ratified it is shown as due,
 
 from __future__ import annotations
 
-from functools import partial
-
-import msgspec
-
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core import canonical, visible
+from weighthouse.core import visible
 from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.errors import Conflict, Invalid, NotFound
-from weighthouse.core.ids import check_slug
-from weighthouse.core.signing import Signers, equal
+from weighthouse.core.ids import check_slug, new_id
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.governance import store
 from weighthouse.governance.api import counting
 from weighthouse.governance.api.charter import charter_of, check_member, digest_of
 from weighthouse.governance.events import HoldCalled, HoldPlaced
-from weighthouse.governance.model import HELD_ACTIONS, RATIFY_WITHIN, SECOND_WITHIN, HoldCall, ReleaseStatus
+from weighthouse.governance.model import RATIFY_WITHIN, ReleaseStatus
 from weighthouse.policy import api as policy
 
 REASON_LIMIT = 2_000
 CALLS = 50
 CALLED = "Enough members have called for it."
 _PLACED = audit.Lines(HoldPlaced.KIND)
-_CALLED = audit.Lines(HoldCalled.KIND)
+access.declare(HoldCalled, by="call")
 
 
 def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> ReleaseStatus:
@@ -42,37 +37,46 @@ def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> R
     access.require(unit, caller, "committee.hold", model)
     check_member(unit, caller)
     _check(unit, model, reason)
+    _not_held(unit, model)
+    member, known = str(caller.principal), access.callers(unit, model)
+    call = access.HoldCall(id=new_id("cll"), model=model, member=member, reason=reason, at=unit.now)
+    line = HoldCalled(call=call.id, model=model, member=member, reason=reason)
+    if member not in known:  # before the lock, which somebody may hold for ever
+        access.remember_call(unit, call, line)
     store.lock(unit.conn, f"hold {model}")  # two who call at one moment would each see nobody else's call
-    if _hold_on(unit, model, remembered=True) is not None:
-        raise Conflict(
-            "governance.already_held", "The release of this model is held already.", "Nothing more is needed."
-        )
-    waiting = _waiting(unit, model)
-    member = str(caller.principal)
-    call = HoldCall(model=model, member=member, reason=reason, at=unit.now)
-    calling = tuple(sorted({one.member for one in waiting} | {member}))
+    _not_held(unit, model)
+    calling = tuple(sorted({one.member for one in access.waiting_calls(unit, model)} | {member}))
     if not policy.may_hold(access.seating(unit), calling):
-        if any(one.member == member for one in _told(unit, model)):
+        if member in known:
             raise Conflict(
                 "governance.already_called",
                 "You have called for this hold already; it needs another member, or the chair.",
                 "Ask a second member to call for it.",
             )
-        store.add_call(unit.conn, call, _seal(unit, call))
-        audit.append(unit, HoldCalled(model=model, member=member, reason=reason))
+        access.keep_call(unit, call)
+        audit.append(unit, line)
         return release_status(unit, model)
     _bind(unit, caller, model, reason, calling, call)
     return release_status(unit, model)
 
 
+def _not_held(unit: Unit, model: str) -> None:
+    if _hold_on(unit, model, remembered=True) is not None:
+        raise Conflict(
+            "governance.already_held", "The release of this model is held already.", "Nothing more is needed."
+        )
+
+
 def _bind(
-    unit: Unit, caller: Caller, model: str, reason: str, calling: tuple[str, ...], call: HoldCall | None = None
+    unit: Unit, caller: Caller, model: str, reason: str, calling: tuple[str, ...], call: access.HoldCall | None = None
 ) -> None:
     """Place the hold that these members have called for; `call` is the one that makes them enough."""
-    hold = access.place_hold(unit, caller, model, reason, actions=HELD_ACTIONS, kind="governance")  # before any row
+    held = access.HELD_ACTIONS
+    hold = access.place_hold(unit, caller, model, reason, actions=held, kind="governance")  # before any row
     if call is not None:
-        store.add_call(unit.conn, call, _seal(unit, call))
+        access.keep_call(unit, call)
     store.add_release_hold(unit.conn, hold.id, model, calling, unit.now + RATIFY_WITHIN)
+    access.answer_calls(unit, model, hold.id)
     audit.append(
         unit,
         HoldPlaced(
@@ -110,9 +114,9 @@ def _bind_calls(system: System, model: str) -> bool:
     return True
 
 
-def _due(unit: Unit, model: str) -> list[HoldCall]:
+def _due(unit: Unit, model: str) -> list[access.HoldCall]:
     """The calls that suffice for a hold which does not stand; none if they do not, or if it does."""
-    waiting = _waiting(unit, model)
+    waiting = access.waiting_calls(unit, model)
     if not waiting or not policy.may_hold(access.seating(unit), [one.member for one in waiting]):
         return []
     return [] if _hold_on(unit, model) is not None else waiting
@@ -123,18 +127,7 @@ def release_status(unit: Unit, model: str) -> ReleaseStatus:
     _check_model(unit, model)
     hold = _hold_on(unit, model)
     if hold is None:
-        waiting = _waiting(unit, model)
-        return ReleaseStatus(
-            model=model,
-            held=False,
-            hold=None,
-            since=None,
-            reason=waiting[0].reason if waiting else "",
-            called_by=tuple(one.member for one in waiting),
-            ratify_by=None,
-            ratified=False,
-            remedy="A second member, or the chair, must join the call for it to bind." if waiting else "",
-        )
+        return _unplaced(unit, model)
     called_by, ratify_by = _called(unit, hold)
     return ReleaseStatus(
         model=model,
@@ -149,37 +142,21 @@ def release_status(unit: Unit, model: str) -> ReleaseStatus:
     )
 
 
-def _waiting(unit: Unit, model: str) -> list[HoldCall]:
-    """Return the calls that have led to no hold yet: those of the rows and those of the log together.
-
-    A call can be deleted from the database and stays in the log; one made a moment ago may not have reached the log
-    of PostgreSQL. A row counts with its seal: nobody is said to have called who has not.
-    """
-    found = {one.member: one for one in _told(unit, model)}
-    for one, seal in store.waiting_calls(unit.conn, model, unit.now - SECOND_WITHIN):
-        if equal(seal, _seal(unit, one)):
-            found[one.member] = one
-    return sorted(found.values(), key=lambda one: (one.at, one.member))
-
-
-def _seal(unit: Unit, call: HoldCall) -> bytes:
-    """The code over a call, made with a key outside the database."""
-    return unit.part(Signers).mac("committee", b"governance.call\x00" + canonical.encode(msgspec.to_builtins(call)))
-
-
-def _told(unit: Unit, model: str) -> list[HoldCall]:
-    """Return the calls that have led to no hold yet, of which the log tells."""
-    since = unit.now - SECOND_WITHIN
-    placed = _PLACED.newest(unit, model)
-    told = _CALLED.of(unit, model, start=0 if placed is None else placed.index, newest_first=True, limit=CALLS)
-    fresh = [one for one in told if one.at >= since]
-    return list(map(partial(_call_of, unit), fresh))
-
-
-def _call_of(unit: Unit, entry: audit.Entry) -> HoldCall:
-    data = audit.reveal(unit, entry)
-    reason = data["reason"] if isinstance(data["reason"], str) else ""
-    return HoldCall(model=data["model"], member=data["member"], reason=reason, at=entry.at)
+def _unplaced(unit: Unit, model: str) -> ReleaseStatus:
+    """The status of a release with no hold: calls that suffice refuse it all the same, until the timer binds them."""
+    waiting, enough = access.waiting_calls(unit, model), access.called(unit, model)
+    join = "A second member, or the chair, must join the call for it to bind." if waiting else ""
+    return ReleaseStatus(
+        model=model,
+        held=enough,
+        hold=None,
+        since=waiting[-1].at if enough else None,
+        reason=next((one.reason for one in waiting if one.reason), ""),
+        called_by=tuple(one.member for one in waiting),
+        ratify_by=None,
+        ratified=False,
+        remedy="Enough members have called; their hold is placed within seconds." if enough else join,
+    )
 
 
 def _called(unit: Unit, hold: access.Hold) -> tuple[tuple[str, ...], int]:

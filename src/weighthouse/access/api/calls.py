@@ -1,0 +1,119 @@
+"""Calls for a hold on a release. Guards a release between the call that suffices and the placing of the hold.
+
+A member's call is half a no, and two are a whole one. Attack: lose or hide one of them, so that no hold is placed,
+and export before a timer finds that enough have called. So a call is remembered beside the database before a row of
+it is written, and whatever is released asks for the calls of the memory, of the log and of the rows together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from weighthouse.access.api.holds_on import holds_on
+from weighthouse.access.api.owing import STANDS, owed
+from weighthouse.access.api.seating import seating
+from weighthouse.access.events import HoldPlaced
+from weighthouse.access.model import HELD_ACTIONS, HoldCall
+from weighthouse.access.ports import Refusals
+from weighthouse.access.store import calls as rows
+from weighthouse.audit import api as audit
+from weighthouse.core import canonical
+from weighthouse.core.clock import DAY, Millis
+from weighthouse.core.events import Event
+from weighthouse.core.signing import Signers, equal
+from weighthouse.core.work import Unit
+from weighthouse.policy import api as policy
+
+SECOND_WITHIN: Millis = 7 * DAY
+MOST = 50
+_CALLED = audit.Lines("governance.HoldCalled")
+_PLACED = audit.Lines(HoldPlaced.KIND, by="held kind")
+
+
+def stopped(unit: Unit, actions: Iterable[str], resource: str, person: str) -> bool:
+    """Whether a hold stands against one of these actions on `resource` by `person`, or calls that suffice for one."""
+    return any(_each(unit, actions, resource, person))
+
+
+def stopped_whole(unit: Unit, actions: Iterable[str], resource: str, person: str) -> bool:
+    """Whether every one of these actions is stopped."""
+    return all(_each(unit, actions, resource, person))
+
+
+def _each(unit: Unit, actions: Iterable[str], resource: str, person: str) -> Iterator[bool]:
+    standing = holds_on(unit, resource, person)
+    for one in actions:
+        held = any(hold.stops(one, resource, person) for hold in standing)
+        yield held or (one in HELD_ACTIONS and called(unit, resource))
+
+
+def called(unit: Unit, model: str) -> bool:
+    """Whether enough members have called for a hold on a release, though none may stand yet."""
+    members = callers(unit, model).union(one.member for one in _rows(unit, model))
+    return bool(members) and policy.may_hold(seating(unit), members)
+
+
+def callers(unit: Unit, model: str) -> frozenset[str]:
+    """Who has called and led to no hold yet, as the memory and the log tell; no row answers for anybody."""
+    kept = (one.member for one in _fresh(unit, unit.part(Refusals).calls(model)))
+    return frozenset((*kept, *(str(entry.data["member"]) for entry in _lines(unit, model))))
+
+
+def waiting_calls(unit: Unit, model: str) -> list[HoldCall]:
+    """Return the calls that have led to no hold yet, one for each member: of the memory, the log and the rows.
+
+    A call can be deleted from the database and stays in both others; one made at another server a moment ago may not
+    have reached the log of PostgreSQL. A row counts with its seal: nobody is said to have called who has not.
+    """
+    found = {one.member: one for one in _fresh(unit, unit.part(Refusals).calls(model))}
+    found |= {one.member: one for one in (_call_of(unit, entry) for entry in _lines(unit, model))}
+    found |= {one.member: one for one in _rows(unit, model)}
+    return sorted(found.values(), key=lambda one: (one.at, one.member))
+
+
+def remember_call(unit: Unit, call: HoldCall, line: Event) -> None:
+    """Remember a call before any lock is waited for or row written; if its change then fails, the call stands."""
+    refusals = unit.part(Refusals)
+    refusals.call(call, owed(unit, call.id, line))
+    unit.stands = STANDS
+    unit.when_over(lambda done: refusals.settled([call.id]) if done else None)
+
+
+def keep_call(unit: Unit, call: HoldCall) -> None:
+    """Write the row of a call, by which other servers see it at once."""
+    rows.add(unit.conn, call, _seal(unit, call))
+
+
+def answer_calls(unit: Unit, model: str, hold: str) -> None:
+    """Let the rows of the calls on a model name the hold that they led to."""
+    rows.answer(unit.conn, model, hold)
+
+
+def _fresh(unit: Unit, calls: Iterable[HoldCall]) -> list[HoldCall]:
+    """Those that are not too old; by the time that is sure, for a clock that leaps takes no call back."""
+    return [one for one in calls if one.at >= unit.sure - SECOND_WITHIN]
+
+
+def _rows(unit: Unit, model: str) -> list[HoldCall]:
+    found = rows.waiting(unit.conn, model, unit.sure - SECOND_WITHIN)
+    return [one for one, seal in found if equal(seal, _seal(unit, one))]
+
+
+def _lines(unit: Unit, model: str) -> list[audit.Entry]:
+    """The lines of calls since the last hold of the committee on this model."""
+    placed = _PLACED.newest(unit, f"{model} governance")
+    start = 0 if placed is None else placed.index
+    told = _CALLED.of(unit, model, start=start, newest_first=True, limit=MOST)
+    return [one for one in told if one.at >= unit.sure - SECOND_WITHIN]
+
+
+def _call_of(unit: Unit, entry: audit.Entry) -> HoldCall:
+    data = audit.reveal(unit, entry)
+    reason = data["reason"] if isinstance(data["reason"], str) else ""
+    return HoldCall(model=data["model"], member=data["member"], reason=reason, at=entry.at)
+
+
+def _seal(unit: Unit, call: HoldCall) -> bytes:
+    """The code over a call, made with a key outside the database."""
+    said = {"model": call.model, "member": call.member, "reason": call.reason, "at": call.at}
+    return unit.part(Signers).mac("committee", b"governance.call\x00" + canonical.encode(said))
