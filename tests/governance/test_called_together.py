@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,21 @@ def signed(nine: Nine, motion: str, choice: str) -> dict[str, Any]:
     nine.confirm("hana", "committee.ballot", motion, ballot=choice, digest=view.digest)
     signature = nine.sign("hana", statement)
     return {"digest": view.digest, "device": device, "at": statement["at"], "signature": signature}
+
+
+def test_a_ballot_that_is_on_its_way_to_the_log_is_waited_for_and_a_forged_row_is_not(nine: Nine) -> None:
+    call(nine, "gil")
+    nine.settle()
+    motion = nine.open(str(nine.status().hold)).motion.id
+    device = nine.device("hana")[0]
+    nine.settle()
+    forged = {"motion": motion, "member": "hana", "choice": "for", "device": device, "at": nine.clock.now()}
+    row = {**forged, "ballot": json.dumps({**forged, "signature": "A" * 86})}
+    del row["at"]
+    nine.sql("INSERT INTO governance_ballot VALUES (:motion, :member, :choice, :device, :ballot)", **row)
+    assert nine.motion(motion, "gil").fault == ""
+    Committee.cast(nine, "hana", motion, "against")
+    assert "does not tell yet" in nine.motion(motion, "gil").fault
+    nine.settle()
+    assert (nine.motion(motion, "gil").fault, nine.motion(motion, "gil").tally.votes_against) == ("", 1)
+    assert len(nine.facts("governance.TamperFound")) == 1

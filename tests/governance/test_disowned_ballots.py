@@ -176,18 +176,22 @@ def test_a_ballot_from_before_sessions_were_kept_falls_with_any_session_that_is_
     assert committee.motion(motion).void == ("hana",)
 
 
-def test_a_row_that_says_another_session_is_an_edited_row(committee: Signed, motion: str) -> None:
+def test_a_row_that_says_another_session_changes_nothing_and_is_told(committee: Signed, motion: str) -> None:
     committee.begin_session("hana")
     committee.cast("hana", motion)
     assert committee.sql("UPDATE governance_ballot SET ballot = json_set(ballot, '$.session', 'ses_another')") == 1
-    assert "not those that were cast" in committee.motion(motion).fault
+    assert (committee.motion(motion).fault, committee.motion(motion).voted) == ("", ("hana",))
+    committee.begin_session("gil")
+    committee.cast("gil", motion)
+    assert committee.close(motion).outcome == "carried"
+    assert len(committee.facts("governance.TamperFound")) == 1
 
 
 def authority(committee: Signed, motion: str) -> tuple[Motion, access.Authority]:
     with begin(committee.system) as unit:
         row = store.find_motion(unit.conn, motion)
         assert row is not None
-        cast = store.ballots_on(unit.conn, motion)
+        cast = [one for one in store.ballots_on(unit.conn, motion) if one is not None]
     ballots = tuple(
         access.AuthorityBallot(
             voter=one.member, device=one.device, at=one.at, signature=one.signature, choice=one.choice,

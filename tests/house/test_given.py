@@ -16,7 +16,7 @@ NOTHING = {
         access.VoteVoided access.WorkloadBound assurance.AttackRun assurance.EvidenceComputed audit.ClusterMoved
         audit.CursorMoved audit.FellBehind audit.ForkAccepted audit.Heartbeat audit.LineNotKept audit.LinesLost
         audit.LogDamaged audit.OutboxRefused audit.PersonErased audit.PersonalMissing audit.WitnessRefused
-        detect.AlertRaised detect.AlertRowRefused detect.ResponseTaken governance.RowsEdited identity.AccountAdopted
+        detect.AlertRaised detect.AlertRowRefused detect.ResponseTaken governance.RowsEdited governance.TamperFound identity.AccountAdopted
         identity.KeyFellBack identity.RecordRefused identity.SessionMoved identity.WorkloadEnded
         identity.WorkloadStarted keys.CountLowered keys.KekDestroyed keys.KekMinimumRaised keys.KekRotated
         runs.RunFailed runs.RunFinished runs.RunStarted runs.RunStopped runs.Unsandboxed runs.VolumeFilled

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,8 @@ class Database:
 
 def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
     if not path or path == ":memory:":
-        raise Invalid(
-            "core.bad_database", "SQLite in memory keeps nothing.", "Give a file: sqlite:////folder/file.db."
-        )
+        remedy = "Give a file: sqlite:////folder/file.db."
+        raise Invalid("core.bad_database", "SQLite in memory keeps nothing.", remedy)
     if not Path(path).parent.is_dir():
         raise Invalid(
             "core.bad_database",
@@ -133,6 +133,7 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
         with _closed_if_refused(connection):
+            connection.text_factory = _READABLE
             connection.isolation_level = None  # we say BEGIN ourselves; the driver's own rule would defer it
             cursor = connection.cursor()
             for pragma in (
@@ -153,6 +154,11 @@ def _sqlite(url: str, path: str | None, pool_size: int) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+# Whoever writes the file may put bytes that are no text into one row; read strictly, it would take every row of the
+# same answer with it. Read so, it is a text that nobody has sealed or signed.
+_READABLE = partial(str, encoding="utf-8", errors="replace")
 
 
 def _postgresql(url: str, pool_size: int, schema: str) -> Engine:

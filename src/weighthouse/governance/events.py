@@ -105,6 +105,16 @@ class MotionClosed(Event, frozen=True, kw_only=True):
     closed_by: str
 
 
+class TamperFound(Event, frozen=True, kw_only=True):
+    """Rows of ballots say what the log does not, or lack what it says: they count for nothing, and hinder nobody."""
+
+    KIND: ClassVar[str] = "governance.TamperFound"
+    SUBJECT: ClassVar[str] = "what"
+
+    what: str
+    code: str
+
+
 class RowsEdited(Event, frozen=True, kw_only=True):
     """A decision was refused because stored rows and the log tell different stories."""
 

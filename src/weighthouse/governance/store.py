@@ -1,12 +1,11 @@
 """Tables and queries of governance. Convenience, not authority: what decides is read from the log and checked again.
 
-A writer of these rows can hide a motion from a list; they cannot change what was asked, add an answer, drop one, or
-shrink a quorum, for the count compares every row with the signed ballots in the log.
+A writer of these rows can hide a motion from a list or make it undecidable; they cannot change what was asked, add an
+answer, drop one, or shrink a quorum, for what counts are the signed ballots in the log. A row of a ballot says only
+that one may be on its way there.
 """
 
 from __future__ import annotations
-
-from typing import TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -67,9 +66,6 @@ releases = Table(
 )
 
 
-T = TypeVar("T")
-
-
 class MotionRow(msgspec.Struct, frozen=True, kw_only=True):
     """A motion with what became of it, as the row says. In a list, one that cannot be read has no charter."""
 
@@ -78,13 +74,13 @@ class MotionRow(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str | None
 
 
-def _decode(text: str, kind: type[T]) -> T:
+def _decode(text: str) -> Motion:
     try:
-        return msgspec.json.decode(text, type=kind)
+        return msgspec.json.decode(text, type=Motion)
     except msgspec.DecodeError:
         raise Unavailable(
             "governance.row_unreadable",
-            f"A stored {kind.__name__.lower()} cannot be read: somebody has edited its row.",
+            "A stored motion cannot be read: somebody has edited its row.",
             "Compare with the log, which holds the truth, and find out who wrote to the database.",
         ) from None
 
@@ -110,7 +106,7 @@ def find_motion(conn: Connection, motion_id: str, *, lock: bool = False) -> Moti
     row = conn.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
         return None
-    motion = _decode(row["motion"], Motion)
+    motion = _decode(row["motion"])
     return MotionRow(motion=motion, closed_at=row["closed_at"], outcome=row["outcome"])
 
 
@@ -136,7 +132,7 @@ def rank(row: MotionRow, asof: Millis) -> int:
 def _readable(row: RowMapping) -> Motion:
     """Return the motion of a row; one edited row must not take the others off the list."""
     try:
-        return _decode(row["motion"], Motion)
+        return _decode(row["motion"])
     except Unavailable as unreadable:
         return Motion(
             id=row["id"], cls="ordinary", subject=row["subject"], text=unreadable.message, opened_by="",
@@ -177,10 +173,17 @@ def add_ballot(conn: Connection, ballot: Ballot) -> None:
     )
 
 
-def ballots_on(conn: Connection, motion_id: str) -> list[Ballot]:
-    """Return the ballots that the rows hold for a motion."""
+def ballots_on(conn: Connection, motion_id: str) -> list[Ballot | None]:
+    """Return the ballots that the rows hold for a motion, None for each row that cannot be read."""
     query = select(ballots.c.ballot).where(ballots.c.motion == motion_id).order_by(ballots.c.member, ballots.c.choice)
-    return [_decode(row[0], Ballot) for row in conn.execute(query)]
+    return [_ballot(row[0]) for row in conn.execute(query)]
+
+
+def _ballot(text: str) -> Ballot | None:
+    try:
+        return msgspec.json.decode(text, type=Ballot)
+    except msgspec.DecodeError:
+        return None
 
 
 def lock(conn: Connection, what: str) -> None:

@@ -6,12 +6,13 @@ and the newest version remembered outside the database, each time, before anythi
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 
 from weighthouse.core.canonical import encode, sha256_hex
 from weighthouse.core.clock import Millis
-from weighthouse.core.errors import Conflict, Unavailable
+from weighthouse.core.errors import Conflict, Invalid, Unavailable
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import System, Unit
 from weighthouse.policy import store as rows
@@ -79,8 +80,9 @@ __all__ = [
     "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "Seating", "SensitivityClass",
     "Separation", "Slot", "Tally", "Team", "Verdict", "account_ref", "accounts_of", "base_of", "check_succession",
     "committee_teams", "current", "current_locked", "current_text", "decide", "difference", "digest_of",
-    "duration_text", "lacks", "learn", "may_hold", "of_digest", "parse", "parse_duration", "published", "seating",
-    "settled", "short", "shortened", "size_text", "store", "stuck", "tally", "vacancies", "waiting", "who_decides",
+    "duration_text", "lacks", "learn", "may_hold", "of_digest", "once_in_force", "parse", "parse_duration",
+    "published", "seating", "settled", "short", "shortened", "size_text", "store", "stuck", "tally", "vacancies",
+    "waiting", "who_decides",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -225,10 +227,27 @@ def _not_signed(version: int) -> Unavailable:
 def of_digest(unit: Unit, digest: str) -> Lab | None:
     """The lab that this digest names, in force or once in force, its signature checked; None if there was none.
 
-    For judging by the policy of that day. Raises Unavailable `policy.bundle_seal` for a row that was not signed.
+    For judging by the policy of that day. A row that somebody put beside a signed one hides it from nobody; raises
+    Unavailable `policy.bundle_seal` if there are such rows alone.
     """
-    row = rows.find_by_digest(unit.conn, digest)
-    return None if row is None else _verify(unit, row).lab
+    found = rows.find_by_digest(unit.conn, digest)
+    for row in found:
+        with contextlib.suppress(Unavailable, Invalid):
+            return _verify(unit, row).lab
+    if found:
+        raise _not_signed(found[0].version)
+    return None
+
+
+def once_in_force(unit: Unit, version: int, digest: str) -> Lab:
+    """The lab that the log says was put in force; a row that is gone must not hide what it took away.
+
+    Raises Unavailable `policy.bundle_seal` if it is not kept as it was signed.
+    """
+    lab = of_digest(unit, digest)
+    if lab is None:
+        raise _not_signed(version)
+    return lab
 
 
 def current_text(unit: Unit) -> str:

@@ -69,13 +69,13 @@ def find_text(connection: Connection, version: int) -> tuple[str, str] | None:
     return (str(row[0]), str(row[1])) if row is not None else None
 
 
-def find_by_digest(connection: Connection, digest: str) -> Row | None:
-    """The newest bundle of exactly this text, or None."""
-    query = select(bundles).where(bundles.c.digest == digest).order_by(bundles.c.version.desc()).limit(1)
-    row = connection.execute(query).mappings().first()
-    if row is None:
-        return None
-    return Row(row["version"], row["digest"], row["at"], row["published_by"], bytes(row["signature"]))
+def find_by_digest(connection: Connection, digest: str) -> list[Row]:
+    """The bundles that say they are exactly this text, the newest first."""
+    query = select(bundles).where(bundles.c.digest == digest).order_by(bundles.c.version.desc())
+    return [
+        Row(row["version"], row["digest"], row["at"], row["published_by"], bytes(row["signature"]))
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def digest_of_version(connection: Connection, version: int) -> str:

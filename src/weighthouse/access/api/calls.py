@@ -19,6 +19,7 @@ from weighthouse.access.store import calls as rows
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
 from weighthouse.core.clock import DAY, Millis
+from weighthouse.core.errors import Invalid
 from weighthouse.core.events import Event
 from weighthouse.core.signing import Signers, equal
 from weighthouse.core.work import Unit
@@ -96,7 +97,15 @@ def _fresh(unit: Unit, calls: Iterable[HoldCall]) -> list[HoldCall]:
 
 def _rows(unit: Unit, model: str) -> list[HoldCall]:
     found = rows.waiting(unit.conn, model, unit.sure - SECOND_WITHIN)
-    return [one for one, seal in found if equal(seal, _seal(unit, one))]
+    return [one for one, seal in found if _is_sealed(unit, one, seal)]
+
+
+def _is_sealed(unit: Unit, call: HoldCall, seal: bytes) -> bool:
+    """Whether a row is what this lab wrote; one that could not even be sealed takes no other with it."""
+    try:
+        return equal(seal, _seal(unit, call))
+    except Invalid:
+        return False
 
 
 def _lines(unit: Unit, model: str) -> list[audit.Entry]:

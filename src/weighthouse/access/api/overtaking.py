@@ -63,8 +63,10 @@ def overtaken(unit: Unit, request: Request) -> str:
         return moved
     asked = _ASKED.newest(unit, request.id)
     for line in _PUBLISHED.of(unit, start=asked.index if asked is not None else 0):
-        lab = policy.of_digest(unit, str(line.data["digest"])) if asked or line.at > request.created else None
-        why = _outgrown(unit, lab, request) if lab is not None else ""
+        if asked is None and line.at <= request.created:
+            continue
+        lab = policy.once_in_force(unit, int(line.data["version"]), str(line.data["digest"]))
+        why = _outgrown(unit, lab, request)
         if why:
             return why
     return ""

@@ -265,16 +265,16 @@ def _operation(operation: Operation, terms: Terms) -> Operation:
 
 def _not_twice(unit: Unit, request: Request) -> None:
     refusals = unit.part(Refusals)
-    waiting = rows.pending_of(unit.conn, request.person, unit.now)
+    found = (open_request(unit, row) for row in rows.pending_of(unit.conn, request.person, unit.now))
+    waiting = {one.id: one for one in found if one is not None and one.person == request.person}
     if len(waiting) >= MOST_OPEN:
         raise Conflict(
             "access.too_many_open",
             f"{MOST_OPEN} of your requests are still open, and nobody may have more.",
             "Withdraw what you no longer need, or wait for the approvers.",
         )
-    for row in waiting:
-        other = open_request(unit, row)
-        if other is not None and _wish(other) == _wish(request) and not refusals.closed(other.id):
+    for other in waiting.values():
+        if _wish(other) == _wish(request) and not refusals.closed(other.id):
             raise Conflict(
                 "access.already_pending",
                 "You have asked for this already and it is still open.",

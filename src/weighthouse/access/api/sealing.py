@@ -136,9 +136,8 @@ def open_votes(unit: Unit, rows: list[tuple[str, str, str]]) -> list[Counted]:
     """The votes of a request's rows, each with its problem. A row that names another voter or request counts not."""
     found = []
     for request, voter, body in rows:
-        try:
-            vote = msgspec.json.decode(body, type=Vote)
-        except msgspec.MsgspecError:
+        vote = _readable(body)
+        if vote is None:
             continue
         if vote.request != request or vote.voter != voter:
             found.append(Counted(vote, "access.vote_row_differs"))
@@ -148,6 +147,16 @@ def open_votes(unit: Unit, rows: list[tuple[str, str, str]]) -> list[Counted]:
             moved = "" if _session_holds(unit, vote) else "access.vote_row_differs"
             found.append(Counted(vote, vote_problem(unit, vote) or moved))
     return found
+
+
+def _readable(body: str) -> Vote | None:
+    """The vote of a row; None for one that nobody could have signed, which must not take the others with it."""
+    try:
+        vote = msgspec.json.decode(body, type=Vote)
+        encode(vote.statement())
+    except (msgspec.MsgspecError, WeighthouseError):
+        return None
+    return vote
 
 
 def vote_name(vote: Vote) -> str:

@@ -18,6 +18,7 @@ _TEXTS = {
     "audit.PersonalMissing": "A personal value beside the log was deleted, and nobody was erased.",
     "detect.AlertRowRefused": "A row said that an alert had been raised, so that nobody would raise it.",
     "egress.TamperFound": "A count of what was sent, said or lent was set back in the database.",
+    "governance.TamperFound": "Rows of the committee's ballots were written or deleted; the log's ballots count.",
     "keys.KeyRefused": "An older key file was put back, which would undo what was ended since; nothing was released.",
     "runs.StopAsked": "The database did not keep that a run was asked to stop; the run was stopped all the same.",
 }

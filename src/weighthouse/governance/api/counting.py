@@ -1,23 +1,26 @@
 """Counting a motion from the log. Guards a decision from whoever can write rows of the database.
 
 The log's entries hash to a signed root and carry each signed ballot whole. The count verifies every signature again,
-by the member's live and certified device, and refuses when rows and log tell different stories.
+by the member's live and certified device. A row that tells another story than the log is told of, and counts for
+nothing; the row of the motion itself must be the one that was opened.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
+from weakref import WeakKeyDictionary
 
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
-from weighthouse.core.errors import Invalid, NotFound, Unavailable, WeighthouseError
-from weighthouse.core.work import Unit
+from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.errors import Invalid, Unavailable, WeighthouseError
+from weighthouse.core.work import System, Unit
 from weighthouse.governance import store
-from weighthouse.governance.events import BallotCast, MotionClosed, MotionOpened, RowsEdited
-from weighthouse.governance.model import Ballot, Count, Motion, ballot_statement
+from weighthouse.governance.events import BallotCast, MotionClosed, MotionOpened, RowsEdited, TamperFound
+from weighthouse.governance.model import SIGN_WITHIN, Ballot, Count, Motion, ballot_statement
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -26,6 +29,11 @@ OPENED = audit.Lines(MotionOpened.KIND)
 _CLOSED = audit.Lines(MotionClosed.KIND)
 _BALLOTS = audit.Lines(BallotCast.KIND)
 _ENDED = audit.Lines("identity.DeviceEnded")
+_ENROLLED = audit.Lines("identity.DeviceEnrolled")
+_TAMPERED = audit.Lines(TamperFound.KIND)
+LATE: Millis = MINUTE
+"""For longer no line waits for the log: decisions close before."""
+_spoken: WeakKeyDictionary[System, set[str]] = WeakKeyDictionary()
 _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}")
 
 
@@ -35,11 +43,15 @@ def digest_of(motion: Motion) -> str:
 
 
 def _refuse(motion: str, what: str) -> NoReturn:
-    raise Unavailable(
+    raise _edited(what, RowsEdited(motion=motion, what=what))
+
+
+def _edited(what: str, *lines: RowsEdited) -> Unavailable:
+    return Unavailable(
         "governance.rows_edited",
         f"The stored motion and the log tell different stories: {what}. Nothing is decided by it.",
         "If it was opened or answered a moment ago, try again; otherwise find out who wrote to the database.",
-        record=[RowsEdited(motion=motion, what=what)],
+        record=lines,
     )
 
 
@@ -57,12 +69,21 @@ def verified_ballots(unit: Unit, motion: Motion) -> Count:
 
     A ballot falls with the device that signed it, and with the session that it was cast in: whoever lost a laptop
     ends it, answers again from another one, and what a thief may have signed counts for nothing. Raises
-    `governance.rows_edited` when rows or entries were edited, added or removed, and `identity.bad_signature`.
+    `governance.rows_edited` when the motion's row was edited, or a ballot has yet to reach the log, and
+    `identity.bad_signature`.
     """
     digest, opened = check_motion(unit, motion)
-    cast = [
+    cast = told(unit, motion.id, start=opened)
+    if on_the_way(unit, motion.id, digest, cast):
+        raise _edited("the log does not tell yet of a ballot that was cast")
+    return live(unit, cast, digest)
+
+
+def told(unit: Unit, motion_id: str, *, start: int = 0) -> list[Ballot]:
+    """Return the ballots on a motion of which the log tells."""
+    return [
         Ballot(
-            motion=motion.id,
+            motion=motion_id,
             member=entry.data["member"],
             choice=entry.data["choice"],
             at=entry.data["signed_at"],
@@ -70,13 +91,49 @@ def verified_ballots(unit: Unit, motion: Motion) -> Count:
             signature=entry.data["signature"],
             session=entry.data.get("session", ""),
         )
-        for entry in _BALLOTS.of(unit, motion.id, start=opened)
+        for entry in _BALLOTS.of(unit, motion_id, start=start)
     ]
-    told, kept = set(map(_identity, cast)), set(map(_identity, store.ballots_on(unit.conn, motion.id)))
+
+
+def on_the_way(unit: Unit, motion_id: str, digest: str, cast: Sequence[Ballot]) -> list[Ballot]:
+    """Return what the rows hold beyond the log that may be a ballot of a moment ago; on PostgreSQL it follows soon.
+
+    Attack: one row of garbage, and nobody's answer counts any more. So a row that cannot be read, that nobody signed,
+    or that is missing is told of once and asked no further: what counts stands in the log.
+    """
+    known, rows = set(map(_identity, cast)), store.ballots_on(unit.conn, motion_id)
+    strange = [one for one in rows if one is None or _identity(one) not in known]
+    signed = set(map(_signed, cast))  # another spelling of a signature, or another session, is no other ballot
+    ours = [one for one in strange if one is not None and _signed(one) not in signed]
+    fresh = [one for one in ours if _is_fresh(unit, one, digest)]
+    kept = {_identity(one) for one in rows if one is not None}
     hidden = (one for one in cast if _identity(one) not in kept)  # one that fell has perhaps made room for another
-    if kept - told or any(_stands(unit, one, digest) for one in hidden):
-        _refuse(motion.id, "the ballots are not those that were cast")
-    return live(unit, cast, digest)
+    if len(fresh) < len(strange) or any(_stands(unit, one, digest) for one in hidden):
+        _tell(unit, motion_id)
+    return fresh
+
+
+def _is_fresh(unit: Unit, ballot: Ballot, digest: str) -> bool:
+    """Whether its member signed this just now, by a device of which the log knows no end."""
+    if not unit.sure - SIGN_WITHIN - LATE <= ballot.at <= unit.now:
+        return False
+    try:
+        check_signature(unit, ballot, digest)
+    except WeighthouseError as error:
+        gone = error.code == "identity.device_unknown"
+        enrolled = gone and _ENROLLED.any(unit, ballot.device) and not _ENDED.any(unit, ballot.device)
+        return enrolled or error.code == "identity.key_young"
+    return True
+
+
+def _tell(unit: Unit, motion_id: str) -> None:
+    """Leave one line for a motion: whoever writes one such row may write a thousand."""
+    spoken = _spoken.setdefault(unit.system, set())
+    if unit.read_only or motion_id in spoken or ("tamper", motion_id) in unit.memo or _TAMPERED.any(unit, motion_id):
+        return
+    unit.memo["tamper", motion_id] = True
+    audit.append(unit, TamperFound(what=motion_id, code="governance.ballot_row"))
+    unit.after_commit(lambda: spoken.add(motion_id))
 
 
 def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
@@ -139,17 +196,6 @@ def check_signature(unit: Unit, ballot: Ballot, digest: str) -> None:
     )
 
 
-def is_signed(unit: Unit, ballot: Ballot, digest: str) -> bool:
-    """Return whether a stored ballot is by its member, on a device that may have been ended since."""
-    try:
-        check_signature(unit, ballot, digest)
-    except NotFound:
-        return True
-    except WeighthouseError:
-        return False
-    return True
-
-
 def raw_signature(text: str) -> bytes:
     """Return the 64 bytes of a base64url signature without padding; raise `governance.bad_signature_form`."""
     if not _SIGNATURE.fullmatch(text):
@@ -166,5 +212,9 @@ def closing(unit: Unit, motion_id: str) -> audit.Entry | None:
     return next(iter(_CLOSED.of(unit, motion_id, limit=1)), None)
 
 
+def _signed(ballot: Ballot) -> tuple[str | int, ...]:
+    return (ballot.motion, ballot.member, ballot.choice, ballot.device, ballot.at)
+
+
 def _identity(ballot: Ballot) -> tuple[str | int, ...]:
-    return (ballot.motion, ballot.member, ballot.choice, ballot.device, ballot.at, ballot.signature, ballot.session)
+    return (*_signed(ballot), ballot.signature, ballot.session)

@@ -198,10 +198,9 @@ def cast(
         )
     member = str(caller.principal)
     store.lock(unit.conn, f"answer {motion_id} {member}")  # of two answers at one moment, the second is refused
-    earlier = [one for one in store.ballots_on(unit.conn, motion_id) if one.member == member]
-    if known != "for":  # a row that nobody signed keeps nobody from saying no
-        earlier = [one for one in earlier if counting.is_signed(unit, one, digest)]
-    before = counting.live(unit, earlier, digest)
+    told = counting.told(unit, motion_id)
+    given = (*told, *counting.on_the_way(unit, motion_id, digest, told))  # a row that nobody signed hinders nobody
+    before = counting.live(unit, [one for one in given if one.member == member], digest)
     _check_once([one.choice for one in before.ballots if one.member not in before.void], known)
     ballot = Ballot(
         motion=motion_id,
