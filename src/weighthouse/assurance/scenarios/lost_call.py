@@ -24,11 +24,11 @@ Operation = dict[str, str]
 
 def prepare(ground: Ground) -> Operation:
     """Eve's export of a version of Tern is approved by three people."""
-    operation = {"version": new_id("ver"), "destination": "x25519:" + "09" + "00" * 31}
-    request = honest.ask(ground, "eve", "tern-export", **operation)
+    version, destination = new_id("ver"), "x25519:" + "09" + "00" * 31
+    request = honest.ask(ground, "eve", "tern-export", version=version, destination=destination)
     for person in APPROVERS:
         honest.vote(ground, person, request)
-    return operation
+    return {"version": version, "destination": destination}
 
 
 def attack(ground: Ground, operation: Operation) -> Observed:
