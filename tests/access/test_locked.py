@@ -15,10 +15,11 @@ from tests.access.support import Lab, refused
 from tests.access.test_owing import paid
 from weighthouse.access import api
 from weighthouse.access.api import owing
+from weighthouse.core.answers import once
 from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
-from weighthouse.core.work import Unit, begin, once, read
+from weighthouse.core.work import Unit, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.identity.api.states import state_of
 
@@ -59,7 +60,12 @@ def test_what_is_stopped_while_its_table_is_locked_is_stopped(lab: Lab, mode: st
             lab,
             "chi",
             lambda unit: once(
-                unit, "k" * 20, "f", lambda: api.revoke(unit, chi, first.id, "It was stolen."), stops=True
+                unit,
+                "k" * 20,
+                "f",
+                lambda: api.revoke(unit, chi, first.id, "It was stolen."),
+                keeps=api.Grant,
+                stops=True,
             ),
         )
         assert told.endswith(owing.STANDS)

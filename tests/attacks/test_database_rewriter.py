@@ -18,12 +18,13 @@ from tests.attacks.writing import code_of, insert, print_attempts, row_of, tried
 from weighthouse.access import api
 from weighthouse.access.model import grant_of
 from weighthouse.access.ports import Refusals
+from weighthouse.core.answers import once
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import DAY, HOUR, MINUTE, ManualClock
 from weighthouse.core.database import Database, metadata
 from weighthouse.core.errors import Denied
 from weighthouse.core.ids import PrincipalId
-from weighthouse.core.work import begin, once, read
+from weighthouse.core.work import begin, read
 from weighthouse.identity import api as identity
 
 PINNED = {"version": "ver_1", "destination": "vault-b"}
@@ -285,7 +286,7 @@ def test_a_kept_answer_is_edited(lab: Lab) -> None:
 
     def ask() -> object:
         with begin(lab.system, caller) as unit:
-            return once(unit, "key-of-eve-1", "submit", lambda: {"state": "pending"})
+            return once(unit, "key-of-eve-1", "submit", lambda: {"state": "pending"}, keeps=dict)
 
     assert ask() == ask() == {"state": "pending"}
     answer = str(lab.sql("SELECT answer FROM core_answer")[0]["answer"])

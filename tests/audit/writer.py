@@ -18,13 +18,14 @@ from weighthouse.audit import api, jobs
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.api import sequencing
 from weighthouse.audit.ports import SignerMemory
+from weighthouse.core.answers import once
 from weighthouse.core.clock import Clock, SystemClock
 from weighthouse.core.database import Database, metadata
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.settings import DECLARED, Settings
 from weighthouse.core.signing import MemorySigners, Signers
-from weighthouse.core.work import System, Unit, begin, once
+from weighthouse.core.work import System, Unit, begin
 
 changes = Table(
     "test_change",
@@ -104,7 +105,7 @@ def dying(system: System, point: str, key: str) -> None:
     with begin(system) as unit:
         if point == "after commit":
             unit.after_commit(_die)
-        answer = once(unit, key, "body", lambda: change(unit, key, 1))
+        answer = once(unit, key, "body", lambda: change(unit, key, 1), keeps=dict)
         if point == "after row":
             _die()
         if point == "before commit":
