@@ -163,6 +163,12 @@ REMOVALS = (
         "    return bool(ballot.voter)",
     ),
     Removal(
+        "thieves-recusal",
+        "access/api/mandate.py",
+        "    return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)",
+        '    return ballot.choice == "recuse" or not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)',
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",

@@ -155,9 +155,46 @@ def test_a_no_counts_until_its_member_has_answered_again(committee: Signed, moti
 
 
 @pytest.mark.parametrize("how", STOPS)
-def test_a_recusal_is_not_undone_by_ending_its_session(committee: Signed, motion: str, how: str) -> None:
+def test_a_recusal_of_a_thiefs_session_falls_and_its_member_answers(committee: Signed, motion: str, how: str) -> None:
     stolen(committee, motion, "recuse", how)
+    view = committee.motion(motion)
+    assert (view.fault, view.void, view.tally.recused) == ("", ("hana",), ())
     committee.keys_back("hana")
+    committee.begin_session("hana")
+    committee.cast("hana", motion, "against")
+    view = committee.motion(motion)
+    assert (view.void, view.tally.recused, view.tally.votes_against) == ((), (), 1)
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_thiefs_recusal_takes_no_signed_no_back(committee: Signed, how: str) -> None:
+    """Hana said no at her own desk; a thief steps back in her name. What she said before counts as if it had not."""
+    motion = committee.open("evaluation", cls="ordinary").motion.id
+    for who in ("gil", "hana", "ivo"):
+        committee.device(who)
+    committee.begin_session("hana")
+    committee.cast("hana", motion, "against")
+    thief = committee.begin_session("hana")
+    committee.cast("hana", motion, "recuse")
+    committee.begin_session("hana")
+    committee.stop(how, "hana", thief)
+    committee.cast("gil", motion, "for")
+    committee.cast("ivo", motion, "abstain")
+    view = committee.motion(motion)
+    assert (view.fault, view.tally.recused, view.tally.votes_against, view.tally.carried) == ("", (), 1, False)
+    if view.void:  # her own "no" fell, too, with everything of hers: until she answers it counts, and nobody closes
+        committee.keys_back("hana")
+        committee.begin_session("hana")
+        committee.cast("hana", motion, "against")
+    assert committee.close(motion).outcome == "lost"
+    assert committee.facts("governance.RowsEdited") == []
+
+
+def test_a_recusal_of_a_members_own_is_final_though_its_session_signs_out(committee: Signed, motion: str) -> None:
+    session = committee.begin_session("hana")
+    committee.cast("hana", motion, "recuse")
+    with begin(committee.system) as unit:
+        identity.end_session(unit, session, "signed out", committee.person("hana"))
     committee.begin_session("hana")
     with pytest.raises(Conflict) as refusal:
         committee.cast("hana", motion)

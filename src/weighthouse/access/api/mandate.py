@@ -41,9 +41,7 @@ def recount(
 
 def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
     """Whether a ballot is signed by its member's live device over exactly this motion, in a session that is still
-    theirs. A recusal stands anyway."""
-    if ballot.choice == "recuse":
-        return True
+    theirs. Of a recusal the session alone is asked: it outlives its device, and lowers no bar once it is disowned."""
     signed = {
         "type": "weighthouse/ballot/1",
         "motion_digest": motion_digest,
@@ -55,7 +53,8 @@ def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
     try:
         identity.verify_device_signature(unit, ballot.device, ballot.voter, encode(signed), unb64(ballot.signature))
     except WeighthouseError:
-        return False
+        if ballot.choice != "recuse":
+            return False
     return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)
 
 

@@ -22,20 +22,25 @@ def prepare(ground: Ground) -> Loot:
     hold, stolen = lifted_hold.prepare(ground), new_id("ses")
     motion = {"type": "weighthouse/motion/1", "act": "lift", "hold": hold}
     own = str(ground.act_as("gil").caller.session)
-    ballots = (_ballot(ground, "gil", motion, own), _ballot(ground, VICTIM, motion, stolen))
+    ballots = (signed_ballot(ground, "gil", motion, own), signed_ballot(ground, VICTIM, motion, stolen))
     with begin(ground.system) as unit:
         identity.end_session(unit, stolen, "I am at home, and that is not me.", "chi", of=VICTIM)
     ground.settle()
     return hold, access.Authority(motion=motion, ballots=ballots)
 
 
-def _ballot(ground: Ground, who: str, motion: dict[str, str], session: str) -> access.AuthorityBallot:
+def signed_ballot(
+    ground: Ground, who: str, motion: dict[str, str], session: str, choice: str = "for"
+) -> access.AuthorityBallot:
+    """Return an answer that is signed by this member's own device, as if it was given in `session`."""
     actor = ground.act_as(who)
     with begin(ground.system) as unit:
         at = unit.now
-    said = {"type": "weighthouse/ballot/1", "motion_digest": digest(motion), "ballot": "for", "voter": who}
+    said = {"type": "weighthouse/ballot/1", "motion_digest": digest(motion), "ballot": choice, "voter": who}
     signature = actor.sign({**said, "device": actor.device, "at": at})
-    return access.AuthorityBallot(voter=who, device=actor.device, at=at, signature=signature, session=session)
+    return access.AuthorityBallot(
+        voter=who, device=actor.device, at=at, signature=signature, choice=choice, session=session
+    )
 
 
 def attack(ground: Ground, loot: Loot) -> Observed:

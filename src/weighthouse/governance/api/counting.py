@@ -151,8 +151,11 @@ def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
 
 
 def _stands(unit: Unit, ballot: Ballot, digest: str) -> bool:
-    """Whether a ballot still counts: its device signs, and its session is not disowned. Of a recusal nothing falls:
-    to step back is safe whoever held the device, and a thief's recusal is not undone by the thief."""
+    """Whether a ballot still counts: its device signs, and its session is not disowned.
+
+    A recusal outlives its device, for to lose a laptop is no way back to the table; it falls with its session like
+    any other answer, for a thief who steps back in a member's name takes their "no" and lowers what is needed.
+    """
     gone = False
     try:
         check_signature(unit, ballot, digest)
@@ -163,9 +166,9 @@ def _stands(unit: Unit, ballot: Ballot, digest: str) -> bool:
         known = error.code == "identity.key_young" or identity.gone_by_rule(unit, ballot.member, ballot.device)
         if not known and not _ENDED.any(unit, ballot.device):
             _refuse(ballot.motion, f"the device of {ballot.member} is gone, and nobody ended it")
-    if ballot.choice == "recuse":
-        return True
-    return not gone and not identity.disowned(unit, ballot.member, ballot.session, ballot.at)
+    if gone and ballot.choice != "recuse":
+        return False
+    return not identity.disowned(unit, ballot.member, ballot.session, ballot.at)
 
 
 def recorded(entry: audit.Entry) -> policy.Tally:

@@ -308,7 +308,11 @@ def _charter_changed() -> Conflict:
 
 def recused(why: str) -> Conflict:
     """Return the refusal for who has stepped back."""
-    return Conflict("governance.recused", why, "Nothing is needed; the others decide without you.")
+    return Conflict(
+        "governance.recused",
+        why,
+        "Nothing is needed; the others decide without you. If it was not you, end the session that it was given in.",
+    )
 
 
 def closed() -> Conflict:

@@ -1,0 +1,74 @@
+"""Theft: step back in a member's name in a stolen session, so that fewer are enough to lift the committee's hold."""
+
+from __future__ import annotations
+
+from weighthouse.access import api as access
+from weighthouse.assurance.model import Expected, Observed, Trace
+from weighthouse.assurance.ports import Ground, Scenario, not_here
+from weighthouse.assurance.scenarios import lifted_hold
+from weighthouse.assurance.scenarios.disowned_ballot import signed_ballot
+from weighthouse.assurance.scenarios.thief import tried
+from weighthouse.core.ids import new_id
+from weighthouse.core.work import begin
+from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
+
+CODE = "access.authority_refused"
+VICTIM = "hana"
+SEAT = "    ivo: {kind: director, independent: false}\n"
+MEMBER = "    accounts: [{issuer: dev, subject: fay}]\n    teams: [audit"
+SLOT = "committee: {team: committee, count: "
+CHANGES = (
+    (SEAT, SEAT + "    fay: {kind: expert, independent: true}\n"),
+    (MEMBER, MEMBER + ", committee"),
+    (SLOT + "2}", SLOT + "3}"),
+)
+Loot = tuple[str, access.Authority]
+
+
+def prepare(ground: Ground) -> Loot:
+    """A committee of four, three of whom must agree; two do, and a thief at Hana's laptop takes her off the table."""
+    with begin(ground.system) as unit:
+        text = policy.current_text(unit)
+        for old, new in CHANGES:
+            if text.count(old) != 1:
+                not_here("the committee of the example lab")
+            text = text.replace(old, new)
+        policy.store(unit, text, "lab.yaml")
+    hold, stolen = lifted_hold.prepare(ground), new_id("ses")
+    motion = {"type": "weighthouse/motion/1", "act": "lift", "hold": hold}
+    own = {who: str(ground.act_as(who).caller.session) for who in ("gil", "ivo")}
+    ballots = [signed_ballot(ground, who, motion, session) for who, session in own.items()]
+    ballots.append(signed_ballot(ground, VICTIM, motion, stolen, "recuse"))
+    with begin(ground.system) as unit:
+        identity.end_session(unit, stolen, "I am at home, and that is not me.", "chi", of=VICTIM)
+    ground.settle()
+    return hold, access.Authority(motion=motion, ballots=tuple(ballots))
+
+
+def attack(ground: Ground, loot: Loot) -> Observed:
+    hold, authority = loot
+    thief = ground.act_as("gil").caller
+    return tried(
+        ground,
+        thief,
+        "the release of Tern",
+        lambda unit: access.lift_hold(unit, thief, hold, "The committee has decided.", authority=authority),
+    )
+
+
+SCENARIO = Scenario(
+    id="thieves-recusal",
+    title="Step back in a member's name, so that fewer are enough to lift the committee's hold",
+    techniques=("T1550", "T1078", "catalogue 53"),
+    people=("gil", "ivo", VICTIM),
+    steps=(
+        "On a copy whose committee has four seats, the chair holds Tern's release.",
+        "Two members answer that it be lifted, where three must; a thief at Hana's laptop recuses her.",
+        "Security ends the thief's session; with two of three left, the hold is to be lifted.",
+    ),
+    expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
+    prepare=prepare,
+    attack=attack,
+    on="copy",
+)
