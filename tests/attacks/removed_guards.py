@@ -246,6 +246,7 @@ REMOVALS = (
         "    assert used_factor\n",
     ),
     Removal("outliving-device", "identity/api/devices.py", "key=_key_of(unit, device_id))", 'key="another")'),
+    Removal("outliving-key", "identity/api/sessions.py", "moments.stopped(unit, over, session.created)", "not over"),
     Removal(
         "roaming-thief",
         "identity/api/roaming.py",
