@@ -14,15 +14,15 @@ import ipaddress
 import os
 import socket
 import struct
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import msgspec
 
+from weighthouse.app.connections import TCP_INFO_BYTES, Watch, shut, sockets
+
 CALM_S, BUSY_S = 1.0, 0.2
-_TCP_INFO_BYTES, _RECEIVED_AT = 136, 52  # struct tcp_info: tcpi_last_data_recv, in milliseconds
+_RECEIVED_AT = 52  # struct tcp_info: tcpi_last_data_recv, in milliseconds
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -52,27 +52,15 @@ def share(counts: Collection[int], places: int, free_for_them: int) -> int:
     return most
 
 
-class Places:
+class Places(Watch):
     """Watches the connections of one port of ours until `stop`."""
 
     def __init__(self, port: int, places: int, *, proxies: Collection[Network] = ()) -> None:
+        super().__init__("places", CALM_S)
         self._port, self._places, self._proxies = port, places, proxies
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="places", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        wait = CALM_S
-        while not self._stop.wait(wait):
-            with contextlib.suppress(OSError):  # at the next look it may go
-                wait = BUSY_S if self.look() > self._places // 4 else CALM_S
+    def _look(self) -> float:
+        return BUSY_S if self.look() > self._places // 4 else CALM_S
 
     def look(self) -> int:
         """Shut what is above the shares; return how many connections there were."""
@@ -88,11 +76,9 @@ class Places:
 
     def _held(self) -> Iterator[Held | None]:
         """Every connection that our listener has accepted; one descriptor of our own at a time."""
-        for entry in Path("/proc/self/fd").iterdir():
-            with contextlib.suppress(OSError):
-                if str(entry.readlink()).startswith("socket:"):
-                    with socket.socket(fileno=os.dup(int(entry.name))) as one:
-                        yield self._one(int(entry.name), one)
+        for descriptor, one in sockets():
+            with contextlib.suppress(OSError), one:
+                yield self._one(descriptor, one)
 
     def _one(self, descriptor: int, one: socket.socket) -> Held | None:
         if one.family not in (socket.AF_INET, socket.AF_INET6) or one.type != socket.SOCK_STREAM:
@@ -100,7 +86,7 @@ class Places:
         if one.getsockname()[1] != self._port or one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return None
         address = str(one.getpeername()[0])
-        info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
         silent = int(struct.unpack_from("I", info, _RECEIVED_AT)[0])
         peer = "" if self._trusts(address) else peer_of(address)
         return Held(descriptor, os.fstat(one.fileno()).st_ino, peer, silent)
@@ -114,5 +100,4 @@ def _shut(held: Held) -> None:
     """Shut a connection, if its descriptor is still the one that was looked at."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(held.descriptor)) as one:
         if os.fstat(one.fileno()).st_ino == held.socket:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            one.shutdown(socket.SHUT_RDWR)
+            shut(one)

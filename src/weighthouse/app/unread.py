@@ -13,17 +13,17 @@ import os
 import socket
 import struct
 import termios
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from weighthouse.app.connections import TCP_INFO_BYTES, Watch, shut, sockets
+
 LOOK_S = 2.0
 PATIENCE_S = 15.0
 LEAST = 1024  # bytes a second that somebody who reads at all takes
-_TCP_INFO_BYTES, _ACKED_AT = 136, 120  # struct tcp_info: tcpi_bytes_acked
+_ACKED_AT = 120  # struct tcp_info: tcpi_bytes_acked
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -33,41 +33,29 @@ class Waiting(msgspec.Struct, frozen=True):
     taken: int
 
 
-class Unread:
+class Unread(Watch):
     """Watches the connections of one listener, a port or a Unix socket of ours, until `stop`."""
 
     def __init__(self, port: int, unix: Path | None, places: int, *, patience_s: float = PATIENCE_S) -> None:
+        super().__init__("unread", LOOK_S)
         self._port, self._unix, self._places = port, unix, places
         self._patience_s = patience_s
         self._slow: dict[int, Waiting] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="unread", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        while not self._stop.wait(LOOK_S):
-            with contextlib.suppress(OSError):  # no descriptor is left for looking: at the next look there may be
-                self.look(time.monotonic())
+    def _look(self) -> float:
+        self.look(time.monotonic())
+        return LOOK_S
 
     def look(self, now: float) -> int:
         """Shut every connection that has been slow for too long at `now`; return how many."""
         with contextlib.ExitStack() as held:
-            ours = [held.enter_context(one) for one in _sockets() if self._is_ours(one)]
+            ours = [held.enter_context(one) for _, one in sockets() if self._is_ours(one)]
             patience = self._patience_s if len(ours) <= self._places // 2 else 0.0
             before, self._slow = self._slow, {}
             late = [one for one in ours if self._is_late(one, now, patience, before)]
             for one in late:
                 with contextlib.suppress(OSError):
-                    # What nobody takes is not kept by the kernel either, once the server lets go of it.
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    one.shutdown(socket.SHUT_RDWR)
+                    shut(one)
         return len(late)
 
     def _is_ours(self, one: socket.socket) -> bool:
@@ -97,13 +85,5 @@ def _taken(one: socket.socket, left: int) -> int:
     """How much the other side has taken; over a Unix socket only whether it is more than before can be told."""
     if one.family == socket.AF_UNIX:
         return -left
-    info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
     return int(struct.unpack_from("Q", info, _ACKED_AT)[0])
-
-
-def _sockets() -> Iterator[socket.socket]:
-    """Every socket of this process, as a descriptor of our own: it stays the same one, whoever closes theirs."""
-    for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if str(entry.readlink()).startswith("socket:"):
-                yield socket.socket(fileno=os.dup(int(entry.name)))
