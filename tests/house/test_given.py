@@ -19,8 +19,8 @@ NOTHING = {
         detect.AlertRaised detect.AlertRowRefused detect.ResponseTaken governance.RowsEdited governance.TamperFound identity.AccountAdopted
         identity.KeyFellBack identity.RecordRefused identity.SessionMoved identity.WorkloadEnded
         identity.WorkloadStarted keys.CountLowered keys.KekDestroyed keys.KekMinimumRaised keys.KekRotated
-        runs.RunFailed runs.RunFinished runs.RunStarted runs.RunStopped runs.Unsandboxed runs.VolumeFilled
-        weights.SaveLapsed weights.TamperFound weights.ReadBudgetSpent""",
+        keys.PassphraseChanged runs.RunFailed runs.RunFinished runs.RunStarted runs.RunStopped runs.Unsandboxed
+        runs.VolumeFilled weights.KeysRewrapped weights.SaveLapsed weights.TamperFound weights.ReadBudgetSpent""",
     "of a run, which falls with its own session": """
         egress.BudgetSpent egress.Connected egress.OutputHigh egress.OutputSpent egress.PayerJoined egress.Refused
         egress.StepRefused egress.TamperFound egress.Unfed egress.WayClosed egress.WayOpened keys.KeyRefused

@@ -10,7 +10,7 @@ import pytest
 from tests.house import source
 
 REFUSED_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "misc", "common"}
-ONLY_THESE_IMPORT_APP = {"config", "serve", "demo", "doctor", "init", "operate"}
+ONLY_THESE_IMPORT_APP = {"config", "serve", "demo", "doctor", "init", "keys", "operate"}
 
 
 @pytest.mark.parametrize("room", source.rooms())

@@ -24,14 +24,21 @@ WRITING: dict[str, tuple[str, ...]] = {
     "audit accept-fork": REASONED,
     "sessions mend": ("chi", *REASONED),
     "devices confirm-first": ("chi", "dev_" + "0" * 26, "--key", "x", *REASONED),
+    "keys status": (),
+    "keys rotate": ("model/tern",),
+    "keys rewrap": ("model/tern",),
+    "keys verify": ("model/tern",),
+    "keys minimum": ("model/tern", "1"),
+    "keys new-passphrase": (),
 }
-LOCKING = {"init.command", "serve.command", "operate.accept_fork", "operate._alone"}
+LOCKING = {"init.command", "serve.command", "operate.accept_fork", "operate._alone", "keys._opened"}
 """Where the commands above take the lock; the last is for whatever commits one unit of work."""
 UNLOCKED = {
     "config.explain": "reads settings",
     "doctor.command": "reads what is there",
     "demo.command": "makes a folder of its own and removes it",
     "init._accounts": "prints, for a command that has opened the system",
+    "keys.new_passphrase": "inside of _opened",
     "operate._accepted": "inside of accept-fork",
     "operate.confirm_clock": "leaves a word for the server that runs, in one rename",
     "operate.witness": "keeps a folder of its own, with a lock of its own",

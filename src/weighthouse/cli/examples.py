@@ -10,6 +10,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "init": ("weighthouse init --state ./lab --passphrase-file ./passphrase",),
     "serve": ("weighthouse serve --state ./lab --port 8040",),
     "doctor": ("weighthouse doctor --state ./lab",),
+    "keys": ("weighthouse keys status --state ./lab", "weighthouse keys rewrap model/tern --state ./lab"),
     "config": ("weighthouse config explain server.port",),
     "login": ("weighthouse login --enrol laptop", "weighthouse --server https://weighthouse.example login"),
     "logout": ("weighthouse logout",),

@@ -38,6 +38,9 @@ NOUNS: dict[str, dict[str, Noun]] = {
             "doctor",
             "Say what this machine has and lacks, and how the log of its server is; exit 6 if something is missing.",
         ),
+        "keys": Noun(
+            "keys", "See and change the keys that wrap data keys, offline: with the server of the folder stopped."
+        ),
         "config": Noun("config", "Explain settings and where they come from."),
     },
     "Work": {

@@ -14,18 +14,27 @@ from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import sha256_hex
-from weighthouse.core.errors import Denied, TooMany, Unavailable
+from weighthouse.core.errors import Denied, NotFound, TooMany, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.keys import rules, store
-from weighthouse.keys.events import CountLowered, KekDestroyed, KekMinimumRaised, KekRotated, KeyRefused, KeyReleased
+from weighthouse.keys.events import (
+    CountLowered,
+    KekDestroyed,
+    KekMinimumRaised,
+    KekRotated,
+    KeyRefused,
+    KeyReleased,
+    PassphraseChanged,
+)
 from weighthouse.keys.model import Health, KekInfo, ReleasedKey, Wrapped, setting, settings
 from weighthouse.keys.ports import KeyService
 from weighthouse.policy import api as policy
 from weighthouse_sdk.checkpoint_binding import seal_key
 
 __all__ = [
-    "Health", "KekInfo", "KeyService", "ReleasedKey", "Wrapped", "destroy", "health", "keks", "new_data_keys",
-    "retire", "rewrap", "rotate", "set_minimum", "settings", "unwrap",
+    "Context", "Health", "KekInfo", "KeyService", "ReleasedKey", "Wrapped", "changed_passphrase", "current",
+    "destroy", "health", "keks", "new_data_keys", "retire", "rewrap", "rotate", "set_minimum", "settings", "tried",
+    "unwrap", "version_of",
 ]  # fmt: skip
 
 Context = Mapping[str, Any]
@@ -182,7 +191,8 @@ def _rolled_back(kek: str, known: tuple[int, int], proven: tuple[int, int]) -> U
         "keys.rolled_back",
         f"The key service knows version {known[0]} of '{kek}' and minimum {known[1]}; the log proves version "
         f"{proven[0]} and minimum {proven[1]}. An older key file was put in its place.",
-        "Put the newest key file back, and ask who replaced it; nothing was released.",
+        "Put the newest key file back, and ask who replaced it; nothing was released. If it is lost for good: "
+        f"`weighthouse keys rotate {kek} --past-log`.",
     )
 
 
@@ -194,6 +204,39 @@ def rewrap(unit: Unit, *, resource: str, items: Sequence[tuple[Wrapped, Context]
     return _service(unit).rewrap(resource, pairs)
 
 
+def tried(unit: Unit, *, resource: str, items: Sequence[tuple[Wrapped, Context]]) -> None:
+    """Unwrap data keys and forget them again: whether they would open. Raises what `unwrap` raises of each."""
+    _not_destroyed(unit, resource)
+    _not_behind(unit, resource)
+    encoded, _ = rules.encode_contexts(resource, [context for _, context in items])
+    _service(unit).unwrap(
+        resource, [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
+    )
+
+
+def version_of(unit: Unit, wrapped: Wrapped) -> int:
+    """The KEK version that a wrapped data key itself says it is under, whatever a row says beside it."""
+    return _service(unit).version_of(wrapped.blob)
+
+
+def current(unit: Unit, kek: str) -> int:
+    """The current version of a KEK; NotFound `keys.no_kek`."""
+    found = _service(unit).find(kek)
+    if found is None:
+        raise NotFound(
+            "keys.no_kek",
+            f"There is no key encryption key of '{kek}'.",
+            "A model has one from its first save on; `weighthouse keys status` lists them.",
+        )
+    return found.current
+
+
+def changed_passphrase(unit: Unit, caller: Caller) -> None:
+    """Say that the key service's own secret was changed, which whoever opens it did."""
+    _system_only(caller, "")
+    audit.append(unit, PassphraseChanged(service=_service(unit).health().provider))
+
+
 def rotate(unit: Unit, caller: Caller, kek: str, *, past_log: bool = False) -> int:
     """Give a KEK a new current version. Data keys under older versions go on unwrapping until they are rewrapped.
 
@@ -202,11 +245,12 @@ def rotate(unit: Unit, caller: Caller, kek: str, *, past_log: bool = False) -> i
     """
     _system_only(caller, kek)
     _not_destroyed(unit, kek)
-    if past_log:
-        current, minimum = _proven(unit, kek)
-        version = _service(unit).rotate(kek, past=current, minimum=minimum)
+    proven, minimum = _proven(unit, kek)
+    if past_log and proven:
+        version = _service(unit).rotate(kek, past=proven, minimum=minimum)
     else:
         _not_behind(unit, kek)
+        current(unit, kek)
         version = _service(unit).rotate(kek)
     audit.append(unit, KekRotated(kek=kek, version=version))
     return version
@@ -243,14 +287,15 @@ def _system_only(caller: Caller, kek: str) -> None:
         raise Denied(
             "keys.system_only",
             "Only the control plane itself changes key encryption keys; no person and no run may.",
-            "Change the rotation settings as code, or destroy single versions, which takes two people.",
+            "The operator of the machine does, with the server stopped: `weighthouse keys --help`.",
             record=[line],
         )
 
 
 def keks(unit: Unit, caller: Caller) -> list[KekInfo]:
-    """Names and versions of all KEKs, for whoever may read evidence."""
-    access.require(unit, caller, "evidence.read", "lab")
+    """Names and versions of all KEKs, for whoever may read evidence, or has the folder itself."""
+    if caller.kind != "system":
+        access.require(unit, caller, "evidence.read", "lab")
     return _service(unit).describe()
 
 

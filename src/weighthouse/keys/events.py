@@ -69,3 +69,10 @@ class KekDestroyed(Event, frozen=True, kw_only=True):
     GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "kek"
     kek: str
+
+
+class PassphraseChanged(Event, frozen=True, kw_only=True):
+    """The keys are sealed by another passphrase from now on. Copies of older files open with the older one still."""
+
+    KIND: ClassVar[str] = "keys.PassphraseChanged"
+    service: str

@@ -39,6 +39,9 @@ class KeyService(Protocol):
     def retire(self, kek: str, version: str) -> None:
         """Never unwrap again what its context (canonical JSON) places in `version`: Denied `keys.destroyed`."""
 
+    def version_of(self, blob: bytes) -> int:
+        """The version that a wrapped data key says it is under; unwrapping alone proves it. `keys.wrong_context`."""
+
     def find(self, kek: str) -> KekInfo | None:
         """One KEK, at once; None if there is none of that name."""
 

@@ -46,6 +46,18 @@ class HeadMoved(Event, frozen=True, kw_only=True):
     counter: int
 
 
+class KeysRewrapped(Event, frozen=True, kw_only=True):
+    """Data keys of a save lie under another version of the model's key now; what they open did not change."""
+
+    KIND: ClassVar[str] = "weights.KeysRewrapped"
+    SUBJECT: ClassVar[str] = "save"
+    save: str
+    version: str
+    model: str
+    count: int
+    kek_version: int
+
+
 class ManifestRefused(Event, frozen=True, kw_only=True):
     """A commit was refused: the manifest or an object it names does not hold."""
 

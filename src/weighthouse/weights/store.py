@@ -121,6 +121,12 @@ def find_keys(connection: Connection, save: str) -> list[ShardKey]:
     ]
 
 
+def saves_with_keys(connection: Connection, after: str, limit: int) -> list[str]:
+    """The saves after `after` that have wrapped data keys, in the order of their ids."""
+    query = select(keys.c.save).where(keys.c.save > after).distinct().order_by(keys.c.save).limit(limit)
+    return [str(row.save) for row in connection.execute(query)]
+
+
 def replace_key(connection: Connection, save: str, key: ShardKey, old: bytes) -> bool:
     """Put a rewrapped data key in the place of `old`; false when somebody else was first."""
     query = update(keys).where(keys.c.save == save, keys.c.place == key.index, keys.c.blob == old)

@@ -138,6 +138,23 @@ class SealedKeys:
 
         self._changed(kek, without, wait_s=WAIT_LONG_S)
 
+    def version_of(self, blob: bytes) -> int:
+        return _version_in(blob)
+
+    def new_passphrase(self, passphrase: str) -> SealedKeys:
+        """The same keys, sealed by another passphrase under a salt of its own; the old one opens no newer file.
+
+        Raises `keys.weak_passphrase`, `keys.same_passphrase`. This object goes on with the old one, and must not.
+        """
+        with self._exclusive(WAIT_LONG_S):
+            held = self._now()
+            file = self._file.sealed_by(passphrase)
+            try:
+                found = file.write(msgspec.structs.replace(held, edition=held.edition + 1))
+            except OSError as error:
+                raise _down(f"the key file cannot be written ({error.strerror})") from None
+        return SealedKeys(file, found, self._clock)
+
     def find(self, kek: str) -> KekInfo | None:
         kept = self._now().keks.get(kek)
         return _info(kek, kept) if kept else None
@@ -233,9 +250,7 @@ def _newer(held: Found, found: Found) -> Found:
 
 
 def _open(kek: str, kept: Kek, blob: bytes, context: bytes) -> bytes:
-    if len(blob) != _BLOB.size + KEY + 16 or blob[:2] != _MAGIC:
-        raise _wrong()
-    _, version, nonce = _BLOB.unpack(blob[: _BLOB.size])
+    version, nonce = _version_in(blob), blob[_BLOB.size - 12 : _BLOB.size]
     if kept.destroyed or (kept.retired and _version_of(context) in kept.retired):
         raise _destroyed(kek)
     if 0 < version < kept.minimum:
@@ -251,6 +266,12 @@ def _open(kek: str, kept: Kek, blob: bytes, context: bytes) -> bytes:
         return AESGCM(key).decrypt(nonce, blob[_BLOB.size :], _bound(kek, version, context))
     except InvalidTag:
         raise _wrong() from None
+
+
+def _version_in(blob: bytes) -> int:
+    if len(blob) != _BLOB.size + KEY + 16 or blob[:2] != _MAGIC:
+        raise _wrong()
+    return int(_BLOB.unpack(blob[: _BLOB.size])[1])
 
 
 def _version_of(context: bytes) -> str:

@@ -82,10 +82,16 @@ class SealedFile:
         """The same seal over a copy of the file, for a copy of the system."""
         return SealedFile(path, self._kdf, self._key)
 
-    @property
-    def cost(self) -> int:
-        """The work factor that it was made with."""
-        return self._kdf.n
+    def sealed_by(self, passphrase: str) -> SealedFile:
+        """The same path under another passphrase, with the same work factor; `keys.same_passphrase` if it is none."""
+        normal = passphrase_text.strong(passphrase)
+        if any(_derive(self._kdf, each) == self._key for each in passphrase_text.spellings(normal)):
+            raise Invalid(
+                "keys.same_passphrase",
+                "The new passphrase of the key file is the one that it has.",
+                "Use at least four other random words.",
+            )
+        return self.under(self.path, normal, cost=self._kdf.n)
 
     def read(self) -> Found:
         """Unseal the contents as they are on disk now."""

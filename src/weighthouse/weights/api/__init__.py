@@ -21,6 +21,7 @@ from weighthouse.weights.api.reading import (
     versions,
     versions_page,
 )
+from weighthouse.weights.api.rewrapping import Looked, lying, raise_minimum, rewrap_all, verify_keys
 from weighthouse.weights.api.saving import begin_save, commit
 from weighthouse.weights.api.taking import take, take_and_commit
 from weighthouse.weights.api.telling import origins
@@ -46,6 +47,7 @@ __all__ = [
     "Exported",
     "Lease",
     "LoadTicket",
+    "Looked",
     "ModelEntry",
     "ObjectStore",
     "ParentRef",
@@ -66,19 +68,23 @@ __all__ = [
     "inbox",
     "lend_outbox",
     "lineage",
+    "lying",
     "model_of",
     "models",
     "newest",
     "no_version",
     "origins",
     "outbox",
+    "raise_minimum",
     "read_budget",
     "renew",
     "rewrap",
+    "rewrap_all",
     "settings",
     "sweep",
     "take",
     "take_and_commit",
+    "verify_keys",
     "verify_stored",
     "version",
     "versions",
