@@ -17,10 +17,11 @@ from weighthouse.runs.model import Environment
 pytestmark = pytest.mark.ordinary
 
 CALL = """
-import ctypes, errno, json, mmap, os, struct
+import ctypes, errno, fcntl, json, mmap, os, socket, struct
 libc = ctypes.CDLL(None, use_errno=True)
 AARCH64 = {272: 97, 56: 220, 101: 117, 310: 270, 250: 219, 248: 217, 425: 425, 323: 282, 298: 241, 321: 280, 165: 40,
-           428: 428, 304: 265, 135: 92, 41: 198, 72: 25, 294: 26, 313: 273, 16: 29, 206: 0}
+           428: 428, 304: 265, 135: 92, 41: 198, 72: 25, 294: 26, 313: 273, 16: 29, 206: 0,
+           54: 208, 157: 167, 317: 277, 64: 190, 68: 186}
 def call(number, *rest):
     ctypes.set_errno(0)
     number = number if os.uname().machine == 'x86_64' else AARCH64.get(number, -1)  # some calls it does not have
@@ -39,6 +40,14 @@ def tried(what):
     except OSError as error: return errno.errorcode[error.errno]
     return 'DONE'
 """
+FILTER = """
+steps = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffff))
+program = struct.pack('HxxxxxxQ', 1, ctypes.addressof(steps))
+def option(family, kind, *rest):
+    with socket.socket(family, kind) as one: one.setsockopt(*rest)
+def lock(command):
+    with open('/tmp/locked', 'w') as file: fcntl.fcntl(file, command, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 0, 1, 0))
+"""
 EVENT = "struct.pack('<IIQ', 1, 112, 0).ljust(40, b'\\0') + struct.pack('<Q', 0x60)"
 # x86_64 numbers, turned into aarch64's there. Without the filter most of these succeed in a namespace-only sandbox on a
 # current kernel.
@@ -50,6 +59,19 @@ ATTEMPTS = {
     "the session keyring": "call(250, 0, -3, 1)",
     "a new key": "call(248, b'user', b'k', b'v', 1, -3)",
     "asynchronous I/O, of which the machine has 65536": "call(206, 1, ctypes.create_string_buffer(8))",
+    "a compiled filter on a socket": "tried(lambda: option(socket.AF_UNIX, socket.SOCK_DGRAM, 1, 26, program))",
+    "a compiled filter on a port": "tried(lambda: option(socket.AF_INET, socket.SOCK_DGRAM, 1, 51, program))",
+    "a filter of calls": "apart(lambda: call(317, 1, 0, program))",
+    "a filter of calls by prctl": "apart(lambda: call(157, 22, 2, program, 0, 0))",
+    "a flow label, of which the machine has 4096": (
+        "tried(lambda: option(socket.AF_INET6, socket.SOCK_DGRAM, 41, 32, "
+        "bytes(15) + struct.pack('>BIBBHHHI', 1, 7, 0, 255, 1, 10, 60, 0)))"
+    ),
+    "a terminal": "tried(os.openpty)",
+    "a lock that nobody can count": "tried(lambda: lock(37))",
+    "open files shared by two processes": "apart(lambda: call(56, 0x400 | 17, 0, 0, 0, 0))",
+    "a set of semaphores": "call(64, 0, 8, 0o1600)",
+    "a queue of messages": "call(68, 0, 0o1600)",
     "huge pages of the machine": "tried(lambda: mmap.mmap(-1, 2 << 20, flags=0x40022))",
     "io_uring": "call(425, 4, ctypes.create_string_buffer(256))",
     "userfaultfd": "call(323, 1)",
@@ -85,6 +107,9 @@ ATTEMPTS = {
 # gVisor answers these itself, from a kernel of its own in user space: what is done there reaches no host.
 OWN_KERNEL = {
     "a user namespace", "a user namespace by clone", "the memory of another process", "the session keyring",
+    "a compiled filter on a socket", "a compiled filter on a port", "a filter of calls", "a filter of calls by prctl",
+    "a flow label, of which the machine has 4096", "a terminal", "a lock that nobody can count",
+    "open files shared by two processes", "a set of semaphores", "a queue of messages",
     "asynchronous I/O, of which the machine has 65536", "huge pages of the machine", "a netlink socket", "a lease on a shared file", "a watch on shared files", "a set-user-id file", "a set-user-id file at once", "tracing its parent",
 }  # fmt: skip
 
@@ -98,7 +123,7 @@ def test_runs_case_58_no_call_leads_out_of_the_sandbox(bench: Bench, short: Path
     data.mkdir()
     (data / "shared").write_text("read-only for everybody")
     done = bench.run(
-        CALL + f"print(json.dumps({{{pairs}}}))", mount(out, "/out", writable=True), mount(data, "/data")
+        CALL + FILTER + f"print(json.dumps({{{pairs}}}))", mount(out, "/out", writable=True), mount(data, "/data")
     )
     assert done.status == 0, done.err
     said = json.loads(done.out[-1])
@@ -255,6 +280,8 @@ def test_runs_case_58_the_sum_of_a_runs_memory_is_limited_and_the_run_is_told(gr
     handle = grouped.start(HOG, memory_bytes=192 << 20)
     folders = [Path(path).parent for path in handle._group.join]  # type: ignore[attr-defined]
     assert all(folder.is_dir() for folder in folders) and "control group" in handle.facts.confinement
+    swap = [folder / cgroups.WITH_SWAP for folder in folders if (folder / cgroups.WITH_SWAP).exists()]
+    assert all(int(file.read_text()) == 192 << 20 for file in swap), "the machine's swap is not of the run's memory"
     status = None
     while status is None:
         status = handle.wait(50)

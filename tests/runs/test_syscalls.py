@@ -101,6 +101,25 @@ def test_a_call_of_another_architecture_ends_the_process(machine: str) -> None:
         ("clone", (0x10000000 | 17,), NO | 1),
         ("clone", (0x40000000,), NO | 1),
         ("clone", (0x00020000,), NO | 1),
+        ("clone", (0x400 | 17,), NO | 1),  # the locks of one that ends would be nobody's
+        ("setsockopt", (3, 1, 26), NO | 92),  # a filter, of whose memory the machine has one share
+        ("setsockopt", (3, 1, 50), NO | 92),
+        ("setsockopt", (3, 1, 51), NO | 92),
+        ("setsockopt", (3, 1, 52), NO | 92),
+        ("setsockopt", (3, 0xFFFFFFFF00000001, 0xFFFFFFFF0000001A), NO | 92),
+        ("setsockopt", (3, 41, 32), NO | 92),  # flow labels, of which the machine has 4096
+        ("setsockopt", (3, 6, 31), NO | 92),
+        ("setsockopt", (3, 263, 8), NO | 92),
+        ("setsockopt", (3, 1, 2), 0),
+        ("setsockopt", (3, 6, 1), 0),
+        ("setsockopt", (3, 41, 26), 0),
+        ("prctl", (22, 2), NO | 22),
+        ("prctl", (62, 1), NO | 22),
+        ("prctl", (1, 9), 0),
+        ("prctl", (0x53564D41, 0), 0),
+        ("fcntl", (3, 6), 0),
+        ("fcntl", (3, 37), NO | 22),
+        ("fcntl", (3, 38), NO | 22),
         ("socket", (1, 1, 0), 0),
         ("socket", (2, 1, 6), 0),
         ("socket", (10, 2, 17), 0),
@@ -165,6 +184,10 @@ def test_arguments_decide_where_a_call_is_both_needed_and_dangerous(
 def test_a_command_that_no_list_names_is_not_done(machine: str, one: int) -> None:
     """A kernel gets new commands with each version, and each file system has its own."""
     needed = {"fcntl": syscalls._FILE_CONTROLS, "ioctl": syscalls._CONTROLS}
+    assert (judge(machine, number("prctl", machine), one) == syscalls.ALLOW) == (one in syscalls._PROCESS_CONTROLS)
+    for level in (*syscalls._SOCKET_OPTIONS, one):
+        listed = syscalls._SOCKET_OPTIONS.get(level, ())
+        assert (judge(machine, number("setsockopt", machine), 3, level, one) == syscalls.ALLOW) == (one in listed)
     for name, listed in needed.items():
         assert (judge(machine, number(name, machine), 3, one) == syscalls.ALLOW) == (one in listed)
     advised = judge(machine, number("madvise", machine), 0, 4096, one)

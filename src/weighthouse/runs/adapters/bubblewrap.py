@@ -47,6 +47,8 @@ PARTS = 8  # of all files that this machine can have open, a run takes one part,
 LEAST_FILES = 64
 MESSAGE_FILES = 253  # descriptors that one message carries (SCM_MAX_FD, unix(7))
 SIGNALS = 1024  # waiting signals and timers
+# The machine has one number of pseudo terminals (kernel.pty.max), which one run took; training needs none of them.
+NO_TERMINALS = ["--size", "65536", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
 # What bubblewrap says when a path led elsewhere, or nowhere, while it mounted.
 SWAPPED = ("Race condition binding dirfd", "Can't find source path", "Can't get type of source", "Can't bind mount")
 
@@ -141,6 +143,7 @@ class Bubblewrap:
         arguments += ["--remount-ro", "/proc"]
         # Shared memory has a size, and what lies around it cannot be written: neither is a store without a limit.
         arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
+        arguments += NO_TERMINALS
         arguments += ["--remount-ro", "/dev"]
         arguments += ["--ro-bind-fd", held.path(GUARD), GUARD_INSIDE]
         for mount in spec.mounts:

@@ -26,6 +26,13 @@ SHARES = (("cpu.shares", "512"), ("cpu.weight", "50"))  # half of what anything 
 # What sockets hold counts as memory in version 2; in version 1 only once it has a limit of its own. Without, one run
 # took what the kernel has for the sockets of the whole machine (tcp(7), tcp_mem), and nobody's got any.
 SOCKETS = ("memory.kmem.tcp.limit_in_bytes", str(64 << 20))
+# Version 1 counts memory and swap together in a second number, without which a run goes on into the machine's swap.
+WITH_SWAP = "memory.memsw.limit_in_bytes"
+WHOLE = (
+    "memory.max",
+    "memory.limit_in_bytes",
+    WITH_SWAP,
+)  # in this order: the last is never less than the one before
 EMPTY_LIMIT_S = 10.0
 SESSIONS = "/proc/sys/kernel/sched_autogroup_enabled"
 
@@ -81,7 +88,7 @@ class Groups:
         name = self._name + secrets.token_hex(6)
         group = Group(tuple(base / name for base in self._bases))
         memory = str(limits.memory_bytes + overhead_bytes)
-        wanted = (("memory.max", memory), ("memory.swap.max", "0"), ("memory.limit_in_bytes", memory))
+        wanted = (*((name, memory) for name in WHOLE), ("memory.swap.max", "0"))
         try:
             for base in self._bases:
                 folder = base / name

@@ -5,8 +5,10 @@ namespaces, tracing, mounts, modules, the questions that tell which pages of a s
 second lock behind the namespaces. What is refused by name is listed here with its number; every number that this list
 has never heard of is answered as a kernel without it would. Where one number stands for many commands (fcntl, ioctl,
 madvise), those that programs need are listed and no other is done: each file system adds its own, and keeps what was
-said to it for the next run.
-Sources: seccomp(2); Linux 6.6 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
+said to it for the next run. And what the kernel counts for the whole machine, or for nobody, is not to be had, where
+no limit of a run could bound it: who takes all of it has nobody's next run start.
+Sources: seccomp(2); socket(7); fcntl(2); Linux 6.6 arch/x86/entry/syscalls/syscall_64.tbl and
+include/uapi/asm-generic/unistd.h.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import msgspec
 
 ALLOW, KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 EPERM, ENOMEM, EINVAL, ENOTTY, ENOSYS, EOPNOTSUPP, EAFNOSUPPORT, EPROTONOSUPPORT = 1, 12, 22, 25, 38, 95, 97, 93
+ENOPROTOOPT = 92
 
 # (x86_64, aarch64); None where the architecture has no such call.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
@@ -55,6 +58,11 @@ _ABSENT: dict[str, tuple[int | None, int | None]] = {
     "inotify_init": (253, None), "inotify_init1": (294, 26),
     # Of what it sets up the whole machine has 65536 (fs.aio-max-nr), which one run took; nothing else could have any.
     "io_setup": (206, 0), "io_submit": (209, 2), "io_pgetevents": (333, 292),
+    # A filter is compiled into memory that the machine has once (net.core.bpf_jit_limit): four processes took all of
+    # it, and no sandbox started any more. By `prctl` and by sockets as well, see there.
+    "seccomp": (317, 277),
+    # Semaphores and queues of System V: of an ordinary user's run nobody counts them. Those of POSIX are files.
+    "semget": (64, 190), "msgget": (68, 186),
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
 }  # fmt: skip
 # Refused where each new session would get a share of the processor of its own: 58 of them starve a server. Never
@@ -69,9 +77,12 @@ _ARGUED: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "creat": (85, None),
     "mknod": (133, None), "mknodat": (259, 33), "open": (2, None), "openat": (257, 56),
     "mmap": (9, 222), "memfd_create": (319, 279), "shmget": (29, 194),
+    "setsockopt": (54, 208), "prctl": (157, 167),
 }  # fmt: skip
 
 _NAMESPACES = 0x7E020000  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}
+# A process that shares another's open files would leave its locks to it when it ends, under a name that is gone.
+_FILES, _THREAD = 0x400, 0x10000
 _UNIX, _INET, _INET6 = 1, 2, 10
 _PROTOCOLS = (0, 6, 17)  # any, TCP, UDP: others would load a module of the kernel
 # Of a terminal's own settings and sizes, what may be read or is not to be waited for, closing on execution. Not among
@@ -81,14 +92,32 @@ _CONTROLS = (
     0x802C542A, 0x402C542B, 0x402C542C, 0x402C542D, 0x80045430, 0x40045431, 0x5441,
     0x541B, 0x5421, 0x5450, 0x5451,
 )  # fmt: skip
-# F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, locks of a process and of an open file, F_DUPFD_CLOEXEC, F_[GS]ETPIPE_SZ, seals of
-# a memory file. Not among them: leases and notices, which tell when somebody else opens a file, and a file's hints.
-_FILE_CONTROLS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)
+# F_DUPFD, F_[GS]ETFD, F_[GS]ETFL, locks of a process, F_DUPFD_CLOEXEC, F_[GS]ETPIPE_SZ, seals of a memory file. Not
+# among them: leases and notices, which tell when somebody else opens a file, a file's hints, and locks of an open
+# file (F_OFD_*), of which the kernel does not say whose they are, so that nobody could count them (`adapters.locks`).
+_FILE_CONTROLS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1031, 1032, 1033, 1034)
 # POSIX_FADV_NORMAL to WILLNEED, and NOREUSE; DONTNEED takes a shared file out of memory, which another run can time.
 _FILE_ADVICE = (0, 1, 2, 3, 5)
 # MADV_NORMAL to DONTNEED, FREE to DOFORK, huge pages, dumps, what a fork keeps, MADV_POPULATE. Not among them: what
 # moves pages of a shared file towards the disk (COLD, PAGEOUT), or merges equal pages of several runs (MERGEABLE).
 _MEMORY_ADVICE = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23)
+# By level: what sets waiting, sizes, times and addresses of one socket. Not among them: filters (SO_ATTACH_FILTER,
+# _BPF, _REUSEPORT_CBPF, _EBPF), see `seccomp`; IPV6_FLOWLABEL_MGR, of whose labels the machine has 4096; pages pinned
+# for sending; protocols over TCP, multicast and IPsec.
+_SOCKET_OPTIONS = {
+    1: (2, 5, 6, 7, 8, 9, 10, 12, 13, 15, 16, 18, 20, 21, 27, 29, 34, 35, 37, 40, 42, 46, 63, 64, 65, 66, 67, 76),
+    0: (1, 2, 6, 7, 8, 10, 11, 12, 13, 14, 19, 20, 24, 32, 33, 34, 51),
+    6: (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 17, 18, 23, 24, 25, 30, 36, 37),
+    17: (1, 103, 104),
+    41: (16, 17, 18, 19, 23, 24, 25, 26, 49, 51, 62, 66, 67, 70, 72),
+}
+# Of `prctl`: death signals, dumps, names, rights (a run has none), timer slack, reapers, speculation, modes of the
+# processor, names of memory, who may trace. Not among them: filters, sharing of processor cores, tables of futexes.
+_PROCESS_CONTROLS = (
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 20, 21, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34,
+    36, 37, 38, 39, 40, 41, 42, 45, 46, 47, 50, 51, 52, 53, 54, 55, 56, 60, 61, 63, 64, 65, 66,
+    0x53564D41, 0x59616D61,
+)  # fmt: skip
 _NOWAIT = 0x8 | 0x80  # RWF_NOWAIT answers whether a page lies in memory; RWF_DONTCACHE drops it after reading
 _PLAIN = (0, 0xFFFFFFFF)  # of `personality`: as usual, and the question which one it is
 _SET_ID = 0o6000
@@ -159,7 +188,12 @@ def _argued(name: str) -> list[Step]:
         position, flag = _HUGE[name]
         return [_argument(position), (_ANY_BIT, 0, 1, flag), _no(ENOMEM), _give(ALLOW)]  # as where the pool is empty
     if name == "clone":
-        return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _no(EPERM), _give(ALLOW)]
+        shared: list[Step] = [(_ANY_BIT, 0, 2, _FILES), (_ANY_BIT, 1, 0, _THREAD), _no(EPERM)]
+        return [_argument(0), (_ANY_BIT, 0, 1, _NAMESPACES), _no(EPERM), *shared, _give(ALLOW)]
+    if name == "setsockopt":
+        return _by_level()
+    if name == "prctl":
+        return [_argument(0), *_unless(_PROCESS_CONTROLS, _ERRNO | EINVAL, ALLOW)]
     if name == "ioctl":
         return [_argument(1), *_unless(_CONTROLS, _ERRNO | ENOTTY, ALLOW)]
     if name == "fcntl":
@@ -178,6 +212,15 @@ def _argued(name: str) -> list[Step]:
     protocol = [_argument(2), *_unless(_PROTOCOLS, _ERRNO | EPROTONOSUPPORT, ALLOW)]
     family: list[Step] = [(_EQUAL, 0, 1, _UNIX), _give(ALLOW), (_EQUAL, 2, 0, _INET), (_EQUAL, 1, 0, _INET6)]
     return [_argument(0), *family, _no(EAFNOSUPPORT), *protocol]
+
+
+def _by_level() -> list[Step]:
+    """Return the steps that judge an option of a socket by its level; what is not listed is no option here."""
+    steps = [_argument(1)]
+    for level, options in _SOCKET_OPTIONS.items():
+        judged = [_argument(2), *_unless(options, _ERRNO | ENOPROTOOPT, ALLOW)]
+        steps += [(_EQUAL, 0, len(judged), level), *judged]
+    return [*steps, _no(ENOPROTOOPT)]
 
 
 def _unless(values: Sequence[int], otherwise: int, answer: int) -> list[Step]:
