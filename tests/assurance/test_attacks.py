@@ -42,6 +42,7 @@ ON_THE_STAGE = {
     "stolen-voice",
     "hidden-vote",
     "disowned-key",
+    "repeated-confirmation",
     "silenced-alert",
     # What needs a run that is executed or submitted.
     "emptied-stop",

@@ -157,6 +157,12 @@ REMOVALS = (
         "bool(voucher.by) or not disowned(unit, voucher.by, voucher.session, voucher.at)",
     ),
     Removal(
+        "repeated-confirmation",
+        "identity/api/confirming.py",
+        "        if not first_opening(unit, signed, caller.principal, about):",
+        "        if not first_opening:",
+    ),
+    Removal(
         "disowned-ballot",
         "access/api/mandate.py",
         "    return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)",

@@ -7,10 +7,9 @@ import pytest
 
 from tests.identity.support import Lab
 from tests.identity.test_keys_aside import opening
-from tests.identity.test_new_keys import enrolled, grown, signs
+from tests.identity.test_new_keys import confirmation, enrolled, grown, signs
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM, Caller
-from weighthouse.core.canonical import encode
 from weighthouse.core.clock import DAY
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api
@@ -61,13 +60,12 @@ def confirm(lab: Lab, by: tuple[Client, str], whom: str, new: tuple[Client, str]
     mark = new[0].key.thumbprint
     mine = caller(lab, who, thief)
     lab.confirm(mine, "device.confirm", mark)
-    said = {"type": "weighthouse/confirm-key/1", "person": whom, "thumbprint": mark, "device": new[1]}
-    signature = by[0].key.sign(encode(said))
+    signed = confirmation(lab, by, whom, new[1], mark)
     with begin(lab.system) as unit:
         if who == whom:
-            api.confirm_own_key(unit, mine, new[1], by=by[1], signature=signature)
+            api.confirm_own_key(unit, mine, new[1], signed=signed)
         else:
-            api.confirm_others_key(unit, mine, new[1], of=whom, by=by[1], signature=signature)
+            api.confirm_others_key(unit, mine, new[1], of=whom, signed=signed)
 
 
 @pytest.mark.parametrize("how", ENDS)

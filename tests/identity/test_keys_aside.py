@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from tests.identity.support import Lab
-from tests.identity.test_new_keys import enrolled, grown, signs
-from weighthouse.core.canonical import encode
+from tests.identity.test_new_keys import confirmation, enrolled, grown, signs
 from weighthouse.core.clock import DAY, HOUR
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import begin, read
@@ -107,12 +106,10 @@ def test_two_keys_of_somebody_without_any_vouch_for_each_other_in_no_time(strict
     strict.clock.advance(2 * DAY)
     for device, key in ((first, one.key), (second, two.key)):
         assert signs(strict, "ben", device, key) == YOUNG
-    said = encode(
-        {"type": "weighthouse/confirm-key/1", "person": "ben", "thumbprint": one.key.thumbprint, "device": first}
-    )
+    signed = confirmation(strict, (two, second), "ben", first, one.key.thumbprint)
     strict.confirm(strict.person("ben"), "device.confirm", one.key.thumbprint)
     with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
-        api.confirm_own_key(unit, strict.person("ben"), first, by=second, signature=two.key.sign(said))
+        api.confirm_own_key(unit, strict.person("ben"), first, signed=signed)
     assert error.value.code == YOUNG
 
 

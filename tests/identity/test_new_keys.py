@@ -35,13 +35,23 @@ def grown(lab: Lab, who: str) -> tuple[Client, str]:
     return client, device
 
 
+def confirmation(
+    lab: Lab, own: tuple[Client, str], whom: str, device: str, mark: str, **said: str
+) -> api.KeySignature:
+    """What the key `own` signs now to confirm a key of `whom`."""
+    lab.clock.advance(1)
+    at = lab.clock.now()
+    plain = {"type": "weighthouse/confirm-key/2", "person": whom, "thumbprint": mark, "device": device}
+    value = own[0].key.sign(encode({**plain, "by": own[1], "at": at, **said}))
+    return api.KeySignature(device=own[1], at=at, value=value)
+
+
 def second(lab: Lab, by: str, device: str, mark: str, own: tuple[Client, str], **said: str) -> None:
     """`by` confirms Ben's key with their own one, over the person and the key that Ben has read to them."""
     lab.confirm(lab.person(by), "device.confirm", mark)
-    statement = {"type": "weighthouse/confirm-key/1", "person": "ben", "thumbprint": mark, "device": device, **said}
-    signature = own[0].key.sign(encode(statement))
+    signed = confirmation(lab, own, "ben", device, mark, **said)
     with begin(lab.system) as unit:
-        api.confirm_others_key(unit, lab.person(by), device, of="ben", by=own[1], signature=signature)
+        api.confirm_others_key(unit, lab.person(by), device, of="ben", signed=signed)
 
 
 def test_a_first_key_waits_for_a_second_person_however_old_it_is(strict: Lab) -> None:
@@ -110,16 +120,16 @@ def test_a_further_key_is_confirmed_by_an_older_one_or_by_a_day(strict: Lab) -> 
         ((waits, begins),) = api.waiting_keys(unit, "ben")
     assert waits.id == new and begins == waits.at + DAY
     assert signs(strict, "ben", new, other.key) == "identity.key_young"
-    with read(strict.system) as unit:
-        said = api.confirmation(api.device(unit, new))
-    ben = strict.person("ben")
-    strict.confirm(ben, "device.confirm", other.key.thumbprint)
-    for by, key, code in ((new, other.key, "identity.device_unknown"), (device, other.key, "identity.bad_signature")):
+    ben, mark = strict.person("ben"), other.key.thumbprint
+    strict.confirm(ben, "device.confirm", mark)
+    for own, code in (((other, new), "identity.device_unknown"), ((other, device), "identity.bad_signature")):
+        signed = confirmation(strict, own, "ben", new, mark)
         with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
-            api.confirm_own_key(unit, ben, new, by=by, signature=key.sign(said))
+            api.confirm_own_key(unit, ben, new, signed=signed)
         assert error.value.code == code
+    signed = confirmation(strict, (client, device), "ben", new, mark)
     with begin(strict.system) as unit:
-        api.confirm_own_key(unit, ben, new, by=device, signature=client.key.sign(said))
+        api.confirm_own_key(unit, ben, new, signed=signed)
     assert signs(strict, "ben", new, other.key) == ""
     third, last = enrolled(strict, "ben")
     strict.clock.advance(DAY)
@@ -129,20 +139,19 @@ def test_a_further_key_is_confirmed_by_an_older_one_or_by_a_day(strict: Lab) -> 
 def test_a_new_key_vouches_for_no_other(strict: Lab) -> None:
     grown(strict, "ben")
     thief, young = enrolled(strict, "ben")
-    _, other = enrolled(strict, "ben")
-    with read(strict.system) as unit:
-        said = api.confirmation(api.device(unit, other))
+    client, other = enrolled(strict, "ben")
+    signed = confirmation(strict, (thief, young), "ben", other, client.key.thumbprint)
     with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
-        api.confirm_own_key(unit, strict.person("ben"), other, by=young, signature=thief.key.sign(said))
+        api.confirm_own_key(unit, strict.person("ben"), other, signed=signed)
     assert error.value.code == "identity.key_young"
 
 
 def test_confirming_takes_a_factor_of_its_own(strict: Lab) -> None:
     chi, own = grown(strict, "chi")
-    _, device = enrolled(strict, "ben")
+    client, device = enrolled(strict, "ben")
+    signed = confirmation(strict, (chi, own), "ben", device, client.key.thumbprint)
     with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
-        said = api.confirmation(api.device(unit, device))
-        api.confirm_others_key(unit, strict.person("chi"), device, of="ben", by=own, signature=chi.key.sign(said))
+        api.confirm_others_key(unit, strict.person("chi"), device, of="ben", signed=signed)
     assert error.value.code == "identity.act_unconfirmed"
 
 

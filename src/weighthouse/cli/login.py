@@ -7,6 +7,7 @@ environment: never as an argument, where other users of the machine could read t
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import click
 
@@ -123,13 +124,10 @@ def confirm_device(ctx: click.Context, device: str, person: str | None, mark: st
     say(f"Confirmed {device}.")
 
 
-def _confirmation(connection: Connection, device: str, person: str | None, mark: str | None) -> dict[str, str]:
-    """This machine's key and its signature over whose key it is."""
-    found = {str(one["id"]): str(one["thumbprint"]) for one in connection.items("/devices")}
-    own = next((id_ for id_, one in found.items() if one == connection.client.key.thumbprint), "none")
-    said = {"type": "weighthouse/confirm-key/1", "person": person or connection.me(), "device": device}
-    statement = {**said, "thumbprint": mark or found.get(device, "")}
-    return {"by": own, "signature": connection.client.sign_vote(statement)}
+def _confirmation(connection: Connection, device: str, person: str | None, mark: str | None) -> dict[str, Any]:
+    """This machine's key and its signature over whose key it is: as its owner reads it, or one's own list has it."""
+    own = {str(one["id"]): str(one["thumbprint"]) for one in connection.items("/devices")} if mark is None else {}
+    return connection.client.confirmation(device, mark or own.get(device, ""), of=person or "")
 
 
 devices.add_command(operate.confirm_first)

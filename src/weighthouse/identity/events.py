@@ -276,7 +276,7 @@ class KeyFellBack(Event, frozen=True, kw_only=True):
 
 
 class KeyNotConfirmed(Event, frozen=True, kw_only=True):
-    """Somebody would have confirmed another person's key without a grown key of their own: perhaps not themselves."""
+    """Somebody would have confirmed a key without a grown key that signs so now: perhaps not themselves."""
 
     KIND: ClassVar[str] = "identity.KeyNotConfirmed"
     SUBJECT: ClassVar[str] = "device"

@@ -254,6 +254,13 @@ class Client:
         own, at = str(me["device"] or "none"), int(me["now"])
         return {"by": own, "at": at, "signature": self.sign_vote({**said, "device": own, "at": at})}
 
+    def confirmation(self, device: str, thumbprint: str, *, of: str = "") -> dict[str, Any]:
+        """Return what confirms a new key, one's own or that of the person `of`: this device's signature, made now."""
+        me = self.get("me")
+        own, at = str(me["device"] or "none"), int(me["now"])
+        said = {"type": "weighthouse/confirm-key/2", "person": of or me["principal"], "thumbprint": thumbprint}
+        return {"by": own, "at": at, "signature": self.sign_vote({**said, "device": device, "by": own, "at": at})}
+
 
 def acts_of(refusal: ProblemError) -> list[dict[str, Any]]:
     """Return the acts that a refusal asks a second factor for, none if it is another refusal."""

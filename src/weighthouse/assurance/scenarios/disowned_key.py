@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -22,24 +20,33 @@ VICTIM = "dee"
 Loot = tuple[str, ec.EllipticCurvePrivateKey]
 
 
-def prepare(ground: Ground) -> Loot:
-    """A thief enrols a key in Dee's name, and confirms it in a session of Chi's, at her machine."""
-    chi, dee = ground.act_as("chi"), ground.act_as(VICTIM)
+def seen_in_person(ground: Ground, person: str) -> None:
+    """The operator of the machine confirms somebody's key."""
     with begin(ground.system) as unit:
-        mark = identity.device(unit, chi.device).thumbprint
-        identity.confirm_first_key(unit, "chi", chi.device, mark=mark, reason="read to the operator in person")
+        found = identity.device(unit, ground.act_as(person).device)
+        identity.confirm_first_key(unit, person, found.id, mark=found.thumbprint, reason="read in person")
+
+
+def enrolled_by_a_thief(ground: Ground) -> tuple[identity.Device, ec.EllipticCurvePrivateKey]:
+    """New keys wait from here on, Chi's counts, and a thief enrols one in Dee's name."""
+    dee = ground.act_as(VICTIM)
+    seen_in_person(ground, "chi")
     # As in production: on a server that is only tried out, a new key counts at once.
     ground.system.settings = ground.system.settings.changed(**{"identity.new_keys": "confirm"})
     own = ec.generate_private_key(ec.SECP256R1())
     jwk = public_half(own)
     honest.factor(ground, dee.caller, "device.enrol", identity.thumbprint_of(jwk))
     with begin(ground.system, dee.caller) as unit:
-        key = identity.enrol_device(unit, dee.caller, jwk, "not Dee's")
-    honest.factor(ground, chi.caller, "device.confirm", key.thumbprint)
+        return identity.enrol_device(unit, dee.caller, jwk, "not Dee's"), own
+
+
+def prepare(ground: Ground) -> Loot:
+    """A thief enrols a key in Dee's name, and confirms it in a session of Chi's, at her machine."""
+    key, own = enrolled_by_a_thief(ground)
+    chi = ground.act_as("chi")
+    signed = honest.confirmation(ground, chi, key)
     with begin(ground.system, chi.caller) as unit:
-        said = {"type": "weighthouse/confirm-key/1", "person": VICTIM, "thumbprint": key.thumbprint, "device": key.id}
-        signed = base64.urlsafe_b64decode(chi.sign(said) + "==")
-        identity.confirm_others_key(unit, chi.caller, key.id, of=VICTIM, by=chi.device, signature=signed)
+        identity.confirm_others_key(unit, chi.caller, key.id, of=VICTIM, signed=signed)
     ground.settle()
     return key.id, own
 

@@ -6,7 +6,7 @@ import base64
 from typing import Literal
 
 from weighthouse.access import api as access
-from weighthouse.assurance.ports import Ground
+from weighthouse.assurance.ports import Actor, Ground
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import HOUR, Millis
 from weighthouse.core.work import begin, read
@@ -55,6 +55,16 @@ def opening(ground: Ground, person: str, act: str, subject: str) -> identity.Key
         at = unit.now
     said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": person}
     value = actor.sign({**said, "device": actor.device, "at": at})
+    return identity.KeySignature(device=actor.device, at=at, value=base64.urlsafe_b64decode(value + "=="))
+
+
+def confirmation(ground: Ground, actor: Actor, key: identity.Device) -> identity.KeySignature:
+    """Have a person's second factor be given for confirming a new key, and their own device sign that."""
+    factor(ground, actor.caller, "device.confirm", key.thumbprint)
+    with read(ground.system, actor.caller) as unit:
+        at = unit.now
+    said = {"type": "weighthouse/confirm-key/2", "person": key.person, "thumbprint": key.thumbprint, "device": key.id}
+    value = actor.sign({**said, "by": actor.device, "at": at})
     return identity.KeySignature(device=actor.device, at=at, value=base64.urlsafe_b64decode(value + "=="))
 
 

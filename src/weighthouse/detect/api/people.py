@@ -98,11 +98,11 @@ def restore_key(
     return identity.restore_key(unit, identity.person(unit, person).id, device, caller, signed=signed)
 
 
-def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, by: str, signature: bytes) -> None:
-    """Confirm a new key of somebody else as the second person, signed by the caller's own grown key `by`. Raises
-    Denied, `identity.device_unknown`, `identity.bad_signature`, `identity.key_young`."""
+def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, signed: identity.KeySignature) -> None:
+    """Confirm a new key of somebody else as the second person, signed by a grown key of the caller's own. Raises
+    Denied, and as `identity.confirm_others_key` does."""
     access.require(unit, caller, "person.freeze", "lab")
-    identity.confirm_others_key(unit, caller, device, of=person, by=by, signature=signature)
+    identity.confirm_others_key(unit, caller, device, of=person, signed=signed)
 
 
 def thaw(

@@ -63,10 +63,12 @@ class Thaw(Opening):
 
 class ConfirmOthers(BaseModel):
     """Confirm somebody's new key: `signature` (ES256, r and s, base64url) of the caller's own grown key `by` over the
-    canonical {"type": "weighthouse/confirm-key/1", "person", "thumbprint", "device"} of the new one."""
+    canonical {"type": "weighthouse/confirm-key/2", "person", "thumbprint", "device" of the new one, "by", "at"}, not
+    older than ten minutes, and good once."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     by: str = Field(min_length=1, max_length=64)
+    at: int = Field(ge=0, le=2**53)
     signature: str = Field(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")
 
 
@@ -176,8 +178,9 @@ def confirm_key(request: Request, person: str, device: str, body: ConfirmOthers)
     """Confirm somebody else's new key with a grown key of one's own, after asking them. Needs `person.freeze` on the
     lab, and a second factor."""
     with door(request).enter(request) as (unit, caller):
-        signature = base64.urlsafe_b64decode(body.signature + "==")
-        api.confirm_key(unit, caller, person, device, by=body.by, signature=signature)
+        value = base64.urlsafe_b64decode(body.signature + "==")
+        signed = identity.KeySignature(device=body.by, at=body.at, value=value)
+        api.confirm_key(unit, caller, person, device, signed=signed)
         return {"confirmed": device}
 
 

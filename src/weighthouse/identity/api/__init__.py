@@ -9,12 +9,14 @@ from __future__ import annotations
 from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.acts import check_act, factor_given, require_act
 from weighthouse.identity.api.authentication import authenticate
-from weighthouse.identity.api.devices import (
-    check_key,
+from weighthouse.identity.api.confirming import (
     confirm_first_key,
     confirm_others_key,
     confirm_own_key,
     confirmation,
+)
+from weighthouse.identity.api.devices import (
+    check_key,
     device,
     devices_of,
     end_device,

@@ -27,15 +27,13 @@ from weighthouse.identity.api.ends import ACCOUNT_GONE, KEY_ENDED
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
-    confirm_key,
     counts_from,
-    mark_confirmed,
     without_guardian,
 )
 from weighthouse.identity.api.sessions import end_mark, end_sessions_of, end_sessions_of_key, over_for_good
 from weighthouse.identity.api.states import STANDS, change_state, state_of, version_now
 from weighthouse.identity.api.vouchers import taken_back
-from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, KeyNotConfirmed, RecordRefused
+from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
 from weighthouse.identity.rules.jwks import device_key, thumbprint
 from weighthouse.identity.rules.signature import verify_es256
@@ -313,59 +311,3 @@ def waiting_keys(unit: Unit, person: str) -> list[tuple[Device, Millis | None]]:
     state = state_of(unit, person)
     found = ((one, counts_from(unit, one, state)) for one in devices_of(unit, person))
     return [(one, begins) for one, begins in found if begins is None or unit.sure < begins]
-
-
-def confirm_own_key(unit: Unit, caller: Caller, device_id: str, *, by: str, signature: bytes) -> None:
-    """Confirm the caller's new key with an older one of theirs, which signs `confirmation` of it."""
-    found = device(unit, device_id)
-    if found.person != caller.principal or by == device_id:
-        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
-    verify_device_signature(unit, by, caller.principal, confirmation(found), signature)
-    confirm_key(unit, caller, found, f"by the older key {by}")
-
-
-def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str, by: str, signature: bytes) -> None:
-    """Confirm the new key of another person, as the second one; whether the caller may is judged above this room.
-
-    `by` is a grown key of the caller that signs `confirmation`: a session and a factor alone both come from the
-    identity provider, so whoever runs that could be both people at once. Raises `identity.key_young` and the others
-    of `verify_device_signature`.
-    """
-    found = device(unit, device_id)
-    if found.person != of:
-        raise NotFound("identity.device_unknown", "This person has no such device.", "Ask them for its id.")
-    if caller.principal == found.person or caller.account == found.account:
-        raise Denied(
-            "identity.key_of_oneself",
-            "Nobody is the second person for their own key.",
-            "Confirm it with an older key of yours, or ask somebody who may freeze people.",
-        )
-    try:
-        verify_device_signature(unit, by, caller.principal, confirmation(found), signature)
-    except WeighthouseError as error:
-        if error.code in ("identity.bad_signature", "identity.device_unknown", "identity.key_young"):
-            error.record = (KeyNotConfirmed(device=device_id, principal=of, by=caller.principal, code=error.code),)
-        raise
-    confirm_key(unit, caller, found, f"by the key {by} of a second person")
-
-
-def confirm_first_key(unit: Unit, person: str, device_id: str, *, mark: str, reason: str) -> None:
-    """Confirm a key as whoever has the keys of this machine, since nobody has a grown key yet who could.
-
-    `mark` is its thumbprint as its owner reads it: a key that the database names in its place is not confirmed.
-    """
-    visible.check(reason, "The reason")
-    found = device(unit, device_id)
-    if found.person != person or found.thumbprint != mark:
-        raise NotFound(
-            "identity.device_unknown",
-            "This person has no such device with this key.",
-            "Ask them to read both from `weighthouse devices` on their machine.",
-        )
-    mark_confirmed(unit, found, "system", f"by the operator of this machine: {reason}")
-
-
-def confirmation(device: Device) -> bytes:
-    """What an older key of the same person, or a grown one of a second person, signs to confirm `device`."""
-    said = {"type": "weighthouse/confirm-key/1", "person": device.person, "thumbprint": device.thumbprint}
-    return encode({**said, "device": device.id})

@@ -11,15 +11,13 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import Caller
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import System, Unit
-from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.states import change_state
 from weighthouse.identity.api.vouchers import is_confirmed, with_voucher
 from weighthouse.identity.events import DeviceConfirmed
-from weighthouse.identity.model import Act, Device, PrincipalState, Voucher
+from weighthouse.identity.model import Device, PrincipalState, Voucher
 
 
 def at_once(system: System) -> bool:
@@ -54,12 +52,6 @@ def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
         f"This key is new, and signs what is sensitive only once {waits} has confirmed it.",
         "Have it confirmed with `weighthouse devices confirm DEVICE`, or sign with an older key.",
     )
-
-
-def confirm_key(unit: Unit, caller: Caller, device: Device, how: str) -> None:
-    """Confirm a live key; the caller gives a second factor for exactly that. Who may is judged by who calls this."""
-    require_act(unit, caller, Act(type="device.confirm", subject=device.thumbprint))
-    mark_confirmed(unit, device, caller.principal, how, session=str(caller.session or ""))
 
 
 def mark_confirmed(unit: Unit, device: Device, by: str, how: str, *, session: str = "") -> None:

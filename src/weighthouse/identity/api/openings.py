@@ -37,7 +37,7 @@ def require_opening(unit: Unit, caller: Caller, act: Act, signed: KeySignature |
         checked = _check_signature(unit, caller, act, signed)
         require_act(unit, caller, act)
         if not first_opening(unit, checked, caller.principal, act):
-            raise _stale("This signature, or a later one by the same key, has opened something already.")
+            raise stale("This signature, or a later one by the same key, has opened something already.")
     except WeighthouseError as error:
         if not error.record:  # the exception's own line, if it brings one, tells it already
             line = OpeningRefused(principal=caller.principal, act=act.type, about=act.subject, code=error.code)
@@ -53,12 +53,18 @@ def _check_signature(unit: Unit, caller: Caller, act: Act, signed: KeySignature 
             "This opens what somebody closed, so it takes a signature by a key of yours that counts already.",
             "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
         )
-    if not unit.now - SIGNED_LIFE <= signed.at <= unit.now:
-        raise _stale("What you signed is older than ten minutes, or not made yet.")
+    check_made_now(unit, signed)
     said = opening(act.type, act.subject, person=caller.principal, device=signed.device, at=signed.at)
     verify_device_signature(unit, signed.device, caller.principal, said, signed.value)
     return signed
 
 
-def _stale(what: str) -> Conflict:
+def check_made_now(unit: Unit, signed: KeySignature) -> None:
+    """Raise Conflict `identity.signature_stale` unless a signature names a moment of the last minutes."""
+    if not unit.now - SIGNED_LIFE <= signed.at <= unit.now:
+        raise stale("What you signed is older than ten minutes, or not made yet.")
+
+
+def stale(what: str) -> Conflict:
+    """The refusal of a signature whose time is over, or that was used."""
     return Conflict("identity.signature_stale", what, "Sign it again, and send it at once.")

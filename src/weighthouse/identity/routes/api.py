@@ -202,8 +202,8 @@ def enrol(request: Request, body: Enrol, key: Key = None) -> dict[str, Any]:
 def confirm_device(request: Request, device: str, body: Confirm) -> dict[str, Any]:
     """Confirm one's new key with an older one: its signature, and a second factor for exactly that."""
     with door(request).enter(request) as (unit, caller):
-        signature = base64.urlsafe_b64decode(body.signature + "==")
-        api.confirm_own_key(unit, caller, device, by=body.by, signature=signature)
+        value = base64.urlsafe_b64decode(body.signature + "==")
+        api.confirm_own_key(unit, caller, device, signed=api.KeySignature(device=body.by, at=body.at, value=value))
         return {"confirmed": device}
 
 

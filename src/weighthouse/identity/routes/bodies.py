@@ -69,9 +69,11 @@ class Enrol(Body):
 
 class Confirm(Body):
     """Confirm a new key: `signature` (ES256, r and s, base64url) of the older key `by` over the canonical
-    {"type": "weighthouse/confirm-key/1", "person", "thumbprint", "device"} of the new one."""
+    {"type": "weighthouse/confirm-key/2", "person", "thumbprint", "device" of the new one, "by", "at"}, not older than
+    ten minutes, and good once."""
 
     by: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    at: Annotated[int, Field(ge=0, le=2**53)]
     signature: Annotated[str, StringConstraints(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")]
 
 

@@ -1,0 +1,91 @@
+"""Confirming new keys. Guards what keys sign from a confirmation that is used again once it was taken back.
+
+Whoever sees a request, or had a machine for a minute, has the signature that it carried. So what a key signs to
+confirm another names the moment, is taken within minutes of it, and once in the whole lab, like every other act that
+opens something (`openings`).
+"""
+
+from __future__ import annotations
+
+from weighthouse.core import visible
+from weighthouse.core.caller import Caller
+from weighthouse.core.canonical import encode
+from weighthouse.core.clock import Millis
+from weighthouse.core.errors import Denied, NotFound, WeighthouseError
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.devices import device, verify_device_signature
+from weighthouse.identity.api.new_keys import mark_confirmed
+from weighthouse.identity.api.once import first_opening
+from weighthouse.identity.api.openings import check_made_now, stale
+from weighthouse.identity.events import KeyNotConfirmed
+from weighthouse.identity.model import Act, Device, KeySignature
+
+
+def confirmation(device: Device, *, by: str, at: Millis) -> bytes:
+    """What the key `by` signs to confirm `device`: an older one of the same person, or a grown one of a second."""
+    said = {"type": "weighthouse/confirm-key/2", "person": device.person, "thumbprint": device.thumbprint}
+    return encode({**said, "device": device.id, "by": by, "at": at})
+
+
+def confirm_own_key(unit: Unit, caller: Caller, device_id: str, *, signed: KeySignature) -> None:
+    """Confirm the caller's new key with an older one of theirs, which signs `confirmation` of it.
+
+    Raises as `confirm_others_key` does.
+    """
+    found = device(unit, device_id)
+    if found.person != caller.principal or signed.device == device_id:
+        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from your devices.")
+    _confirm(unit, caller, found, signed, f"by the older key {signed.device}")
+
+
+def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str, signed: KeySignature) -> None:
+    """Confirm the new key of another person, as the second one; whether the caller may is judged above this room.
+
+    A grown key of the caller signs `confirmation`: a session and a factor alone both come from the identity provider,
+    so whoever runs that could be both people at once. Raises `identity.signature_stale`, `identity.key_young` and the
+    others of `verify_device_signature`, each with one line.
+    """
+    found = device(unit, device_id)
+    if found.person != of:
+        raise NotFound("identity.device_unknown", "This person has no such device.", "Ask them for its id.")
+    if caller.principal == found.person or caller.account == found.account:
+        raise Denied(
+            "identity.key_of_oneself",
+            "Nobody is the second person for their own key.",
+            "Confirm it with an older key of yours, or ask somebody who may freeze people.",
+        )
+    _confirm(unit, caller, found, signed, f"by the key {signed.device} of a second person")
+
+
+def _confirm(unit: Unit, caller: Caller, found: Device, signed: KeySignature, how: str) -> None:
+    try:
+        check_made_now(unit, signed)
+        said = confirmation(found, by=signed.device, at=signed.at)
+        verify_device_signature(unit, signed.device, caller.principal, said, signed.value)
+        require_act(unit, caller, Act(type="device.confirm", subject=found.thumbprint))
+        about = Act(type="device.confirm", subject=f"{found.person}/{found.thumbprint}")
+        if not first_opening(unit, signed, caller.principal, about):
+            raise stale("This signature, or a later one by the same key, has opened or confirmed something already.")
+    except WeighthouseError as error:
+        if not error.record:  # the exception's own line, if it brings one, tells it already
+            line = KeyNotConfirmed(device=found.id, principal=found.person, by=caller.principal, code=error.code)
+            error.record = (line,)
+        raise
+    mark_confirmed(unit, found, caller.principal, how, session=str(caller.session or ""))
+
+
+def confirm_first_key(unit: Unit, person: str, device_id: str, *, mark: str, reason: str) -> None:
+    """Confirm a key as whoever has the keys of this machine, since nobody has a grown key yet who could.
+
+    `mark` is its thumbprint as its owner reads it: a key that the database names in its place is not confirmed.
+    """
+    visible.check(reason, "The reason")
+    found = device(unit, device_id)
+    if found.person != person or found.thumbprint != mark:
+        raise NotFound(
+            "identity.device_unknown",
+            "This person has no such device with this key.",
+            "Ask them to read both from `weighthouse devices` on their machine.",
+        )
+    mark_confirmed(unit, found, "system", f"by the operator of this machine: {reason}")
