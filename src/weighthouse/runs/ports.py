@@ -91,7 +91,10 @@ class Sandbox(Protocol):
     def digest(self) -> str: ...
 
     def start(self, spec: SandboxSpec) -> Handle:
-        """Start and judge a sandbox; raises `runs.sandbox_is_host` or `runs.sandbox_failed` with nothing left."""
+        """Start and judge a sandbox; raises `runs.sandbox_is_host` or `runs.sandbox_failed` with nothing left.
+
+        And `runs.machine_full`, where the same may succeed later in an empty folder: nothing is wrong with the order.
+        """
 
 
 class Ground(Protocol):

@@ -24,6 +24,7 @@ from weighthouse.runs.adapters.contained import (
     GUARD,
     GUARD_INSIDE,
     Contained,
+    asked_of_the_machine,
     guard_order,
     launch,
     limited,
@@ -72,7 +73,7 @@ class Bubblewrap:
         """Start, again when a folder was swapped meanwhile: bubblewrap compares what it mounted with what we hold."""
         for left in range(TRIES - 1, -1, -1):
             try:
-                with Held() as held:
+                with asked_of_the_machine(), Held() as held:
                     return self._start(spec, held)
             except Unavailable as refusal:
                 if not left or not any(word in refusal.message for word in SWAPPED):

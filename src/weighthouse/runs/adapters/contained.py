@@ -8,6 +8,7 @@ against a run that fills its end of a pipe: nothing that is said towards a run e
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import select
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,13 @@ GUARD_INSIDE = "/weighthouse/guard.py"
 QUEUED_LINES = 512
 READ_BYTES = 16384
 START_LIMIT_S = 60
+# What the kernel answers where the machine, not the order, has nothing left: memory, processes, files; and memory for
+# compiled filters (ENOTSUPP, which has no name in user space). Then the same as programs that start a sandbox say it.
+LACKING = (errno.ENOMEM, errno.EAGAIN, errno.ENFILE, 524)
+LACKING_TEXTS = (
+    "cannot allocate memory", "resource temporarily unavailable", "too many open files in system", "error 524",
+    "errno 524",
+)  # fmt: skip
 
 Pipes = subprocess.Popen[bytes]
 
@@ -44,6 +52,25 @@ def guard_order(
     """Return the one argument that the guard inside takes."""
     order = {"limits": limits, "identity": identity, "workdir": workdir, "command": command, "variables": variables}
     return msgspec.json.encode(order).decode()
+
+
+@contextlib.contextmanager
+def asked_of_the_machine() -> Iterator[None]:
+    """Turn what the machine has none left of, while a sandbox is started, into a start that is tried again."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in LACKING:
+            raise _lacking(error.strerror or str(error)) from None
+        raise
+
+
+def _lacking(said: str) -> Unavailable:
+    return Unavailable(
+        "runs.machine_full",
+        f"The sandbox did not start, for this machine has no memory, processes or files left for it: {said}.",
+        "Nothing is to be done with the run, which is started once there is some; look at what takes it all.",
+    )
 
 
 def launch(
@@ -92,6 +119,8 @@ def make_group(groups: Groups | None, limits: Limits, *, overhead_bytes: int, pr
     try:
         return groups.make(limits, overhead_bytes=overhead_bytes, processes=processes)
     except OSError as error:
+        if error.errno in LACKING:
+            raise _lacking(f"its control group ({error.strerror})") from None
         raise Unavailable(
             "runs.sandbox_failed",
             f"The sandbox did not start: its control group could not be made ({error.strerror}).",
@@ -147,9 +176,12 @@ class Contained:
             try:
                 seen = msgspec.json.decode(report, type=Seen)
             except msgspec.DecodeError:
+                said = self._said()
+                if any(text in said.lower() for text in LACKING_TEXTS):
+                    raise _lacking(said) from None
                 raise Unavailable(
                     "runs.sandbox_failed",
-                    f"The {expected.tier} sandbox did not start: {self._said() or 'it gave no report'}.",
+                    f"The {expected.tier} sandbox did not start: {said or 'it gave no report'}.",
                     "Run `weighthouse doctor`, which tries each sandbox and says what it lacks.",
                 ) from None
             self._facts = judge(seen, expected)

@@ -111,7 +111,10 @@ class ThisMachine:
 
 
 def choose(settings: Settings, environment: Environment) -> Sandbox:
-    """Return the strongest driver that really starts here; raises `runs.no_sandbox`, naming why each fails."""
+    """Return the strongest driver that really starts here; raises `runs.no_sandbox`, naming why each fails.
+
+    Raises `runs.machine_full` where the machine had nothing left to try one with.
+    """
     failures = []
     groups = cgroups.find()
     if groups is None:
@@ -152,7 +155,10 @@ def confines() -> Confines:
 
 
 def try_out(driver: Sandbox, environment: Environment) -> str:
-    """Start a trivial run in `driver`; return an empty text if it is usable, and why not otherwise."""
+    """Start a trivial run in `driver`; return an empty text if it is usable, and why not otherwise.
+
+    Raises `runs.machine_full`, which says nothing of the driver: a weaker one is not taken for it.
+    """
     with tempfile.TemporaryDirectory(prefix="wh-try-") as folder:
         spec = SandboxSpec(
             name=new_id("run"),
@@ -168,6 +174,8 @@ def try_out(driver: Sandbox, environment: Environment) -> str:
         try:
             handle = driver.start(spec)
         except WeighthouseError as error:
+            if error.code == "runs.machine_full":
+                raise
             return error.message
         except OSError as error:
             return str(error)

@@ -25,6 +25,7 @@ from weighthouse.runs.adapters.contained import (
     GUARD,
     GUARD_INSIDE,
     Contained,
+    asked_of_the_machine,
     guard_order,
     launch,
     limited,
@@ -74,7 +75,7 @@ class Runsc:
         bundle, state = spec.folder / "bundle", spec.folder / "state"
         for folder in (bundle, bundle / "rootfs", bundle / "points", state):
             folder.mkdir(mode=0o700)
-        with Held() as held:
+        with asked_of_the_machine(), Held() as held:
             return self._start(spec, bundle, state, held)
 
     def _start(self, spec: SandboxSpec, bundle: Path, state: Path, held: Held) -> Contained:

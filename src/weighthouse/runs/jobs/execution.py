@@ -33,7 +33,7 @@ from weighthouse.runs.jobs.given import Given, give
 from weighthouse.runs.jobs.processes import mark
 from weighthouse.runs.jobs.watchdog import Watchdog
 from weighthouse.runs.model import GENTLE, MIB, Limits, Line, Ticket
-from weighthouse.runs.ports import Gate, Gates, Ground, Handle, SandboxSpec
+from weighthouse.runs.ports import Gate, Gates, Ground, Handle, Sandbox, SandboxSpec
 from weighthouse.runs.rules import furniture
 from weighthouse.weights import api as weights
 
@@ -42,6 +42,7 @@ log = logging.getLogger("weighthouse.runs")
 T = TypeVar("T")
 RENEW_MS: Millis = 20 * SECOND
 LOOK_MS: Millis = SECOND
+AGAIN_S = 1.0  # between two tries of a start for which the machine had nothing left
 FULL_BYTES = MIB  # less than this is left for nothing
 LATE_S = 5  # a server that lives ends a run itself; one that does not is not waited for
 LINE_BYTES = 64  # what a line costs beside its text, so that empty lines do not fill the database
@@ -119,7 +120,7 @@ class Execution(threading.Thread):
         self._unit(lambda unit: executing.pay_end(unit, ticket))
         given = Given()
         try:
-            self._sandbox = sandbox.start(self._spec(ticket, ground, folder, given))
+            self._sandbox = self._start(sandbox, self._spec(ticket, ground, folder, given), ticket)
         finally:
             given.close()
             # The sandbox has the socket itself. From here on no path leads to it, whatever another run gets to see.
@@ -127,6 +128,24 @@ class Execution(threading.Thread):
         with Watchdog(self._run, self._leave) as dog:
             self._begun(self._sandbox, self._way)
             return self._watch(ticket, self._sandbox, self._way, dog)
+
+    def _start(self, sandbox: Sandbox, spec: SandboxSpec, ticket: Ticket) -> Handle:
+        """Start the sandbox. What the machine has none left of is no fault of the order, which waits until it has."""
+        told = False
+        while True:
+            try:
+                return sandbox.start(spec)
+            except Unavailable as refusal:
+                if refusal.code != "runs.machine_full":
+                    raise
+                if not told:
+                    self._say(f"waits: {refusal.message} {refusal.remedy}")
+                told = True
+            self._abandoned.wait(AGAIN_S)
+            self._must_go_on(ticket)
+            self._renew(ticket)
+            shutil.rmtree(spec.folder)
+            self._fresh(spec.folder)
 
     def _begun(self, handle: Handle, way: egress.Way) -> None:
         """Put on record that the code has started, and feed its way."""
@@ -278,10 +297,13 @@ class Execution(threading.Thread):
             if self._system.clock.monotonic() - looked < LOOK_MS:
                 return
             looked = self._system.clock.monotonic()
-            if self._over(ticket):
-                raise Unavailable("runs.not_started", "The run was to end before it had started.", "Submit it again.")
+            self._must_go_on(ticket)
 
         return pause
+
+    def _must_go_on(self, ticket: Ticket) -> None:
+        if self._over(ticket):
+            raise Unavailable("runs.not_started", "The run was to end before it had started.", "Submit it again.")
 
     def _over(self, ticket: Ticket) -> bool:
         """Whether the run is to end now, though nothing is wrong with it."""
@@ -290,7 +312,9 @@ class Execution(threading.Thread):
         with read(self._system) as unit:
             asked = executing.stop_asked(unit, self._run)
             self._out_of_time = unit.now >= ticket.must_end
-        return bool(asked or self._failure or self._out_of_time)
+            if not self._out_of_time:
+                self._ask_again(unit, ticket)
+        return bool(asked or self._lost or self._failure or self._out_of_time)
 
     def _undo(self, status: int | None) -> None:
         """End every process, close the way, tell the record, remove the folders; each step though another fails."""

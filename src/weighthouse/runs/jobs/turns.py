@@ -54,9 +54,16 @@ class Turns:
     def make_ready(self, run: str, environment: str) -> None:
         """Forget what runs of another environment have read, once none is going. Outside of any unit: it may last.
 
-        Raises Unavailable `core.no_space`, `core.disk_unusable` where whose turn it is cannot be kept.
+        Raises Unavailable `core.no_space`, `core.disk_unusable` where whose turn it is cannot be kept, and
+        `runs.machine_full` where no sandbox could be tried: the run goes on waiting, and is told.
         """
-        if not self._shared_kernel():
+        try:
+            shared = self._shared_kernel()
+        except Unavailable as refusal:
+            with begin(self._system) as unit:
+                self._tell(unit, run, f"waits: {refusal.message}")
+            raise
+        if not shared:
             self._read_by(ANYBODY)  # at once
         elif not self._going and self._marked() != _line(environment):
             if self._marked() or self._any_begun():
@@ -115,7 +122,9 @@ class Turns:
             return False
         try:
             return self._system.part(Ground).sandbox().tier != "gvisor"
-        except WeighthouseError:
+        except WeighthouseError as error:
+            if error.code == "runs.machine_full":
+                raise
             return False  # no sandbox at all: the run is not started, and is told why
 
 
