@@ -175,6 +175,12 @@ REMOVALS = (
         '    return ballot.choice == "recuse" or not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)',
     ),
     Removal(
+        "revived-ballot",
+        "identity/api/then.py",
+        "begins is not None and at >= begins",
+        "begins is None or at >= 0",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",

@@ -59,6 +59,7 @@ from weighthouse.policy.rules.quorum import (
     MotionClass,
     Seating,
     Tally,
+    heard,
     lacks,
     may_hold,
     seating,
@@ -80,7 +81,7 @@ __all__ = [
     "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "Seating", "SensitivityClass",
     "Separation", "Slot", "Tally", "Team", "Verdict", "account_ref", "accounts_of", "base_of", "check_succession",
     "committee_teams", "current", "current_locked", "current_text", "decide", "difference", "digest_of",
-    "duration_text", "lacks", "learn", "may_hold", "of_digest", "once_in_force", "parse", "parse_duration",
+    "duration_text", "heard", "lacks", "learn", "may_hold", "of_digest", "once_in_force", "parse", "parse_duration",
     "published", "seating", "settled", "short", "shortened", "size_text", "store", "stuck", "tally", "vacancies",
     "waiting", "who_decides",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ text that changes who decides, the motion is read from the log: what a database 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.sealing import unb64
@@ -28,15 +28,11 @@ _SHOWN = 6
 
 
 def recount(
-    unit: Unit, cls: policy.MotionClass, motion_digest: str, ballots: Iterable[AuthorityBallot]
+    unit: Unit, cls: policy.MotionClass, motion_digest: str, ballots: Sequence[AuthorityBallot]
 ) -> policy.Tally:
     """Count the ballots on a motion that stand now, and each "no" that fell and was not given anew."""
-    standing, fallen = list[AuthorityBallot](), list[AuthorityBallot]()
-    for one in ballots:
-        (standing if _stands(unit, one, motion_digest) else fallen).append(one)
-    heard = {one.voter for one in standing}
-    doubted = [one for one in fallen if one.choice == "against" and one.voter not in heard]
-    return policy.tally(seating(unit), cls, [*standing, *doubted])
+    counting, _ = policy.heard(ballots, lambda one: _stands(unit, one, motion_digest))
+    return policy.tally(seating(unit), cls, counting)
 
 
 def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
@@ -51,9 +47,10 @@ def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
         "at": ballot.at,
     }
     try:
-        identity.verify_device_signature(unit, ballot.device, ballot.voter, encode(signed), unb64(ballot.signature))
-    except WeighthouseError:
-        if ballot.choice != "recuse":
+        signature = unb64(ballot.signature)
+        identity.verify_device_signature(unit, ballot.device, ballot.voter, encode(signed), signature, at=ballot.at)
+    except WeighthouseError as error:
+        if ballot.choice != "recuse" or error.code == "identity.key_young":
             return False
     return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)
 

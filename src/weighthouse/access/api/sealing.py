@@ -25,6 +25,7 @@ from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.signing import Signers, equal, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
+from weighthouse.identity.api.sealing import memory
 
 # whether requests of that form name an account
 GRANTS = {"weighthouse/grant/1": False, "weighthouse/grant/2": True, "weighthouse/grant/3": True}
@@ -32,11 +33,13 @@ _KEPT = 20_000
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A grant whose seal holds, and its votes with what is wrong with them, if anything, and their names."""
+    """A grant whose seal holds, and its votes with what is wrong with them, if anything, and their names. `seen` is
+    the version of each voter's state when the signatures were verified."""
 
     grant: Grant
     votes: tuple[Counted, ...]
     names: tuple[tuple[str, ...], ...]
+    seen: tuple[int, ...] = ()
 
 
 class _Kept:
@@ -126,7 +129,7 @@ def vote_problem(unit: Unit, vote: Vote) -> str:
         if vote.kind == "attested":
             public = unit.part(Signers).signer("vote").public
             return "" if verify_ed25519(public, signature, statement) else "access.vote_signature"
-        identity.verify_device_signature(unit, vote.device, vote.voter, statement, signature)
+        identity.verify_device_signature(unit, vote.device, vote.voter, statement, signature, at=vote.at)
     except WeighthouseError as error:
         return _PROBLEMS.get(error.code, "access.vote_signature")
     return ""
@@ -193,12 +196,13 @@ def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:
 def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
     """The grant whose statement a row holds, votes verified; None if the seal does not hold.
 
-    Whether a vote was taken back is asked each time: what is kept was true when it was kept.
+    Whether a vote was taken back is asked each time: what is kept was true when it was kept. Whether its key still
+    counts is asked again whenever its voter's state has changed since.
     """
     public = unit.part(Signers).signer("grant").public
     key = (public, row.seal, row.statement)
     found = _kept.get(key)
-    if found is not None:
+    if found is not None and found.seen == _seen(unit, found.grant):
         return _without_void(unit, found)
     if not verify_ed25519(public, row.seal, row.statement.encode()):
         return None
@@ -206,6 +210,10 @@ def open_grant(unit: Unit, row: StoredGrant) -> Sealed | None:
     if sealed is not None and not any(counted.problem for counted in sealed.votes):
         _kept.put(key, sealed)
     return None if sealed is None else _without_void(unit, sealed)
+
+
+def _seen(unit: Unit, grant: Grant) -> tuple[int, ...]:
+    return tuple(memory(unit.system).version(one.voter) for one in grant.votes)
 
 
 def _without_void(unit: Unit, sealed: Sealed) -> Sealed:
@@ -244,5 +252,6 @@ def _decode(unit: Unit, statement: str) -> Sealed | None:
         end=body["end"],
         policy_digest=body["policy_digest"],
     )
+    seen = _seen(unit, grant)
     counted = tuple(Counted(vote, vote_problem(unit, vote)) for vote in votes)
-    return Sealed(grant, counted, tuple(_names(vote) for vote in votes))
+    return Sealed(grant, counted, tuple(_names(vote) for vote in votes), seen)

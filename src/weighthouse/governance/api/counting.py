@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 from weakref import WeakKeyDictionary
 
@@ -136,18 +136,11 @@ def _tell(unit: Unit, motion_id: str) -> None:
     unit.after_commit(lambda: spoken.add(motion_id))
 
 
-def live(unit: Unit, cast: Iterable[Ballot], digest: str) -> Count:
-    """Split ballots into those that count and the members whose ballot fell since, who may answer again.
-
-    A "no" that fell counts until its member has answered again: else whoever may end a session, or set a key aside,
-    would take it back just before a motion is closed.
-    """
-    standing, fallen = list[Ballot](), list[Ballot]()
-    for ballot in cast:
-        (standing if _stands(unit, ballot, digest) else fallen).append(ballot)
-    heard = {one.member for one in standing}
-    doubted = [one for one in fallen if one.choice == "against" and one.member not in heard]
-    return Count(ballots=(*standing, *doubted), void=tuple(sorted({one.member for one in fallen} - heard)))
+def live(unit: Unit, cast: Sequence[Ballot], digest: str) -> Count:
+    """Split ballots, in the order in which they were cast, into those that count and the members whose ballot fell
+    since, who may answer again."""
+    ballots, void = policy.heard(cast, lambda one: _stands(unit, one, digest))
+    return Count(ballots=ballots, void=void)
 
 
 def _stands(unit: Unit, ballot: Ballot, digest: str) -> bool:
@@ -156,17 +149,17 @@ def _stands(unit: Unit, ballot: Ballot, digest: str) -> bool:
     A recusal outlives its device, for to lose a laptop is no way back to the table; it falls with its session like
     any other answer, for a thief who steps back in a member's name takes their "no" and lowers what is needed.
     """
-    gone = False
+    gone = young = False
     try:
         check_signature(unit, ballot, digest)
     except WeighthouseError as error:
         if error.code not in ("identity.device_unknown", "identity.key_young"):
             raise
-        gone = True
-        known = error.code == "identity.key_young" or identity.gone_by_rule(unit, ballot.member, ballot.device)
+        gone, young = True, error.code == "identity.key_young"
+        known = young or identity.gone_by_rule(unit, ballot.member, ballot.device)
         if not known and not _ENDED.any(unit, ballot.device):
             _refuse(ballot.motion, f"the device of {ballot.member} is gone, and nobody ended it")
-    if gone and ballot.choice != "recuse":
+    if young or (gone and ballot.choice != "recuse"):
         return False
     return not identity.disowned(unit, ballot.member, ballot.session, ballot.at)
 
@@ -192,10 +185,11 @@ def recorded(entry: audit.Entry) -> policy.Tally:
 
 
 def check_signature(unit: Unit, ballot: Ballot, digest: str) -> None:
-    """Raise `identity.*` unless the ballot is signed by its member's live device over exactly this motion."""
+    """Raise `identity.*` unless the ballot is signed over exactly this motion by its member's live device, which
+    counted when it signed."""
     statement = ballot_statement(digest, ballot.member, ballot.choice, ballot.device, ballot.at)
     identity.verify_device_signature(
-        unit, ballot.device, ballot.member, canonical.encode(statement), raw_signature(ballot.signature)
+        unit, ballot.device, ballot.member, canonical.encode(statement), raw_signature(ballot.signature), at=ballot.at
     )
 
 

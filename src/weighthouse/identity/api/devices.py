@@ -32,6 +32,7 @@ from weighthouse.identity.api.new_keys import (
 )
 from weighthouse.identity.api.sessions import end_mark, end_sessions_of, end_sessions_of_key, over_for_good
 from weighthouse.identity.api.states import STANDS, change_state, state_of, version_now
+from weighthouse.identity.api.then import check_counted_then
 from weighthouse.identity.api.vouchers import taken_back
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState
@@ -270,11 +271,14 @@ def _key_of(unit: Unit, device_id: str) -> str:
         return ""
 
 
-def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes, signature: bytes) -> None:
+def verify_device_signature(
+    unit: Unit, device_id: str, person: str, data: bytes, signature: bytes, *, at: Millis | None = None
+) -> None:
     """Check that `signature` (ES256, raw r and s, 64 bytes) over `data` is by `person`'s live device.
 
-    A key that is new and not confirmed signs nothing yet. Raises `identity.device_not_certified`,
-    `identity.device_unknown`, `identity.bad_signature` or `identity.key_young`.
+    A key that is new and not confirmed signs nothing yet. Of what lasts, `at` is the moment that it names: the key
+    must have counted then, too, or what fell would stand again once its key has grown. Raises
+    `identity.device_not_certified`, `identity.device_unknown`, `identity.bad_signature` or `identity.key_young`.
     """
     found = device(unit, device_id)
     if found.person != person or not verify_es256(found.jwk, signature, data):
@@ -283,7 +287,10 @@ def verify_device_signature(unit: Unit, device_id: str, person: str, data: bytes
             "The signature is not by this person's device over this text.",
             "Open the card again and sign exactly what it shows with your own enrolled device.",
         )
-    check_grown(unit, found, state_of(unit, person))
+    state = state_of(unit, person)
+    check_grown(unit, found, state)
+    if at is not None:
+        check_counted_then(unit, found, state, at)
 
 
 def check_key(unit: Unit, caller: Caller) -> None:

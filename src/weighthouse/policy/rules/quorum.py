@@ -9,8 +9,8 @@ so it is configuration; the defaults are a majority of the voting seats and one 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Literal, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -54,6 +54,9 @@ class Answer(Protocol):
     def choice(self) -> str: ...
     @property
     def at(self) -> Millis: ...
+
+
+A = TypeVar("A", bound=Answer)
 
 
 class Seating(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,8 +161,26 @@ def demanded(found: Seating, cls: MotionClass) -> QuorumRule:
     )
 
 
+def heard(answers: Sequence[A], stands: Callable[[A], bool]) -> tuple[tuple[A, ...], tuple[str, ...]]:
+    """Split answers, in the order in which they were given, into those that count and the members whose answer fell,
+    who may answer again.
+
+    What fell stays fallen: a member answers twice only because the first answer had fallen, so the later one replaces
+    it for good, whatever stands again since. A "no" that fell counts until its member has answered again: else
+    whoever may end a session, or set a key aside, would take it back just before a motion is closed.
+    """
+    latest = {one.member: index for index, one in enumerate(answers) if one.choice != "recuse"}
+    standing, fallen = list[A](), list[A]()
+    for index, one in enumerate(answers):
+        replaced = one.choice != "recuse" and index < latest[one.member]
+        (fallen if replaced or not stands(one) else standing).append(one)
+    spoken = {one.member for one in standing}
+    doubted = [one for one in fallen if one.choice == "against" and one.member not in spoken]
+    return (*standing, *doubted), tuple(sorted({one.member for one in fallen} - spoken))
+
+
 def choices(found: Seating, answers: Iterable[Answer]) -> dict[str, str]:
-    """Return each seat's one choice: the first by time; a later ballot of the same member is ignored.
+    """Return each seat's one choice: the first by time; of a member's answers that count (`heard`) there is one.
 
     A recusal is final in both directions: whoever has recused cannot vote on it later, and whoever has voted may
     still recuse, which takes the vote back.
