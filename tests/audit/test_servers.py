@@ -6,17 +6,20 @@ lines that do not come, is behind after a minute, and so is the server whose wor
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
 from weighthouse.audit.adapters.acknowledged import FileLines
-from weighthouse.audit.api import lanes
+from weighthouse.audit.api import lanes, waking
 from weighthouse.audit.ports import LineMemory
-from weighthouse.core.clock import MINUTE, SECOND, ManualClock
+from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import System, begin, read
 
@@ -143,3 +146,38 @@ def test_a_word_that_nobody_sealed_says_nothing_and_is_told(pair: Pair) -> None:
     forged = "UPDATE log_server SET said = convert_to(replace(convert_from(said, 'UTF8'), 'false', 'true'), 'UTF8')"
     pair.minutes(2, attack=lambda: pair.first.sql(forged), saying=())
     assert is_behind(pair.second)
+
+
+def test_a_server_that_is_silent_while_nobody_can_ask_is_missed_all_the_same(pair: Pair) -> None:
+    """Attack: cut a server off, and lock what the others ask for most of every half minute: no tick of theirs needs
+    the database, so this is no sleep."""
+    pair.minutes(1)
+    for _ in range(4):
+        for _ in range(2):
+            pair.clock.advance(11 * SECOND)
+            waking.awake(pair.second.system)
+        api.say(pair.second.system)
+        api.behind(pair.second.system)
+    assert is_behind(pair.second)
+
+
+def test_a_machine_that_slept_misses_nobody(pair: Pair) -> None:
+    pair.minutes(1)
+    pair.clock.advance(8 * HOUR)
+    assert not is_behind(pair.second) and not is_behind(pair.first)
+
+
+def test_a_process_ticks_while_its_database_answers_nobody(pair: Pair) -> None:
+    lab = pair.second
+    ticking = api.Ticking(lab.system)
+    ticking.start()
+    with lab.system.database.engine.connect() as other:
+        other.execute(text("LOCK TABLE log_head, log_server IN ACCESS EXCLUSIVE MODE"))
+        pair.clock.advance(15 * SECOND)
+        try:
+            deadline = time.monotonic() + 30
+            while (ticked := waking.of(lab.system).ticked) != pair.clock.monotonic() and time.monotonic() < deadline:
+                threading.Event().wait(0.02)
+            assert ticked == pair.clock.monotonic()
+        finally:
+            ticking.stop()

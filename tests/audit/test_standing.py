@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from tests.audit.support import Lab, Noted
 from weighthouse.audit import api
-from weighthouse.audit.api.standing import ASLEEP
-from weighthouse.core.clock import HOUR, SECOND, ManualClock
+from weighthouse.audit.api.waking import ASLEEP
+from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.work import read
 
@@ -81,3 +81,20 @@ def test_a_machine_that_slept_has_left_no_follower_standing(lab: Lab, clock: Man
     clock.advance(8 * HOUR)
     lab.many(2)
     assert api.behind(lab.system).since < ASLEEP
+
+
+def test_asks_that_a_lock_leaves_without_an_answer_are_no_sleep(postgres_lab: Lab, clock: ManualClock) -> None:
+    """Attack: beside the followers' table, lock the head for most of every half minute, so that nobody can ask."""
+    lab = postgres_lab
+    lab.write(Noted(number=1))
+    api.pump(lab.system, QUIET)
+    lab.write(Noted(number=2))
+    for _ in range(4):
+        clock.advance(11 * SECOND)
+        with lab.system.database.engine.connect() as other:
+            other.execute(text("LOCK TABLE log_head IN ACCESS EXCLUSIVE MODE"))
+            with pytest.raises(Unavailable):
+                api.behind(lab.system)
+        clock.advance(11 * SECOND)
+        found = api.behind(lab.system)
+    assert found.since >= MINUTE and found.why == "the follower test.quiet stands still"

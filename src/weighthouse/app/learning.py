@@ -34,6 +34,7 @@ class Learning:
         self._learners = declared.learners()
         self._stop, self._left = threading.Event(), BEHIND_S
         self._thread = threading.Thread(target=self._go_on, name="learning", daemon=True)
+        self._ticking = audit.Ticking(system)
         self.place = self._marked = min(access.learnt(system), identity.learnt(system))
 
     def catch_up(self) -> None:
@@ -67,6 +68,7 @@ class Learning:
     def start(self) -> Learning:
         self.catch_up()
         self.settle()
+        self._ticking.start()
         self._thread.start()
         return self
 
@@ -87,4 +89,5 @@ class Learning:
         """End the thread; what this process then decides, it decides by what it knows."""
         self._stop.set()
         self._thread.join(timeout=10)
+        self._ticking.stop()
         access.doubt_after(self.system, float("inf"))

@@ -26,6 +26,7 @@ from weighthouse.audit.api.servers import say
 from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally, since
 from weighthouse.audit.api.waiting import unsaid, waited
+from weighthouse.audit.api.waking import Ticking
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
     Backlog,
@@ -58,6 +59,7 @@ __all__ = [
     "Problem",
     "Report",
     "Tally",
+    "Ticking",
     "Witnessed",
     "accept_fork",
     "append",

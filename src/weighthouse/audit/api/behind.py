@@ -14,6 +14,7 @@ from typing import NamedTuple
 from weighthouse.audit.api import servers, standing
 from weighthouse.audit.api.appending import append
 from weighthouse.audit.api.waiting import watch
+from weighthouse.audit.api.waking import awake
 from weighthouse.audit.events import FellBehind
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
@@ -32,6 +33,7 @@ class Behind(NamedTuple):
 
 def behind(system: System) -> Behind:
     """Return for how long this server has not known all that was said no to, or has not acted on it."""
+    awake(system)  # the attempt counts, answered or not
     with read(system) as unit:
         found = [Behind(age, f"the follower {name} stands still") for name, age in standing.standing(unit)[:1]]
         if system.database.dialect == "postgresql":

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from weighthouse.audit.api import appending, growing, signing, standing
 from weighthouse.audit.api.reading import TrustedLog
+from weighthouse.audit.api.waking import awake
 from weighthouse.audit.events import CursorMoved
 from weighthouse.audit.model import Follower
 from weighthouse.audit.store import log as store
@@ -54,7 +55,7 @@ def _behind(system: System, follower: Follower) -> bool:
         if head is None:
             return False
         place = _place(system, follower, readers.cursor(unit.conn, follower.name, lock=False))
-        standing.of(system).met(follower.name, place.at, system.clock.monotonic())
+        standing.of(system).met(follower.name, place.at, awake(system))
         return place.moved or place.at != head.size
 
 
@@ -102,7 +103,7 @@ def _advance(system: System, follower: Follower, limit: int) -> int:
         if moved or not kept:
             _tell(unit, follower, stored[0], at)
         unit.after_commit(lambda: _seen[system].update({follower.name: to}))
-        unit.after_commit(lambda: standing.of(system).met(follower.name, to, system.clock.monotonic()))
+        unit.after_commit(lambda: standing.of(system).met(follower.name, to, awake(system)))
     return len(rows)
 
 

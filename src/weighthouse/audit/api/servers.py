@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from weighthouse.audit.api import lanes, signing
-from weighthouse.audit.api.standing import ASLEEP
+from weighthouse.audit.api.waking import awake
 from weighthouse.audit.rules import lanes as rules
 from weighthouse.audit.store import servers as store
 from weighthouse.core import signing as codes
@@ -54,12 +54,11 @@ class Servers:
         self._beat, self._row = 0, b""
         self._kept: Millis | None = None  # when its own word was last found as it wrote it
         self._foreign: Millis | None = None  # since when there have been rows that no server wrote
-        self._asked: Millis | None = None
         self._lock = threading.Lock()
 
     def say(self, unit: Unit, *, left: bool) -> None:
         """Say once more what this process has to say, after looking for what it said last."""
-        name, now = lanes.writer(unit.system), unit.system.clock.monotonic()
+        name, now = lanes.writer(unit.system), awake(unit.system)
         found = store.find(unit.conn, name)
         if not self._beat:
             self._speak_for_the_last(unit)
@@ -83,10 +82,9 @@ class Servers:
 
     def hear(self, unit: Unit) -> list[tuple[str, Millis]]:
         """Return each server that is not heard or whose lines have not come, and for how long, the longest first."""
-        now, known = unit.system.clock.monotonic(), lanes.known(unit)
+        now, known = awake(unit.system), lanes.known(unit)
         said, foreign = _read(unit)
         with self._lock:
-            self._wake(now)
             self._foreign = (self._foreign or now) if foreign else None
             for name, one in said.items():
                 if name != lanes.writer(unit.system):
@@ -97,16 +95,6 @@ class Servers:
             if self._foreign is not None:
                 found.append(("of a forged row", now - self._foreign))
         return sorted(found, key=lambda one: -one[1])
-
-    def _wake(self, now: Millis) -> None:
-        """Count no time in which nobody asked: a machine that slept has heard nobody, and nobody is to blame."""
-        slept = now - self._asked if self._asked is not None and now - self._asked > ASLEEP else 0
-        self._asked = now
-        for one in self._heard.values() if slept else ():
-            one.since = min(one.since + slept, now)
-            one.due = {lane: (number, min(since + slept, now)) for lane, (number, since) in one.due.items()}
-        if slept and self._kept is not None:
-            self._kept = min(self._kept + slept, now)
 
     def _take(self, name: str, said: Said, known: rules.Progress, now: Millis) -> None:
         one = self._heard.get(name)

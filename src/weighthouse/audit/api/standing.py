@@ -2,7 +2,7 @@
 
 Attack: lock their table. What a follower would end, void or raise an alarm about then goes on, and nothing says so:
 the log itself is on time. So each process knows how far each follower has come, by the cursors that it has judged
-itself, and since when it has neither moved nor been at the end, by a clock that no database knows.
+itself, and since when it has neither moved nor been at the end, by its own waking time, that no database knows.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from weighthouse.audit.api.waking import awake
 from weighthouse.audit.store import log as store
-from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.clock import Millis
 from weighthouse.core.work import System, Unit
-
-ASLEEP: Millis = 20 * SECOND
-"""A time in which nobody asked is not counted: a machine that slept has left no follower standing."""
 
 
 class _Stand(msgspec.Struct):
@@ -32,7 +30,6 @@ class Standing:
 
     def __init__(self) -> None:
         self._stands: dict[str, _Stand] = {}
-        self._asked: Millis | None = None
         self._lock = threading.Lock()
 
     def met(self, name: str, place: int, now: Millis) -> None:
@@ -45,10 +42,9 @@ class Standing:
     def ask(self, size: int, now: Millis) -> list[tuple[str, Millis]]:
         """Return each follower that has not moved while entries wait for it, and for how long, the longest first."""
         with self._lock:
-            slept = now - self._asked if self._asked is not None and now - self._asked > ASLEEP else 0
-            self._asked = now
             for stand in self._stands.values():
-                stand.since = now if stand.place >= size else min(stand.since + slept, now)
+                if stand.place >= size:
+                    stand.since = now
             found = [(name, now - stand.since) for name, stand in self._stands.items() if now > stand.since]
         return sorted(found, key=lambda one: -one[1])
 
@@ -64,4 +60,4 @@ def of(system: System) -> Standing:
 def standing(unit: Unit) -> list[tuple[str, Millis]]:
     """Return the followers that stand still now, and for how long, the longest first."""
     head = store.read_head(unit.conn)
-    return of(unit.system).ask(head.size if head else 0, unit.system.clock.monotonic())
+    return of(unit.system).ask(head.size if head else 0, awake(unit.system))
