@@ -62,6 +62,9 @@ class Handle(Protocol):
     def overdue(self) -> bool:
         """Whether it was killed because `SandboxSpec.ends` had come."""
 
+    def excess(self) -> str:
+        """Return the code of what it takes that no limit of the kernel bounds, when it is too much; else nothing."""
+
     def lines(self, timeout_ms: int) -> list[Line]:
         """Return what was written since the last call, waiting up to `timeout_ms` for the first line."""
 

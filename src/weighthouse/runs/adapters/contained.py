@@ -24,6 +24,7 @@ import msgspec
 
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import leashed
+from weighthouse.runs.adapters import locks
 from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.adapters.volume import Volume
 from weighthouse.runs.model import Facts, Limits, Line, Seen, Stream
@@ -35,6 +36,7 @@ GUARD_INSIDE = "/weighthouse/guard.py"
 QUEUED_LINES = 512
 READ_BYTES = 16384
 START_LIMIT_S = 60
+LOOK_S = 1.0  # between two looks at what a run takes beyond what limits it
 # What the kernel answers where the machine, not the order, has nothing left: memory, processes, files; and memory for
 # compiled filters (ENOTSUPP, which has no name in user space). Then the same as programs that start a sandbox say it.
 LACKING = (errno.ENOMEM, errno.EAGAIN, errno.ENFILE, 524)
@@ -150,6 +152,8 @@ class Contained:
         self._volume = volume
         self._end = end
         self._group = group
+        self._shares_kernel = expected.filtered
+        self._look_at = 0.0
         self._lines: queue.Queue[Line] = queue.Queue(QUEUED_LINES)
         self._stopped = threading.Event()
         self._told = threading.Event()
@@ -239,6 +243,13 @@ class Contained:
     @property
     def overdue(self) -> bool:
         return self._process.returncode == -signal.SIGALRM
+
+    def excess(self) -> str:
+        """Look once in a while, where the kernel is the host's; its own of gVisor is the run's memory."""
+        if not self._shares_kernel or time.monotonic() < self._look_at:
+            return ""
+        self._look_at = time.monotonic() + LOOK_S
+        return "runs.too_many_locks" if locks.too_many(self._process.pid) else ""
 
     def lines(self, timeout_ms: int) -> list[Line]:
         found: list[Line] = []

@@ -189,6 +189,8 @@ class Execution(threading.Thread):
                 self._failure = way.cut_for
             elif self._gate is not None and self._gate.refused:
                 self._failure = "runs.too_many_refusals"
+            elif excess := handle.excess():
+                self._failure = excess
             if status is None and self._must_die(ticket, ending):
                 handle.stop()
                 status = handle.wait(0)

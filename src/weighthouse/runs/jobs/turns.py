@@ -32,7 +32,8 @@ STUCK = (
 ANYBODY = b"v1 ?\n"
 FORGOT = {
     "whole": "the machine's page cache was emptied before this run: the last one was of another environment",
-    "files": "shared files were taken out of memory before this run: the last one was of another environment",
+    "files": "shared files were taken out of memory before this run, looked-up names were not: the last one was of "
+    "another environment",
     "kept": "the last run was of another environment, and runs.page_cache keeps what it has left in the page cache",
 }
 
