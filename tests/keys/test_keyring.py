@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,16 @@ def test_the_keyring_gives_back_what_it_was_given_after_a_new_login(desk: Desk) 
     assert read_passphrase("", state) == PASSPHRASE
     for path in (desk.root / "data").rglob("*"):
         assert not path.is_file() or PASSPHRASE.encode() not in path.read_bytes()
+
+
+@pytest.mark.real_keyring
+def test_what_is_no_text_in_the_keyring_is_refused_by_name(desk: Desk) -> None:
+    import secretstorage
+
+    with closing(secretstorage.dbus_init()) as connection:
+        collection = secretstorage.collection.get_collection_by_alias(connection, "default")
+        collection.create_item("another", os_keyring._attributes(desk.root), b"\xff\xfe", replace=True)
+    assert "not text" in refused(desk.root)
 
 
 @pytest.mark.real_keyring

@@ -35,7 +35,10 @@ def recall(state: Path) -> str:
         if len(found) != 1:
             why = f"The keyring holds {len(found)} passphrases for the key file of {state.resolve()}, not one."
             raise _unusable(why)
-        return bytes(found[0].get_secret()).decode()
+        try:
+            return bytes(found[0].get_secret()).decode()
+        except UnicodeDecodeError:
+            raise _unusable("What the keyring holds for this key file is not text.") from None
 
 
 def _attributes(state: Path) -> dict[str, str]:
