@@ -19,6 +19,8 @@ pytestmark = pytest.mark.browser
 
 LOOKS = (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390))
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+SPILLED = """() => [...document.querySelectorAll("td")]
+    .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.trim())"""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 AGAIN = ["color-contrast", "target-size", "scrollable-region-focusable"]  # what another look can change
 PAGES = {
@@ -51,6 +53,7 @@ def shoot(page: Page, name: str, pictures: Path | None) -> None:
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} at {width}"
+        assert page.evaluate(SPILLED) == [], f"{name} at {width}: what is in a cell lies over its neighbour"
         if pictures is not None:
             page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png", full_page=True)
         if (scheme, width) == LOOKS[0]:
