@@ -1,0 +1,54 @@
+"""Building with one guard removed, and running what must notice. Guards the list of removals from only being a list."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).parents[2] / "src"
+LIMIT_S = 240
+CATALOGUE = """
+import sys
+from weighthouse.app.demo.stage import Stage
+from weighthouse.assurance import api as assurance
+
+with Stage() as stage:
+    outcome = assurance.run(stage.system, [sys.argv[1]], stage.ground)[0]
+print(f"{outcome.status} {outcome.rule}: {outcome.reason}")
+sys.exit(0 if outcome.held else 1)
+"""
+SCRIPT = "import sys; from weighthouse.app.demo.play import play; sys.exit(play(script=True))"
+
+
+class Removal(NamedTuple):
+    """One guard taken out. `scenario` is the attack of the catalogue that it stops."""
+
+    scenario: str
+    file: str
+    line: str
+    instead: str
+
+
+def build(removal: Removal, folder: Path) -> Path:
+    """Copy the source and take the guard out; return what PYTHONPATH must begin with."""
+    copy = folder / "src"
+    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(SOURCE.parent / "examples", folder / "examples")
+    path = copy / "weighthouse" / removal.file
+    text = path.read_text("utf-8")
+    assert text.count(removal.line) == 1, f"{removal.file} no longer has this line exactly once: {removal.line!r}"
+    path.write_text(text.replace(removal.line, removal.instead))
+    return copy
+
+
+def run(program: str, *arguments: str, source: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program against the given build, or against the real one."""
+    environment = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
