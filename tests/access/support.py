@@ -42,11 +42,12 @@ from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.api.states import change_state
 from weighthouse.identity.model import PrincipalState, Voucher
 from weighthouse.identity.model import settings as identity_settings
-from weighthouse.identity.ports import Memory
+from weighthouse.identity.ports import Memory, Site
 from weighthouse.policy import api as policy
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
 
+ORIGIN = "http://127.0.0.1:8040"
 LAB = Path(__file__).parents[2] / "deploy" / "lab" / "lab.yaml"
 REASON = "Continue the ablation of the tokenizer on the parent checkpoint."
 WHY_BROAD = "Two models must be compared layer by layer in one session, and no narrower entitlement reaches both."
@@ -89,6 +90,7 @@ class Lab:
         """Bind what lies outside the database, afresh from its files as after a restart."""
         bind = self.system.bind
         bind(Signers, MemorySigners(b"\x07" * 32))
+        bind(Site, Site(ORIGIN))
         bind(PolicyMemory, FilePolicyMemory(self.folder / "policy.memory"))
         bind(Refusals, FileRefusals(self.folder / "access.refusals"))
         bind(Memory, FileMemory(self.folder / "identity.memory", now=self.clock.now()))
@@ -152,7 +154,8 @@ class Lab:
         self.clock.advance(1)
         self.confirm(self.caller(person), act, subject)
         at = self.clock.now()
-        said = identity.opening(act, subject, person=person, device=device, at=at)
+        here = identity.audience(self.system)
+        said = identity.opening(act, subject, audience=here, person=person, device=device, at=at)
         return identity.KeySignature(device=device, at=at, value=unb64(self.keys[person].sign(said)))
 
     def device(self, person: str) -> DeviceId:

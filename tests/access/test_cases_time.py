@@ -12,6 +12,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import DAY, HOUR, MINUTE
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import begin, read
+from weighthouse.identity import api as identity
 
 
 def test_access_case_37_after_the_end_no_vote_changes_anything(lab: Lab) -> None:
@@ -214,11 +215,13 @@ def ballot(lab: Lab, person: str, motion: dict[str, str]) -> api.AuthorityBallot
 
     device = lab.device(person)
     at = lab.clock.now()
+    here = identity.audience(lab.system)
     signed = {
-        "type": "weighthouse/ballot/1", "motion_digest": digest(motion), "ballot": "for", "voter": person,
-        "device": device, "at": at,
+        "type": "weighthouse/ballot/2", "audience": here, "motion_digest": digest(motion), "ballot": "for",
+        "voter": person, "device": device, "at": at,
     }  # fmt: skip
-    return api.AuthorityBallot(voter=person, device=device, at=at, signature=lab.keys[person].sign(encode(signed)))
+    signature = lab.keys[person].sign(encode(signed))
+    return api.AuthorityBallot(voter=person, device=device, at=at, signature=signature, audience=here)
 
 
 def test_nobody_lifts_a_hold_on_themselves_or_without_a_fresh_factor(lab: Lab) -> None:

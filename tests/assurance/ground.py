@@ -32,12 +32,14 @@ from weighthouse.egress.adapters.books import FileBooks
 from weighthouse.egress.ports import Books
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
-from weighthouse.identity.ports import Memory
+from weighthouse.identity.ports import Memory, Site
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.ports import KeyService
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
 from weighthouse_sdk.client import DeviceKey
+from weighthouse_sdk.client.http import canonical
+from weighthouse_sdk.client.key import b64url
 
 
 class Player:
@@ -53,7 +55,7 @@ class Player:
         return self._lab.person(self._person)
 
     def sign(self, statement: Mapping[str, Any]) -> str:
-        return self._client.sign_vote(statement)
+        return b64url(self._client.key.sign(canonical(statement)))
 
     def stolen(self, method: str, url: str) -> identity.Credential:
         token, thief = self._lab.sign_in(self._person).token, DeviceKey.generate()
@@ -169,6 +171,7 @@ def _copied(live: LabGround) -> Iterator[CopyGround]:
     for port, part in (
         (Signers, live.system.part(Signers)),
         (KeyService, live.system.part(KeyService)),
+        (Site, live.system.part(Site)),
         (PolicyMemory, FilePolicyMemory(folder / "policy.memory")),
         (Refusals, FileRefusals(folder / "refusals")),
         (Memory, FileMemory(folder / "identity.memory", now=clock.now())),

@@ -129,12 +129,7 @@ REMOVALS = (
         'voucher.by == "system" or not disowned(unit, voucher.by, voucher.session, voucher.at)',
         "bool(voucher.by) or not disowned(unit, voucher.by, voucher.session, voucher.at)",
     ),
-    Removal(
-        "repeated-confirmation",
-        "identity/api/confirming.py",
-        "        if not first_opening(unit, signed, caller.principal, about):",
-        "        if not first_opening:",
-    ),
+    Removal("signed-elsewhere", "identity/api/devices.py", "            raise outdated()", "            return"),
     Removal(
         "disowned-ballot",
         "access/api/mandate.py",

@@ -37,7 +37,7 @@ def card() -> dict[str, Any]:
         "digest": named,
         "policy_digest": "sha256:" + "p" * 64,
         "statement": {
-            "type": "weighthouse/vote/2",
+            "type": "weighthouse/vote/3",
             "request": "req_1",
             "request_digest": named,
             "policy_digest": "sha256:" + "p" * 64,

@@ -232,7 +232,7 @@ def authority(committee: Signed, motion: str) -> tuple[Motion, access.Authority]
     ballots = tuple(
         access.AuthorityBallot(
             voter=one.member, device=one.device, at=one.at, signature=one.signature, choice=one.choice,
-            session=one.session,
+            session=one.session, audience=one.audience,
         )
         for one in cast
     )  # fmt: skip

@@ -172,7 +172,7 @@ def test_page_interface_and_access_give_one_verdict_and_it_is_the_one_that_binds
         ballots = [
             access.AuthorityBallot(
                 voter=one["member"], device=one["device"], at=one["signed_at"], signature=one["signature"],
-                choice=one["choice"],
+                choice=one["choice"], audience=one["audience"],
             )
             for one in nine.facts("governance.BallotCast")
         ]  # fmt: skip

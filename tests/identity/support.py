@@ -177,7 +177,7 @@ class Lab:
     def signed(self, who: str, act: str, subject: str) -> api.KeySignature:
         """The signature alone."""
         device, at = self._devices[who], self.clock.now()
-        said = api.opening(act, subject, person=who, device=device, at=at)
+        said = api.opening(act, subject, audience=api.audience(self.system), person=who, device=device, at=at)
         return api.KeySignature(device=device, at=at, value=self._grown[who].sign(said))
 
     def client(self, *, peer: str = "127.0.0.1", key: DeviceKey | None = None, agent: str = AGENT) -> Client:

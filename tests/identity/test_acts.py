@@ -145,7 +145,7 @@ def test_a_stolen_cookie_minutes_after_a_factor_enrols_no_key(lab: Lab) -> None:
     victim = lab.browser()
     victim.sign_in("ben")
     thief = lab.client()
-    proof = thief.key.sign(api.possession("ben", thief.key.jwk))
+    proof = thief.key.sign(api.possession("ben", thief.key.jwk, api.audience(lab.system)))
     stolen = api.Credential(
         kind="cookie",
         value=victim.cookies[api.SESSION_COOKIE],

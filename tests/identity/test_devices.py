@@ -14,6 +14,7 @@ from weighthouse.core.work import begin, read
 from weighthouse.identity import api
 from weighthouse.identity.api.workloads import renew_workload
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError
+from weighthouse_sdk.client.key import b64url
 
 STATEMENT = {"request": "req_1", "verdict": "approve", "digest": "sha256:00"}
 
@@ -47,8 +48,9 @@ def test_the_signature_of_a_vote_is_over_the_canonical_statement(lab: Lab) -> No
     from weighthouse.core.canonical import encode
 
     client, device = enrolled(lab, "ben")
-    signature = base64.urlsafe_b64decode(client.sign_vote(STATEMENT) + "==")
-    assert verify(lab, device, "ben", encode(STATEMENT), signature) == ""
+    said = {**STATEMENT, "audience": api.audience(lab.system)}
+    signature = base64.urlsafe_b64decode(client.sign_vote(said) + "==")
+    assert verify(lab, device, "ben", encode(said), signature) == ""
 
 
 @pytest.mark.parametrize("case", ["other text", "other person", "other key", "short", "empty", "zeroes", "DER"])
@@ -82,7 +84,7 @@ def test_a_key_is_enrolled_once_and_only_by_who_holds_it(lab: Lab) -> None:
     client, _ = enrolled(lab, "ben")
     thief = lab.sign_in("eve")
     with pytest.raises(ProblemError) as refusal:
-        thief.post("devices", {"jwk": client.key.jwk, "name": "mine", "proof": thief.sign_vote({"enrol": "eve"})})
+        thief.post("devices", {"jwk": client.key.jwk, "name": "mine", "proof": b64url(thief.key.sign(b"eve"))})
     assert refusal.value.code == "identity.bad_key"
     with pytest.raises(Conflict) as taken, begin(lab.system) as unit:
         api.enrol_device(unit, lab.person("eve"), client.key.jwk, "mine")

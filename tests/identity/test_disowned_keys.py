@@ -147,7 +147,8 @@ def test_a_key_that_a_thief_let_count_again_is_aside_as_before(strict: Lab, how:
     other = grown(strict, "dee")
     strict.clock.advance(1)
     strict.confirm(strict.person("dee"), "person.key", subject)
-    said = api.opening("person.key", subject, person="dee", device=other[1], at=strict.clock.now())
+    here, at = api.audience(strict.system), strict.clock.now()
+    said = api.opening("person.key", subject, audience=here, person="dee", device=other[1], at=at)
     seal = api.KeySignature(device=other[1], at=strict.clock.now(), value=other[0].key.sign(said))
     with begin(strict.system) as unit:
         api.restore_key(unit, "ben", device, strict.person("dee"), signed=seal)

@@ -23,7 +23,7 @@ def opening(lab: Lab, chi: tuple[Client, str], act: str, subject: str) -> api.Ke
     lab.clock.advance(1)
     lab.confirm(lab.person("chi"), act, subject)
     at = lab.clock.now()
-    said = api.opening(act, subject, person="chi", device=chi[1], at=at)
+    said = api.opening(act, subject, audience=api.audience(lab.system), person="chi", device=chi[1], at=at)
     return api.KeySignature(device=chi[1], at=at, value=chi[0].key.sign(said))
 
 

@@ -41,7 +41,13 @@ def confirmation(
     """What the key `own` signs now to confirm a key of `whom`."""
     lab.clock.advance(1)
     at = lab.clock.now()
-    plain = {"type": "weighthouse/confirm-key/2", "person": whom, "thumbprint": mark, "device": device}
+    plain = {
+        "type": "weighthouse/confirm-key/3",
+        "audience": api.audience(lab.system),
+        "person": whom,
+        "thumbprint": mark,
+        "device": device,
+    }
     value = own[0].key.sign(encode({**plain, "by": own[1], "at": at, **said}))
     return api.KeySignature(device=own[1], at=at, value=value)
 

@@ -25,7 +25,7 @@ from weighthouse.core.signing import Signers
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity import api
 from weighthouse.identity.adapters.memory import FileMemory
-from weighthouse.identity.ports import Memory
+from weighthouse.identity.ports import Memory, Site
 from weighthouse.policy.adapters.embedded import FilePolicyMemory
 from weighthouse.policy.ports import PolicyMemory
 from weighthouse_sdk.client import ProblemError
@@ -39,6 +39,7 @@ def twin(lab: Lab, folder: Path) -> System:
     (folder / "policy.memory").write_bytes((lab.folder / "policy.memory").read_bytes())
     other = System(lab.system.settings, lab.clock, lab.system.database)
     other.bind(Signers, lab.system.part(Signers))
+    other.bind(Site, lab.system.part(Site))
     bind_log(other, folder)
     other.bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))
     other.bind(Refusals, FileRefusals(folder / "refusals"))

@@ -28,7 +28,8 @@ REFUSED = {
 def forged(lab: Lab, how: str) -> api.KeySignature | None:
     honest = lab.opened("chi", "person.thaw", "eve")
     replaced = msgspec.structs.replace
-    said = api.opening("person.thaw", "eve", person="chi", device=honest.device, at=honest.at)
+    here = api.audience(lab.system)
+    said = api.opening("person.thaw", "eve", audience=here, person="chi", device=honest.device, at=honest.at)
     if how == "eleven minutes old":
         lab.clock.advance(11 * MINUTE)
         lab.confirm(lab.person("chi"), "person.thaw", "eve")

@@ -59,7 +59,7 @@ def test_a_confirmation_is_taken_only_about_when_it_was_signed(strict: Lab, off:
     strict.clock.advance(11 * MINUTE)
     at = strict.clock.now() + off
     with begin(strict.system) as unit:
-        said = api.confirmation(api.device(unit, new[1]), by=chi[1], at=at)
+        said = api.confirmation(api.device(unit, new[1]), audience=api.audience(strict.system), by=chi[1], at=at)
     signed = api.KeySignature(device=chi[1], at=at, value=chi[0].key.sign(said))
     assert sent(strict, strict.sign_in("chi"), "dee", new, signed) == STALE
     assert signs(strict, "dee", new[1], new[0].key) == YOUNG

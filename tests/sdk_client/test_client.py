@@ -19,6 +19,7 @@ from tests.identity.support import Lab
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
+from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.dev_idp.people import STEP
 from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.rules.signature import verify_es256
@@ -190,7 +191,7 @@ def test_a_wrong_password_is_said_so(lab: Lab) -> None:
 
 def test_idempotency_keys_make_a_repeated_change_one_change(lab: Lab) -> None:
     client = lab.sign_in("ben")
-    statement = canonical({"enrol": "ben", "thumbprint": client.key.thumbprint})
+    statement = identity.possession("ben", client.key.jwk, client.audience())
     proof = base64.urlsafe_b64encode(client.key.sign(statement)).rstrip(b"=").decode()
     body = {"jwk": client.key.jwk, "name": "laptop", "proof": proof}
     answers = [client.post("devices", body, idempotency_key="key-00000001") for _ in range(2)]

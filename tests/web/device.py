@@ -30,7 +30,7 @@ class Device:
 
     def proof_for(self, jwk: dict[str, str]) -> str:
         """This key's signature over the possession of `jwk`."""
-        return self._signature(identity.possession(self._person, jwk))
+        return self._signature(identity.possession(self._person, jwk, identity.audience(self._world.system)))
 
     def enrol(self) -> httpx.Response:
         data = {"jwk": json.dumps(self.jwk), "name": "Test laptop", "proof": self.proof_for(self.jwk)}

@@ -34,7 +34,7 @@ from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.model import settings as identity_settings
-from weighthouse.identity.ports import Memory
+from weighthouse.identity.ports import Memory, Site
 from weighthouse.keys import api as keys
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.ports import KeyService
@@ -68,6 +68,7 @@ def _system(database: Database, clock: ManualClock, state: Path, sealed: SealedK
     for port, part in (
         (Signers, sealed),
         (KeyService, sealed),
+        (Site, Site("http://127.0.0.1:8040")),
         (PolicyMemory, FilePolicyMemory(state / "policy.memory")),
         (Refusals, FileRefusals(state / "refusals.memory")),
         (Memory, FileMemory(state / "identity.memory", now=clock.now())),

@@ -135,20 +135,21 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     signature: str
     comment: str = ""
     account: str = ""
+    audience: str = ""
+    """The server that it was given for; empty in what is from before that was signed."""
     session: str = ""
     """The one that it was cast in; empty in what is from before that was kept."""
     seal: str = ""
     """The server's code over what was signed and the session, while the vote stands in a row of its own."""
 
     def statement(self) -> dict[str, Any]:
-        """What was signed. Form 1, from before accounts were kept, is still verified and never made."""
-        form = (
-            {"type": "weighthouse/vote/2", "account": self.account}
-            if self.account
-            else {"type": "weighthouse/vote/1"}
-        )
+        """What was signed. Form 1, from before accounts were kept, and 2, from before servers were named, are still
+        verified and never made."""
+        form = 3 if self.audience else 2 if self.account else 1
+        named = {"account": self.account, "audience": self.audience}
         return {
-            **form,
+            "type": f"weighthouse/vote/{form}",
+            **{name: said for name, said in named.items() if said},
             "request": self.request,
             "request_digest": self.request_digest,
             "policy_digest": self.policy_digest,
@@ -186,10 +187,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         return self.request.entitlement
 
     def statement(self) -> dict[str, Any]:
-        """What the grant key seals. Form 3 says in which session a vote was cast, form 2 names accounts."""
-        form = "2" if self.request.account else "1"
+        """What the grant key seals. Form 4 says for which server a vote was signed, form 3 in which session it was
+        cast, form 2 names accounts."""
+        form = 2 if self.request.account else 1
+        form = 3 if any(vote.session for vote in self.votes) else form
         return {
-            "type": f"weighthouse/grant/{'3' if any(vote.session for vote in self.votes) else form}",
+            "type": f"weighthouse/grant/{4 if any(vote.audience for vote in self.votes) else form}",
             "grant": self.id,
             "request": self.request.content(),
             "votes": [_sealed(vote) for vote in self.votes],
@@ -280,7 +283,7 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """A signed decision of the committee: the motion and the ballots on it, each signed by its member's device.
 
     `motion` is JSON-ready and must name `{"act": "lift", "hold": <id>}`; each ballot signs the canonical
-    `{type: "weighthouse/ballot/1", motion_digest, ballot, voter, device, at}`.
+    `{type: "weighthouse/ballot/2", audience, motion_digest, ballot, voter, device, at}`.
     """
 
     motion: dict[str, Any]
@@ -297,6 +300,8 @@ class AuthorityBallot(msgspec.Struct, frozen=True, kw_only=True):
     choice: str = "for"
     session: str = ""
     """The session that it was cast in; empty in one from before sessions were kept."""
+    audience: str = ""
+    """The server that it was given for; empty in one from before that was signed."""
 
     @property
     def member(self) -> str:

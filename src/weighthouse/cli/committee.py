@@ -185,7 +185,8 @@ def _cast(connection: Connection, motion: str, ballot: str, digest: str) -> None
     device = own_device(connection)
     at = int(shown["statement"]["at"]) if shown["statement"] else 0
     statement = {
-        "type": "weighthouse/ballot/1",
+        "type": "weighthouse/ballot/2",
+        "audience": connection.client.audience(),
         "motion_digest": digest,
         "ballot": ballot,
         "voter": connection.me(),

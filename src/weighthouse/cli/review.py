@@ -128,7 +128,7 @@ def check_card(card: dict[str, Any], digest: str) -> None:
     if not content.get("account"):  # one from before accounts were kept
         content.pop("account", None)
     signed = {
-        "type": "weighthouse/vote/2",
+        "type": "weighthouse/vote/3",
         "request": card["request"]["id"],
         "request_digest": "sha256:" + hashlib.sha256(canonical(content)).hexdigest(),
         "policy_digest": card["policy_digest"],

@@ -77,6 +77,7 @@ class BallotCast(Event, frozen=True, kw_only=True):
     signed_at: int
     signature: str
     session: str = ""
+    audience: str = ""
 
 
 class MotionClosed(Event, frozen=True, kw_only=True):

@@ -108,6 +108,8 @@ class Ballot(msgspec.Struct, frozen=True, kw_only=True):
     """ES256, raw r and s, base64url without padding."""
     session: str = ""
     """The session that it was cast in; empty in one from before sessions were kept."""
+    audience: str = ""
+    """The server that it was given for; empty in one from before that was signed."""
 
 
 class MotionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,10 +159,16 @@ class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str
 
 
-def ballot_statement(motion_digest: str, voter: str, ballot: str, device: str, at: Millis) -> dict[str, Any]:
-    """Return the value that a member signs: this answer, of this member, to exactly this motion, at this time."""
+def ballot_statement(
+    motion_digest: str, voter: str, ballot: str, device: str, at: Millis, *, audience: str
+) -> dict[str, Any]:
+    """Return the value that a member signs: this answer, of this member, to exactly this motion, at this time, here.
+
+    Without an audience it is what was signed before servers were named: still verified, and taken no more.
+    """
     return {
-        "type": "weighthouse/ballot/1",
+        **({"audience": audience} if audience else {}),
+        "type": f"weighthouse/ballot/{2 if audience else 1}",
         "motion_digest": motion_digest,
         "ballot": ballot,
         "voter": voter,

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from weighthouse_sdk.client.audience import audience_of
 from weighthouse_sdk.client.key import DeviceKey, b64url
 from weighthouse_sdk.errors import Refused, SdkError, extra
 
@@ -43,7 +44,8 @@ class Client:
     """A person's client for one server and one key.
 
     `token` is an access token from an earlier sign-in, if there is one; `transport` replaces the network in tests;
-    `agent` is what the program calls itself, as its person reads it in the list of their sessions.
+    `agent` is what the program calls itself, as its person reads it in the list of their sessions; `log` is the mark
+    of the server's log, as known from before, without which the first one told is believed.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Client:
         timeout_s: float = 30.0,
         nonce: str = "",
         agent: str = "",
+        log: str = "",
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
@@ -67,6 +70,8 @@ class Client:
         self.token = token
         self.nonce = nonce
         """The server's newest nonce for proofs (RFC 9449, section 8); kept from answer to answer."""
+        self.log = log
+        """The mark of the server's log: as it was given, else as the server said when it was asked first."""
         self.confirm: Confirm | None = None
         """How to give the second factor for acts that a refusal names; what was refused is then sent once more."""
         self._http = httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
@@ -233,14 +238,35 @@ class Client:
 
     def enrol(self, name: str) -> dict[str, Any]:
         """Enrol this key as a device that may sign votes; needs a second factor for exactly that."""
-        person = str(self.get("me")["principal"])
-        statement = canonical({"enrol": person, "thumbprint": self.key.thumbprint})
-        proof = b64url(self.key.sign(statement))
+        me = self.get("me")
+        said = {"type": "weighthouse/enrol-key/2", "audience": self._audience(me), "person": str(me["principal"])}
+        proof = self._sign({**said, "thumbprint": self.key.thumbprint})
         device: dict[str, Any] = self.post("devices", {"jwk": self.key.jwk, "name": name, "proof": proof})
         return device
 
+    def audience(self) -> str:
+        """Return what names this server in everything that is signed for it.
+
+        Raises `client.no_audience`, `client.other_server`, `client.other_log`.
+        """
+        return self._audience(self.get("me"))
+
+    def _audience(self, me: Mapping[str, Any]) -> str:
+        found = audience_of(self.url, me.get("audience"), self.log)
+        self.log = found.rpartition("#")[2]
+        return found
+
     def sign_vote(self, statement: Mapping[str, Any]) -> str:
-        """Return this device's base64url signature over the canonical form of what the card showed."""
+        """Return this device's base64url signature over the canonical form of what the card showed.
+
+        Raises as `audience` does unless it names this server.
+        """
+        if not self.log:
+            self.audience()
+        audience_of(self.url, statement.get("audience"), self.log)
+        return self._sign(statement)
+
+    def _sign(self, statement: Mapping[str, Any]) -> str:
         return b64url(self.key.sign(canonical(statement)))
 
     def opening(self, act: str, subject: str) -> dict[str, Any]:
@@ -250,16 +276,18 @@ class Client:
         vain.
         """
         me = self.get("me")
-        said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": me["principal"]}
+        said = {"type": "weighthouse/open/2", "audience": self._audience(me), "act": act, "subject": subject}
         own, at = str(me["device"] or "none"), int(me["now"])
-        return {"by": own, "at": at, "signature": self.sign_vote({**said, "device": own, "at": at})}
+        whole = {**said, "person": me["principal"], "device": own, "at": at}
+        return {"by": own, "at": at, "signature": self._sign(whole)}
 
     def confirmation(self, device: str, thumbprint: str, *, of: str = "") -> dict[str, Any]:
         """Return what confirms a new key, one's own or that of the person `of`: this device's signature, made now."""
         me = self.get("me")
         own, at = str(me["device"] or "none"), int(me["now"])
-        said = {"type": "weighthouse/confirm-key/2", "person": of or me["principal"], "thumbprint": thumbprint}
-        return {"by": own, "at": at, "signature": self.sign_vote({**said, "device": device, "by": own, "at": at})}
+        said = {"type": "weighthouse/confirm-key/3", "audience": self._audience(me), "person": of or me["principal"]}
+        whole = {**said, "thumbprint": thumbprint, "device": device, "by": own, "at": at}
+        return {"by": own, "at": at, "signature": self._sign(whole)}
 
 
 def acts_of(refusal: ProblemError) -> list[dict[str, Any]]:

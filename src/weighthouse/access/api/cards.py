@@ -30,6 +30,7 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.clock import DAY, MINUTE, Millis
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 CARD_LIFE: Millis = 10 * MINUTE
@@ -156,7 +157,7 @@ def _for(unit: Unit, bundle: policy.Bundle, person: str, place: paging.Place | N
                 yield request
 
 
-def statement_of(bundle: policy.Bundle, request: Request, voter: Caller, now: Millis) -> dict[str, Any]:
+def statement_of(unit: Unit, bundle: policy.Bundle, request: Request, voter: Caller) -> dict[str, Any]:
     """What a vote signs, but for the verdict and the device."""
     vote = Vote(
         request=request.id,
@@ -167,8 +168,9 @@ def statement_of(bundle: policy.Bundle, request: Request, voter: Caller, now: Mi
         account=voter.account,
         kind="device",
         device="",
-        at=now,
+        at=unit.now,
         signature="",
+        audience=identity.audience(unit.system),
     )
     return vote.statement()
 
@@ -194,7 +196,7 @@ def _card(unit: Unit, bundle: policy.Bundle, request: Request, caller: Caller) -
         alternatives=narrower,
         votes=tuple(msgspec.structs.replace(one.vote, session="", seal="") for one in votes),  # the voter's affair
         missing=missing,
-        statement=statement_of(bundle, request, caller, unit.now),
+        statement=statement_of(unit, bundle, request, caller),
         expires=min(unit.now + CARD_LIFE, request.lapses),
         can_vote=is_open and person not in voted and may_vote(unit, bundle, request, person),
     )

@@ -38,8 +38,11 @@ def recount(
 def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
     """Whether a ballot is signed by its member's live device over exactly this motion, in a session that is still
     theirs. Of a recusal the session alone is asked: it outlives its device, and lowers no bar once it is disowned."""
+    if not identity.was_ours(unit.system, ballot.audience):
+        return False
     signed = {
-        "type": "weighthouse/ballot/1",
+        **({"audience": ballot.audience} if ballot.audience else {}),
+        "type": f"weighthouse/ballot/{2 if ballot.audience else 1}",
         "motion_digest": motion_digest,
         "ballot": ballot.choice,
         "voter": ballot.voter,
@@ -102,6 +105,7 @@ def _ballot(entry: audit.Entry) -> AuthorityBallot:
         signature=str(entry.data["signature"]),
         choice=str(entry.data["choice"]),
         session=str(entry.data.get("session", "")),
+        audience=str(entry.data.get("audience", "")),
     )
 
 

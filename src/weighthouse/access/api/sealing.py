@@ -28,7 +28,7 @@ from weighthouse.identity import api as identity
 from weighthouse.identity.api.sealing import memory
 
 # whether requests of that form name an account
-GRANTS = {"weighthouse/grant/1": False, "weighthouse/grant/2": True, "weighthouse/grant/3": True}
+GRANTS = {f"weighthouse/grant/{form}": form > 1 for form in (1, 2, 3, 4)}
 _KEPT = 20_000
 
 
@@ -124,6 +124,8 @@ _PROBLEMS = {
 def vote_problem(unit: Unit, vote: Vote) -> str:
     """The code of what is wrong with a vote's signature, or an empty text."""
     statement = encode(vote.statement())
+    if not identity.was_ours(unit.system, vote.audience):
+        return "access.vote_signature"
     try:
         signature = unb64(vote.signature)
         if vote.kind == "attested":
@@ -183,8 +185,8 @@ def seal_vote(unit: Unit, vote: Vote) -> Vote:
 
 
 def _session_holds(unit: Unit, vote: Vote) -> bool:
-    """Whether the session of a vote is the one that it was cast in; without one it is anybody's (`voiding`)."""
-    return not vote.session or equal(seal_vote(unit, vote).seal.encode(), vote.seal.encode())
+    """Whether a vote was taken here, in its session; one from before either was kept is anybody's (`voiding`)."""
+    return not (vote.session or vote.audience) or equal(seal_vote(unit, vote).seal.encode(), vote.seal.encode())
 
 
 def seal_grant(unit: Unit, grant: Grant) -> tuple[str, bytes]:

@@ -240,14 +240,22 @@ def _signed(
         signature=signature.value,
         comment=visible.cleaned(comment),
         account=caller.account,
+        audience=identity.audience(unit.system),
         session=str(caller.session or ""),
     )
     if attested:
         return msgspec.structs.replace(made, signature=b64(attest(unit, encode(made.statement()))))
     problem = vote_problem(unit, made)
+    if problem and not vote_problem(unit, msgspec.structs.replace(made, audience="")):
+        raise _outdated(bundle, caller, request)
     if problem:
         raise _bad_signature(bundle, caller, request, problem)
     return made
+
+
+def _outdated(bundle: policy.Bundle, caller: Caller, request: Request) -> Denied:
+    said = identity.outdated()
+    return refuse(bundle, caller, "request.vote", request.id, said.code, said.message, said.remedy)
 
 
 def _bad_signature(bundle: policy.Bundle, caller: Caller, request: Request, problem: str) -> Denied:

@@ -66,8 +66,8 @@ class Reason(Body):
 
 class Lifting(Reason):
     """Why a hold is lifted, and the signature (ES256, r and s, base64url) of the caller's own grown key `by` over the
-    canonical {"type": "weighthouse/open/1", "act": "hold.lift", "subject": the hold, "person": the caller, "device":
-    by, "at"}, not older than ten minutes."""
+    canonical {"type": "weighthouse/open/2", "audience", "act": "hold.lift", "subject": the hold, "person": the
+    caller, "device": by, "at"}, not older than ten minutes; `audience` is what `GET /me` says."""
 
     by: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     at: Annotated[int, Field(ge=0, le=2**53)] | None = None

@@ -12,6 +12,8 @@ from weighthouse.core.work import System, begin
 from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.dev_idp.people import DevSecret
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError, SignedIn
+from weighthouse_sdk.client.http import canonical
+from weighthouse_sdk.client.key import b64url
 
 THIEF_ADDRESS = "203.0.113.66"  # of no site and no lab (RFC 5737); only written down, never sent to
 
@@ -84,7 +86,7 @@ class Actor:
         return True
 
     def sign(self, statement: Mapping[str, Any]) -> str:
-        return self.client.sign_vote(statement)
+        return b64url(self.client.key.sign(canonical(statement)))
 
     def stolen(self, method: str, url: str) -> identity.Credential:
         return self._credential(method, url, DeviceKey.generate(), THIEF_ADDRESS)

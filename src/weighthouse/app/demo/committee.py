@@ -43,7 +43,8 @@ def _answer(system: System, member: Actor, motion: str, digest: str) -> None:
         act = identity.Act(type="committee.ballot", subject=motion, parameters=said)
         identity.factor_given(unit, caller, [act], method="exercise", at=unit.now)
         at = unit.now
-    statement = governance.ballot_statement(digest, str(caller.principal), "for", member.device, at)
+    here = identity.audience(system)
+    statement = governance.ballot_statement(digest, str(caller.principal), "for", member.device, at, audience=here)
     with begin(system, caller) as unit:
         governance.cast(
             unit,

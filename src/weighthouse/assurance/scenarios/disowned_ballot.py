@@ -36,10 +36,11 @@ def signed_ballot(
     actor = ground.act_as(who)
     with begin(ground.system) as unit:
         at = unit.now
-    said = {"type": "weighthouse/ballot/1", "motion_digest": digest(motion), "ballot": choice, "voter": who}
-    signature = actor.sign({**said, "device": actor.device, "at": at})
+    here = identity.audience(ground.system)
+    said = {"type": "weighthouse/ballot/2", "audience": here, "motion_digest": digest(motion), "ballot": choice}
+    signature = actor.sign({**said, "voter": who, "device": actor.device, "at": at})
     return access.AuthorityBallot(
-        voter=who, device=actor.device, at=at, signature=signature, choice=choice, session=session
+        voter=who, device=actor.device, at=at, signature=signature, choice=choice, session=session, audience=here
     )
 
 

@@ -53,8 +53,14 @@ def opening(ground: Ground, person: str, act: str, subject: str) -> identity.Key
     factor(ground, actor.caller, act, subject)
     with read(ground.system, actor.caller) as unit:
         at = unit.now
-    said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": person}
-    value = actor.sign({**said, "device": actor.device, "at": at})
+    return signed(ground, actor, act, subject, at)
+
+
+def signed(ground: Ground, actor: Actor, act: str, subject: str, at: Millis) -> identity.KeySignature:
+    """Have a person's device sign that exactly this be opened at this server; the factor is another matter."""
+    said = {"type": "weighthouse/open/2", "audience": identity.audience(ground.system), "act": act}
+    who = str(actor.caller.principal)
+    value = actor.sign({**said, "subject": subject, "person": who, "device": actor.device, "at": at})
     return identity.KeySignature(device=actor.device, at=at, value=base64.urlsafe_b64decode(value + "=="))
 
 
@@ -63,8 +69,9 @@ def confirmation(ground: Ground, actor: Actor, key: identity.Device) -> identity
     factor(ground, actor.caller, "device.confirm", key.thumbprint)
     with read(ground.system, actor.caller) as unit:
         at = unit.now
-    said = {"type": "weighthouse/confirm-key/2", "person": key.person, "thumbprint": key.thumbprint, "device": key.id}
-    value = actor.sign({**said, "by": actor.device, "at": at})
+    said = {"type": "weighthouse/confirm-key/3", "audience": identity.audience(ground.system), "person": key.person}
+    named = {"thumbprint": key.thumbprint, "device": key.id}
+    value = actor.sign({**said, **named, "by": actor.device, "at": at})
     return identity.KeySignature(device=actor.device, at=at, value=base64.urlsafe_b64decode(value + "=="))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest
@@ -27,9 +25,7 @@ def attack(ground: Ground, _prepared: None) -> Observed:
     honest.factor(ground, session, "person.thaw", "eve")
     with begin(ground.system) as unit:
         at = unit.now
-    said = {"type": "weighthouse/open/1", "act": "person.thaw", "subject": "eve", "person": "chi"}
-    value = base64.urlsafe_b64decode(chi.sign({**said, "device": chi.device, "at": at}) + "==")
-    signed = identity.KeySignature(device=chi.device, at=at, value=value)
+    signed = honest.signed(ground, chi, "person.thaw", "eve", at)
     return tried(
         ground,
         session,

@@ -7,6 +7,7 @@ from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.thief import tried
+from weighthouse.identity import api as identity
 
 CODE = "access.self_approval"
 
@@ -16,7 +17,8 @@ def attack(ground: Ground, request: access.Request) -> Observed:
     caller = thief.caller  # asked for outside the unit below: it can be a request of its own
     honest.factor(ground, caller, "request.vote", str(request.id), verdict="approve", digest=request.digest)
     statement = {
-        "type": "weighthouse/vote/2",
+        "type": "weighthouse/vote/3",
+        "audience": identity.audience(ground.system),
         "account": caller.account,
         "request": request.id,
         "request_digest": request.digest,

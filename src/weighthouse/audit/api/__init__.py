@@ -17,7 +17,7 @@ from weighthouse.audit.api.growing import begin
 from weighthouse.audit.api.learning import learn
 from weighthouse.audit.api.missing import LOST, watch_lines
 from weighthouse.audit.api.personal import erase, reveal
-from weighthouse.audit.api.proving import consistency, export, keys, prove
+from weighthouse.audit.api.proving import consistency, export, key, keys, prove
 from weighthouse.audit.api.reading import entries, entry, head
 from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
@@ -79,6 +79,7 @@ __all__ = [
     "heartbeat",
     "heed_confirmation",
     "keep_up",
+    "key",
     "keys",
     "last_signed",
     "learn",

@@ -24,6 +24,11 @@ def keys(system: System) -> tuple[str, ...]:
     return tuple(key.public.text() for key in signing.log_keys(system))
 
 
+def key(system: System) -> str:
+    """Return the one verifier key that every log has, which names it."""
+    return signing.log_name(system).text()
+
+
 def prove(unit: Unit, index: int) -> str:
     """Return the proof (C2SP tlog-proof text) that the entry at `index` is in the log.
 

@@ -42,12 +42,16 @@ def origin_of(system: System) -> str:
     return system.settings.text("log.origin")
 
 
+def log_name(system: System) -> VerifierKey:
+    """Return the Ed25519 key that this log is known by."""
+    return _verifier_key(origin_of(system), notes.ED25519, system.part(Signers).signer("log").public)
+
+
 def log_keys(system: System) -> list[LogKey]:
     """Return the keys that sign this log's checkpoints, Ed25519 first."""
     signers = system.part(Signers)
     origin = origin_of(system)
-    plain = signers.signer("log")
-    keys = [LogKey(_verifier_key(origin, notes.ED25519, plain.public), plain.sign)]
+    keys = [LogKey(log_name(system), signers.signer("log").sign)]
     if system.settings.flag("log.ml_dsa"):
         private = _ml_dsa(signers.mac("log", _ML_DSA_LABEL))
         public = private.public_key().public_bytes_raw()

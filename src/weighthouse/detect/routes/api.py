@@ -38,8 +38,9 @@ class Because(BaseModel):
 
 class Opening(BaseModel):
     """The caller's own grown key `by` and its signature (ES256, r and s, base64url) over the canonical
-    {"type": "weighthouse/open/1", "act", "subject", "person": the caller, "device": by, "at"}, not older than ten
-    minutes. The act is "person.thaw" and its subject the person, or "person.key" and person/thumbprint."""
+    {"type": "weighthouse/open/2", "audience", "act", "subject", "person": the caller, "device": by, "at"}, not older
+    than ten minutes; `audience` is what `GET /me` says. The act is "person.thaw" and its subject the
+    person, or "person.key" and person/thumbprint."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     by: str | None = Field(default=None, min_length=1, max_length=64)
@@ -63,8 +64,8 @@ class Thaw(Opening):
 
 class ConfirmOthers(BaseModel):
     """Confirm somebody's new key: `signature` (ES256, r and s, base64url) of the caller's own grown key `by` over the
-    canonical {"type": "weighthouse/confirm-key/2", "person", "thumbprint", "device" of the new one, "by", "at"}, not
-    older than ten minutes, and good once."""
+    canonical {"type": "weighthouse/confirm-key/3", "audience", "person", "thumbprint", "device" of the new one, "by",
+    "at"}, not older than ten minutes, and good once."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     by: str = Field(min_length=1, max_length=64)

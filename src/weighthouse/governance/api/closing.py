@@ -102,6 +102,7 @@ def _lift(unit: Unit, caller: Caller, motion: Motion, ballots: Sequence[Ballot])
                 signature=one.signature,
                 choice=one.choice,
                 session=one.session,
+                audience=one.audience,
             )
             for one in ballots
         ),

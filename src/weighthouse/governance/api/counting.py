@@ -90,6 +90,7 @@ def told(unit: Unit, motion_id: str, *, start: int = 0) -> list[Ballot]:
             device=entry.data["device"],
             signature=entry.data["signature"],
             session=entry.data.get("session", ""),
+            audience=entry.data.get("audience", ""),
         )
         for entry in _BALLOTS.of(unit, motion_id, start=start)
     ]
@@ -114,7 +115,9 @@ def on_the_way(unit: Unit, motion_id: str, digest: str, cast: Sequence[Ballot]) 
 
 
 def _is_fresh(unit: Unit, ballot: Ballot, digest: str) -> bool:
-    """Whether its member signed this just now, by a device of which the log knows no end."""
+    """Whether its member signed this just now, for this server, by a device of which the log knows no end."""
+    if ballot.audience != identity.audience(unit.system):
+        return False
     if not unit.sure - SIGN_WITHIN - LATE <= ballot.at <= unit.now:
         return False
     try:
@@ -185,12 +188,16 @@ def recorded(entry: audit.Entry) -> policy.Tally:
 
 
 def check_signature(unit: Unit, ballot: Ballot, digest: str) -> None:
-    """Raise `identity.*` unless the ballot is signed over exactly this motion by its member's live device, which
-    counted when it signed."""
-    statement = ballot_statement(digest, ballot.member, ballot.choice, ballot.device, ballot.at)
-    identity.verify_device_signature(
-        unit, ballot.device, ballot.member, canonical.encode(statement), raw_signature(ballot.signature), at=ballot.at
-    )
+    """Raise `identity.*` unless the ballot is signed over exactly this motion, here, by its member's live
+    device, which counted when it signed."""
+    signed, bare = (_statement(ballot, digest, one) for one in (ballot.audience, ""))
+    signature = raw_signature(ballot.signature)
+    identity.verify_device_signature(unit, ballot.device, ballot.member, signed, signature, before=bare, at=ballot.at)
+
+
+def _statement(ballot: Ballot, digest: str, audience: str) -> bytes:
+    said = ballot_statement(digest, ballot.member, ballot.choice, ballot.device, ballot.at, audience=audience)
+    return canonical.encode(said)
 
 
 def raw_signature(text: str) -> bytes:
@@ -214,4 +221,4 @@ def _signed(ballot: Ballot) -> tuple[str | int, ...]:
 
 
 def _identity(ballot: Ballot) -> tuple[str | int, ...]:
-    return (*_signed(ballot), ballot.signature, ballot.session)
+    return (*_signed(ballot), ballot.signature, ballot.session, ballot.audience)

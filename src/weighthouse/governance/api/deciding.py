@@ -7,6 +7,7 @@ member's signature over the motion's digest. `closing` counts and decides.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -210,6 +211,7 @@ def cast(
         device=device,
         signature=signature,
         session=str(caller.session or ""),
+        audience=identity.audience(unit.system),
     )
     counting.check_signature(unit, ballot, digest)
     act = identity.Act(type="committee.ballot", subject=motion_id, parameters={"ballot": known, "digest": digest})
@@ -235,6 +237,7 @@ def _cast(ballot: Ballot, digest: str) -> BallotCast:
         signed_at=ballot.at,
         signature=ballot.signature,
         session=ballot.session,
+        audience=ballot.audience,
     )
 
 
@@ -354,6 +357,10 @@ def view(
         fault=fault,
         closed_at=over.at if over else None,
         outcome=over.data["outcome"] if over else None,
-        statement=ballot_statement(digest, str(caller.principal), "", "", unit.now) if may_vote else {},
+        statement=_to_sign(unit, digest, str(caller.principal)) if may_vote else {},
         expires=unit.now + SIGN_WITHIN,
     )
+
+
+def _to_sign(unit: Unit, digest: str, member: str) -> dict[str, Any]:
+    return ballot_statement(digest, member, "", "", unit.now, audience=identity.audience(unit.system))

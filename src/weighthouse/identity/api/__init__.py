@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from weighthouse.identity.api.accounts import account_holds
 from weighthouse.identity.api.acts import check_act, factor_given, require_act
+from weighthouse.identity.api.addressed import OUTDATED, audience, outdated, was_ours
 from weighthouse.identity.api.authentication import authenticate
 from weighthouse.identity.api.confirming import (
     confirm_first_key,
@@ -78,6 +79,7 @@ from weighthouse.identity.rules.arrival import (
 __all__ = [
     "DEVICE_COOKIE",
     "MOST_BEGUN",
+    "OUTDATED",
     "SESSION_COOKIE",
     "SEVERAL",
     "SIGNED_OUT",
@@ -95,6 +97,7 @@ __all__ = [
     "account_holds",
     "adopt_accounts",
     "at_once",
+    "audience",
     "authenticate",
     "begin_sign_in",
     "begin_step_up",
@@ -135,6 +138,7 @@ __all__ = [
     "learnt_to",
     "networks",
     "opening",
+    "outdated",
     "people",
     "person",
     "person_for",
@@ -154,5 +158,6 @@ __all__ = [
     "tidy",
     "verify_device_signature",
     "waiting_keys",
+    "was_ours",
     "workload_of",
 ]

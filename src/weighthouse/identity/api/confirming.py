@@ -14,6 +14,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.addressed import audience
 from weighthouse.identity.api.devices import device, verify_device_signature
 from weighthouse.identity.api.new_keys import mark_confirmed
 from weighthouse.identity.api.once import first_opening
@@ -22,10 +23,14 @@ from weighthouse.identity.events import KeyNotConfirmed
 from weighthouse.identity.model import Act, Device, KeySignature
 
 
-def confirmation(device: Device, *, by: str, at: Millis) -> bytes:
-    """What the key `by` signs to confirm `device`: an older one of the same person, or a grown one of a second."""
-    said = {"type": "weighthouse/confirm-key/2", "person": device.person, "thumbprint": device.thumbprint}
-    return encode({**said, "device": device.id, "by": by, "at": at})
+def confirmation(device: Device, *, audience: str, by: str, at: Millis) -> bytes:
+    """What the key `by` signs to confirm `device` here: an older one of the same person, or a grown one of a second.
+
+    Without an audience it is what was signed before servers were named, and is taken no more.
+    """
+    said = {"type": f"weighthouse/confirm-key/{3 if audience else 2}", "person": device.person, "device": device.id}
+    named = {"audience": audience} if audience else {}
+    return encode({**said, **named, "thumbprint": device.thumbprint, "by": by, "at": at})
 
 
 def confirm_own_key(unit: Unit, caller: Caller, device_id: str, *, signed: KeySignature) -> None:
@@ -61,8 +66,10 @@ def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str, s
 def _confirm(unit: Unit, caller: Caller, found: Device, signed: KeySignature, how: str) -> None:
     try:
         check_made_now(unit, signed)
-        said = confirmation(found, by=signed.device, at=signed.at)
-        verify_device_signature(unit, signed.device, caller.principal, said, signed.value)
+        said, before = (
+            confirmation(found, audience=one, by=signed.device, at=signed.at) for one in (audience(unit.system), "")
+        )
+        verify_device_signature(unit, signed.device, caller.principal, said, signed.value, before=before)
         require_act(unit, caller, Act(type="device.confirm", subject=found.thumbprint))
         about = Act(type="device.confirm", subject=f"{found.person}/{found.thumbprint}")
         if not first_opening(unit, signed, caller.principal, about):

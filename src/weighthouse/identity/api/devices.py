@@ -23,6 +23,7 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api import owing
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.addressed import audience, outdated
 from weighthouse.identity.api.ends import ACCOUNT_GONE, KEY_ENDED
 from weighthouse.identity.api.new_keys import (
     at_once,
@@ -62,9 +63,18 @@ def thumbprint_of(jwk: dict[str, str]) -> str:
     return thumbprint(device_key(jwk).jwk)
 
 
-def possession(person: str, jwk: dict[str, str]) -> bytes:
-    """Return what a new device signs to show that it holds its key: person and thumbprint, in canonical form."""
-    return encode({"enrol": person, "thumbprint": thumbprint(device_key(jwk).jwk)})
+def possession(person: str, jwk: dict[str, str], audience: str) -> bytes:
+    """Return what a new device signs to show that it holds its key: server, person and thumbprint, canonically."""
+    said = {"type": "weighthouse/enrol-key/2", "audience": audience, "person": person}
+    return encode({**said, "thumbprint": thumbprint(device_key(jwk).jwk)})
+
+
+def _check_possession(unit: Unit, person: str, jwk: dict[str, str], proof: bytes) -> None:
+    if verify_es256(jwk, proof, possession(person, jwk, audience(unit.system))):
+        return
+    if verify_es256(jwk, proof, encode({"enrol": person, "thumbprint": thumbprint(jwk)})):
+        raise outdated()
+    raise Invalid("identity.bad_key", "The proof is not by the key to be enrolled, for here.", "Sign with that key.")
 
 
 def _check_account(unit: Unit, caller: Caller) -> None:
@@ -76,14 +86,14 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     """Enrol a P-256 key for the caller, who has given a second factor for exactly that.
 
     `proof` is the key's signature over `possession`; the HTTP door always demands it. Raises `identity.bad_key`,
-    `identity.device_taken`, `identity.act_unconfirmed`.
+    `identity.device_taken`, `identity.statement_outdated`, `identity.act_unconfirmed`.
     """
     _check_account(unit, caller)
     if not 1 <= len(name) <= 80 or visible.line_problem(name):
         raise Invalid("identity.bad_name", "A device's name has 1 to 80 printable characters.", "Choose another.")
     key = device_key(jwk)
-    if proof is not None and not verify_es256(key.jwk, proof, possession(caller.principal, key.jwk)):
-        raise Invalid("identity.bad_key", "The proof is not by the key to be enrolled.", "Sign with that key.")
+    if proof is not None:
+        _check_possession(unit, caller.principal, key.jwk, proof)
     if store.device_of_key(unit.conn, thumbprint(key.jwk)) is not None:
         raise Conflict("identity.device_taken", "This key is or was enrolled already.", "Make a fresh key.")
     require_act(unit, caller, Act(type="device.enrol", subject=thumbprint(key.jwk)))
@@ -272,20 +282,30 @@ def _key_of(unit: Unit, device_id: str) -> str:
 
 
 def verify_device_signature(
-    unit: Unit, device_id: str, person: str, data: bytes, signature: bytes, *, at: Millis | None = None
+    unit: Unit,
+    device_id: str,
+    person: str,
+    data: bytes,
+    signature: bytes,
+    *,
+    before: bytes = b"",
+    at: Millis | None = None,
 ) -> None:
     """Check that `signature` (ES256, raw r and s, 64 bytes) over `data` is by `person`'s live device.
 
-    A key that is new and not confirmed signs nothing yet. Of what lasts, `at` is the moment that it names: the key
-    must have counted then, too, or what fell would stand again once its key has grown. Raises
-    `identity.device_not_certified`, `identity.device_unknown`, `identity.bad_signature` or `identity.key_young`.
+    `before` is what programs signed that did not name the server yet: refused with what to do. A key that is new and
+    not confirmed signs nothing yet. Of what lasts, `at` is the moment that it names: the key must have counted then,
+    too, or what fell would stand again once its key has grown. Raises `identity.device_not_certified`,
+    `identity.device_unknown`, `identity.statement_outdated`, `identity.bad_signature` or `identity.key_young`.
     """
     found = device(unit, device_id)
     if found.person != person or not verify_es256(found.jwk, signature, data):
+        if before and found.person == person and verify_es256(found.jwk, signature, before):
+            raise outdated()
         raise Denied(
             "identity.bad_signature",
             "The signature is not by this person's device over this text.",
-            "Open the card again and sign exactly what it shows with your own enrolled device.",
+            "Open the card again and sign exactly what it shows with your own enrolled device, for this very server.",
         )
     state = state_of(unit, person)
     check_grown(unit, found, state)

@@ -13,6 +13,7 @@ from weighthouse.core.clock import MINUTE, Millis
 from weighthouse.core.errors import Conflict, Denied, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.acts import require_act
+from weighthouse.identity.api.addressed import audience
 from weighthouse.identity.api.devices import verify_device_signature
 from weighthouse.identity.api.once import first_opening
 from weighthouse.identity.events import OpeningRefused
@@ -21,16 +22,23 @@ from weighthouse.identity.model import Act, KeySignature
 SIGNED_LIFE: Millis = 10 * MINUTE
 
 
-def opening(act: str, subject: str, *, person: str, device: str, at: Millis) -> bytes:
-    """What a grown key of the acting `person` signs to open `subject`."""
-    said = {"type": "weighthouse/open/1", "act": act, "subject": subject, "person": person}
+def opening(act: str, subject: str, *, audience: str, person: str, device: str, at: Millis) -> bytes:
+    """What a grown key of the acting `person` signs to open `subject` at the server that `audience` names."""
+    said = {"type": "weighthouse/open/2", "audience": audience, "act": act, "subject": subject, "person": person}
     return encode({**said, "device": device, "at": at})
+
+
+def _before(act: Act, person: str, signed: KeySignature) -> bytes:
+    """What was signed while no server was named."""
+    said = {"type": "weighthouse/open/1", "act": act.type, "subject": act.subject, "person": person}
+    return encode({**said, "device": signed.device, "at": signed.at})
 
 
 def require_opening(unit: Unit, caller: Caller, act: Act, signed: KeySignature | None) -> None:
     """Use up a second factor and a signature by a grown key of `caller`, both given for exactly this act.
 
-    Raises Denied `identity.opening_unsigned`, `identity.bad_signature`, `identity.key_young`, NotFound
+    Raises Denied `identity.opening_unsigned`, `identity.statement_outdated`, `identity.bad_signature`,
+    `identity.key_young`, NotFound
     `identity.device_unknown`, Conflict `identity.signature_stale`, each with one line, and as `require_act` does.
     """
     try:
@@ -54,8 +62,10 @@ def _check_signature(unit: Unit, caller: Caller, act: Act, signed: KeySignature 
             "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
         )
     check_made_now(unit, signed)
-    said = opening(act.type, act.subject, person=caller.principal, device=signed.device, at=signed.at)
-    verify_device_signature(unit, signed.device, caller.principal, said, signed.value)
+    person, here = caller.principal, audience(unit.system)
+    said = opening(act.type, act.subject, audience=here, person=person, device=signed.device, at=signed.at)
+    before = _before(act, person, signed)
+    verify_device_signature(unit, signed.device, person, said, signed.value, before=before)
     return signed
 
 

@@ -114,6 +114,7 @@ def me(request: Request) -> dict[str, Any]:
             "device": caller.device,
             "assurance": msgspec.to_builtins(caller.assurance),
             "now": unit.now,
+            "audience": api.audience(unit.system),
         }
         if caller.kind == "person":
             answer["person"] = _person(api.person(unit, caller.principal))

@@ -60,7 +60,8 @@ class StepUp(Body):
 
 
 class Enrol(Body):
-    """Enrol a key: `proof` is its base64url signature (ES256, r and s) over {"enrol": person, "thumbprint": ...}."""
+    """Enrol a key: `proof` is its base64url signature (ES256, r and s) over the canonical
+    {"type": "weighthouse/enrol-key/2", "audience", "person", "thumbprint"}; `audience` is what `GET /me` says."""
 
     jwk: Jwk
     name: Annotated[str, StringConstraints(min_length=1, max_length=80)]
@@ -69,8 +70,8 @@ class Enrol(Body):
 
 class Confirm(Body):
     """Confirm a new key: `signature` (ES256, r and s, base64url) of the older key `by` over the canonical
-    {"type": "weighthouse/confirm-key/2", "person", "thumbprint", "device" of the new one, "by", "at"}, not older than
-    ten minutes, and good once."""
+    {"type": "weighthouse/confirm-key/3", "audience", "person", "thumbprint", "device" of the new one, "by", "at"},
+    not older than ten minutes, and good once."""
 
     by: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     at: Annotated[int, Field(ge=0, le=2**53)]

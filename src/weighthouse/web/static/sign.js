@@ -1,6 +1,7 @@
 // Signs votes and ballots in the browser, with a P-256 key that no script can read out (WebCrypto, not extractable).
 // A form opts in with data-sign; it carries the statement, and the chosen button and the device complete it.
 // The key lives in IndexedDB, one a person, and counts only once the server has enrolled it as that person's device.
+// It signs for the server at this very address alone, and for the one log that it signed for first.
 
 const DATABASE = "weighthouse";
 const STORE = "keys";
@@ -48,10 +49,27 @@ const thumbprint = async (jwk) => base64url(await crypto.subtle.digest("SHA-256"
 
 const sign = async (key, value) => base64url(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, key, bytes(value)));
 
+// The audience that the page's statement names, if it is this address and the server that the key is known to.
+function here(form, known) {
+  const said = String(JSON.parse(form.dataset.statement).audience);
+  const problem = (detail, remedy) => new Refused({ detail, remedy });
+  if (said.slice(0, said.lastIndexOf("#")) !== location.origin) {
+    throw problem("What is to be signed is for another server.", "Sign nothing here, and tell security.");
+  }
+  if (known?.audience && known.audience !== said) {
+    throw problem(
+      "This browser's key belongs to another server that was at this address.",
+      "If an operator says that this is right, clear this site's data in the browser and sign in again.",
+    );
+  }
+  return said;
+}
+
 // A key is made and kept before it is enrolled: the second factor is given for exactly this key, and comes back here.
 async function fresh(form) {
   const pair = await crypto.subtle.generateKey(ALGORITHM, false, ["sign"]);
-  const record = { principal: form.dataset.sign, device: "", key: pair.privateKey, open: pair.publicKey };
+  const open = { key: pair.privateKey, open: pair.publicKey };
+  const record = { principal: form.dataset.sign, device: "", audience: here(form), ...open };
   await keep(record);
   return record;
 }
@@ -64,7 +82,12 @@ async function enrol(form, known, choice) {
     csrf: form.elements.namedItem("csrf").value,
     name: navigator.userAgentData?.platform ? `Browser on ${navigator.userAgentData.platform}` : "Browser",
     jwk: JSON.stringify(jwk),
-    proof: await sign(made.key, { enrol: form.dataset.sign, thumbprint: await thumbprint(jwk) }),
+    proof: await sign(made.key, {
+      type: "weighthouse/enrol-key/2",
+      audience: here(form, made),
+      person: form.dataset.sign,
+      thumbprint: await thumbprint(jwk),
+    }),
   });
   const answer = await fetch("/devices", { method: "POST", body, headers: { Accept: "application/json" }, redirect: "error" });
   const said = await answer.json();
@@ -105,7 +128,10 @@ async function submit(form, button) {
   const must = form.dataset.kind === "device";
   const record = known?.device ? known : must ? await enrol(form, known, button.value) : null;
   if (record) {
-    const statement = { ...JSON.parse(form.dataset.statement), [form.dataset.choice]: button.value, device: record.device };
+    const audience = here(form, record);
+    const chosen = { [form.dataset.choice]: button.value, device: record.device };
+    const statement = { ...JSON.parse(form.dataset.statement), ...chosen, audience };
+    if (!record.audience) await keep({ ...record, audience }); // a key of before servers were named
     fill(form, "device", record.device);
     fill(form, "signature", await sign(record.key, statement));
   }
