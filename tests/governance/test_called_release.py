@@ -18,6 +18,7 @@ from tests.weights.world import TERN
 from weighthouse.access import api as access
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.api import owing
+from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import DAY, MINUTE, ManualClock
 from weighthouse.core.database import Database
@@ -177,6 +178,26 @@ def test_calls_are_spent_with_the_hold_that_they_led_to(committee: Committee) ->
     committee.cast("hana", motion)
     committee.close(motion)
     assert export(committee, version.id).version == version.id
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_rows_of_answered_calls_bring_back_no_hold_that_the_committee_lifted(
+    committee: Committee, forgetful: bool
+) -> None:
+    _, version = export_of(committee)
+    committee.hold("hana")
+    motion = committee.open(str(committee.hold("ivo").hold)).motion.id
+    committee.cast("gil", motion)
+    committee.cast("hana", motion)
+    committee.close(motion)
+    committee.clock.advance(MINUTE)
+    if forgetful:  # as another server, which knows by the log alone
+        committee.system.bind(Refusals, FileRefusals(committee.state / "elsewhere.memory"))  # type: ignore[type-abstract]
+    assert committee.sql("UPDATE governance_call SET hold = NULL") == 2
+    assert [timer.run(committee.system) for timer in timers] == [0]
+    assert (committee.status().held, committee.status().called_by) == (False, ())
+    assert export(committee, version.id).version == version.id
+    assert len(committee.facts("governance.HoldPlaced")) == 1
 
 
 def test_a_memory_keeps_calls_over_a_restart_without_the_words_of_their_members(tmp_path: Path) -> None:

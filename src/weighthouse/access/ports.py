@@ -58,6 +58,10 @@ class Refusals(Protocol):
     def calls(self, model: str) -> tuple[HoldCall, ...]:
         """The calls on a model since the last hold of the committee on it; raises `access.memory_broken`."""
 
+    def answered(self, model: str) -> int:
+        """When the last hold of the committee on a model was placed, which answers the calls until then; 0 if none
+        was."""
+
     def keep_apart(self, held: Apart) -> None:
         """Remember what a grant gave and until when; said again with another end, the last word counts."""
 

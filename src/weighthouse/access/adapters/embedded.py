@@ -45,6 +45,7 @@ class FileRefusals:
         self._given: dict[str, Apart] = {}
         self._owed: dict[str, Owed] = {}
         self._calls: dict[str, tuple[HoldCall, ...]] = {}
+        self._answered: dict[str, int] = {}
         self._learnt = 0
         self._doubt_at: float | None = None
 
@@ -103,6 +104,10 @@ class FileRefusals:
     def calls(self, model: str) -> tuple[HoldCall, ...]:
         self._answer()
         return self._calls.get(model, ())
+
+    def answered(self, model: str) -> int:
+        self._answer()
+        return self._answered.get(model, 0)
 
     def keep_apart(self, held: Apart) -> None:
         self._append({"apart": msgspec.to_builtins(held)})
@@ -189,6 +194,7 @@ class FileRefusals:
                     placed = msgspec.convert(hold, Hold)
                     self._holds[placed.id] = placed
                     if placed.kind == "governance":  # it answers the calls of before
+                        self._answered[placed.subject] = max(placed.at, self._answered.get(placed.subject, 0))
                         self._calls[placed.subject] = tuple(
                             one for one in self._calls.get(placed.subject, ()) if one.at > placed.at
                         )

@@ -96,8 +96,15 @@ def _fresh(unit: Unit, calls: Iterable[HoldCall]) -> list[HoldCall]:
 
 
 def _rows(unit: Unit, model: str) -> list[HoldCall]:
+    """The calls of the rows since the last hold of the committee on this model. Attack: let the rows of calls that
+    were answered say that they wait, and the hold that the committee lifted comes back in their members' names. No
+    row says that it waits: the log and the memory tell what was answered."""
     found = rows.waiting(unit.conn, model, unit.sure - SECOND_WITHIN)
-    return [one for one, seal in found if _is_sealed(unit, one, seal)]
+    if not found:
+        return []
+    placed = _PLACED.newest(unit, f"{model} governance")
+    answered = max(unit.part(Refusals).answered(model), 0 if placed is None else placed.at)
+    return [one for one, seal in found if one.at > answered and _is_sealed(unit, one, seal)]
 
 
 def _is_sealed(unit: Unit, call: HoldCall, seal: bytes) -> bool:
