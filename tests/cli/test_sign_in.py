@@ -43,8 +43,10 @@ def home_of(terminal: Terminal) -> Path:
 def test_key_and_session_are_readable_by_their_owner_only(at: At) -> None:
     home = home_of(at("chi").sign_in())
     assert home.stat().st_mode & 0o077 == 0
+    (key,) = home.glob("device-127.0.0.1-*.pem")
     assert {path.name: path.stat().st_mode & 0o077 for path in home.iterdir()} == {
-        "device.pem": 0,
+        key.name: 0,
+        "logs.json": 0,
         "nonces.json": 0,
         "sessions.json": 0,
     }

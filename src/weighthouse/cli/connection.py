@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from weighthouse.cli import known
 from weighthouse.cli.release import agent
 from weighthouse.cli.show import say
 from weighthouse.core import written
@@ -87,6 +88,11 @@ def _nonces() -> dict[str, str]:
 def _keep_nonce(nonces: dict[str, str], client: Client) -> None:
     if client.nonce != nonces.get(client.url, ""):
         _write("nonces.json", {**nonces, client.url: client.nonce})
+
+
+def _keep_log(client: Client) -> None:
+    if client.log != known.log_of(folder(), client.url):
+        _write(known.LOGS, known.with_log(folder(), client.url, client.log))
 
 
 def server(ctx: click.Context) -> str:
@@ -167,24 +173,26 @@ def connect(ctx: click.Context, *, anonymous: bool = False, patience_s: float = 
     """
     from weighthouse_sdk.client import Client, DeviceKey
 
-    address = server(ctx)
-    entry = _kept()["servers"].get(address) or {}
+    address, kept = server(ctx), _kept()["servers"]
+    entry = kept.get(address) or {}
     if not entry.get("token") and not anonymous:
         raise Unauthenticated(
             "cli.not_signed_in",
             f"Nobody is signed in to {address} on this machine.",
             "Run `weighthouse login` first, or name another server with --server.",
         )
-    nonces = _nonces()
+    nonces, log = _nonces(), known.log_of(folder(), address)
     client = Client(
         address,
-        DeviceKey.load_or_make(folder() / "device.pem"),
+        DeviceKey.load_or_make(known.own_key(folder(), address, kept)),
         token=str(entry.get("token", "")),
         nonce=nonces.get(address, ""),
         timeout_s=patience_s,
         agent=agent(),
+        log=log,
     )
     ctx.call_on_close(client.close)
+    ctx.call_on_close(lambda: _keep_log(client) if client.log and not log else None)
     ctx.call_on_close(lambda: _keep_nonce(nonces, client))
     return Connection(client, account=str(entry.get("account", "")))
 
@@ -220,8 +228,12 @@ def sign_in(
     step_up: bool = False,
     account: str = "",
     acts: Sequence[Mapping[str, Any]] = (),
+    log: str = "",
 ) -> SignedIn:
-    """Sign in or step up, in the browser or (development provider only) in this terminal, and keep the session."""
+    """Sign in or step up, in the browser or (development provider only) in this terminal, and keep the session.
+
+    `log` is the mark that the server's log has by what its person was told; else the one known of it must be there.
+    """
     if headless:
         known = connection.account if step_up else ""
         name = account or known or os.environ.get("WEIGHTHOUSE_ACCOUNT") or click.prompt("Account", err=True)
@@ -233,9 +245,26 @@ def sign_in(
     else:
         connection.account = connection.account if step_up else ""
         session = connection.client.sign_in_browser(_open, step_up=step_up, acts=acts)
+    if not step_up:
+        _recognise(connection.client, log)
     connection.client.confirm = None  # `fresh` asks instead: it says what for, and keeps the token that comes of it
     connection.remember(session)
     return session
+
+
+def _recognise(client: Client, log: str) -> None:
+    """Check that it is the server that is known at this address, and remember a new one."""
+    from weighthouse_sdk.errors import SdkError
+
+    before, client.log = client.log, log or client.log
+    try:
+        client.audience()
+    except SdkError as error:
+        client.log = before
+        if error.code == "client.no_audience" and not (log or before):
+            return  # a server of an earlier version: nothing is signed for it
+        raise
+    _keep_log(client)
 
 
 def _open(url: str) -> None:

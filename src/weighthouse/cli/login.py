@@ -26,6 +26,7 @@ _ME = (
     Column("assurance", lambda me: {1: "one factor", 2: "second factor"}.get(me["assurance"]["level"], "none")),
     Column("proved", "assurance.at", "time"),
     Column("server", "server"),
+    Column("its log", lambda me: str(me.get("audience", "")).rpartition("#")[2]),
 )
 
 
@@ -36,14 +37,25 @@ _ME = (
 )
 @click.option("--step-up", is_flag=True, help="Give a fresh second factor to the session you have.")
 @click.option("--enrol", metavar="NAME", help="Also enrol this machine's key as a device that may sign your votes.")
+@click.option(
+    "--log",
+    "mark",
+    metavar="MARK",
+    help="The mark of the server's log, as an operator or a colleague's whoami has it.",
+)
 @click.pass_context
-def command(ctx: click.Context, headless: bool, account: str | None, step_up: bool, enrol: str | None) -> None:
+def command(
+    ctx: click.Context, headless: bool, account: str | None, step_up: bool, enrol: str | None, mark: str | None
+) -> None:
     """Sign in, in the browser or in this terminal.
 
     With --headless, WEIGHTHOUSE_PASSWORD and WEIGHTHOUSE_TOTP_SECRET are used when set, and prompted for otherwise.
+
+    Each server gets a key of its own, and the log that it has at the first sign-in is remembered. Another log at the
+    same address is another server: give its MARK with --log only when somebody who knows has read it to you.
     """
     connection = connect(ctx, anonymous=not step_up)
-    session = sign_in(connection, headless=headless, step_up=step_up, account=account or "")
+    session = sign_in(connection, headless=headless, step_up=step_up, account=account or "", log=mark or "")
     say(f"Signed in to {server(ctx)} as {session.person} until {when(session.ends)}.")
     if enrol:
         device = fresh(connection, lambda: connection.client.enrol(enrol))
