@@ -149,6 +149,12 @@ REMOVALS = (
         "begins is None or at >= 0",
     ),
     Removal(
+        "thieves-thaw",
+        "access/jobs.py",
+        "        close_session(unit, person, session, by)",
+        "        assert close_session",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",

@@ -133,6 +133,7 @@ NOT_CODES = {
     "detect.bulk",
     "detect.elsewhere",
     "detect.new-key",
+    "detect.opened",
     "detect.output",
     "detect.spray",
     "detect.written",

@@ -12,7 +12,7 @@ from weighthouse.identity.rules.given import GIVEN
 ASKS = re.compile(r"\b(disowned|disclaimed|ended_by_another)\(")
 NOTHING = {
     "of the system, or of time": """
-        access.GrantEnded access.GrantStarted access.RequestApproved access.RequestLapsed access.RequestOvertaken
+        access.GrantEnded access.GrantStarted access.OpeningFell access.RequestApproved access.RequestLapsed access.RequestOvertaken
         access.VoteVoided access.WorkloadBound assurance.AttackRun assurance.EvidenceComputed audit.ClusterMoved
         audit.CursorMoved audit.FellBehind audit.ForkAccepted audit.Heartbeat audit.LineNotKept audit.LinesLost
         audit.LogDamaged audit.OutboxRefused audit.PersonErased audit.PersonalMissing audit.WitnessRefused
@@ -38,8 +38,8 @@ NOTHING = {
         identity.SessionStarted identity.StepUpDone""",
     "asks, and others answer": "governance.MotionOpened",
     "cannot be taken back, so it took a factor and a key, or several people; its line says who": """
-        access.HoldLifted access.HoldLookedAt access.PolicyPublished audit.ClockConfirmed detect.AlertAcknowledged
-        governance.HoldLifted governance.MotionClosed identity.PersonThawed weights.CheckpointDestroyed
+        access.PolicyPublished audit.ClockConfirmed detect.AlertAcknowledged
+        governance.HoldLifted governance.MotionClosed weights.CheckpointDestroyed
         weights.LoadStarted weights.WeightsExported""",
 }
 

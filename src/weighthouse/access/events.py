@@ -175,6 +175,7 @@ class HoldLookedAt(Event, frozen=True, kw_only=True):
     held: str
     reason: str
     by: str
+    session: str = ""
 
 
 class HoldLifted(Event, frozen=True, kw_only=True):
@@ -193,6 +194,25 @@ class HoldLifted(Event, frozen=True, kw_only=True):
     reason: str
     by: str
     authority: str
+    session: str = ""
+
+
+class OpeningFell(Event, frozen=True, kw_only=True):
+    """What was opened in a session that was somebody else's is closed again: a hold stands as `hold`, or a person is
+    frozen. `opened` is the index of the line that opened it; `again` is false where a member without whom the
+    committee could decide nothing was thawed, and so is not frozen again."""
+
+    KIND: ClassVar[str] = "access.OpeningFell"
+    SUBJECT: ClassVar[str] = "about"
+
+    about: str
+    what: str
+    opened: str
+    opened_by: str
+    session: str
+    again: bool
+    hold: str
+    by: str
 
 
 class Allowed(Event, frozen=True, kw_only=True):

@@ -2,13 +2,14 @@
 writes the lines that a no owes whose change could not be committed.
 
 Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
-The follower takes back what was asked for in sessions that were ended from elsewhere, and voids what was voted in
-them.
+The follower takes back what was asked for in sessions that were ended from elsewhere, voids what was voted in them,
+and closes again what was opened in them.
 """
 
 from __future__ import annotations
 
 from weighthouse.access.api import close_on_doubt, owing, tidy
+from weighthouse.access.api.closed_again import close_person, close_session
 from weighthouse.access.api.foreign import settle_person, settle_session
 from weighthouse.access.api.learning import KINDS, learn
 from weighthouse.access.api.voiding import void_person, void_session
@@ -41,10 +42,12 @@ def _ended(unit: Unit, entry: Entry) -> None:
     if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
         settle_person(unit, person, entry.at, by)
         void_person(unit, person, entry.at, by)
+        close_person(unit, person, entry.at, by)
     else:
         session = str(entry.data["session"])
         settle_session(unit, person, session, by)
         void_session(unit, person, session, by)
+        close_session(unit, person, session, by)
 
 
 followers: tuple[Follower, ...] = (

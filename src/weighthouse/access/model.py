@@ -245,6 +245,16 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         return self.subject == person or action not in STILL_OPEN
 
 
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody has looked at what a hold of the log is about; `session` and `at` are empty in one from before they
+    were kept."""
+
+    person: str
+    account: str
+    session: str = ""
+    at: Millis = 0
+
+
 class HoldCall(msgspec.Struct, frozen=True, kw_only=True):
     """A member's call to hold a release. The chair's binds at once; another's needs a second member."""
 

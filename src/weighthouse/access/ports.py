@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from weighthouse.access.model import Apart, Hold, HoldCall, Owed
+from weighthouse.access.model import Apart, Hold, HoldCall, Look, Owed
 
 
 class Refusals(Protocol):
@@ -46,11 +46,11 @@ class Refusals(Protocol):
     def hold(self, hold_id: str) -> Hold | None:
         """The hold of this id if it stands; answers also while this memory is behind."""
 
-    def look(self, hold_id: str, person: str, account: str) -> None:
+    def look(self, hold_id: str, look: Look) -> None:
         """Remember that somebody has looked at what a hold of the log is about, and would lift it."""
 
-    def looked(self, hold_id: str) -> frozenset[tuple[str, str]]:
-        """Which people have looked so far, each with their account; raises `access.memory_broken`."""
+    def looked(self, hold_id: str) -> frozenset[Look]:
+        """Which people have looked so far, each with their account and session; raises `access.memory_broken`."""
 
     def call(self, call: HoldCall, owed: Owed | None = None) -> None:
         """Remember that a member called for a hold, without their words, and what line the log must have of it."""

@@ -20,7 +20,7 @@ from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.detect import api
 from weighthouse.detect.model import BULK, FROZEN, NEW_KEY, Alert, Attempt, Incident, Limits
-from weighthouse.detect.rules import bulk, elsewhere, facts, roaming, seats, spray, stopped, volume, written
+from weighthouse.detect.rules import bulk, elsewhere, facts, opened, roaming, seats, spray, stopped, volume, written
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -209,6 +209,11 @@ def on_read(unit: Unit, entry: audit.Entry) -> None:
         _act(unit, incident, _hold, _end_all)
 
 
+def on_opened(unit: Unit, entry: audit.Entry) -> None:
+    """What was opened in somebody's name is closed again: people are told, each thing by its name."""
+    _tell(unit, opened.conclude(entry.index, entry.data))
+
+
 def on_written(unit: Unit, entry: audit.Entry) -> None:
     """Somebody writes the database: an alert, for whoever it is does not come through any door here."""
     incident = written.conclude(entry.index, entry.at, entry.kind, entry.subject, entry.data)
@@ -309,6 +314,7 @@ FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.output", facts.OUTPUT_KINDS, on_output),
     audit.Follower("detect.bulk", facts.READ_KINDS, on_read),
     audit.Follower("detect.written", written.KINDS, on_written),
+    audit.Follower("detect.opened", opened.KINDS, on_opened),
 )
 timers: tuple[Timer, ...] = (Timer("detect-seats", MINUTE, watch_seats),)
 

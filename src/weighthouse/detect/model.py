@@ -28,6 +28,7 @@ STOPPED = "stopped-at-the-door"
 SEVERAL_COUNTRIES = "session-in-several-countries"
 WRITTEN = "database-written"
 OUTPUT = "output-volume"
+OPENED = "opened-by-somebody-else"
 
 TITLES: dict[str, str] = {
     NOT_ME: "A person says that somebody acts in their name",
@@ -40,6 +41,7 @@ TITLES: dict[str, str] = {
     ELSEWHERE: "A session was used without the key it is bound to",
     OUTPUT: "One person's runs say more than training needs",
     BULK: "One person read more weights than the work needs",
+    OPENED: "What was opened in a session that was somebody else's is closed again",
     WRITTEN: "Somebody writes the database against the control plane",
 }
 

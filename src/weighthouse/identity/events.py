@@ -202,6 +202,7 @@ class PersonThawed(Event, frozen=True, kw_only=True):
     reason: str
     by: str
     version: int = 0
+    session: str = ""
 
 
 class AccountAdopted(Event, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from weighthouse.access.model import Apart, Hold, HoldCall, Owed
+from weighthouse.access.model import Apart, Hold, HoldCall, Look, Owed
 from weighthouse.core import durable
 from weighthouse.core.errors import Unavailable
 
@@ -28,9 +28,10 @@ def _beside(owed: Owed | None) -> dict[str, Any]:
 
 class FileRefusals:
     """Keeps one JSON object a line: `{"close": [ids]}`, `{"place": hold}`, `{"lift": id}`,
-    `{"look": [id, person, account]}`, `{"apart": held}`, `{"call": call}`, `{"learnt": place}`. A no may have `owed`
-    beside it, the line that the log must have, and a `close` may have `settled`, the ids of which it has it; who
-    reads older lines passes both over. A torn last line was never acknowledged and is cut off by the next append."""
+    `{"look": [id, person, account, session, at]}`, `{"apart": held}`, `{"call": call}`, `{"learnt": place}`. A no may
+    have `owed` beside it, the line that the log must have, and a `close` may have `settled`, the ids of which it has
+    it; who reads older lines passes both over. A torn last line was never acknowledged and is cut off by the next
+    append."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,7 +41,7 @@ class FileRefusals:
         self._holds: dict[str, Hold] = {}
         self._lifted: set[str] = set()
         self._standing: tuple[Hold, ...] = ()
-        self._looked: dict[str, frozenset[tuple[str, str]]] = {}
+        self._looked: dict[str, frozenset[Look]] = {}
         self._apart: dict[str, dict[str, Apart]] = {}
         self._given: dict[str, Apart] = {}
         self._owed: dict[str, Owed] = {}
@@ -91,10 +92,10 @@ class FileRefusals:
         self._catch_up()
         return hold_id in self._lifted
 
-    def look(self, hold_id: str, person: str, account: str) -> None:
-        self._append({"look": [hold_id, person, account]})
+    def look(self, hold_id: str, look: Look) -> None:
+        self._append({"look": [hold_id, look.person, look.account, look.session, look.at]})
 
-    def looked(self, hold_id: str) -> frozenset[tuple[str, str]]:
+    def looked(self, hold_id: str) -> frozenset[Look]:
         self._catch_up()
         return self._looked.get(hold_id, frozenset())
 
@@ -204,8 +205,10 @@ class FileRefusals:
                 case {"lift": str(hold_id)}:
                     self._holds.pop(hold_id, None)
                     self._lifted.add(hold_id)
-                case {"look": [str(hold_id), str(person), str(account)]}:
-                    self._looked[hold_id] = self._looked.get(hold_id, frozenset()) | {(person, account)}
+                case {"look": [str(hold_id), str(person), str(account), *rest]}:  # `rest` is newer
+                    session, at = msgspec.convert(rest or ["", 0], tuple[str, int])
+                    look = Look(person=person, account=account, session=session, at=at)
+                    self._looked[hold_id] = self._looked.get(hold_id, frozenset()) | {look}
                 case {"learnt": int(place)}:
                     self._learnt = place
                 case {"apart": dict(held)}:

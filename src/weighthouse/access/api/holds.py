@@ -17,7 +17,7 @@ from weighthouse.access.api.owing import place
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.seats import check_silence, may_silence, names_acts_of_committee
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced
-from weighthouse.access.model import Authority, Hold
+from weighthouse.access.model import Authority, Hold, Look
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import holds as rows
 from weighthouse.audit import api as audit
@@ -61,7 +61,7 @@ def place_hold(
     if caller.kind != "system":
         needed = "committee.hold" if kind == "governance" else "hold.place"
         authorise(unit, caller, needed, subject if subject in lab.resources else policy.LAB_RESOURCE)
-    actions = _not_the_committee(unit, caller, subject, actions)
+    actions = may_stand(unit, caller, subject, actions)
     hold = Hold(
         id=HoldId(new_id("hld")),
         subject=subject,
@@ -75,7 +75,7 @@ def place_hold(
     return hold
 
 
-def _not_the_committee(unit: Unit, caller: Caller, subject: str, actions: tuple[str, ...]) -> tuple[str, ...]:
+def may_stand(unit: Unit, caller: Caller, subject: str, actions: tuple[str, ...]) -> tuple[str, ...]:
     """The actions of a hold that may stand. Attack: hold the votes of those who guard the release. What the system
     finds about a member stops all else of theirs; an order that would silence the committee is refused."""
     governing = names_acts_of_committee(actions)
@@ -126,7 +126,12 @@ def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
     for hold in rows.everything(unit.conn, subject):
         if hold.lifted is None and not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)
-    return sorted(found.values(), key=lambda hold: (-hold.at, hold.id))
+    shown = (_looked(unit, hold) if hold.kind == "log" else hold for hold in found.values())
+    return sorted(shown, key=lambda hold: (-hold.at, hold.id))
+
+
+def _looked(unit: Unit, hold: Hold) -> Hold:
+    return msgspec.structs.replace(hold, looked=tuple(sorted({one.person for one in looks(unit, hold.id)})))
 
 
 def remembered_holds(unit: Unit, subject: str) -> list[Hold]:
@@ -199,7 +204,13 @@ def lift_hold(
     refusals = unit.part(Refusals)
     unit.after_commit(lambda: refusals.lift(found.id))
     line = HoldLifted(
-        hold=found.id, held=found.subject, kind=found.kind, reason=text, by=caller.principal, authority=by
+        hold=found.id,
+        held=found.subject,
+        kind=found.kind,
+        reason=text,
+        by=caller.principal,
+        authority=by,
+        session=str(caller.session or ""),
     )
     audit.append(unit, line)
     return msgspec.structs.replace(found, lifted=unit.now)
@@ -227,14 +238,27 @@ def _already(unit: Unit, caller: Caller, hold_id: str) -> Hold:
 def _second_look(unit: Unit, caller: Caller, hold: Hold, reason: str) -> bool:
     """Whether somebody else has looked at what puts the log in doubt before; if not, keep that the caller has."""
     refusals, me = unit.part(Refusals), (str(caller.principal), caller.account)
-    looked = refusals.looked(hold.id)
+    looked = {(one.person, one.account) for one in looks(unit, hold.id)}
     others = [one for one in looked if one[0] != me[0] and one[1] != me[1]]  # one account never is two people
     if any(_may_settle(unit, me, other) for other in others):
         return True
     if me not in looked:
-        unit.after_commit(lambda: refusals.look(hold.id, *me))
-        audit.append(unit, HoldLookedAt(hold=hold.id, held=hold.subject, reason=reason, by=caller.principal))
+        session = str(caller.session or "")
+        look = Look(person=me[0], account=me[1], session=session, at=unit.now)
+        unit.after_commit(lambda: refusals.look(hold.id, look))
+        line = HoldLookedAt(hold=hold.id, held=hold.subject, reason=reason, by=caller.principal, session=session)
+        audit.append(unit, line)
     return False
+
+
+def looks(unit: Unit, hold: str) -> list[Look]:
+    """Who has looked at what a hold of the log is about, in a session that is theirs by all that is known.
+
+    Attack: give the first look at somebody's laptop, and one honest person is enough. One from before sessions were
+    kept counts as it did.
+    """
+    found = unit.part(Refusals).looked(hold)
+    return [one for one in found if not one.at or not identity.disowned(unit, one.person, one.session, one.at)]
 
 
 def _may_settle(unit: Unit, one: tuple[str, str], other: tuple[str, str]) -> bool:

@@ -58,6 +58,14 @@ def _stands(unit: Unit, ballot: AuthorityBallot, motion_digest: str) -> bool:
     return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)
 
 
+def carries_still(unit: Unit, motion: str, digest: str) -> bool:
+    """Whether a closed motion to lift a hold, counted again now by the answers that it was closed on, carries."""
+    closing = _CLOSED.newest(unit, motion)
+    cast = [one for one in _BALLOTS.of(unit, motion) if one.data["digest"] == digest]
+    given = [_ballot(one) for one in cast if closing is None or one.index < closing.index]
+    return recount(unit, "lift_hold", digest, given).carried
+
+
 def mandate_for(unit: Unit, caller: Caller, after: policy.Lab, digest: str) -> str:
     """Return the carried motion by which this text may change who decides; empty if it changes nothing of that.
 

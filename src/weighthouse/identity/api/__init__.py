@@ -31,7 +31,7 @@ from weighthouse.identity.api.devices import (
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
 from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.ends import SIGNED_OUT
-from weighthouse.identity.api.freezing import freeze, thaw
+from weighthouse.identity.api.freezing import freeze, is_frozen, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.keys_aside import gone_by_rule, keys_aside, restore_key
 from weighthouse.identity.api.lately import ended_lately, lately
@@ -130,6 +130,7 @@ __all__ = [
     "fresh_nonce",
     "gone_by_rule",
     "is_active",
+    "is_frozen",
     "is_of",
     "issue_workload",
     "keys_aside",

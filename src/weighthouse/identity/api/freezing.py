@@ -80,9 +80,16 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
     owing.pay_first(unit, principal)
     # a stop that was announced, and whose change never came about, ends here, too
     change_state(unit, principal, thawed, mend=True, stops=True)
+    session = str(by.session or "") if isinstance(by, Caller) else ""
+    version = version_now(unit, principal)
     audit.append(
-        unit, PersonThawed(principal=principal, reason=reason, by=name_of(by), version=version_now(unit, principal))
+        unit, PersonThawed(principal=principal, reason=reason, by=name_of(by), version=version, session=session)
     )
+
+
+def is_frozen(unit: Unit, principal: str) -> bool:
+    """Whether a person cannot sign in now, frozen or with a record that is not believed."""
+    return not _stands_unfrozen(unit, principal)
 
 
 def _stands_unfrozen(unit: Unit, principal: str) -> bool:

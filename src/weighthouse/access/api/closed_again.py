@@ -1,0 +1,131 @@
+"""What opened in a session that was somebody else's is closed again. Guards freezes, holds and releases from a thief.
+
+A hold that was lifted, a person who was thawed and a release that was let go on an answer which fell since stand
+closed again once that session is disowned, each with its line, of which an alert tells by name. When a session is
+ended that is what was opened in it; when its person says "this was not me" or is frozen, what was opened in their
+name while a session that they ended with it can have lived: not everybody whom they ever thawed. Who has looked
+anew since, and opened it in a session that is theirs, is not asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from weighthouse.access.api.holds import may_stand, stand
+from weighthouse.access.api.mandate import carries_still
+from weighthouse.access.api.seats import may_silence
+from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced, OpeningFell
+from weighthouse.access.model import Hold
+from weighthouse.access.ports import Refusals
+from weighthouse.access.store import holds as rows
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.ids import HoldId, made_id
+from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
+
+WHY = "It was lifted in a session that was somebody else's, so it stands again."
+THAWED = "they were thawed in a session that was somebody else's"
+# by the session, and by the person, each kind with the field that names its person
+_OPENED = {
+    "identity.PersonThawed": "by",
+    HoldLifted.KIND: "by",
+    HoldLookedAt.KIND: "by",
+    "governance.BallotCast": "member",
+}
+_BY_SESSION = {kind: audit.Lines(kind, by="session") for kind in _OPENED}
+_BY_PERSON = {kind: audit.Lines(kind, by=by) for kind, by in _OPENED.items()}
+_THAWS = audit.Lines("identity.PersonThawed")
+_LIFTS = audit.Lines(HoldLifted.KIND, by="hold")
+_CARRIED = audit.Lines(HoldLifted.KIND, by="authority")
+_PLACED = audit.Lines(HoldPlaced.KIND, by="hold")
+_FELL = audit.Lines(OpeningFell.KIND, by="opened")
+
+
+def close_session(unit: Unit, person: str, session: str, by: str) -> None:
+    """Close again what `person` opened in `session`, if that was ended from elsewhere."""
+    for kind, lines in _BY_SESSION.items():
+        _close(unit, person, kind, lines.of(unit, session), by)
+
+
+def close_person(unit: Unit, person: str, until: Millis, by: str) -> None:
+    """Close again what was opened in the name of `person` while a session that lived at that moment can have."""
+    since = until - unit.system.settings.integer("identity.absolute_s") * SECOND
+    for kind, lines in _BY_PERSON.items():
+        start = lines.since(unit, since, person)
+        _close(unit, person, kind, [one for one in lines.of(unit, person, start=start) if one.at <= until], by)
+
+
+def _close(unit: Unit, person: str, kind: str, lines: Iterable[audit.Entry], by: str) -> None:
+    for line in lines:
+        session = str(line.data.get("session", ""))  # from before it was kept, or of the operator: as it was
+        theirs = line.data.get(_OPENED[kind]) == person
+        if not session or not theirs or not identity.disowned(unit, person, session, line.at):
+            continue
+        if kind == "identity.PersonThawed":
+            _freeze(unit, line, by)
+        elif kind == HoldLifted.KIND:
+            if not line.data["authority"]:  # the committee's is lifted by its answers, whoever closes the motion
+                _hold(unit, line, line, by)
+        elif kind == HoldLookedAt.KIND:
+            for lift in _LIFTS.of(unit, str(line.data["hold"])):
+                _hold(unit, lift, line, by)
+        elif line.data["choice"] != "against":
+            for lift in _CARRIED.of(unit, str(line.data["digest"])):
+                if not carries_still(unit, str(line.data["motion"]), str(line.data["digest"])):
+                    _hold(unit, lift, line, by)
+
+
+def _hold(unit: Unit, lift: audit.Entry, opening: audit.Entry, by: str) -> None:
+    """Let a hold stand again, under an id of its own, which is the same whoever finds this."""
+    old = str(lift.data["hold"])
+    placed, refusals = _PLACED.newest(unit, old), unit.part(Refusals)
+    new = HoldId(made_id("hld", hashlib.sha256(f"closed again\n{old}".encode()).digest()))
+    known = {one.id: one for one in rows.everything(unit.conn, str(lift.data["held"]))}
+    if placed is None or refusals.lifted(new) or new in known or ("again", new) in unit.memo:
+        return
+    unit.memo["again", new] = True
+    reason = f"{WHY} {known[HoldId(old)].reason}"[:2_000] if HoldId(old) in known else WHY
+    hold = Hold(
+        id=new,
+        subject=str(placed.data["held"]),
+        kind=placed.data["kind"],
+        reason=reason,
+        actions=may_stand(unit, SYSTEM, str(placed.data["held"]), tuple(placed.data["actions"])),
+        placed_by=SYSTEM.principal,
+        at=unit.now,
+    )
+    stand(unit, hold)
+    _say(unit, opening, "hold", hold.subject, by, again=True, hold=hold.id)
+
+
+def _freeze(unit: Unit, thaw: audit.Entry, by: str) -> None:
+    """Freeze a person again whom nobody has frozen or thawed since; not a member without whom nothing is decided."""
+    person, newest = str(thaw.data["principal"]), _THAWS.newest(unit, str(thaw.data["principal"]))
+    if (
+        newest is None
+        or newest.index != thaw.index
+        or identity.is_frozen(unit, person)
+        or _FELL.any(unit, str(thaw.index))
+    ):
+        return
+    again = may_silence(unit, person)
+    if again:
+        identity.freeze(unit, person, THAWED, by)
+    _say(unit, thaw, "person", person, by, again=again)
+
+
+def _say(unit: Unit, opening: audit.Entry, what: str, about: str, by: str, *, again: bool, hold: str = "") -> None:
+    line = OpeningFell(
+        about=about,
+        what=what,
+        opened=str(opening.index),
+        opened_by=str(opening.data[_OPENED[opening.kind]]),
+        session=str(opening.data["session"]),
+        again=again,
+        hold=hold,
+        by=by,
+    )
+    audit.append(unit, line)
