@@ -55,14 +55,14 @@ def _thiefs(ground: Ground, motion: dict[str, str]) -> access.AuthorityBallot:
         made = identity.enrol_device(unit, caller, jwk, "not Hana's")
         mark_confirmed(unit, made, VICTIM, "by her older key, at her laptop", session=at_laptop)
     with begin(ground.system) as unit:
-        said = {"type": "weighthouse/ballot/1", "motion_digest": digest(motion), "ballot": "for", "voter": VICTIM}
-        said |= {"device": made.id, "at": unit.now}
-    r, s = decode_dss_signature(key.sign(encode(said), ec.ECDSA(hashes.SHA256())))
+        at = unit.now
+    said = {"type": "weighthouse/ballot/1", "motion_digest": digest(motion), "ballot": "for", "voter": VICTIM}
+    r, s = decode_dss_signature(key.sign(encode({**said, "device": made.id, "at": at}), ec.ECDSA(hashes.SHA256())))
     value = base64.urlsafe_b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).rstrip(b"=").decode()
     with begin(ground.system) as unit:
         identity.end_session(unit, at_laptop, "I am at home, and that is not me.", "chi", of=VICTIM)
     ground.settle()
-    return access.AuthorityBallot(voter=VICTIM, device=made.id, at=said["at"], signature=value, session=elsewhere)
+    return access.AuthorityBallot(voter=VICTIM, device=made.id, at=at, signature=value, session=elsewhere)
 
 
 def attack(ground: Ground, loot: Loot) -> Observed:
