@@ -38,7 +38,7 @@ NOTHING = {
         identity.SessionStarted identity.StepUpDone""",
     "asks, and others answer": "governance.MotionOpened",
     "cannot be taken back, so it took a factor and a key, or several people; its line says who": """
-        access.PolicyPublished audit.ClockConfirmed detect.AlertAcknowledged
+        access.PolicyPublished audit.ClockConfirmed
         governance.HoldLifted governance.MotionClosed weights.CheckpointDestroyed
         weights.LoadStarted weights.WeightsExported""",
 }

@@ -50,6 +50,7 @@ class AlertAcknowledged(Event, frozen=True, kw_only=True):
     alert: str
     by: str
     note: str
+    session: str = ""
 
 
 class AlertRowRefused(Event, frozen=True, kw_only=True):

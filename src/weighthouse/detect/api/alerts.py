@@ -21,6 +21,7 @@ from weighthouse.detect import store
 from weighthouse.detect.api import told
 from weighthouse.detect.events import AlertAcknowledged, AlertRaised, ResponseTaken
 from weighthouse.detect.model import TITLES, Alert, Incident
+from weighthouse.identity import api as identity
 
 NOTE_LIMIT = 2_000
 _EVERY = audit.Lines(AlertRaised.KIND, by="")
@@ -78,7 +79,8 @@ def acknowledge(unit: Unit, caller: Caller, alert_id: str, note: str = "") -> Al
     changed = msgspec.structs.replace(
         found, acknowledged_by=str(caller.principal), acknowledged_at=unit.now, note=note
     )
-    audit.append(unit, AlertAcknowledged(alert=found.id, by=caller.principal, note=note))
+    session = str(caller.session or "")
+    audit.append(unit, AlertAcknowledged(alert=found.id, by=caller.principal, note=note, session=session))
     return changed
 
 
@@ -142,7 +144,7 @@ def _found(unit: Unit, alert_id: str) -> Alert:
 def _shown(unit: Unit, line: audit.Entry) -> Alert:
     """The alert that a line tells of, with what its other lines say was done and who has seen it."""
     data, id_ = line.data, line.subject
-    taken, seen = _TAKEN.newest(unit, id_), _SEEN.newest(unit, id_)
+    taken, seen = _TAKEN.newest(unit, id_), _acknowledged(unit, id_)
     done: dict[str, Any] = taken.data if taken is not None else {"actions": (), "failed": ()}
     return Alert(
         id=id_,
@@ -159,6 +161,16 @@ def _shown(unit: Unit, line: audit.Entry) -> Alert:
         acknowledged_at=seen.at if seen is not None else None,
         note=_words(unit, seen, "note") if seen is not None else "",
     )
+
+
+def _acknowledged(unit: Unit, id_: str) -> audit.Entry | None:
+    """By which line somebody has seen an alert. One in a session that was somebody else's counts for nothing, so that
+    the alert is open again; one from before sessions were kept stands."""
+    for one in _SEEN.of(unit, id_, newest_first=True):
+        by, session = str(one.data["by"]), str(one.data.get("session", ""))
+        if not session or not identity.disowned(unit, by, session, one.at):
+            return one
+    return None
 
 
 def _words(unit: Unit, line: audit.Entry, name: str) -> str:

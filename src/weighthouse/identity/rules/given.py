@@ -13,6 +13,7 @@ GIVEN: dict[str, str] = {
     "access.HoldLookedAt": "access/api/holds.py",
     "access.RequestSubmitted": "access/api/verifying.py",
     "access.VoteCast": "access/api/voiding.py",
+    "detect.AlertAcknowledged": "detect/api/alerts.py",
     "governance.BallotCast": "governance/api/counting.py",
     "identity.DeviceEnrolled": "identity/api/vouchers.py",
     "identity.DeviceConfirmed": "identity/api/vouchers.py",
