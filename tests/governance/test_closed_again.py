@@ -31,7 +31,9 @@ class Open(Signed):
         self.clock.advance(1)
         self.confirm(who, act, subject)
         at = self.clock.now()
-        said = msgspec.json.decode(identity.opening(act, subject, person=who, device=device, at=at))
+        said = msgspec.json.decode(
+            identity.opening(act, subject, audience=identity.audience(self.system), person=who, device=device, at=at)
+        )
         value = self.sign(who, said)
         return identity.KeySignature(device=device, at=at, value=unb64(value))
 
