@@ -13,8 +13,11 @@ from sqlalchemy import text
 
 from tests.access.support import Lab, refused
 from tests.access.test_owing import paid
-from weighthouse.access import api
+from weighthouse.access import api, jobs
+from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.api import owing
+from weighthouse.access.ports import Refusals
+from weighthouse.audit import api as audit
 from weighthouse.core.answers import once
 from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.database import Database
@@ -87,3 +90,20 @@ def test_what_is_stopped_while_its_table_is_locked_is_stopped(lab: Lab, mode: st
     with read(lab.system) as unit:
         assert state_of(unit, "ada").suspended, "what failed and was said again has taken nothing else"
     assert second.person == "ada"
+
+
+def test_a_no_is_told_to_others_though_its_row_and_all_personal_words_are_locked(lab: Lab) -> None:
+    """Attack: a lock that stops no reader keeps the change away for ever, and another server goes on to say yes."""
+    grant, chi = lab.grant("eve"), lab.caller("chi")
+    with lab.system.database.engine.connect() as connection:
+        connection.execute(text("LOCK TABLE access_grant, log_personal IN SHARE MODE"))
+        fails(lab, "chi", lambda unit: api.revoke(unit, chi, grant.id, "It was stolen."))
+        lab.clock.advance(2 * MINUTE)
+        assert (paid(lab), paid(lab)) == (1, 0)
+        twin = FileRefusals(lab.folder / "twin.refusals")
+        lab.system.bind(Refusals, twin)
+        audit.learn(lab.system, 0, jobs.learners)
+        assert twin.closed(grant.id)
+    lab.bind_memories()
+    assert paid(lab) == 0 and lab.sql("SELECT state FROM access_grant")[0]["state"] == "ended"
+    assert [one.data["text"] for one in lab.log("access.GrantEnded")] == [owing.FAILED]

@@ -22,6 +22,8 @@ from weighthouse.audit.ports import LineMemory
 from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import System, begin, read
+from weighthouse.identity.api.sealing import memory
+from weighthouse.identity.model import Owed
 
 Nothing = Callable[[], object]
 
@@ -181,3 +183,18 @@ def test_a_process_ticks_while_its_database_answers_nobody(pair: Pair) -> None:
             assert ticked == pair.clock.monotonic()
         finally:
             ticking.stop()
+
+
+def test_a_server_that_owes_the_log_a_no_leaves_all_behind_until_it_is_told(pair: Pair) -> None:
+    """Attack: lock one table, so that what is said no to at one server is committed, and heard elsewhere, never."""
+    pair.minutes(1)
+    kept = memory(pair.first.system)
+    kept.owe(Owed(id="one", kind="identity.PersonFrozen", of="eve", data={}, at=pair.clock.now()))
+    pair.minutes(2)
+    assert is_behind(pair.second)
+    assert api.behind(pair.first.system).why == "the log does not take what is owed to it"
+    with read(pair.first.system) as unit:
+        assert any("has been owed to the log for" in one for one in api.condition(unit).problems)
+    kept.paid("one")
+    pair.minutes(1)
+    assert not is_behind(pair.second) and not is_behind(pair.first)

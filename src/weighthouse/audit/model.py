@@ -40,6 +40,13 @@ settings = (
 )
 
 
+OWED_WORDS = (
+    "Its change could not be committed; the no stands.",
+    "Its change could not be committed; the stop stands.",
+)
+"""What stands for a person's words in the line of a no that is owed: this software's own, which nobody conceals."""
+
+
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry says, before it is bytes. `actor` and `subject` are ids, never names; times are Millis."""
 

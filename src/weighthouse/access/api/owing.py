@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -20,14 +22,16 @@ from weighthouse.access.ports import Refusals
 from weighthouse.access.store import grants, holds, requests
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import MINUTE
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.access")
 STANDS = "What was said no to stands all the same, and its line follows once the database takes it."
-FAILED = "Its change could not be committed; the no stands."
+FAILED = audit.OWED_WORDS[0]
+PAY_AFTER: Millis = MINUTE // 2
+"""How long a change may be on its way before its line is written without it: well before anybody closes on it."""
 _SAID = ("revoked", "surrendered")
 No = GrantEnded | HoldPlaced | RequestDenied | RequestLapsed | VoteVoided | Withdrawn
 _LINES = {
@@ -115,35 +119,65 @@ def keep_apart(unit: Unit, held: Apart) -> None:
 def pay(system: System) -> int:
     """Write the lines that the log lacks, each once; return how many.
 
-    One that is younger than any change may take is left alone, and so is every one while lines wait for the log.
+    One that is younger than any change may take is left alone. Attack: lock the row, or the table of personal words,
+    and no line ever comes. So the line goes first and alone, and the row follows when it can.
     """
     refusals = system.part(Refusals)
     with read(system) as unit:
-        told = [one.id for one in refusals.owed() if _told(unit, one)]
-        waiting, now = audit.backlog(unit).waiting, unit.now
+        told, now = [one.id for one in refusals.owed() if _told(unit, one)], unit.now
     if told:
         refusals.settled(told)
-    late = [one for one in refusals.owed() if now - one.at > MINUTE and not waiting]
-    return sum(_pay(system, one) for one in late)
+    late = [one for one in refusals.owed() if now - one.at > PAY_AFTER]
+    paid = sum(_pay(system, one) for one in late)
+    for one in list(_unmended.get(system, {}).values()):
+        _mend_row(system, one)
+    return paid
 
 
-def _told(unit: Unit, one: Owed) -> bool:
+_unmended: WeakKeyDictionary[System, dict[str, Owed]] = WeakKeyDictionary()
+"""What this process has told without its row; until that is mended too, the memory overrules it."""
+
+
+def _owing(system: System) -> list[tuple[str, Millis]]:
+    """What the log may not tell yet: the timer strikes out what it tells."""
+    try:
+        refusals = system.part(Refusals)
+    except Unavailable:  # a process without this room
+        return []
+    return [(one.id, one.at) for one in refusals.owed()]
+
+
+audit.count_owed(_owing)
+
+
+def _told(unit: Unit, one: Owed, more: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Whether the log has this very line, but for the words of a person: another no about the same thing, by somebody
     else or for another reason, tells nothing of this one. Attack: give back what is being revoked."""
     unsaid = _KINDS[one.kind].PERSONAL | _UNSURE.get(one.kind, frozenset())
     said = {name: value for name, value in msgspec.to_builtins(one.data).items() if name not in unsaid}
-    return any(said == {name: found.data.get(name) for name in said} for found in _LINES[one.kind].of(unit, one.id))
+    found = (entry.data for entry in _LINES[one.kind].of(unit, one.id))
+    return any(said == {name: data.get(name) for name in said} for data in (*found, *more))
 
 
 def _pay(system: System, one: Owed) -> bool:
     line = msgspec.convert(one.data, _KINDS[one.kind])
-    with begin(system, SYSTEM) as unit:
-        if _told(unit, one):
-            return False
-        _mend(unit, one.id, line)
-        audit.append(unit, line)
+    try:
+        with begin(system, SYSTEM) as unit:
+            if _told(unit, one, audit.on_its_way(unit, one.kind)):
+                return False
+            audit.append(unit, line)
+    except WeighthouseError as error:  # one that still cannot be said keeps the others from nothing
+        logger.warning("%s of %s is still owed: %s", one.kind, one.id, error.code)
+        return False
+    _unmended.setdefault(system, {})[one.id] = one
     logger.warning("%s of %s could not be committed when it was said; its line is written now", one.kind, one.id)
     return True
+
+
+def _mend_row(system: System, one: Owed) -> None:
+    with contextlib.suppress(WeighthouseError), begin(system, SYSTEM) as unit:
+        _mend(unit, one.id, msgspec.convert(one.data, _KINDS[one.kind]))
+        unit.after_commit(lambda: _unmended[system].pop(one.id, None))
 
 
 def _mend(unit: Unit, id_: str, line: Event) -> None:

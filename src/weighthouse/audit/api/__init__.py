@@ -5,6 +5,7 @@ Rooms `append` facts in the transaction of their change and `pump` followers to 
 """
 
 from weighthouse.audit.api.appending import append, heartbeat, overdue
+from weighthouse.audit.api.arrears import count_owed, on_its_way
 from weighthouse.audit.api.behind import behind, tell_behind
 from weighthouse.audit.api.checking import recognise, start, verify
 from weighthouse.audit.api.clusters import MOVED
@@ -29,6 +30,7 @@ from weighthouse.audit.api.waiting import unsaid, waited
 from weighthouse.audit.api.waking import Ticking
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
+    OWED_WORDS,
     Backlog,
     Condition,
     Doubt,
@@ -46,6 +48,7 @@ from weighthouse.audit.model import (
 __all__ = [
     "LOST",
     "MOVED",
+    "OWED_WORDS",
     "SAY_EVERY",
     "Backlog",
     "Condition",
@@ -70,6 +73,7 @@ __all__ = [
     "condition",
     "confirm_clock",
     "consistency",
+    "count_owed",
     "doubts",
     "entries",
     "entry",
@@ -84,6 +88,7 @@ __all__ = [
     "last_signed",
     "learn",
     "look",
+    "on_its_way",
     "overdue",
     "prove",
     "pump",

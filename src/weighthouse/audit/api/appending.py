@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from weighthouse.audit.api import growing, lanes
 from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.events import Heartbeat
-from weighthouse.audit.model import Leaf
+from weighthouse.audit.model import OWED_WORDS, Leaf
 from weighthouse.audit.rules import leaf as leaves
 from weighthouse.audit.store import log as store
 from weighthouse.audit.store import readers
@@ -31,12 +31,15 @@ _beating: WeakSet[System] = WeakSet()
 
 
 def prepare(unit: Unit, event: Event) -> tuple[Leaf, bytes]:
-    """Return the leaf of `event` and its bytes, keeping personal values aside in this transaction."""
+    """Return the leaf of `event` and its bytes, keeping personal values aside in this transaction.
+
+    Words of this software are nobody's: a no that is owed needs no other table for its line."""
     actor = unit.actor.principal if unit.actor else ""
     data = event.data()
-    if event.PERSONAL:
+    personal = {name for name in event.PERSONAL if data.get(name) not in OWED_WORDS}
+    if personal:
         data, kept = leaves.conceal(
-            data, event.PERSONAL, leaves.owner_of(data, actor), lambda: os.urandom(leaves.SALT_BYTES)
+            data, personal, leaves.owner_of(data, actor), lambda: os.urandom(leaves.SALT_BYTES)
         )
         if kept:
             readers.keep_personal(unit.conn, kept)

@@ -1,8 +1,8 @@
 """For how long something may be refused, or owed, that this server does not know. Guards every decision from it.
 
 Whatever keeps a no on its way counts alike: lines that wait for the sequencer, a server that is not heard or whose
-lines do not come, and followers that do not take back what the log tells them to. Whoever closes on it says so once,
-with a line of the log, and opens when it is over.
+lines do not come, a no that is kept here and owed to the log, and followers that do not take back what the log tells
+them to. Whoever closes on it says so once, with a line of the log, and opens when it is over.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from weighthouse.audit.api import servers, standing
 from weighthouse.audit.api.appending import append
+from weighthouse.audit.api.arrears import owed
 from weighthouse.audit.api.waiting import watch
 from weighthouse.audit.api.waking import awake
 from weighthouse.audit.events import FellBehind
@@ -36,6 +37,7 @@ def behind(system: System) -> Behind:
     awake(system)  # the attempt counts, answered or not
     with read(system) as unit:
         found = [Behind(age, f"the follower {name} stands still") for name, age in standing.standing(unit)[:1]]
+        found.append(Behind(owed(unit), "the log does not take what is owed to it"))
         if system.database.dialect == "postgresql":
             found += [Behind(age, f"the server {name} is not heard") for name, age in servers.unheard(unit)[:1]]
             found.append(Behind(watch(system).look(unit)[1], "lines wait for the log's sequencer"))

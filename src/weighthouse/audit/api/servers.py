@@ -2,9 +2,9 @@
 
 Attack: take away what server A writes, before server B has seen a row of it: at B the log is on time and complete,
 and what A revoked is allowed. So each server says, sealed and counted, up to where its lines go that are not in the
-log yet. One that is not heard for a minute, or whose lines do not come, leaves the others behind; so does a word that
-does not stay for the server that wrote it. Whoever stops says so, and who starts anew over a folder speaks for the
-process that died there.
+log yet, and for how long it has owed the log a no. One that is not heard for a minute, whose lines do not come, or
+that owes for so long leaves the others behind; so does a word that does not stay for the server that wrote it.
+Whoever stops says so, and who starts anew over a folder speaks for the process that died there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from weighthouse.audit.api import lanes, signing
+from weighthouse.audit.api import arrears, lanes, signing
 from weighthouse.audit.api.waking import awake
 from weighthouse.audit.rules import lanes as rules
 from weighthouse.audit.store import servers as store
 from weighthouse.core import signing as codes
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
-from weighthouse.core.work import System, Unit, begin
+from weighthouse.core.work import System, Unit, begin, read
 
 EVERY: Millis = 5 * SECOND
 MOST = 200
@@ -29,12 +29,14 @@ MOST = 200
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What a server says: for the how manieth time, over which folder, whether it stops, and which rows are due."""
+    """What a server says: for the how manieth time, over which folder, whether it stops, which rows are due, and
+    for how long it has owed the log a no."""
 
     beat: int
     folder: str
     left: bool
     due: dict[str, int]
+    owes: Millis = 0
 
 
 class _Heard(msgspec.Struct):
@@ -44,6 +46,7 @@ class _Heard(msgspec.Struct):
     since: Millis
     left: bool
     due: dict[str, tuple[int, Millis]] = {}
+    owes: Millis = 0
 
 
 class Servers:
@@ -65,7 +68,7 @@ class Servers:
         if self._kept is None or (found is not None and found.said == self._row):
             self._kept = now
         folder = lanes.memory(unit.system).folder()
-        said = Said(self._beat + 1, folder, left, lanes.due(unit.system, lanes.known(unit)))
+        said = Said(self._beat + 1, folder, left, lanes.due(unit.system, lanes.known(unit)), arrears.owed(unit))
         row = _sealed(unit.system, name, said)
         store.put(unit.conn, row)
         self._beat, self._row = said.beat, row.said  # if this is not committed, the next look finds it so
@@ -74,10 +77,11 @@ class Servers:
         """A process that died over this folder says nothing any more; what it promised is still waited for."""
         known = lanes.known(unit)
         for name, said in _read(unit)[0].items():
-            if said.left and _come(said.due, known):
+            own = said.folder == lanes.memory(unit.system).folder()
+            if said.left and _come(said.due, known) and not said.owes:
                 store.drop(unit.conn, name)
-            elif not said.left and said.folder == lanes.memory(unit.system).folder():
-                gone = msgspec.structs.replace(said, beat=said.beat + 1, left=True)
+            elif own and (said.owes or not said.left):  # what it owed this process owes, and says so itself
+                gone = msgspec.structs.replace(said, beat=said.beat + 1, left=True, owes=0)
                 store.put(unit.conn, _sealed(unit.system, name, gone))
 
     def hear(self, unit: Unit) -> list[tuple[str, Millis]]:
@@ -99,19 +103,20 @@ class Servers:
     def _take(self, name: str, said: Said, known: rules.Progress, now: Millis) -> None:
         one = self._heard.get(name)
         if one is None:
-            if said.left and _come(said.due, known):
+            if said.left and _come(said.due, known) and not said.owes:
                 return
             one = self._heard[name] = _Heard(said.beat, now, said.left)
         elif said.beat <= one.beat:  # what it said before, shown once more
             return
-        one.beat, one.since, one.left = said.beat, now, said.left
+        one.beat, one.since, one.left, one.owes = said.beat, now, said.left, said.owes
         for lane, number in said.due.items():
             one.due.setdefault(lane, (number, now))
 
     def _age(self, one: _Heard, known: rules.Progress, now: Millis) -> Millis:
         one.due = {lane: row for lane, row in one.due.items() if known.reached(lane) < row[0]}
         ages = [now - since for _, since in one.due.values()]
-        return max([*ages, 0 if one.left else now - one.since])
+        silent = now - one.since
+        return max([*ages, 0 if one.left else silent, one.owes + silent if one.owes else 0])
 
 
 _servers: WeakKeyDictionary[System, Servers] = WeakKeyDictionary()
@@ -124,7 +129,11 @@ def of(system: System) -> Servers:
 
 def say(system: System, *, left: bool = False) -> None:
     """Tell the other servers, once this process has written lines; with `left`, for the last time."""
-    if system.database.dialect != "postgresql" or not lanes.memory(system).acknowledged():
+    if system.database.dialect != "postgresql":
+        return
+    with read(system) as unit:
+        owes = arrears.owed(unit)
+    if not owes and not lanes.memory(system).acknowledged():
         return
     with begin(system, SYSTEM) as unit:
         of(system).say(unit, left=left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weighthouse.audit.api import lanes, personal, scanning
+from weighthouse.audit.api import arrears, lanes, personal, scanning
 from weighthouse.audit.api.appending import LATE, overdue
 from weighthouse.audit.api.following import moved_lately
 from weighthouse.audit.api.reading import head
@@ -19,11 +19,13 @@ def condition(unit: Unit) -> Condition:
     """Return how the log is; every problem in plain words, none when all is well."""
     system = unit.system
     waiting, silent, scan = backlog(unit), overdue(unit), scanning.state(system)
+    owed = arrears.owed(unit)
     foreign = watch(system).foreign()
     lost = len(lanes.memory(system).lost()) or lanes.known(unit).lost
     said = (
         (waiting.oldest > LATE, f"entries have waited {waiting.oldest // SECOND} s for the sequencer"),
         (foreign > 0, f"rows that this software did not write have stood in the outbox for {foreign // SECOND} s"),
+        (owed > LATE, f"what was said no to has been owed to the log for {owed // SECOND} s"),
         (silent > 0, f"heartbeats have been missing for {silent // SECOND} s"),
         (lost > 0, "lines were lost between their commit and the log"),
         (bool(scan.problem), f"entry {scan.at}: {scan.problem}"),

@@ -15,7 +15,7 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import MINUTE
+from weighthouse.core.clock import MINUTE, Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.events import Event
 from weighthouse.core.work import System, Unit, begin, read
@@ -23,7 +23,8 @@ from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.model import Owed
 
 logger = logging.getLogger("weighthouse.identity")
-FAILED = "Its change could not be committed; the stop stands."
+FAILED = audit.OWED_WORDS[1]
+PAY_AFTER: Millis = MINUTE // 2
 E = TypeVar("E", bound=Event)
 _AGAIN: dict[str, tuple[type[Event], Callable[[Unit, Event], None], frozenset[str]]] = {}
 _LINES: dict[str, audit.Lines] = {}
@@ -50,13 +51,20 @@ def owe(unit: Unit, line: Event, *, of: str) -> None:
 
 def pay(system: System) -> int:
     """Do again what was remembered and not committed, each once; return how many. One that is younger than any change
-    may take is left alone, and so is every one while lines wait for the log."""
+    may take is left alone, and so is one whose line waits for the log."""
     if not memory(system).owed():
         return 0
     with read(system) as unit:
-        waiting, now = audit.backlog(unit).waiting, unit.now
-    late = [one for one in memory(system).owed() if now - one.at > MINUTE and not waiting]
+        late = [one for one in memory(system).owed() if unit.now - one.at > PAY_AFTER and not _waits(unit, one)]
     return sum(_pay(system, one) for one in late)
+
+
+def _waits(unit: Unit, due: Owed) -> bool:
+    return any(_same(due, data) for data in audit.on_its_way(unit, due.kind))
+
+
+# Other servers hear of it only by the whole change, so until then it counts: after a minute nobody decides.
+audit.count_owed(lambda system: [(one.id, one.at) for one in memory(system).owed()])
 
 
 def _pay(system: System, due: Owed) -> bool:
