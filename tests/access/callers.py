@@ -53,13 +53,19 @@ def _class(name: str) -> str:
 
 
 def _entitlement(name: str) -> str:
+    """Everything at once, and what stands alone wherever it is given."""
     place = "there" if name == "elsewhere" else "here"
     pinned = ", operation: [version]" if name == "pinned" else ""
     longest = "1m" if name == "over" else "8h"
+    common = (
+        f"resources: [model/{name}], environment: {place}, eligible: [staff], "
+        f"duration: {{default: {longest}, longest: {longest}}}"
+    )
+    rest = ", ".join(one for one in policy.ACTIONS if one != policy.IRREVERSIBLE)
     return (
-        f"  do-{name}: {{description: Everything., actions: [{', '.join(policy.ACTIONS)}], resources: [model/{name}], "
-        f"environment: {place}, eligible: [staff], approval: none, "
-        f"duration: {{default: {longest}, longest: {longest}}}{pinned}}}\n"
+        f"  do-{name}: {{description: Everything., actions: [{rest}], approval: none, {common}{pinned}}}\n"
+        f"  end-{name}: {{description: The end., actions: [{policy.IRREVERSIBLE}], operation: [version], "
+        f"approval: {{second: {{team: others, count: 1}}}}, {common}}}\n"
     )
 
 
@@ -71,8 +77,9 @@ def _resource(name: str) -> str:
 TEXT = (
     "schema: weighthouse/lab/1\nlab: {id: table, name: Table}\nenvironments: {here: {name: Here}, there: {name: There}}\n"
     f"classes:\n{''.join(map(_class, MODELS))}"
-    "teams: {staff: {name: Staff}}\n"
-    "people: {ada: {name: Ada, accounts: [{issuer: dev, subject: ada}], teams: [staff]}}\n"
+    "teams: {staff: {name: Staff}, others: {name: Others}}\n"
+    "people: {ada: {name: Ada, accounts: [{issuer: dev, subject: ada}], teams: [staff]}, "
+    "bob: {name: Bob, accounts: [{issuer: dev, subject: bob}], teams: [others]}}\n"
     f"resources:\n  lab: {{class: plain, environment: shared, owner: staff}}\n{''.join(map(_resource, MODELS))}"
     f"entitlements:\n{''.join(map(_entitlement, MODELS))}"
 )
@@ -90,6 +97,18 @@ def _keys(lab: Lab) -> tuple[DeviceId, DeviceId]:
             if name == "grown":
                 identity.confirm_first_key(unit, "ada", made[0], mark=mark, reason="seen in person")
     return made[0], made[1]
+
+
+def _ends(lab: Lab) -> None:
+    """What takes a second person has one, whose key counts."""
+    device, mark = lab.device("bob"), identity.thumbprint_of(lab.keys["bob"].jwk)
+    with begin(lab.system) as unit:
+        identity.confirm_first_key(unit, "bob", device, mark=mark, reason="seen in person")
+    for name in MODELS:
+        operation = {"version": "ver_1" if name == "pinned" else "ver_2"}
+        span = MINUTE if name == "over" else 8 * HOUR
+        request = lab.ask("ada", f"end-{name}", f"model/{name}", duration=span, operation=operation)
+        lab.vote("bob", request.id)
 
 
 def _grants(lab: Lab) -> None:
@@ -130,6 +149,7 @@ def answers() -> Iterator[tuple[str, str, str, api.Decision]]:
         database = Database(f"sqlite:///{folder}/lab.db")
         database.create_all()
         lab = Lab(database, ManualClock(1_790_000_000_000), Path(folder), TEXT)
+        _ends(lab)
         lab.system.settings = lab.system.settings.changed(**{"identity.new_keys": "confirm"})
         keys = _keys(lab)
         _grants(lab)

@@ -252,15 +252,16 @@ def test_the_advisor_weighs_by_what_could_be_done_with_it_and_not_by_number() ->
         candidate("submit", "run.submit weights.load", "model/tern"),
         candidate("save", "weights.save", "model/tern"),
         candidate("read-all", "weights.load catalogue.read", "model/tern model/wren model/owl"),
+        candidate("end", "weights.destroy", "model/tern"),
         candidate("publish", "policy.publish weights.load", "model/tern"),
         candidate("out", "egress.connect weights.load", "model/tern"),
     ]
     for order in (every, every[::-1]):
         ranked = [one.entitlement for one in advise(order, "model/tern", None)]
-        assert ranked == ["load", "read-all", "submit", "save", "train", "publish", "export", "out"]
+        assert ranked == ["load", "read-all", "submit", "save", "train", "end", "publish", "export", "out"]
     assert [one.entitlement for one in advise(every, "model/tern", "weights.load")][-1] == "out"
     assert "plaintext" in advise(every, "model/tern", None)[-1].why
-    assert advise(every, "model/tern", "weights.export")[0].danger == (0, 0, 0, 0)
+    assert advise(every, "model/tern", "weights.export")[0].danger == (0, 0, 0, 0, 0)
 
 
 def test_search_wants_every_word_and_ranks_names_before_descriptions() -> None:

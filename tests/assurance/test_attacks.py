@@ -68,6 +68,8 @@ ON_THE_STAGE = {
     "rolled-back-keys",
     "young-export",
     "replayed-export",
+    "lone-destroyer",
+    "destroyed-under-hold",
 }
 HERE = [one.id for one in api.catalogue() if one.id not in IN_A_RUN | ON_THE_STAGE]
 

@@ -112,6 +112,18 @@ REMOVALS = (
         "    if known[0] < 0:",
     ),
     Removal(
+        "lone-destroyer",
+        "policy/model.py",
+        'IMPLIED: dict[str, str] = {"weights.describe": "weights.load"}',
+        'IMPLIED: dict[str, str] = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}',
+    ),
+    Removal(
+        "destroyed-under-hold",
+        "access/model.py",
+        "        if action == IRREVERSIBLE and self.subject != person:",
+        "        if action in GOVERNING:",
+    ),
+    Removal(
         "keys-outside",
         "policy/rules/cedar/lab.cedar",
         'unless { resource.sandbox == "any" && resource.any_image && resource.outside_runs.contains(context.action) };',

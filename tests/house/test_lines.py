@@ -17,6 +17,7 @@ SHOWN = {
     # What each session did lately, shown to its owner beside the button that ends it; nothing is decided by it.
     "src/weighthouse/identity/api/lately.py",
     # Scenarios of the catalogue judge a theft on a stage of their own, which nobody edits behind them.
+    "src/weighthouse/assurance/scenarios/destroyed_under_hold.py",
     "src/weighthouse/assurance/scenarios/disk_flood.py",
     "src/weighthouse/assurance/scenarios/endless_body.py",
     "src/weighthouse/assurance/scenarios/frozen_guard.py",

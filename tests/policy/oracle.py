@@ -8,7 +8,7 @@ STEP_UP_FRESH = 15 * 60 * 1000
 INSIDE_RUN = {"weights.load", "weights.save", "egress.connect"}
 WITHIN_RUN = INSIDE_RUN | {"weights.describe"}
 KEYED = {"run.submit", "weights.load", "weights.save", "weights.describe"}
-IMPLIED = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}
+IMPLIED = {"weights.describe": "weights.load"}
 
 
 def verdict(question: policy.PolicyQuestion) -> bool:
@@ -45,7 +45,7 @@ def forbidden(question: policy.PolicyQuestion) -> set[str]:
         if not grant.operation_matches:
             found.add("operation")
     signed = thing.signed and question.action in KEYED
-    if not who.key and (signed or question.action == "weights.export"):
+    if not who.key and (signed or question.action in ("weights.export", "weights.destroy")):
         found.add("key")
     if who.kind == "person":
         level, age = who.assurance_level, who.assurance_age

@@ -194,8 +194,7 @@ def test_what_a_person_does_outside_of_runs_stays(world: World) -> None:
     assert {row.name for row in found.items} == {"embed", "head", "step"}
     assert world.since(before) == ["access.Allowed", "access.Allowed", "keys.KeyReleased", "weights.LoadStarted"]
     assert {line["action"] for line in world.facts("access.Allowed")[-2:]} == {"weights.describe"}
-    with world.unit(ada) as unit:
-        weights.destroy(unit, ada, version.id, "An exercise.")
+    world.order("ada", version)
     with pytest.raises(Conflict):
         world.begin_load(world.run("ada"), version.id)
 

@@ -127,11 +127,10 @@ def test_weights_case_14_a_wrapped_key_swapped_with_another_valid_one(world: Wor
 
 
 def test_weights_case_42_a_destroyed_version_put_back_from_a_backup_stays_destroyed(world: World, run: Any) -> None:
-    version, ada = world.save(run), world.person("ada")
+    version = world.save(run)
     rows = sql(world, "SELECT * FROM weights_key")
     backup = sql(world, "SELECT body, seal FROM weights_version")[0]
-    with world.unit(ada) as unit:
-        weights.destroy(unit, ada, version.id, "A test.")
+    world.destroyed("ada", version)
     sql(world, "UPDATE weights_version SET body = :b, seal = :s", b=backup.body, s=backup.seal)
     for row in rows:
         sql(

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from tests.weights.world import TERN, World
 
 from weighthouse.access import api as access
-from weighthouse.core.clock import DAY
+from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.weights import api as weights
 from weighthouse_sdk.checkpoint import parse_bundle
@@ -95,8 +95,8 @@ def test_a_repeat_is_refused_by_the_reason_of_today_with_one_line(
 
 
 def test_an_export_of_a_version_that_was_destroyed_is_refused_with_one_line(export: Exported) -> None:
-    ada = export.world.person("ada")
-    with export.world.unit(ada) as unit:
-        weights.destroy(unit, ada, export.version.id, "It is over.")
-    code, lines = export.refused()
-    assert (code, lines) == ("weights.destroyed", ["weights.ExportRefused"])
+    export.world.order("ada", export.version)
+    assert export.refused() == ("weights.being_destroyed", ["weights.ExportRefused"])
+    export.world.clock.advance(10 * MINUTE)
+    assert weights.finish(export.world.system) == 1
+    assert export.refused() == ("weights.destroyed", ["weights.ExportRefused"])

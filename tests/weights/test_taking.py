@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.weights.world import Draft, World, arrays
 
 from weighthouse.core.caller import Caller
+from weighthouse.core.clock import HOUR
 from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
@@ -114,9 +115,7 @@ def test_r8_destroying_a_version_beside_1500_nested_folders_is_acknowledged_and_
         here = deeper
     os.close(here)
     version = world.commit(run, draft, envelope)
-    ada = world.person("ada")
-    with begin(world.system, ada) as unit:
-        assert weights.destroy(unit, ada, version.id, "the test is over").state == "destroyed"
+    world.destroyed("ada", version)
     assert not (world.state / "objects" / version.prefix).exists()
     assert weights.drop_outbox(world.system, run.attributes["run"])
     assert not draft.folder.exists()
@@ -126,12 +125,12 @@ def test_r8_what_could_not_go_at_once_is_collected_later(world: World, caplog: p
     world.grant("ada", "tern-train")
     run = world.run("ada")
     version = world.save(run)
+    world.order("ada", version)
+    world.clock.advance(HOUR)
     folder, away = world.state / "objects" / "versions", world.state / "away"
     folder.rename(away)
     folder.symlink_to(away)  # the store refuses to walk through it, as it would a volume that is gone
-    ada = world.person("ada")
-    with begin(world.system, ada) as unit:
-        weights.destroy(unit, ada, version.id, "the test is over")
+    assert weights.finish(world.system) == 1
     assert "is collected later" in caplog.text and (away / version.id).exists()
     folder.unlink()
     away.rename(folder)
@@ -189,7 +188,7 @@ def _stop() -> None:
 def _as_before(world: World, version: weights.Version, draft: Draft) -> str:
     before = msgspec.structs.replace(version, prefix=draft.ticket.prefix)
     with begin(world.system) as unit:
-        store.rewrite_version(unit.conn, before, seal(unit, before))
+        assert store.turn_version(unit.conn, before, seal(unit, before), seal(unit, version))
     for shard in (world.state / "objects" / "versions" / version.id / "shards").iterdir():
         shard.unlink()
     return version.id

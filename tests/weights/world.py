@@ -24,7 +24,7 @@ from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.canonical import encode
-from weighthouse.core.clock import HOUR, ManualClock
+from weighthouse.core.clock import HOUR, MINUTE, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.ids import PrincipalId, new_id
 from weighthouse.core.settings import DECLARED, Settings
@@ -50,7 +50,13 @@ from weighthouse_sdk.checkpoint_binding import Recipient
 LAB = Path(__file__).parents[2] / "deploy" / "lab" / "lab.yaml"
 PASSPHRASE = "a passphrase for tests"
 TERN, WREN = "model/tern", "model/wren"
-APPROVERS = {"tern-train": ("ben", "chi"), "tern-load": ("ben", "chi"), "tern-export": ("ben", "chi", "gil")}
+APPROVERS = {
+    "tern-train": ("ben", "chi"),
+    "tern-load": ("ben", "chi"),
+    "tern-export": ("ben", "chi", "gil"),
+    "tern-destroy": ("ben", "chi"),
+    "wren-destroy": ("ben",),
+}
 
 
 def arrays(seed: int = 1) -> dict[str, Any]:
@@ -92,8 +98,9 @@ class World:
         self.sealed = SealedKeys.create(state / "keys.sealed", PASSPHRASE, cost=1 << 10, clock=clock)
         self.system = _system(database, clock, state, self.sealed)
         self.devices: dict[str, tuple[str, ec.EllipticCurvePrivateKey]] = {}
+        self.text = text or LAB.read_text("utf-8")
         with begin(self.system) as unit:
-            access.publish_policy(unit, None, text or LAB.read_text("utf-8"), "lab.yaml")
+            access.publish_policy(unit, None, self.text, "lab.yaml")
 
     def limit(self, **chosen: int) -> None:
         """Serve with other limits of this room from now on."""
@@ -210,6 +217,20 @@ class World:
         ticket, recipient = self.begin_load(caller, version)
         parsed = checkpoint.parse_load(msgspec.to_builtins(ticket))
         return checkpoint.load(parsed, recipient, self.state / "objects" / ticket.prefix)
+
+    def order(self, person: str, version: weights.Version) -> weights.Destruction:
+        """Have a version's destruction approved, and ordered by the person who asked for it."""
+        caller, role = self.person(person), version.model.removeprefix("model/") + "-destroy"
+        self.grant(person, role, version.model, operation={"version": version.id})
+        with begin(self.system, caller) as unit:
+            return weights.destroy(unit, caller, version.id, "A test: it must go.")
+
+    def destroyed(self, person: str, version: weights.Version) -> None:
+        """Have a version destroyed for good: ordered, and its time waited for."""
+        self.order(person, version)
+        self.settle()
+        self.clock.advance(10 * MINUTE)
+        assert weights.finish(self.system) == 1
 
     def settle(self) -> None:
         while audit.sequence(self.system):  # PostgreSQL: lines become entries after their commit

@@ -209,6 +209,7 @@ def _sealed(vote: Vote) -> dict[str, Any]:
 
 GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})  # as policy names them, a test compares
 HELD_ACTIONS: tuple[str, ...] = ("weights.export",)  # what a hold of the committee stops
+IRREVERSIBLE = "weights.destroy"  # as policy names it, a test compares
 # What only closes doors or only looks: a hold on a thing or on the lab must not keep security from acting.
 STILL_OPEN: frozenset[str] = frozenset(
     {
@@ -240,6 +241,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if action in GOVERNING and self.subject != person:
             return False  # whoever may hold a thing, or the lab, does not so hold the committee
+        if action == IRREVERSIBLE and self.subject != person:
+            return True  # whatever a hold is about, what it is on must still be there when it is lifted
         if self.actions:
             return action in self.actions
         return self.subject == person or action not in STILL_OPEN

@@ -57,11 +57,18 @@ def _alone(file: Path, fmt: str | None) -> None:
     text = written.read_text(file)
     lab = policy.parse(text, file.name, now=SystemClock().now())
     unheld = [msgspec.to_builtins(one) for one in egress.unheld(Settings(egress.settings), lab)]
-    answer = {"lab": lab.id, "digest": policy.digest_of(text), "unheld": unheld, "not_compared": list(NOT_COMPARED)}
+    answer: dict[str, Any] = {
+        "lab": lab.id,
+        "digest": policy.digest_of(text),
+        "notes": policy.notes(lab),
+        "unheld": unheld,
+        "not_compared": list(NOT_COMPARED),
+    }
     if form(fmt) == "json":
         emit_json(answer)
     else:
         card(answer, _BUNDLE[1:], fmt)
+        _notes(answer["notes"])
         _unheld(unheld)
     say("The file is in order by itself. Not compared, since no server was asked:")
     for what in NOT_COMPARED:
@@ -80,7 +87,14 @@ def _difference(answer: dict[str, Any], fmt: str | None) -> None:
     card(answer, _BUNDLE, fmt)
     heading("What it changes")
     clean_lines(answer.get("difference") or ["Nothing."])
+    _notes(answer.get("notes", []))
     _unheld(answer["unheld"])
+
+
+def _notes(notes: list[str]) -> None:
+    if notes:
+        heading("Worth knowing")
+        clean_lines(notes)
 
 
 def _unheld(faults: list[dict[str, Any]]) -> None:

@@ -39,6 +39,14 @@ _VERSIONS = (
     Column("saved", "at", "time"),
     Column("manifest", "digest"),
 )
+_DESTRUCTION = (
+    Column("version", "version"),
+    Column("model", "model"),
+    Column("state", "state", "state"),
+    Column("ordered by", "person"),
+    Column("approved by", "approvers"),
+    Column("final", "final", "time"),
+)
 _TENSORS = (
     Column("name", "name"),
     Column("type", "dtype"),
@@ -92,7 +100,9 @@ def show(ctx: click.Context, version: str, tensors: bool, fmt: str | None) -> No
     """Show VERSION; with --tensors the names, types and shapes inside."""
     connection = connect(ctx)
     if not tensors:
-        card(connection.get(f"/weights/versions/{version}"), (Column("model", "model"), *_VERSIONS), fmt)
+        found = connection.get(f"/weights/versions/{version}")
+        ending = (Column("destroyed at", "destruction.final", "time"),) if found["destruction"] else ()
+        card(found, (Column("model", "model"), *_VERSIONS, *ending), fmt)
         return
     answer = connection.post(f"/weights/versions/{version}/tensors", {})
     if fmt == "json":
@@ -142,6 +152,34 @@ def export(ctx: click.Context, version: str, destination: str, fmt: str | None) 
         Column("size", "bytes", "size"),
     )
     card(answer, rows, fmt)
+
+
+@command.command("destroy")
+@click.argument("version")
+@click.option("--reason", required=True, help="Why it goes; it stands in the log.")
+@output
+@click.pass_context
+def destroy(ctx: click.Context, version: str, reason: str, fmt: str | None) -> None:
+    """Order the destruction of VERSION, for which a request was approved; it is final only after a time.
+
+    The request names it: `--operation '{"version": "VERSION"}'`. Any hold on the model or the lab refuses it, now and
+    at the end. Nothing of it is opened meanwhile; `undestroy` undoes it.
+    """
+    connection = connect(ctx)
+    answer = fresh(connection, lambda: connection.post(f"/weights/versions/{version}/destroy", {"reason": reason}))
+    shown = answer if fmt == "json" else {**answer, "approvers": ", ".join(answer["approvers"])}
+    card(shown, _DESTRUCTION, fmt)
+
+
+@command.command("undestroy")
+@click.argument("version")
+@click.option("--reason", required=True, help="Why it stays; it stands in the log.")
+@output
+@click.pass_context
+def undestroy(ctx: click.Context, version: str, reason: str, fmt: str | None) -> None:
+    """Undo the order to destroy VERSION: for who gave it, who approved it, or who may destroy it."""
+    answer = connect(ctx).post(f"/weights/versions/{version}/undestroy", {"reason": reason})
+    card(answer, (Column("model", "model"), *_VERSIONS), fmt)
 
 
 @command.command("verify")

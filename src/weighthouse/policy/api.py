@@ -20,6 +20,7 @@ from weighthouse.policy.model import (
     ACTIONS,
     GOVERNING,
     IMPLIED,
+    IRREVERSIBLE,
     KEYED,
     LAB_RESOURCE,
     RELEASING,
@@ -51,6 +52,7 @@ from weighthouse.policy.ports import PolicyMemory
 from weighthouse.policy.rules.accounts import account_ref, accounts_of, check_succession
 from weighthouse.policy.rules.deciders import committee_teams, who_decides
 from weighthouse.policy.rules.difference import difference, shortened
+from weighthouse.policy.rules.notes import notes
 from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
 from weighthouse.policy.rules.quorum import CHOICES as BALLOTS
 from weighthouse.policy.rules.quorum import CLASSES as MOTIONS
@@ -75,15 +77,16 @@ from weighthouse.policy.rules.tree import LAB_LIMIT, refuse
 from weighthouse.policy.rules.verdict import EVALUATION_ERROR, engine
 
 __all__ = [
-    "ACTIONS", "BALLOTS", "EVALUATION_ERROR", "GOVERNING", "IMPLIED", "KEYED", "LAB_LIMIT", "LAB_RESOURCE", "MOTIONS",
-    "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH", "Answer", "Bundle", "Charter", "EgressEntry", "EgressProfile",
+    "ACTIONS", "BALLOTS", "EVALUATION_ERROR", "GOVERNING", "IMPLIED", "IRREVERSIBLE", "KEYED", "LAB_LIMIT",
+    "LAB_RESOURCE", "MOTIONS", "RELEASING", "SHARED", "STEP_UP", "STEP_UP_FRESH", "Answer", "Bundle", "Charter",
+    "EgressEntry", "EgressProfile",
     "Entitlement", "Environment", "GrantFacts", "Lab", "MotionClass", "PersonEntry", "PolicyQuestion",
     "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "Seating", "SensitivityClass",
     "Separation", "Slot", "Tally", "Team", "Verdict", "account_ref", "accounts_of", "base_of", "check_succession",
     "committee_teams", "current", "current_locked", "current_text", "decide", "difference", "digest_of",
-    "duration_text", "heard", "lacks", "learn", "may_hold", "of_digest", "once_in_force", "parse", "parse_duration",
-    "published", "seating", "settled", "short", "shortened", "size_text", "store", "stuck", "tally", "vacancies",
-    "waiting", "who_decides",
+    "duration_text", "heard", "lacks", "learn", "may_hold", "notes", "of_digest", "once_in_force", "parse",
+    "parse_duration", "published", "seating", "settled", "short", "shortened", "size_text", "store", "stuck",
+    "tally", "vacancies", "waiting", "who_decides",
 ]  # fmt: skip
 
 _KEPT = 8

@@ -27,22 +27,29 @@ ACTIONS: tuple[str, ...] = (
     "run.stop",
     "run.submit",
     "session.end",
+    "weights.destroy",
     "weights.export",
     "weights.load",
     "weights.save",
 )
-# Actions that let something out or change the rules themselves: a sensitive class never leaves them unapproved.
+# Actions that let something out, end it for good or change the rules themselves: a sensitive class never leaves them
+# unapproved.
 RELEASING: frozenset[str] = frozenset(
-    {"egress.connect", "policy.publish", "run.submit", "weights.export", "weights.load", "weights.save"}
-)
+    {
+        "egress.connect", "policy.publish", "run.submit", "weights.destroy", "weights.export", "weights.load",
+        "weights.save",
+    }
+)  # fmt: skip
+# What nothing brings back: by a grant for one named thing, which somebody else has approved, and under no hold.
+IRREVERSIBLE = "weights.destroy"
 # What whoever has the other action may do as well, asked for by a name of its own: no lab file lists these. Names and
-# shapes are opened by the server and no key leaves, so a person may see them without a run; destroying opens nothing.
-IMPLIED: dict[str, str] = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}
+# shapes are opened by the server and no key leaves, so a person may see them without a run.
+IMPLIED: dict[str, str] = {"weights.describe": "weights.load"}
 # Keys in either direction: for runs, unless the class of the model lists them under `outside_runs`.
 CONTENT: tuple[str, ...] = ("weights.load", "weights.save")
 # What is done by a device key that counts: the same as Action::"keyed" of the rules.
 KEYED: frozenset[str] = frozenset(
-    {"run.submit", "weights.describe", "weights.export", "weights.load", "weights.save"}
+    {"run.submit", "weights.describe", "weights.destroy", "weights.export", "weights.load", "weights.save"}
 )
 # What the committee acts by. Nobody holds it back for a thing or for the lab: guards are not guarded by the guarded.
 GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})

@@ -148,6 +148,38 @@ class ExportRefused(Event, frozen=True, kw_only=True):
     code: str
 
 
+class DestructionOrdered(Event, frozen=True, kw_only=True):
+    """A version is to be destroyed at `final`, by the grant `grant`; nothing of it is opened from now on."""
+
+    KIND: ClassVar[str] = "weights.DestructionOrdered"
+    GRAVE: ClassVar[bool] = True
+    SUBJECT: ClassVar[str] = "version"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+    order: str
+    version: str
+    model: str
+    person: str
+    session: str
+    approvers: tuple[str, ...]
+    grant: str
+    final: int
+    reason: str
+
+
+class DestructionUndone(Event, frozen=True, kw_only=True):
+    """An order to destroy a version is over, and the version as it was: by a person, or by what `code` names."""
+
+    KIND: ClassVar[str] = "weights.DestructionUndone"
+    SUBJECT: ClassVar[str] = "version"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+    order: str
+    version: str
+    model: str
+    by: str
+    code: str
+    reason: str
+
+
 class CheckpointDestroyed(Event, frozen=True, kw_only=True):
     """The wrapped data keys of a version are gone; its ciphertext can never be opened again."""
 
@@ -158,3 +190,5 @@ class CheckpointDestroyed(Event, frozen=True, kw_only=True):
     version: str
     model: str
     reason: str
+    order: str = ""
+    """The order that it carries out; empty in lines from before there were any."""

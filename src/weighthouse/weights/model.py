@@ -25,12 +25,21 @@ settings = (
         "What one run may commit in all; never more than half of what the store's volume would hold without it.",
         minimum=1,
     ),
+    Setting(
+        "weights.destroy_grace_s",
+        "int",
+        0,
+        "Seconds from the order to destroy a version until it is final, in which it can be undone; of an order given "
+        "from now on. 0: seven days in production, ten minutes where the lab is only tried out.",
+        minimum=0,
+        maximum=90 * 24 * 3600,
+    ),
 )
 _DEFAULTS = {setting.name: setting.default for setting in settings}
 SAVE_LIFE: Millis = DAY
 STRICT_LEASE: Millis = MINUTE
 MAX_SHARDS = limits.SHARDS.most
-OPEN, COMMITTED, DESTROYED = "open", "committed", "destroyed"
+OPEN, COMMITTED, DOOMED, DESTROYED = "open", "committed", "being_destroyed", "destroyed"
 
 
 def setting(chosen: Settings, name: str) -> Value:
@@ -203,6 +212,18 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     prefix: str
     bundle: str
+
+
+class Destruction(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to destroy a version: who gave it, who approved it, and when it is final."""
+
+    order: str
+    version: str
+    model: str
+    person: str
+    approvers: tuple[str, ...]
+    final: Millis
+    state: str = DOOMED
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):

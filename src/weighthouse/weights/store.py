@@ -167,10 +167,11 @@ def add_version(connection: Connection, version: Version, envelope: bytes, seal:
     )
 
 
-def rewrite_version(connection: Connection, version: Version, seal: bytes) -> None:
-    """Change a version's state; its envelope stays."""
+def turn_version(connection: Connection, version: Version, seal: bytes, old: bytes) -> bool:
+    """Change a version's state where its seal is still `old`; false when somebody else was first."""
     body = msgspec.json.encode(version).decode()
-    connection.execute(update(versions).where(versions.c.id == version.id).values(body=body, seal=seal))
+    query = update(versions).where(versions.c.id == version.id, versions.c.seal == old)
+    return connection.execute(query.values(body=body, seal=seal)).rowcount == 1
 
 
 def find_version(connection: Connection, id_: str) -> tuple[str, bytes, bytes] | None:

@@ -13,7 +13,7 @@ from weighthouse.access.api.decision import explain, explain_for, explain_withou
 from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold, remembered_holds
-from weighthouse.access.api.lasting import bound_lost, held, lost, refused_for_good
+from weighthouse.access.api.lasting import bound_lost, held, lost, refused_for_good, taken_back
 from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.owing import declare, refuse_for_good
@@ -117,6 +117,7 @@ __all__ = [
     "search",
     "seating",
     "submit",
+    "taken_back",
     "tidy",
     "told",
     "valid_grant",

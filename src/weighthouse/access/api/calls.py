@@ -13,7 +13,7 @@ from weighthouse.access.api.holds_on import holds_on
 from weighthouse.access.api.owing import STANDS, owed
 from weighthouse.access.api.seating import seating
 from weighthouse.access.events import HoldPlaced
-from weighthouse.access.model import HELD_ACTIONS, HoldCall
+from weighthouse.access.model import HELD_ACTIONS, IRREVERSIBLE, HoldCall
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import calls as rows
 from weighthouse.audit import api as audit
@@ -45,7 +45,7 @@ def _each(unit: Unit, actions: Iterable[str], resource: str, person: str) -> Ite
     standing = holds_on(unit, resource, person)
     for one in actions:
         held = any(hold.stops(one, resource, person) for hold in standing)
-        yield held or (one in HELD_ACTIONS and called(unit, resource))
+        yield held or (one in (*HELD_ACTIONS, IRREVERSIBLE) and called(unit, resource))
 
 
 def called(unit: Unit, model: str) -> bool:

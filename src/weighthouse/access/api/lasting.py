@@ -11,11 +11,16 @@ from weighthouse.access.api.calls import stopped
 from weighthouse.access.api.decision import judge
 from weighthouse.access.api.facts import member
 from weighthouse.access.api.grants import valid_grant
+from weighthouse.access.api.outcomes import end_of_grant
+from weighthouse.access.api.sealing import agrees, open_grant
+from weighthouse.access.api.voiding import without_void
 from weighthouse.access.ports import Refusals
+from weighthouse.access.store import grants as grant_rows
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 
@@ -61,6 +66,21 @@ def bound_lost(unit: Unit, workload: str) -> str:
 def held(unit: Unit, action: str, resource: str, person: str) -> bool:
     """Whether a hold stands against `action` on `resource` by `person`."""
     return stopped(unit, [action], resource, person)
+
+
+def taken_back(unit: Unit, grant: str) -> str:
+    """Return the code of why what was begun by a grant does not count any more, though the grant itself may be over
+    by time or given back; empty while it counts. A vote that fell with its session falls here, too."""
+    row = grant_rows.find(unit.conn, grant)
+    sealed = open_grant(unit, row) if row is not None else None
+    if row is None or sealed is None or not agrees(row, sealed.grant):
+        return "access.grant_seal"
+    asked = sealed.grant.request
+    end = end_of_grant(unit, grant)
+    over = end.data["why"] not in ("expired", "surrendered") if end is not None else unit.part(Refusals).closed(grant)
+    if over or identity.disclaimed(unit, asked.person, asked.session, asked.created):
+        return "access.grant_ended"
+    return next((one.problem for one in without_void(unit, sealed.votes) if one.problem), "")
 
 
 def refused_for_good(unit: Unit, id_: str) -> bool:

@@ -350,6 +350,7 @@ def check_policy(request: Request, body: PolicyText) -> dict[str, Any]:
             "base": before.digest,
             "lab": lab.id,
             "difference": changes,
+            "notes": policy.notes(lab),
         }
 
 

@@ -20,5 +20,6 @@ GIVEN: dict[str, str] = {
     "identity.KeysRestored": "identity/api/vouchers.py",
     "identity.PersonThawed": "access/api/closed_again.py",
     "runs.RunSubmitted": "runs/api/lasting.py",
+    "weights.DestructionOrdered": "weights/api/destroying.py",
 }
 """Kind of line, and the file that asks `identity.disowned`, or one of its halves."""

@@ -10,6 +10,7 @@ import unicodedata
 from itertools import combinations
 
 from weighthouse.policy.model import (
+    IRREVERSIBLE,
     LAB_RESOURCE,
     RELEASING,
     SHARED,
@@ -49,6 +50,7 @@ def check(lab: Lab, places: Places) -> None:
     members = {team: {person.id for person in lab.members(team)} for team in lab.teams}
     for entitlement in lab.entitlements.values():
         _entitlement(lab, entitlement, places["entitlement", entitlement.id])
+        _irreversible(entitlement, places["entitlement", entitlement.id])
         _possible(lab, entitlement, members, places["entitlement", entitlement.id])
 
 
@@ -106,6 +108,26 @@ def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
             )
         if reaches:
             _against_class(lab, entitlement, resource, releasing, place)
+
+
+def _irreversible(entitlement: Entitlement, place: Place) -> None:
+    """Nobody destroys alone, or something else than was approved, or by a right given for another act."""
+    if IRREVERSIBLE not in entitlement.actions:
+        return
+    lacks = (
+        ["nothing beside it under 'actions'"] * (len(entitlement.actions) > 1)
+        + ["`operation: [version]`"] * (entitlement.operation != ("version",))
+        + ["`approval` by somebody else"] * (not entitlement.requires)
+    )
+    if lacks:
+        refuse(
+            "policy.lone_destroyer",
+            place,
+            f"entitlement '{entitlement.id}' gives {IRREVERSIBLE}, which nothing brings back, and lacks: "
+            f"{', '.join(lacks)}.",
+            f"Write an entitlement of its own: `actions: [{IRREVERSIBLE}]`, `operation: [version]` and "
+            "`approval: {steward: {team: …, count: 1}}`.",
+        )
 
 
 def _against_class(lab: Lab, entitlement: Entitlement, resource: Resource, releasing: bool, place: Place) -> None:

@@ -1,15 +1,16 @@
 """The face of the registry. Each function checks, decides, stores and appends to the log in one transaction.
 
 Producers `begin_save`, write ciphertext, have it taken over (`take`), `commit`; readers `begin_load` and `renew`;
-people list, follow lineage, see their read budget, `export` with an approved operation, and `destroy`; the runs room
-asks for folders.
+people list, follow lineage, see their read budget, `export`, `destroy` and `undestroy` by an approved operation; the
+runs room asks for folders.
 """
 
 from weighthouse.weights.api.budgets import read_budget
 from weighthouse.weights.api.collecting import sweep
 from weighthouse.weights.api.describing import describe
+from weighthouse.weights.api.destroying import destroy, destruction, finish, undestroy
 from weighthouse.weights.api.exporting import export, export_once
-from weighthouse.weights.api.keeping import destroy, drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
+from weighthouse.weights.api.keeping import drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.loading import begin_load, renew
 from weighthouse.weights.api.reading import (
     lineage,
@@ -26,6 +27,7 @@ from weighthouse.weights.api.saving import begin_save, commit
 from weighthouse.weights.api.taking import take, take_and_commit
 from weighthouse.weights.api.telling import origins
 from weighthouse.weights.model import (
+    Destruction,
     Export,
     Exported,
     Lease,
@@ -43,6 +45,7 @@ from weighthouse.weights.model import (
 from weighthouse.weights.ports import ObjectStore
 
 __all__ = [
+    "Destruction",
     "Export",
     "Exported",
     "Lease",
@@ -62,9 +65,11 @@ __all__ = [
     "commit",
     "describe",
     "destroy",
+    "destruction",
     "drop_outbox",
     "export",
     "export_once",
+    "finish",
     "inbox",
     "lend_outbox",
     "lineage",
@@ -84,6 +89,7 @@ __all__ = [
     "sweep",
     "take",
     "take_and_commit",
+    "undestroy",
     "verify_keys",
     "verify_stored",
     "version",

@@ -13,10 +13,11 @@ import logging
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.keys import api as keys
 from weighthouse.weights import store
 from weighthouse.weights.api.sealing import SEALED, open_save, open_version
 from weighthouse.weights.events import SaveLapsed
-from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Save
+from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Save, Version
 from weighthouse.weights.ports import ObjectStore
 from weighthouse.weights.rules.limits import day_of
 from weighthouse.weights.rules.paths import kept_prefix
@@ -100,10 +101,17 @@ def _lapsed(save: Save) -> SaveLapsed:
 
 
 def _destroyed(system: System) -> None:
-    """Remove what is left of versions that were destroyed while their objects could not go."""
+    """Do what is left of destroying versions, whose objects could not go or whose server was killed just then: the
+    key service first, so that objects are there for as long as anything is to be done."""
     objects = system.part(ObjectStore)
     for name in objects.names("versions"):
         with contextlib.suppress(WeighthouseError), read(system) as unit:
-            sealed = open_version(unit, name)
-            if sealed.version.state == DESTROYED:
-                forget(objects, sealed.version.prefix, kept_prefix(sealed.version.id))
+            found = open_version(unit, name).version
+            if found.state == DESTROYED:
+                _retire(system, found)
+                forget(objects, found.prefix, kept_prefix(found.id))
+
+
+def _retire(system: System, found: Version) -> None:
+    with begin(system) as unit:
+        keys.retire(unit, resource=found.model, version=found.id)

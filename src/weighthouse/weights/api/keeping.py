@@ -1,4 +1,4 @@
-"""Keeping: destroy, rewrap, verify what is stored, and the folders of runs. Guards what lies for years."""
+"""Keeping: rewrap, verify what is stored, and the folders of runs. Guards what lies for years."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ from collections.abc import Callable
 import msgspec
 from blake3 import blake3
 
-from weighthouse.access import api as access
-from weighthouse.audit import api as audit
-from weighthouse.core import visible
-from weighthouse.core.caller import Caller
-from weighthouse.core.errors import Denied, Unavailable, WeighthouseError
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import check_id
 from weighthouse.core.work import System, Unit, read
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
 from weighthouse.weights.api import shares, turns
 from weighthouse.weights.api.collecting import drop_taken, forget
-from weighthouse.weights.api.loading import wrapped_keys
-from weighthouse.weights.api.sealing import open_version, seal
+from weighthouse.weights.api.loading import kept_keys
+from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.api.taking import take_old
-from weighthouse.weights.events import CheckpointDestroyed
-from weighthouse.weights.model import DESTROYED, Version
+from weighthouse.weights.model import Version
 from weighthouse.weights.ports import ObjectStore
 from weighthouse.weights.rules.manifests import places
 from weighthouse.weights.rules.paths import kept_prefix, run_prefix, shard_path
@@ -30,31 +25,10 @@ from weighthouse_sdk import floe, manifest
 from weighthouse_sdk.manifest_merkle import leaf_hash, root_of
 
 
-def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
-    """Destroy the wrapped data keys of a version (crypto-shredding), then its objects. Nothing brings it back.
-
-    Needs `weights.destroy`, which `weights.save` on the model implies, held by a person; holds stop it. Raises
-    Denied, NotFound.
-    """
-    sealed = open_version(unit, check_id(version, "ver"))
-    if caller.kind != "person":
-        raise Denied("weights.destroy_by_person", "Only a person destroys a version; a run never does.", "Ask one.")
-    access.require(unit, caller, "weights.destroy", sealed.version.model)
-    visible.check(reason, "The reason")
-    wrapped_keys(unit, sealed)
-    store.drop_keys(unit.conn, sealed.version.save)
-    gone = msgspec.structs.replace(sealed.version, state=DESTROYED)
-    store.rewrite_version(unit.conn, gone, seal(unit, gone))
-    audit.append(unit, CheckpointDestroyed(version=gone.id, model=gone.model, reason=reason[:500]))
-    keys.retire(unit, resource=gone.model, version=gone.id)
-    unit.after_commit(lambda: forget(unit.part(ObjectStore), gone.prefix, kept_prefix(gone.id)))
-    return gone
-
-
 def rewrap(unit: Unit, version: str) -> int:
     """Wrap a version's data keys under the newest KEK version; return how many moved. Ciphertext never changes."""
     sealed = open_version(unit, version)
-    listed = wrapped_keys(unit, sealed)
+    listed = kept_keys(unit, sealed)
     contexts = [p.context() for p in places(sealed.save, [(key.shard, key.index, key.media) for key in listed])]
     items = [
         (keys.Wrapped(key.kek, key.kek_version, key.blob), context)

@@ -17,16 +17,15 @@ from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
+from weighthouse.weights.api import ends
 from weighthouse.weights.api.budgets import charge
 from weighthouse.weights.api.classes import class_of, person_of, run_of
 from weighthouse.weights.api.sealing import Sealed, open_version
 from weighthouse.weights.api.telling import pay_load, pay_step
-from weighthouse.weights.events import CheckpointDestroyed, LoadStarted
-from weighthouse.weights.model import DESTROYED, Lease, LoadTicket, ShardKey, TicketKey, setting
+from weighthouse.weights.events import LoadStarted
+from weighthouse.weights.model import Lease, LoadTicket, ShardKey, TicketKey, setting
 from weighthouse.weights.rules.limits import lease_end, verify_level
 from weighthouse.weights.rules.manifests import places
-
-_DESTROYED = audit.Lines(CheckpointDestroyed.KIND)
 
 
 def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> LoadTicket:
@@ -80,16 +79,16 @@ def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> Lo
 
 
 def wrapped_keys(unit: Unit, sealed: Sealed) -> list[ShardKey]:
-    """The wrapped data keys of a version that was not destroyed."""
+    """The wrapped data keys of a version that was not destroyed, and is not about to be."""
+    ends.check_lives(unit, sealed.version)
+    return kept_keys(unit, sealed)
+
+
+def kept_keys(unit: Unit, sealed: Sealed) -> list[ShardKey]:
+    """The wrapped data keys of a version that is not destroyed: for what keeps them, and opens nothing."""
     listed = store.find_keys(unit.conn, sealed.version.save)
-    # Row and keys put back from an old backup do not bring a version back: the log remembers its end.
-    ended = _DESTROYED.any(unit, sealed.version.id)
-    if sealed.version.state == DESTROYED or not listed or ended:
-        raise Conflict(
-            "weights.destroyed",
-            "The keys of this version were destroyed on purpose; its ciphertext can never be opened again.",
-            "Load another version.",
-        )
+    if not listed or ends.is_over(unit, sealed.version):
+        raise ends.gone()
     return listed
 
 

@@ -1,4 +1,4 @@
-"""The registry over HTTP for people: list, follow, open, export, destroy. Parse, ask the room, answer."""
+"""The registry over HTTP for people: list, follow, open, export, destroy, undo that. Parse, ask the room, answer."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ def list_versions(
 
 @router.get("/versions/{version}")
 def read_version(request: Request, version: str) -> dict[str, Any]:
-    """One version, checked whole."""
+    """One version, checked whole, with the order to destroy it if one is open."""
     with door(request).enter(request, write=False) as (unit, caller):
-        return _plain(api.version(unit, caller, version))
+        found = api.version(unit, caller, version)
+        return {**_plain(found), "destruction": msgspec.to_builtins(api.destruction(unit, found.id))}
 
 
 @router.post("/versions/{version}/tensors")
@@ -121,6 +122,13 @@ def export(request: Request, body: BeginExport, key: Key = None) -> dict[str, An
 
 @router.post("/versions/{version}/destroy")
 def destroy(request: Request, version: str, body: Destroy) -> dict[str, Any]:
-    """Destroy a version's data keys for good."""
+    """Order the destruction of a version, under a grant for exactly that; it can be undone until it is final."""
     with door(request).enter(request) as (unit, caller):
         return _plain(api.destroy(unit, caller, version, body.reason))
+
+
+@router.post("/versions/{version}/undestroy")
+def undestroy(request: Request, version: str, body: Destroy) -> dict[str, Any]:
+    """Undo an order to destroy a version: for who gave it, who approved it, or who may destroy this version."""
+    with door(request).enter(request) as (unit, caller):
+        return _plain(api.undestroy(unit, caller, version, body.reason))

@@ -39,6 +39,7 @@ def version(request: Request, version: str) -> Response:
             request,
             "weights/version.html",
             version=chain[0],
+            destruction=api.destruction(unit, chain[0].id),
             chain=chain,
             budget=api.read_budget(unit, str(caller.principal), chain[0].model),
         )

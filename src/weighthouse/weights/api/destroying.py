@@ -1,0 +1,207 @@
+"""Destroying a version: ordered, then final after a time. Guards weights from being ended by one person, or in anger.
+
+An order takes a grant for exactly this version, which somebody else has approved, and no hold on model or lab. Until
+it is final nothing is opened and nothing is lost, and it can be undone. At the end a timer asks again: a hold, an
+approval that was taken back or a row that does not hold undoes the order, with a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import msgspec
+
+from weighthouse.access import api as access
+from weighthouse.audit import api as audit
+from weighthouse.core import visible
+from weighthouse.core.caller import Caller
+from weighthouse.core.clock import DAY, MINUTE, SECOND, Millis
+from weighthouse.core.errors import Conflict, Denied, WeighthouseError
+from weighthouse.core.ids import check_id, new_id
+from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.identity import api as identity
+from weighthouse.keys import api as keys
+from weighthouse.weights import store
+from weighthouse.weights.api import ends
+from weighthouse.weights.api.collecting import forget
+from weighthouse.weights.api.loading import wrapped_keys
+from weighthouse.weights.api.sealing import open_version, seal
+from weighthouse.weights.events import CheckpointDestroyed, DestructionOrdered, DestructionUndone
+from weighthouse.weights.model import COMMITTED, DESTROYED, DOOMED, Destruction, Version, setting
+from weighthouse.weights.ports import ObjectStore
+from weighthouse.weights.rules.paths import kept_prefix
+
+ACTION = "weights.destroy"
+USUAL, TRIED_OUT = 7 * DAY, 10 * MINUTE
+
+
+def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Destruction:
+    """Order the destruction of a version: final after `weights.destroy_grace_s`, and nothing is opened meanwhile.
+
+    Needs a grant for `weights.destroy` of exactly this version, used by the person who asked for it. Raises Denied
+    (no such grant, any hold), NotFound, Conflict `weights.destroyed`, `weights.being_destroyed`,
+    `weights.order_used`.
+    """
+    sealed = open_version(unit, check_id(version, "ver"))
+    found = sealed.version
+    if caller.kind != "person":
+        raise Denied("weights.destroy_by_person", "Only a person destroys a version; a run never does.", "Ask one.")
+    decision = access.require(unit, caller, ACTION, found.model, version=found.id)
+    visible.check(reason, "The reason")
+    wrapped_keys(unit, sealed)
+    grant = access.valid_grant(unit, decision.grant or "")
+    if ends.was_used(unit, found.id, grant.id):
+        raise Conflict(
+            "weights.order_used",
+            "This approval was used for an order that was undone.",
+            "Ask for the destruction anew, so that its approvers decide knowing that.",
+        )
+    order = DestructionOrdered(
+        order=new_id("dst"),
+        version=found.id,
+        model=found.model,
+        person=caller.principal,
+        session=caller.session or "",
+        approvers=tuple(vote.voter for vote in grant.votes),
+        grant=grant.id,
+        final=unit.now + _grace(unit),
+        reason=reason[:500],
+    )
+    _turn(unit, found, DOOMED)
+    audit.append(unit, order)
+    return _told(found, order)
+
+
+def undestroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
+    """Undo an order before it is final: by who gave it, who approved it, or whoever may destroy this version.
+
+    Raises Denied, NotFound, Conflict `weights.destroyed`, `weights.not_being_destroyed`.
+    """
+    found = open_version(unit, check_id(version, "ver")).version
+    order = ends.open_order(unit, found.id)
+    theirs = order is not None and caller.kind == "person" and caller.principal in _two(order)
+    if not theirs:
+        access.require(unit, caller, ACTION, found.model, version=found.id)
+    visible.check(reason, "The reason")
+    if found.state == DESTROYED:
+        raise ends.gone()
+    if order is None:
+        raise Conflict(
+            "weights.not_being_destroyed",
+            "No order to destroy this version is open.",
+            "Nothing needs to be undone; after an order of this very moment, try again in a second.",
+        )
+    _undo(unit, order, found, by=caller.principal, reason=reason[:500])
+    return msgspec.structs.replace(found, state=COMMITTED)
+
+
+def destruction(unit: Unit, version: str) -> Destruction | None:
+    """The open order to destroy a version, for who may know of the version; None if there is none."""
+    order = ends.open_order(unit, version)
+    if order is None:
+        return None
+    said = {name: order.data[name] for name in ("order", "version", "model", "person", "final")}
+    return Destruction(**said, approvers=tuple(order.data["approvers"]))
+
+
+def finish(system: System) -> int:
+    """Carry out every order whose time has come, or undo it if something stands against it now; return how many
+    versions went. May be killed at any step and run again."""
+    with read(system) as unit:
+        due = [order for order in ends.open_orders(unit) if order.data["final"] <= unit.sure]
+    gone = 0
+    for order in due:
+        with contextlib.suppress(WeighthouseError):  # the database may be away; the next turn asks again
+            gone += _finish(system, str(order.data["version"]))
+    return gone
+
+
+def _finish(system: System, version: str) -> bool:
+    with begin(system) as unit:
+        order = ends.open_order(unit, version)
+        if order is None or order.data["final"] > unit.sure:
+            return False
+        try:
+            found = open_version(unit, version).version
+        except (Denied, Conflict) as refusal:  # its lines are written here once, and the order is over with them
+            for line in refusal.record:
+                audit.append(unit, line)
+            _undo(unit, order, None, code=refusal.code)
+            return False
+        code = _against(unit, order, found)
+        if code:
+            _undo(unit, order, found, code=code)
+            return False
+        _end(unit, order, found)
+        return True
+
+
+def _against(unit: Unit, order: audit.Entry, found: Version) -> str:
+    """The code of what stands against an order at its end; empty if nothing does."""
+    said = order.data
+    if access.held(unit, ACTION, found.model, said["person"]):
+        return "access.held"
+    if identity.disclaimed(unit, said["person"], said["session"], order.at):
+        return "identity.session_ended"
+    if found.state != DOOMED:
+        return "weights.rolled_back"
+    return access.taken_back(unit, said["grant"])
+
+
+def _end(unit: Unit, order: audit.Entry, found: Version) -> None:
+    """Drop the wrapped keys (crypto-shredding); its objects go once that is durable. Nothing brings it back."""
+    store.drop_keys(unit.conn, found.save)
+    _turn(unit, found, DESTROYED)
+    said = order.data
+    told = f"Ordered by {said['person']}, approved by {', '.join(said['approvers'])}."
+    audit.append(
+        unit, CheckpointDestroyed(version=found.id, model=found.model, reason=told, order=str(said["order"]))
+    )
+    keys.retire(unit, resource=found.model, version=found.id)
+    unit.after_commit(lambda: forget(unit.part(ObjectStore), found.prefix, kept_prefix(found.id)))
+
+
+def _undo(
+    unit: Unit, order: audit.Entry, found: Version | None, *, by: str = "system", code: str = "", reason: str = ""
+) -> None:
+    if found is not None and found.state == DOOMED:
+        _turn(unit, found, COMMITTED)
+    said = order.data
+    audit.append(
+        unit,
+        DestructionUndone(
+            order=said["order"], version=said["version"], model=said["model"], by=by, code=code, reason=reason
+        ),
+    )
+
+
+def _turn(unit: Unit, found: Version, state: str) -> None:
+    """Give a version's row another state, unless somebody has given it one meanwhile."""
+    turned = msgspec.structs.replace(found, state=state)
+    if not store.turn_version(unit.conn, turned, seal(unit, turned), seal(unit, found)):
+        raise Conflict(
+            "weights.turned", "Somebody else has just changed the state of this version.", "Look at it again."
+        )
+
+
+def _two(order: audit.Entry) -> tuple[str, ...]:
+    return (str(order.data["person"]), *map(str, order.data["approvers"]))
+
+
+def _told(found: Version, order: DestructionOrdered) -> Destruction:
+    return Destruction(
+        order=order.order,
+        version=found.id,
+        model=found.model,
+        person=order.person,
+        approvers=order.approvers,
+        final=order.final,
+    )
+
+
+def _grace(unit: Unit) -> Millis:
+    chosen = setting(unit.system.settings, "weights.destroy_grace_s")
+    assert isinstance(chosen, int)
+    if chosen:
+        return chosen * SECOND
+    return USUAL if unit.system.settings.text("mode") == "production" else TRIED_OUT
