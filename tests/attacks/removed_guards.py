@@ -254,7 +254,7 @@ REMOVALS = (
     Removal(
         "provider-thaw",
         "identity/api/openings.py",
-        "    verify_device_signature(unit, signed.device, caller.principal, said, signed.value)\n",
+        "    verify_device_signature(unit, signed.device, person, said, signed.value, before=before)\n",
         "    said.hex()\n",
     ),
     Removal(
