@@ -11,7 +11,7 @@ from weighthouse.core.clock import HOUR
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api as identity
-from weighthouse.identity.api.new_keys import mark_confirmed
+from weighthouse.identity.api.confirming import mark_confirmed
 from weighthouse.identity.jobs import followers
 
 LATER = ("time", "a word for the key")

@@ -43,6 +43,7 @@ ON_THE_STAGE = {
     "hidden-vote",
     "disowned-key",
     "repeated-confirmation",
+    "chained-keys",
     "silenced-alert",
     # What needs a run that is executed or submitted.
     "emptied-stop",

@@ -138,10 +138,14 @@ REMOVALS = (
     Removal(
         "disowned-key",
         "identity/api/vouchers.py",
-        'voucher.by == "system" or not disowned(unit, voucher.by, voucher.session, voucher.at)',
-        "bool(voucher.by) or not disowned(unit, voucher.by, voucher.session, voucher.at)",
+        "origin.by != OPERATOR and disowned_lately(unit, origin.by, origin.session, origin.at)",
+        "not origin.by and disowned_lately(unit, origin.by, origin.session, origin.at)",
     ),
     Removal("signed-elsewhere", "identity/api/devices.py", "            raise outdated()", "            return"),
+    Removal(
+        "repeated-confirmation", "identity/api/confirming.py", "if not first_opening(", "if () and first_opening("
+    ),
+    Removal("chained-keys", "identity/model.py", ", *self.rests)", ",)"),
     Removal(
         "disowned-ballot",
         "access/api/mandate.py",

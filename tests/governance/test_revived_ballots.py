@@ -14,7 +14,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import Conflict, WeighthouseError
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
-from weighthouse.identity.api.new_keys import mark_confirmed
+from weighthouse.identity.api.confirming import mark_confirmed
 from weighthouse.identity.jobs import followers
 
 

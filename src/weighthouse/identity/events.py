@@ -266,7 +266,7 @@ class DeviceConfirmed(Event, frozen=True, kw_only=True):
 
 
 class KeyFellBack(Event, frozen=True, kw_only=True):
-    """What let a key count (`act`: confirm, restore) was said by whoever held a session that was not `by`'s own."""
+    """What let a key count (`act`: confirm, restore, beside) was said in a session not `by`'s, or rests on one."""
 
     KIND: ClassVar[str] = "identity.KeyFellBack"
     SUBJECT: ClassVar[str] = "device"

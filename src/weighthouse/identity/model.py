@@ -180,15 +180,34 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The same in words, own or foreign, where this was judged at its end; empty in rows from before that."""
 
 
-class Voucher(msgspec.Struct, frozen=True, kw_only=True):
-    """That somebody let a key of a person count, once it was new (confirm) or set aside (restore), and in which
-    session; the operator of the machine ("system") has none."""
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose act, in which session and when, something rests on; the operator of the machine ("system") has none."""
 
-    device: str
-    act: Literal["confirm", "restore"]
     by: str
     session: str
     at: Millis
+
+
+class Voucher(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody let a key of a person count, once it was new (confirm) or set aside (restore), or enrolled it
+    with a key that counted watching (beside), and in which session.
+
+    `key` is the one that signed or watched, and `rests` all that it rested on itself then, to the first: neither was
+    kept at first, and such a voucher stands by its own session alone.
+    """
+
+    device: str
+    act: Literal["confirm", "restore", "beside"]
+    by: str
+    session: str
+    at: Millis
+    key: str = ""
+    rests: tuple[Origin, ...] = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All that must not be disowned for it to stand: its own session first."""
+        return (Origin(by=self.by, session=self.session, at=self.at), *self.rests)
 
 
 RUN = "run:"
@@ -224,6 +243,9 @@ class PrincipalState(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that counted when they were set aside: no other ever counts again."""
     vouchers: tuple[Voucher, ...] = ()
     """Who let which key count; none for what was confirmed or let count again before this was kept."""
+    fell: tuple[str, ...] = ()
+    """Devices that fell with what let them count, and with their sessions, their own enrolment's perhaps among them:
+    whoever confirms one anew has looked at it since, so that is not asked again."""
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

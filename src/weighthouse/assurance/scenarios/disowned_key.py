@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -52,19 +54,28 @@ def prepare(ground: Ground) -> Loot:
 
 
 def attack(ground: Ground, loot: Loot) -> Observed:
-    device, own = loot
     chi = ground.act_as("chi").caller
     with begin(ground.system, chi) as unit:
         identity.disown(unit, chi)
     ground.settle()
     ground.later(2 * DAY)
+    return tried(ground, None, "a key of a thief's that signs as Dee", signing_as_victim(*loot))
+
+
+def signing_as_victim(device: str, own: ec.EllipticCurvePrivateKey) -> Callable[[Unit], None]:
+    """What a thief with this key does in Dee's name."""
 
     def signing(unit: Unit) -> None:
-        r, s = decode_dss_signature(own.sign(b"a vote", ec.ECDSA(hashes.SHA256())))
-        value = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        value = raw(own.sign(b"a vote", ec.ECDSA(hashes.SHA256())))
         identity.verify_device_signature(unit, device, VICTIM, b"a vote", value)
 
-    return tried(ground, None, "a key of a thief's that signs as Dee", signing)
+    return signing
+
+
+def raw(signature: bytes) -> bytes:
+    """An ECDSA signature as it is sent: r and s, 32 bytes each."""
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 SCENARIO = Scenario(

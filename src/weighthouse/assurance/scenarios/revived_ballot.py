@@ -21,7 +21,7 @@ from weighthouse.core.clock import DAY
 from weighthouse.core.ids import SessionId, new_id
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
-from weighthouse.identity.api.new_keys import mark_confirmed
+from weighthouse.identity.api.confirming import mark_confirmed
 
 CODE = "access.authority_refused"
 VICTIM = "hana"
@@ -68,6 +68,9 @@ def _thiefs(ground: Ground, motion: dict[str, str]) -> access.AuthorityBallot:
 def attack(ground: Ground, loot: Loot) -> Observed:
     hold, authority = loot
     ground.later(2 * DAY)
+    with begin(ground.system) as unit:
+        made = identity.device(unit, authority.ballots[1].device)
+        mark_confirmed(unit, made, "chi", "by security, who believed the voice on the telephone")
     thief = ground.act_as("gil").caller
     return tried(
         ground,
@@ -79,13 +82,13 @@ def attack(ground: Ground, loot: Loot) -> Observed:
 
 SCENARIO = Scenario(
     id="revived-ballot",
-    title="Wait until an answer that fell with its key stands again, because the key has grown up",
+    title="Have an answer that fell with its key stand again, because the key counts again",
     techniques=("T1098.005", "T1550", "T1078", "catalogue 53"),
     people=("gil", VICTIM),
     steps=(
         "On a copy where new keys wait to be confirmed, the chair holds Tern's release.",
         "A thief at Hana's laptop confirms a key of the thief's, which answers to lift it; security ends that.",
-        "Two days later that key counts by itself; with the chair's answer and that one, the hold is to be lifted.",
+        "Two days later security confirms that key; with the chair's answer and its own, the hold falls.",
     ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=prepare,

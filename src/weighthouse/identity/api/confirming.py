@@ -7,6 +7,9 @@ opens something (`openings`).
 
 from __future__ import annotations
 
+import msgspec
+
+from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.canonical import encode
@@ -15,12 +18,13 @@ from weighthouse.core.errors import Denied, NotFound, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience
-from weighthouse.identity.api.devices import device, verify_device_signature
-from weighthouse.identity.api.new_keys import mark_confirmed
+from weighthouse.identity.api.devices import device, read_back, verify_device_signature
 from weighthouse.identity.api.once import first_opening
 from weighthouse.identity.api.openings import check_made_now, stale
-from weighthouse.identity.events import KeyNotConfirmed
-from weighthouse.identity.model import Act, Device, KeySignature
+from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.vouchers import OPERATOR, rests_on, with_voucher
+from weighthouse.identity.events import DeviceConfirmed, KeyNotConfirmed
+from weighthouse.identity.model import Act, Device, KeySignature, PrincipalState, Voucher
 
 
 def confirmation(device: Device, *, audience: str, by: str, at: Millis) -> bytes:
@@ -79,7 +83,8 @@ def _confirm(unit: Unit, caller: Caller, found: Device, signed: KeySignature, ho
             line = KeyNotConfirmed(device=found.id, principal=found.person, by=caller.principal, code=error.code)
             error.record = (line,)
         raise
-    mark_confirmed(unit, found, caller.principal, how, session=str(caller.session or ""))
+    session = str(caller.session or "")
+    mark_confirmed(unit, found, caller.principal, how, session=session, key=signed.device)
 
 
 def confirm_first_key(unit: Unit, person: str, device_id: str, *, mark: str, reason: str) -> None:
@@ -95,4 +100,20 @@ def confirm_first_key(unit: Unit, person: str, device_id: str, *, mark: str, rea
             "This person has no such device with this key.",
             "Ask them to read both from `weighthouse devices` on their machine.",
         )
-    mark_confirmed(unit, found, "system", f"by the operator of this machine: {reason}")
+    mark_confirmed(unit, found, OPERATOR, f"by the operator of this machine: {reason}")
+
+
+def mark_confirmed(unit: Unit, device: Device, by: str, how: str, *, session: str = "", key: str = "") -> None:
+    """Write a live key into its person's sealed state as confirmed, in this session and by this key of `by`, with all
+    that it rests on itself, and its line; who may is judged before."""
+    rests = rests_on(unit, state_of(unit, by), read_back(unit, key)) if key else ()
+    told = Voucher(device=device.id, act="confirm", by=by, session=session, at=unit.now, key=key, rests=rests)
+
+    def confirmed(state: PrincipalState) -> PrincipalState:
+        if device.id not in state.devices:
+            raise NotFound("identity.device_unknown", "This device has been ended.", "Pick a live one.")
+        others = (one for one in state.confirmed if one != device.id)
+        return with_voucher(msgspec.structs.replace(state, confirmed=(*others, device.id)), told)
+
+    change_state(unit, device.person, confirmed)
+    audit.append(unit, DeviceConfirmed(device=device.id, principal=device.person, by=by, how=how, session=session))

@@ -34,9 +34,9 @@ from weighthouse.identity.api.new_keys import (
 from weighthouse.identity.api.sessions import end_mark, end_sessions_of, end_sessions_of_key, over_for_good
 from weighthouse.identity.api.states import STANDS, change_state, state_of, version_now
 from weighthouse.identity.api.then import check_counted_then
-from weighthouse.identity.api.vouchers import taken_back
+from weighthouse.identity.api.vouchers import rests_on, taken_back, with_voucher
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
-from weighthouse.identity.model import Act, Device, PrincipalState
+from weighthouse.identity.model import Act, Device, PrincipalState, Voucher
 from weighthouse.identity.rules.jwks import device_key, thumbprint
 from weighthouse.identity.rules.signature import verify_es256
 from weighthouse.identity.store import devices as store
@@ -111,8 +111,10 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     def listed(state: PrincipalState) -> PrincipalState:
         if len(state.devices) + len(state.suspended) >= MAX_DEVICES:
             raise Conflict("identity.too_many_devices", f"A person has at most {MAX_DEVICES} devices.", "End one.")
-        first = state.first if counting(unit, state) else (*state.first, device.id)
-        return msgspec.structs.replace(state, devices=(*state.devices, device.id), first=first)
+        watching = _watching(unit, state, device)
+        first = state.first if watching else (*state.first, device.id)
+        listed = msgspec.structs.replace(state, devices=(*state.devices, device.id), first=first)
+        return with_voucher(listed, *watching)
 
     change_state(unit, caller.principal, listed)
     certificate = unit.part(Signers).signer("device").sign(_statement(device))
@@ -126,6 +128,25 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     )
     audit.append(unit, _enrolled(device))
     return device
+
+
+def _watching(unit: Unit, state: PrincipalState, device: Device) -> list[Voucher]:
+    """The keys that count while this one is enrolled: it grows up under their eyes, and waits with them if they fall
+    with what they rest on."""
+    found = list[Voucher]()
+    for key in sorted(counting(unit, state)):
+        rests = rests_on(unit, state, read_back(unit, key))
+        told = Voucher(
+            device=device.id,
+            act="beside",
+            by=device.person,
+            session=device.session,
+            at=device.at,
+            key=key,
+            rests=rests,
+        )
+        found.append(told)
+    return found
 
 
 def _enrolled(device: Device) -> DeviceEnrolled:
@@ -209,8 +230,7 @@ def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> froz
     for one in living(unit, state):
         with suppress(WeighthouseError):
             key = read_back(unit, one)
-            confirmed = before and one in state.confirmed
-            begins = key.at if confirmed else counts_from(unit, key, state)
+            begins = counts_from(unit, key, state, before=before)
             own = vouched(unit, state.principal, key.account, state)
             theirs = own and (before or not taken_back(unit, state, key))
             if begins is not None and unit.sure >= begins and theirs:
@@ -256,7 +276,9 @@ def _end(unit: Unit, line: DeviceEnded) -> None:
     person, device_id = line.principal, line.device
 
     def without(state: PrincipalState) -> PrincipalState:
-        lists = {name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended", "grown")}
+        lists = {
+            name: getattr(state, name) for name in ("devices", "first", "confirmed", "suspended", "grown", "fell")
+        }
         kept = {name: tuple(one for one in ids if one != device_id) for name, ids in lists.items()}
         vouchers = tuple(one for one in state.vouchers if one.device != device_id)
         left = msgspec.structs.replace(state, **kept, vouchers=vouchers)

@@ -2,28 +2,34 @@
 
 What counts is judged at every use (`vouchers`); this follows the log and writes down what is over: a key that was
 enrolled in a session that was somebody else's is ended, one that was confirmed there waits again, one that was let
-count again there is set aside again, each with its line. Read twice, it finds nothing more to do.
+count again there is set aside again, and so is whatever such a key vouched for, each with its line. The sessions of a
+key that fell end with it as foreign ones, so that votes and ballots given in them fall for good. Read twice, it finds
+nothing more to do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.devices import drop_device, read_back
+from weighthouse.identity.api.devices import counting, drop_device, read_back
+from weighthouse.identity.api.ends import KEY_FELL
+from weighthouse.identity.api.new_keys import without_guardian
+from weighthouse.identity.api.sessions import end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.vouchers import stands, taken_back
 from weighthouse.identity.events import DeviceConfirmed, KeyFellBack, KeysRestored
-from weighthouse.identity.model import Device, PrincipalState
+from weighthouse.identity.model import Device, PrincipalState, Voucher
 
 KINDS = frozenset(
     {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"}
 )
-_ACTS = ("confirm", "restore")
+_ACTS = ("confirm", "restore", "beside")
 ENROLLED = "it was enrolled in a session that was ended"
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 _BY_PERSON = [audit.Lines(one, by="by") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
@@ -36,11 +42,23 @@ def fall(unit: Unit, entry: audit.Entry) -> None:
         return
     _end_enrolled(unit, person, by)
     session = "" if "sessions" in entry.data else str(entry.data.get("session", ""))
-    of, named = (_BY_SESSION, session) if session else (_BY_PERSON, person)
-    lines = (one.of(unit, named) for one in of)
-    touched = {str(line.data["principal"]) for found in lines for line in found}
-    for one in sorted(touched):
+    given = _given(unit, _BY_SESSION, session) if session else _given(unit, _BY_PERSON, person)
+    for one in sorted(_reached(unit, given)):
         _fall_back(unit, one)
+
+
+def _given(unit: Unit, lines: list[audit.Lines], value: str) -> set[str]:
+    return {str(line.data["principal"]) for one in lines for line in one.of(unit, value)}
+
+
+def _reached(unit: Unit, given: set[str]) -> set[str]:
+    """Everybody whose keys may rest on what was given to these: what their keys vouched for, and so on."""
+    found, left = set[str](), set(given)
+    while left:
+        one = left.pop()
+        found.add(one)
+        left |= _given(unit, _BY_PERSON, one) - found
+    return found
 
 
 def _end_enrolled(unit: Unit, person: str, by: str) -> None:
@@ -62,7 +80,8 @@ def _readable(unit: Unit, person: str) -> Iterable[Device]:
 
 
 def _fall_back(unit: Unit, person: str) -> None:
-    """Take the vouchers that stand no more out of a person's state, and what rests on them alone."""
+    """Take the vouchers that stand no more out of a person's state, and what rests on them alone: the keys, and what
+    was done in the sessions that are bound to them since."""
     try:
         state = state_of(unit, person)
     except WeighthouseError:
@@ -70,22 +89,49 @@ def _fall_back(unit: Unit, person: str) -> None:
     fallen = [one for one in state.vouchers if not stands(unit, one)]
     if not fallen:
         return
+    left = change_state(unit, person, lambda now: _without(unit, now, fallen))
+    over = _over(unit, left, _lost(left, fallen))
+    told: set[tuple[str, str, str]] = {(one.device, one.act, one.by) for one in fallen if one.act != "beside"}
+    told |= {(one, "beside", person) for one in over - {device for device, _, _ in told}}
+    for device, act, by in sorted(told):
+        audit.append(unit, KeyFellBack(device=device, principal=person, act=act, by=by))
+    for device in sorted(over):
+        since = min(one.at for one in fallen if one.device == device)
+        with suppress(WeighthouseError):  # one whose row cannot be read is over by that alone
+            key = read_back(unit, device).thumbprint
+            end_sessions_of_key(unit, person, key, "system", reason=KEY_FELL, since=since)
 
-    def without(state: PrincipalState) -> PrincipalState:
-        left = tuple(one for one in state.vouchers if one not in fallen)
-        held = {(one.device, one.act) for one in left}
-        gone = {(one.device, one.act) for one in fallen} - held
-        lost = {act: {device for device, what in gone if what == act} for act in _ACTS}
-        aside = tuple(one for one in state.devices if one in lost["restore"])
-        return msgspec.structs.replace(
-            state,
-            vouchers=left,
-            confirmed=tuple(one for one in state.confirmed if one not in lost["confirm"]),
-            devices=tuple(one for one in state.devices if one not in aside),
-            suspended=(*state.suspended, *aside),
-            grown=(*state.grown, *aside),
-        )
 
-    change_state(unit, person, without)
-    for one in fallen:
-        audit.append(unit, KeyFellBack(device=one.device, principal=person, act=one.act, by=one.by))
+def _lost(left: PrincipalState, fallen: list[Voucher]) -> dict[str, set[str]]:
+    """The devices that have nobody left for each act."""
+    held = {(one.device, one.act) for one in left.vouchers}
+    return {act: {one.device for one in fallen if one.act == act and (one.device, act) not in held} for act in _ACTS}
+
+
+def _over(unit: Unit, left: PrincipalState, lost: dict[str, set[str]]) -> set[str]:
+    """Those of them that count by nothing else."""
+    return set[str]().union(*lost.values()) - counting(unit, left)
+
+
+def _without(unit: Unit, state: PrincipalState, fallen: list[Voucher]) -> PrincipalState:
+    """The state without these vouchers: what was let count again is aside, what was confirmed or grew up by them
+    waits for somebody and never grows up by itself, and so does all that grows where no key counts now."""
+    left = msgspec.structs.replace(state, vouchers=tuple(one for one in state.vouchers if one not in fallen))
+    lost = _lost(left, fallen)
+    aside = tuple(one for one in state.devices if one in lost["restore"])
+    left = msgspec.structs.replace(
+        left,
+        confirmed=tuple(one for one in state.confirmed if one not in lost["confirm"]),
+        first=(*state.first, *sorted(lost["beside"] - {*state.first})),
+        devices=tuple(one for one in state.devices if one not in aside),
+        suspended=(*state.suspended, *aside),
+        grown=(*state.grown, *aside),
+    )
+    fell = _over(unit, left, lost) & {*left.devices}
+    left = msgspec.structs.replace(
+        left,
+        first=(*left.first, *sorted(fell - {*left.first})),
+        fell=(*left.fell, *sorted(fell - {*left.fell})),
+        vouchers=tuple(one for one in left.vouchers if one.act != "beside" or one.device not in fell),
+    )
+    return left if counting(unit, left) else without_guardian(left)

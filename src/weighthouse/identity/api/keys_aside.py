@@ -19,7 +19,7 @@ from weighthouse.identity.api.devices import counting, drop_device, read_back
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import over_for_good
 from weighthouse.identity.api.states import change_state, state_of
-from weighthouse.identity.api.vouchers import taken_back, with_voucher
+from weighthouse.identity.api.vouchers import rests_on, taken_back, with_voucher
 from weighthouse.identity.events import KeysRestored, OpeningRefused
 from weighthouse.identity.model import Act, Device, KeySignature, PrincipalState, Voucher
 
@@ -43,6 +43,7 @@ def set_keys_aside(unit: Unit, person: str, by: str) -> int:
             devices=(),
             suspended=(*state.suspended, *state.devices),
             grown=(*state.grown, *state.devices),
+            vouchers=tuple(one for one in state.vouchers if one.act != "restore"),  # each is let count anew
         )
 
     change_state(unit, person, aside)
@@ -112,14 +113,12 @@ def restore_key(
         )
     key = read_back(unit, device_id)
     require_opening(unit, caller, Act(type="person.key", subject=f"{person}/{key.thumbprint}"), signed)
+    voucher = _voucher(unit, caller, device_id, signed.device if signed else "")
 
     def back(state: PrincipalState) -> PrincipalState:
         lists = {name: tuple(x for x in getattr(state, name) if x != device_id) for name in ("suspended", "grown")}
         others = tuple(x for x in state.devices if x != device_id)
-        told = Voucher(
-            device=device_id, act="restore", by=caller.principal, session=str(caller.session or ""), at=unit.now
-        )
-        return with_voucher(msgspec.structs.replace(state, devices=(*others, device_id), **lists), told)
+        return with_voucher(msgspec.structs.replace(state, devices=(*others, device_id), **lists), voucher)
 
     change_state(unit, person, back)
     told = KeysRestored(
@@ -132,3 +131,16 @@ def restore_key(
     )
     audit.append(unit, told)
     return key
+
+
+def _voucher(unit: Unit, caller: Caller, device_id: str, key: str) -> Voucher:
+    """That the caller let a key count again with this one of theirs, and all that this rests on."""
+    return Voucher(
+        device=device_id,
+        act="restore",
+        by=caller.principal,
+        session=str(caller.session or ""),
+        at=unit.now,
+        key=key,
+        rests=rests_on(unit, state_of(unit, caller.principal), read_back(unit, key)) if key else (),
+    )

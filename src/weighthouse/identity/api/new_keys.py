@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import msgspec
 
-from weighthouse.audit import api as audit
 from weighthouse.core.clock import SECOND, Millis
-from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.errors import Denied
 from weighthouse.core.work import System, Unit
-from weighthouse.identity.api.states import change_state
-from weighthouse.identity.api.vouchers import is_confirmed, with_voucher
-from weighthouse.identity.events import DeviceConfirmed
-from weighthouse.identity.model import Device, PrincipalState, Voucher
+from weighthouse.identity.api.vouchers import is_confirmed, is_watched
+from weighthouse.identity.model import Device, PrincipalState
 
 
 def at_once(system: System) -> bool:
@@ -26,11 +23,13 @@ def at_once(system: System) -> bool:
     return chosen == "at-once" or (chosen == "auto" and system.settings.text("mode") != "production")
 
 
-def counts_from(unit: Unit, device: Device, state: PrincipalState) -> Millis | None:
-    """When a key begins to sign what is sensitive by itself; None if it waits for a second person."""
-    if at_once(unit.system) or is_confirmed(unit, state, device.id):
+def counts_from(unit: Unit, device: Device, state: PrincipalState, *, before: bool = False) -> Millis | None:
+    """When a key begins to sign what is sensitive by itself; None if it waits for a second person. With `before`, as
+    it was until the stop that is being made, which disowns who vouched."""
+    confirmed = device.id in state.confirmed if before else is_confirmed(unit, state, device.id)
+    if at_once(unit.system) or confirmed:
         return device.at
-    if device.id in state.first:
+    if device.id in state.first or not (before or is_watched(unit, state, device.id)):
         return None
     return device.at + unit.system.settings.integer("identity.new_key_s") * SECOND
 
@@ -52,18 +51,3 @@ def check_grown(unit: Unit, device: Device, state: PrincipalState) -> None:
         f"This key is new, and signs what is sensitive only once {waits} has confirmed it.",
         "Have it confirmed with `weighthouse devices confirm DEVICE`, or sign with an older key.",
     )
-
-
-def mark_confirmed(unit: Unit, device: Device, by: str, how: str, *, session: str = "") -> None:
-    """Write a live key into its person's sealed state as confirmed, with its line; who may is judged before."""
-
-    def confirmed(state: PrincipalState) -> PrincipalState:
-        if device.id not in state.devices:
-            raise NotFound("identity.device_unknown", "This device has been ended.", "Pick a live one.")
-        others = (one for one in state.confirmed if one != device.id)
-        told = Voucher(device=device.id, act="confirm", by=by, session=session, at=unit.now)
-        return with_voucher(msgspec.structs.replace(state, confirmed=(*others, device.id)), told)
-
-    change_state(unit, device.person, confirmed)
-    line = DeviceConfirmed(device=device.id, principal=device.person, by=by, how=how, session=session)
-    audit.append(unit, line)

@@ -18,7 +18,7 @@ from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import System, Unit
-from weighthouse.identity.api import ends, moments
+from weighthouse.identity.api import ends, moments, weeks
 from weighthouse.identity.api.ends import ALIKE, CROWDED, KEY_ENDED, NOT_ME, End
 from weighthouse.identity.api.moments import everything
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
@@ -232,6 +232,7 @@ def rotated_out(session: Session, at: Millis) -> str:
 def disclaim(unit: Unit, person: str) -> None:
     """Remember, before any row is written, that nothing asked for in the name of `person` until now is theirs."""
     moments.remember(unit, _disowned(person))
+    weeks.remember(unit, person)
 
 
 def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
@@ -256,6 +257,18 @@ def disowned(unit: Unit, person: str, session: str, at: Millis) -> bool:
     return disclaimed(unit, person, session, at) or bool(session and ended_by_another(unit, session, person))
 
 
+def disowned_lately(unit: Unit, person: str, session: str, at: Millis) -> bool:
+    """`disowned`, for what lives as long as a key (`weeks`). One session that is ended from elsewhere is so whenever
+    that is."""
+    if session and ended_by_another(unit, session, person):
+        return True
+    if not session and moments.stopped(unit, _one_foreign(person), at):
+        return True
+    last = memory(unit.system).version(_disowned(person))  # one of before weeks were kept is for all until then
+    before = not weeks.is_kept(unit, person, last) and moments.stopped(unit, _disowned(person), at)
+    return before or weeks.stopped(unit, person, at)
+
+
 def _disowned(person: str) -> str:
     return f"disowned {person}"
 
@@ -267,7 +280,9 @@ def _foreign(session: str) -> str:
 def learn_foreign(system: System, entry: audit.Entry) -> None:
     """Remember what a line of another server says of it."""
     if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
-        memory(system).raise_version(_disowned(str(entry.data["principal"])), entry.at)
+        person = str(entry.data["principal"])
+        memory(system).raise_version(_disowned(person), entry.at)
+        weeks.learn(system, person, entry.at)
     elif ends.told(entry).foreign:
         memory(system).raise_version(_foreign(entry.subject), entry.at)
         memory(system).raise_version(_one_foreign(str(entry.data["principal"])), entry.at)
@@ -484,15 +499,21 @@ def _rows(unit: Unit, principal: str) -> list[store.Row]:
     return list({row.id: row for row in rows}.values())
 
 
-def end_sessions_of_key(unit: Unit, person: str, key: str, by: str) -> None:
-    """End the sessions that are bound to a key which is nobody's from now on: whoever holds it holds them."""
+def end_sessions_of_key(
+    unit: Unit, person: str, key: str, by: str, *, reason: str = KEY_ENDED, since: Millis | None = None
+) -> None:
+    """End the sessions that are bound to a key which is nobody's from now on: whoever holds it holds them. With
+    `since`, those too that ended after it, so that what was done in them is taken back."""
     end_mark(unit, key, by)
-    for row in _rows(unit, person):
+    rows = _rows(unit, person) if since is None else store.of_person(unit.conn, person, since=since)
+    for row in rows:
         session = unseal(unit, "session", row.body, row.seal, Session)
-        if session is not None and session.person == person and session.key == key and session.ended is None:
-            end_session(unit, session.id, KEY_ENDED, by)
+        if session is None or session.person != person or session.key != key:
+            continue
+        if session.ended is None or (since is not None and session.ended >= since):
+            end_session(unit, session.id, reason, by)
     for hidden in unreadable(unit, person):
-        end_session(unit, hidden, KEY_ENDED, by, of=person)
+        end_session(unit, hidden, reason, by, of=person)
 
 
 def end_sessions_of(

@@ -11,7 +11,7 @@ from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.new_keys import at_once
-from weighthouse.identity.api.vouchers import is_confirmed, stands
+from weighthouse.identity.api.vouchers import is_confirmed, is_watched, stands
 from weighthouse.identity.model import Device, PrincipalState
 
 
@@ -31,10 +31,10 @@ def _since(unit: Unit, device: Device, state: PrincipalState) -> Millis | None:
     """From when on a key has counted, by all that stands now; None if by nothing."""
     if at_once(unit.system):
         return device.at
-    mine = [one for one in state.vouchers if one.device == device.id]
+    mine = [one for one in state.vouchers if one.device == device.id and one.act != "beside"]
     found = [one.at for one in mine if stands(unit, one)]
     if not found and is_confirmed(unit, state, device.id):  # confirmed before it was kept by whom
         return device.at
-    if device.id not in state.first:
+    if device.id not in state.first and is_watched(unit, state, device.id):
         found.append(device.at + unit.system.settings.integer("identity.new_key_s") * SECOND)
     return min(found, default=None)
