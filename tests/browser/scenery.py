@@ -125,6 +125,8 @@ def save(world: World, parent: str | None) -> str:
         given = identity.Credential(kind="workload", value=token, proof=name, method="POST", url="", address="")
         caller = identity.authenticate(unit, given)
     with begin(world.system, caller) as unit:
+        if parent is not None:
+            weights.begin_load(unit, caller, parent, recipient.public)
         ticket = weights.begin_save(
             unit, caller, model="model/wren", parent=parent, shards=1, recipient=recipient.public,
             signer=signer.public_key().public_bytes_raw(),

@@ -72,3 +72,18 @@ def test_another_run_of_the_same_person_that_loaded_nothing_saves_as_before(worl
     tern = world.save(world.run("ada"))
     world.load(world.run("ada"), tern.id)
     assert world.save(world.run("ada"), PLOVER).model == PLOVER
+
+
+def test_a_run_continues_from_nothing_that_it_only_names(world: World) -> None:
+    tern = world.save(world.run("ada"))
+    other = world.run("ada")
+    before = world.size()
+    with pytest.raises(Denied) as caught:
+        world.begin_save(other, parent=tern.id)
+    assert caught.value.code == "weights.parent_unopened"
+    assert world.since(before) == ["weights.ManifestRefused"]
+    world.load(other, tern.id)
+    child = world.save(other, parent=tern.id, seed=2)
+    assert child.parent is not None and child.parent.version == tern.id
+    after = world.save(other, parent=child.id, seed=3)  # what it saved itself it had
+    assert after.parent is not None and after.parent.version == child.id

@@ -16,7 +16,7 @@ from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
 from weighthouse.weights import store
 from weighthouse.weights.api.classes import class_of, person_of, run_of
-from weighthouse.weights.api.sealing import open_version
+from weighthouse.weights.api.sealing import Sealed, open_version
 from weighthouse.weights.events import LoadStarted, ManifestRefused
 
 _LOADED = audit.Lines(LoadStarted.KIND, by="run")
@@ -25,11 +25,26 @@ _OUTSIDE = audit.Lines(LoadStarted.KIND, by="person run")
 
 def check_class(unit: Unit, caller: Caller, model: str, save: str = "") -> None:
     """Raise Denied `weights.class_lowered` if the caller has opened weights of a class higher than `model` has."""
-    rank, run = class_of(unit, model).rank, run_of(caller)
-    before = opened(unit, run) if run else _outside(unit, caller)
-    for version, loaded in (*_leased(unit, caller), *before):
+    rank = class_of(unit, model).rank
+    for version, loaded in _had(unit, caller):
         if class_of(unit, loaded).rank > rank:
             raise lowered(loaded, model, version, save)
+
+
+def check_opened(unit: Unit, caller: Caller, model: str, parent: Sealed) -> None:
+    """Raise Denied `weights.parent_unopened` unless the caller has opened what it says its save continues from.
+
+    The parent goes into the signed manifest, the log and the lineage: what a run only names is no fact. What it saved
+    itself it had.
+    """
+    named = parent.version.id
+    if parent.save.principal != caller.principal and all(named != version for version, _ in _had(unit, caller)):
+        raise Denied(
+            "weights.parent_unopened",
+            f"This save says that it continues from '{named}', which its caller has neither loaded nor saved.",
+            "Load that version in the same run first, or save without a parent.",
+            record=[ManifestRefused(save="", version=named, model=model, code="weights.parent_unopened")],
+        )
 
 
 def lowered(origin: str, model: str, version: str, save: str = "") -> Denied:
@@ -40,6 +55,13 @@ def lowered(origin: str, model: str, version: str, save: str = "") -> Denied:
         "Save it as a model of that class, or do it in a run that does not load those weights.",
         record=[ManifestRefused(save=save, version=version, model=model, code="weights.class_lowered")],
     )
+
+
+def _had(unit: Unit, caller: Caller) -> Iterator[tuple[str, str]]:
+    """Yield version and model of whatever the caller has opened."""
+    run = run_of(caller)
+    yield from _leased(unit, caller)
+    yield from opened(unit, run) if run else _outside(unit, caller)
 
 
 def _leased(unit: Unit, caller: Caller) -> Iterator[tuple[str, str]]:

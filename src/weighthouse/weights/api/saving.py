@@ -22,7 +22,7 @@ from weighthouse.policy import api as policy
 from weighthouse.weights import store
 from weighthouse.weights.api.classes import class_of, person_of, resource_of, run_of
 from weighthouse.weights.api.collecting import forget
-from weighthouse.weights.api.lineage import check_class, lowered
+from weighthouse.weights.api.lineage import check_class, check_opened, lowered
 from weighthouse.weights.api.sealing import certify, open_save, open_version, seal
 from weighthouse.weights.api.telling import BEGUN_BYTES, COMMITTED_BYTES, pay_save
 from weighthouse.weights.events import CheckpointSealed, HeadMoved, ManifestRefused, SaveBegun
@@ -54,7 +54,7 @@ def begin_save(
 
     `recipient` is a raw X25519 key, `signer` a raw Ed25519 key, both made for this save alone. A failed save is begun
     anew: data keys are never used twice. Raises Denied, NotFound `weights.no_model`, Invalid `weights.bad_shards`,
-    `weights.bad_signer`, Denied `weights.class_lowered`, TooMany `egress.said_spent`.
+    `weights.bad_signer`, Denied `weights.class_lowered`, `weights.parent_unopened`, TooMany `egress.said_spent`.
     """
     if not 0 < shards <= MAX_SHARDS:
         raise Invalid("weights.bad_shards", f"A save has 1 to {MAX_SHARDS} shards.", "Make shards larger.")
@@ -121,6 +121,7 @@ def _parent(unit: Unit, caller: Caller, model: str, parent: str) -> ParentRef:
     sealed = open_version(unit, check_id(parent, "ver"))
     if class_of(unit, sealed.version.model).rank > class_of(unit, model).rank:
         raise lowered(sealed.version.model, model, parent)
+    check_opened(unit, caller, model, sealed)
     return ParentRef(sealed.version.id, sealed.version.digest)
 
 
