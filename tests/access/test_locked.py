@@ -23,6 +23,7 @@ from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.work import Unit, begin, read
+from weighthouse.detect.api import people
 from weighthouse.identity import api as identity
 from weighthouse.identity.api.states import state_of
 
@@ -107,3 +108,37 @@ def test_a_no_is_told_to_others_though_its_row_and_all_personal_words_are_locked
     lab.bind_memories()
     assert paid(lab) == 0 and lab.sql("SELECT state FROM access_grant")[0]["state"] == "ended"
     assert [one.data["text"] for one in lab.log("access.GrantEnded")] == [owing.FAILED]
+
+
+def test_a_member_of_the_committee_is_stopped_though_the_pointer_of_the_policy_is_locked(lab: Lab) -> None:
+    chi = lab.caller("chi")
+    with lab.system.database.engine.connect() as connection:
+        connection.execute(text("LOCK TABLE policy_pointer IN EXCLUSIVE MODE"))
+        with begin(lab.system, chi) as unit:
+            unit.conn.execute(text("SET LOCAL lock_timeout = '2s'"))
+            people.freeze(unit, chi, "hana", "A thief has her session.")
+            hold = api.place_hold(unit, chi, "hana", "A thief has her session.")
+    assert [one.id for one in lab.system.part(Refusals).holds()] == [hold.id]
+    with read(lab.system) as unit:
+        assert identity.person(unit, "hana").frozen
+
+
+def test_who_may_stop_stops_while_this_server_decides_nothing_else(lab: Lab) -> None:
+    """Attack: stall the log until no server decides, so that the no is refused too, and let go of it then."""
+    grant, chi = lab.grant("eve"), lab.caller("chi")
+    refusals = lab.system.part(Refusals)
+    refusals.doubt_after(-1)
+    with pytest.raises(Unavailable) as error:
+        lab.ask("eve", "wren-train", "model/wren")
+    assert refused(error) == "access.refusals_behind"
+    with begin(lab.system, chi) as unit:
+        api.revoke(unit, chi, grant.id, "It was stolen.")
+        api.place_hold(unit, chi, "model/tern", "Something is wrong.")
+        people.freeze(unit, chi, "ada", "She leaves with the weights.")
+    with pytest.raises(Unavailable) as error:
+        refusals.holds()
+    assert refused(error) == "access.refusals_behind", "nothing else is answered meanwhile"
+    refusals.doubt_after(60)
+    assert refusals.closed(grant.id) and [one.subject for one in refusals.holds()] == ["model/tern"]
+    with read(lab.system) as unit:
+        assert identity.person(unit, "ada").frozen

@@ -7,8 +7,9 @@ import pytest
 from tests.governance.conftest import Committee
 from tests.weights.world import TERN
 from weighthouse.access import api as access
+from weighthouse.access.ports import Refusals
 from weighthouse.core.clock import DAY, MINUTE
-from weighthouse.core.errors import Conflict, Denied, NotFound, Unauthenticated, WeighthouseError
+from weighthouse.core.errors import Conflict, Denied, NotFound, Unauthenticated, Unavailable, WeighthouseError
 from weighthouse.core.work import begin
 from weighthouse.governance import api
 from weighthouse.weights import api as weights
@@ -187,3 +188,15 @@ def test_a_call_that_somebody_wrote_into_the_database_is_nobodys(committee: Comm
     committee.hold("gil")
     (placed,) = committee.facts("governance.HoldPlaced")
     assert placed["called_by"] == ["gil", "hana"]
+
+
+def test_the_chair_holds_while_this_server_decides_nothing_else(committee: Committee) -> None:
+    """Attack: stall the log until no server decides, so that the chair's no is refused as well, and forgotten."""
+    refusals = committee.system.part(Refusals)
+    refusals.doubt_after(-1)
+    assert committee.hold("gil").held
+    with pytest.raises(Unavailable) as error:
+        refusals.holds()
+    assert error.value.code == "access.refusals_behind", "nothing else is answered meanwhile"
+    refusals.doubt_after(60)
+    assert [(one.kind, one.subject) for one in refusals.holds()] == [("governance", TERN)]

@@ -8,6 +8,7 @@ nobody hides one row while what must stay apart from it, or not follow it for ev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from weighthouse.access.model import Apart, Hold, HoldCall, Look, Owed
@@ -77,6 +78,9 @@ class Refusals(Protocol):
     def doubt_after(self, seconds: float) -> None:
         """Answer no question any more after `seconds`, until this is called again: what was refused elsewhere since
         is not known here. Never called, as in a process that serves nobody, it answers always."""
+
+    def stopping(self) -> AbstractContextManager[None]:
+        """Answer this thread inside also while others may have refused more: it is about to stop something."""
 
     def lifted(self, hold_id: str) -> bool:
         """Whether a hold was placed here and lifted again."""

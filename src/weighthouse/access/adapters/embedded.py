@@ -11,7 +11,8 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,6 +50,7 @@ class FileRefusals:
         self._answered: dict[str, int] = {}
         self._learnt = 0
         self._doubt_at: float | None = None
+        self._stopping = threading.local()
 
     def learnt(self) -> int:
         self._catch_up()
@@ -129,9 +131,18 @@ class FileRefusals:
     def doubt_after(self, seconds: float) -> None:
         self._doubt_at = time.monotonic() + seconds
 
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        before, self._stopping.on = getattr(self._stopping, "on", False), True
+        try:
+            yield
+        finally:
+            self._stopping.on = before
+
     def _answer(self) -> None:
         """Get ready to answer; refuse where other servers may have refused what is not known here."""
-        if self._doubt_at is not None and time.monotonic() > self._doubt_at:
+        doubtful = self._doubt_at is not None and time.monotonic() > self._doubt_at
+        if doubtful and not getattr(self._stopping, "on", False):
             raise Unavailable(
                 "access.refusals_behind",
                 "This server could not read the log for a while, so it does not know what was refused since.",

@@ -21,6 +21,7 @@ from weighthouse.access.api.publishing import plan_policy, policy_in_force, publ
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
 from weighthouse.access.api.seating import seating
 from weighthouse.access.api.seats import check_silence
+from weighthouse.access.api.stopping import stops
 from weighthouse.access.api.tidying import ever_refused, tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
@@ -116,6 +117,7 @@ __all__ = [
     "revoke",
     "search",
     "seating",
+    "stops",
     "submit",
     "taken_back",
     "tidy",

@@ -19,6 +19,7 @@ from weighthouse.access.api.facts import person_of
 from weighthouse.access.api.outcomes import grant_as_it_stands
 from weighthouse.access.api.owing import close, owed
 from weighthouse.access.api.sealing import Sealed, open_grant
+from weighthouse.access.api.stopping import stops
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import GrantEnded
@@ -136,6 +137,7 @@ def _believed(unit: Unit, bundle: policy.Bundle, found_rows: list[rows.StoredGra
     return found
 
 
+@stops
 def give_back(unit: Unit, caller: Caller, grant_id: str) -> Grant:
     """End one's own grant early. Raises NotFound for another's, Conflict if it is over."""
     person = person_of(unit, policy.current(unit), caller)
@@ -157,6 +159,7 @@ def _sealed(unit: Unit, row: rows.StoredGrant | None, grant_id: str) -> Sealed |
     return sealed if sealed is not None and sealed.grant.id == grant_id else None
 
 
+@stops
 def revoke(unit: Unit, caller: Caller, grant_id: str, reason: str) -> Grant:
     """End anybody's grant at once. Needs `grant.revoke` on its resource, or the system as caller.
 

@@ -16,6 +16,7 @@ from weighthouse.access.api.mandate import recount
 from weighthouse.access.api.owing import place
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.seats import check_silence, may_silence, names_acts_of_committee
+from weighthouse.access.api.stopping import stops
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced
 from weighthouse.access.model import Authority, Hold, Look
 from weighthouse.access.ports import Refusals
@@ -33,6 +34,7 @@ from weighthouse.policy import api as policy
 HoldKind = Literal["security", "governance"]
 
 
+@stops
 def place_hold(
     unit: Unit,
     caller: Caller,

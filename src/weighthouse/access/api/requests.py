@@ -19,6 +19,7 @@ from weighthouse.access.api.held import check_open, free_person
 from weighthouse.access.api.outcomes import as_it_stands, granted
 from weighthouse.access.api.owing import close, owed
 from weighthouse.access.api.sealing import digest_of, open_request, seal_request
+from weighthouse.access.api.stopping import stops
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import RequestDenied, RequestLapsed, RequestSubmitted, RequestWithdrawn
 from weighthouse.access.model import Request, RequestState, grant_of
@@ -314,6 +315,7 @@ def _possible(unit: Unit, bundle: policy.Bundle, request: Request) -> None:
         )
 
 
+@stops
 def withdraw(unit: Unit, caller: Caller, request_id: str) -> Request:
     """Take an open request back. Raises NotFound for another's request, Conflict if it is settled."""
     person = person_of(unit, policy.current(unit), caller)

@@ -12,6 +12,7 @@ import msgspec
 
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.seating import seating
+from weighthouse.core.brief import briefly
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
@@ -21,10 +22,11 @@ def may_silence(unit: Unit, person: str) -> bool:
     """Whether all classes of motions can still be decided while this person is silent, others as they are.
 
     Judged under the lock under which the charter moves, so that two at one moment do not each leave the last one.
+    Attack: hold that lock, so that no member can ever be stopped. It is waited for a moment only.
     """
     if policy.current(unit).lab.committee is None or person not in seating(unit).seats:
         return True
-    policy.current_locked(unit)
+    briefly(unit, lambda: policy.current_locked(unit), lambda: policy.current(unit))
     now = seating(unit)
     if person in now.silenced:
         return True

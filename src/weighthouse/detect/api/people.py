@@ -42,6 +42,7 @@ def keys_about(unit: Unit, caller: Caller, people: Iterable[str]) -> dict[str, l
     return found
 
 
+@access.stops
 def end_key(unit: Unit, caller: Caller, person: str, device: str, reason: str) -> None:
     """End one key of somebody for good: it only stops, so it takes no more than the right to freeze them. Raises
     Denied, `identity.device_unknown`."""
@@ -50,6 +51,7 @@ def end_key(unit: Unit, caller: Caller, person: str, device: str, reason: str) -
     identity.end_device_of(unit, identity.person(unit, person).id, device, reason, by=caller.principal)
 
 
+@access.stops
 def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: str) -> None:
     """End one session of a person; nothing works for it any more. Raises Denied, `detect.no_such_session`."""
     access.require(unit, caller, "session.end", "lab")
@@ -72,6 +74,7 @@ def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:
     return [one for one in identity.people(unit) if one.frozen]
 
 
+@access.stops
 def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`, and
     `access.committee_silenced` for a member without whom the committee could decide nothing."""

@@ -27,6 +27,7 @@ _PLACED = audit.Lines(HoldPlaced.KIND)
 access.declare(HoldCalled, by="call")
 
 
+@access.stops
 def place_release_hold(unit: Unit, caller: Caller, model: str, reason: str) -> ReleaseStatus:
     """Call for a hold on a model's release; it binds at once when the chair calls, or with a second member's call.
 
