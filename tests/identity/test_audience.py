@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.identity.support import ORIGIN, Lab
-from tests.identity.test_new_keys import enrolled, grown, second
+from tests.identity.test_new_keys import enrolled, grown
 from weighthouse.audit import api as audit
 from weighthouse.core.canonical import encode
 from weighthouse.core.errors import WeighthouseError
@@ -72,9 +72,14 @@ def test_what_an_older_program_signed_opens_nothing_and_says_what_to_do(lab: Lab
 
 @pytest.mark.parametrize("elsewhere", [another_address, another_log])
 def test_a_key_that_was_confirmed_elsewhere_is_not_confirmed_here(strict: Lab, elsewhere: Elsewhere) -> None:
-    chi, (client, device) = grown(strict, "chi"), enrolled(strict, "ben")
-    with pytest.raises(WeighthouseError) as error:
-        second(strict, "chi", device, client.key.thumbprint, chi, audience=elsewhere(strict))
+    (chi, own), (client, device) = grown(strict, "chi"), enrolled(strict, "ben")
+    at = strict.clock.now()
+    with read(strict.system) as unit:
+        said = api.confirmation(api.device(unit, device), audience=elsewhere(strict), by=own, at=at)
+    signed = api.KeySignature(device=own, at=at, value=chi.key.sign(said))
+    strict.confirm(strict.person("chi"), "device.confirm", client.key.thumbprint)
+    with pytest.raises(WeighthouseError) as error, begin(strict.system) as unit:
+        api.confirm_others_key(unit, strict.person("chi"), device, of="ben", signed=signed)
     assert error.value.code == "identity.bad_signature"
     assert strict.told("KeyNotConfirmed", "code") == ["identity.bad_signature"]
 
