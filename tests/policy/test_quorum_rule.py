@@ -68,6 +68,25 @@ def ballots(**cast: str) -> list[Ballot]:
 
 
 @pytest.mark.parametrize(
+    ("story", "given_so", "fallen", "counting", "void"),
+    [
+        ("a later answer replaces one that stands again", "for against", "", "against", False),
+        ("also where the later one has fallen since", "for against", "against", "against", True),
+        ("what fell may be answered again", "for", "for", "", True),
+        ("a no that fell counts until then", "against", "against", "against", True),
+        ("and no longer once its member has answered", "against for", "against", "for", False),
+        ("a recusal that stands comes beside what was said", "against recuse", "", "against recuse", False),
+        ("one that fell takes no answer back", "against recuse", "recuse", "against", False),
+        ("nor lets an earlier one stand again", "for against recuse", "against recuse", "against", True),
+    ],
+)
+def test_what_fell_stays_fallen(story: str, given_so: str, fallen: str, counting: str, void: bool) -> None:
+    cast = [Ballot(member="hana", choice=one, at=i) for i, one in enumerate(given_so.split())]
+    found, whose = quorum.heard(cast, lambda one: one.choice not in fallen.split())
+    assert (" ".join(one.choice for one in found), whose) == (counting, ("hana",) if void else ()), story
+
+
+@pytest.mark.parametrize(
     ("story", "cast", "quorate", "carried"),
     [
         ("nobody came", {}, False, False),
