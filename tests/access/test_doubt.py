@@ -14,14 +14,17 @@ from sqlalchemy import text
 from tests.access.support import Lab, refused
 from tests.audit.support import bind_log
 from weighthouse.access import api
+from weighthouse.access.adapters.embedded import FileRefusals
+from weighthouse.access.api import owing
 from weighthouse.access.api.doubting import close_on_doubt
+from weighthouse.access.ports import Refusals
 from weighthouse.audit import api as audit
 from weighthouse.audit.adapters.witness_http import PolicyWitnesses
 from weighthouse.audit.adapters.witness_server import WitnessDesk, server
 from weighthouse.audit.ports import Witnesses
 from weighthouse.audit.rules import note as notes
 from weighthouse.core import shape
-from weighthouse.core.clock import ManualClock
+from weighthouse.core.clock import MINUTE, ManualClock
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import begin, read
 from weighthouse.identity import api as identity
@@ -163,3 +166,15 @@ def verify(lab: Lab, folder: Path) -> int:
     status = verifier([str(folder), *(part for key in audit.keys(lab.system) for part in ("--key", key))])
     shutil.rmtree(folder)
     return status
+
+
+def test_two_servers_that_find_one_doubt_place_one_hold_with_one_line(lab: Lab) -> None:
+    lab.system.database.ours = frozenset({shape.Part("table", "nowhere", "")})
+    (hold,) = close_on_doubt(lab.system)
+    twin = FileRefusals(lab.folder / "twin.refusals")
+    lab.system.bind(Refusals, twin)
+    assert close_on_doubt(lab.system) == (hold,) and close_on_doubt(lab.system) == ()
+    assert [one.id for one in twin.holds()] == [hold]
+    assert len(lab.log("access.HoldPlaced")) == 1
+    lab.clock.advance(2 * MINUTE)
+    assert owing.pay(lab.system) == 0 and twin.owed() == ()

@@ -100,7 +100,11 @@ def may_stand(unit: Unit, caller: Caller, subject: str, actions: tuple[str, ...]
 
 
 def stand(unit: Unit, hold: Hold) -> None:
-    """Store a hold whose placing was decided: the memory that a row cannot undo, its row, its line."""
+    """Store a hold whose placing was decided: the memory that a row cannot undo, its row, its line.
+
+    Where its row is there, as when another server found the same doubt first, it is remembered here, too; its line is
+    the other's, and follows by what is owed if that never comes.
+    """
     line = HoldPlaced(
         hold=hold.id,
         held=hold.subject,
@@ -110,6 +114,8 @@ def stand(unit: Unit, hold: Hold) -> None:
         by=hold.placed_by,
     )
     place(unit, hold, line)
+    if any(one.id == hold.id for one in rows.everything(unit.conn, hold.subject)):
+        return
     rows.add(unit.conn, hold)
     audit.append(unit, line)
 
