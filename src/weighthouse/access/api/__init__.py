@@ -16,7 +16,7 @@ from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubt
 from weighthouse.access.api.lasting import bound_lost, held, lost, refused_for_good, taken_back
 from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
-from weighthouse.access.api.owing import declare, refuse_for_good
+from weighthouse.access.api.owing import declare, refuse_for_good, say_for_good, unheard
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
 from weighthouse.access.api.seating import seating
@@ -115,6 +115,7 @@ __all__ = [
     "requests_page",
     "require",
     "revoke",
+    "say_for_good",
     "search",
     "seating",
     "stops",
@@ -122,6 +123,7 @@ __all__ = [
     "taken_back",
     "tidy",
     "told",
+    "unheard",
     "valid_grant",
     "vote",
     "waiting",

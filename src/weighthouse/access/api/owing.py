@@ -92,6 +92,19 @@ def refuse_for_good(unit: Unit, id_: str, line: Event | None = None) -> None:
     unit.when_over(lambda done: refusals.settled([id_]) if done else None)
 
 
+def say_for_good(unit: Unit, id_: str, line: Event) -> None:
+    """Remember that somebody has said this, before any lock is waited for or row written; it is owed until the log
+    has it, and not only until this unit is committed: a line that waits may vanish on its way."""
+    unit.part(Refusals).close([id_], owed(unit, id_, line))
+    unit.stands = STANDS
+
+
+def unheard(unit: Unit, kind: str, field: str, value: str) -> list[dict[str, Any]]:
+    """Return what this server owes the log, of this kind and about this, and the log does not tell yet."""
+    found = [one for one in unit.part(Refusals).owed() if (one.kind, one.data.get(field)) == (kind, value)]
+    return [one.data for one in found if not _told(unit, one)]
+
+
 def place(unit: Unit, hold: Hold, line: HoldPlaced) -> None:
     """Place a hold, before any row of it is written."""
     unit.part(Refusals).place(hold, owed(unit, hold.id, line))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
+from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
 from weighthouse.core.clock import MINUTE, Millis
@@ -34,6 +35,7 @@ _TAMPERED = audit.Lines(TamperFound.KIND)
 LATE: Millis = MINUTE
 """For longer no line waits for the log: decisions close before."""
 _spoken: WeakKeyDictionary[System, set[str]] = WeakKeyDictionary()
+access.declare(BallotCast, by="signature")
 _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}")
 
 
@@ -74,26 +76,37 @@ def verified_ballots(unit: Unit, motion: Motion) -> Count:
     """
     digest, opened = check_motion(unit, motion)
     cast = told(unit, motion.id, start=opened)
-    if on_the_way(unit, motion.id, digest, cast):
+    waiting = (said["motion"] for said in audit.on_its_way(unit, BallotCast.KIND))
+    waits = motion.id in waiting or unheard(unit, motion.id)
+    if waits or on_the_way(unit, motion.id, digest, cast):
         raise _edited("the log does not tell yet of a ballot that was cast")
     return live(unit, cast, digest)
 
 
 def told(unit: Unit, motion_id: str, *, start: int = 0) -> list[Ballot]:
     """Return the ballots on a motion of which the log tells."""
-    return [
-        Ballot(
-            motion=motion_id,
-            member=entry.data["member"],
-            choice=entry.data["choice"],
-            at=entry.data["signed_at"],
-            device=entry.data["device"],
-            signature=entry.data["signature"],
-            session=entry.data.get("session", ""),
-            audience=entry.data.get("audience", ""),
-        )
-        for entry in _BALLOTS.of(unit, motion_id, start=start)
-    ]
+    return [_ballot(entry.data) for entry in _BALLOTS.of(unit, motion_id, start=start)]
+
+
+def _ballot(said: Mapping[str, Any]) -> Ballot:
+    return Ballot(
+        motion=said["motion"],
+        member=said["member"],
+        choice=said["choice"],
+        at=said["signed_at"],
+        device=said["device"],
+        signature=said["signature"],
+        session=said.get("session", ""),
+        audience=said.get("audience", ""),
+    )
+
+
+def unheard(unit: Unit, motion_id: str) -> list[Ballot]:
+    """Return the answers that do not open anything and that this server has taken, while the log lacks them.
+
+    Attack: stall the sequencer, delete the row of a recusal that its member was told of, and close the motion.
+    """
+    return [_ballot(said) for said in access.unheard(unit, BallotCast.KIND, "motion", motion_id)]
 
 
 def on_the_way(unit: Unit, motion_id: str, digest: str, cast: Sequence[Ballot]) -> list[Ballot]:

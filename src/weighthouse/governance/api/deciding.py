@@ -198,11 +198,6 @@ def cast(
             "Open the motion again and sign it now.",
         )
     member = str(caller.principal)
-    store.lock(unit.conn, f"answer {motion_id} {member}")  # of two answers at one moment, the second is refused
-    told = counting.told(unit, motion_id)
-    given = (*told, *counting.on_the_way(unit, motion_id, digest, told))  # a row that nobody signed hinders nobody
-    before = counting.live(unit, [one for one in given if one.member == member], digest)
-    _check_once([one.choice for one in before.ballots if one.member not in before.void], known)
     ballot = Ballot(
         motion=motion_id,
         member=member,
@@ -213,12 +208,34 @@ def cast(
         session=str(caller.session or ""),
         audience=identity.audience(unit.system),
     )
+    _check_first(unit, ballot, digest)
     counting.check_signature(unit, ballot, digest)
     act = identity.Act(type="committee.ballot", subject=motion_id, parameters={"ballot": known, "digest": digest})
+    _say_no_first(unit, caller, ballot, digest, act)
+    store.lock(unit.conn, f"answer {motion_id} {member}")  # of two answers at one moment, the second is refused
+    _check_first(unit, ballot, digest, remembered=True)
     identity.require_act(unit, caller, act)
     store.add_ballot(unit.conn, ballot)
     audit.append(unit, _cast(ballot, digest))
     return ballot
+
+
+def _say_no_first(unit: Unit, caller: Caller, ballot: Ballot, digest: str, act: identity.Act) -> None:
+    """Remember a no before a lock that somebody may hold for ever; all that could refuse it is asked by reading."""
+    if ballot.choice in ("against", "recuse"):
+        identity.check_act(unit, caller, act)
+        access.say_for_good(unit, ballot.signature, _cast(ballot, digest))
+
+
+def _check_first(unit: Unit, ballot: Ballot, digest: str, *, remembered: bool = False) -> None:
+    """Raise unless this is the first answer of its member, by the log, what waits for it, and what is remembered: as
+    this very one may be already. A row that nobody signed hinders nobody."""
+    told = counting.told(unit, ballot.motion)
+    kept = [one for one in counting.unheard(unit, ballot.motion) if not remembered or one != ballot]
+    waiting = (*counting.on_the_way(unit, ballot.motion, digest, told), *kept)
+    given = [one for one in (*told, *waiting) if one.member == ballot.member]
+    before = counting.live(unit, given, digest)
+    _check_once([one.choice for one in before.ballots if one.member not in before.void], ballot.choice)
 
 
 def _class_of(unit: Unit, motion_id: str) -> MotionClass:
