@@ -27,7 +27,7 @@ REMOVALS = (
     Removal(
         "silenced-committee",
         "access/api/seats.py",
-        "    if may_silence(unit, person):",
+        "    if may_silence(unit, person, disowns=disowns):",
         "    if may_silence:",
     ),
     Removal("hidden-text", "access/api/requests.py", "    _seen(bundle, caller.principal, wish)\n", ""),

@@ -14,7 +14,7 @@ from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.events import Event
 from weighthouse.detect import jobs
-from weighthouse.identity.events import PersonFrozen, SessionEnded
+from weighthouse.identity.events import DeviceEnded, KeyFellBack, PersonFrozen, SessionEnded
 
 ALERT = "detect.AlertRaised"
 SEAT = "committee-seat"
@@ -47,6 +47,10 @@ def ends(watched: Watched, days: int, *who: str) -> None:
         (held("gil"), [(SEAT, "high", "gil")]),
         (held("gil", "committee.vote"), [(SEAT, "high", "gil")]),
         (SessionEnded(session="ses_x", principal="gil", reason="", by="chi"), [(SEAT, "medium", "gil")]),
+        (DeviceEnded(device="dev_x", principal="gil", reason="", by="chi"), [(SEAT, "high", "gil")]),
+        (KeyFellBack(device="dev_x", principal="gil", act="confirm", by="chi"), [(SEAT, "high", "gil")]),
+        (DeviceEnded(device="dev_x", principal="gil", reason="", by="gil"), []),
+        (DeviceEnded(device="dev_x", principal="ada", reason="", by="chi"), []),
         (held("gil", "weights.export"), []),
         (held("gil", by="system"), []),
         (held("ada"), []),

@@ -15,33 +15,49 @@ from weighthouse.access.api.seating import seating
 from weighthouse.core.brief import briefly
 from weighthouse.core.caller import Caller
 from weighthouse.core.work import Unit
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 
-def may_silence(unit: Unit, person: str) -> bool:
-    """Whether all classes of motions can still be decided while this person is silent, others as they are.
+def may_silence(unit: Unit, person: str, *, disowns: bool = False) -> bool:
+    """Whether all classes of motions can still be decided while this person is silent, others as they are; with
+    `disowns`, while those are too whose keys all fall with what this person vouched for.
 
     Judged under the lock under which the charter moves, so that two at one moment do not each leave the last one.
     Attack: hold that lock, so that no member can ever be stopped. It is waited for a moment only.
     """
-    if policy.current(unit).lab.committee is None or person not in seating(unit).seats:
+    if policy.current(unit).lab.committee is None:
+        return True
+    seats = seating(unit).seats
+    falling = {one for one in seats if disowns and identity.rests_wholly_on(unit, one, person)}
+    stopped = falling | (seats & {person})
+    if not stopped:
         return True
     briefly(unit, lambda: policy.current_locked(unit), lambda: policy.current(unit))
     now = seating(unit)
-    if person in now.silenced:
-        return True
-    then = msgspec.structs.replace(now, silenced=now.silenced | {person})
-    return person not in then.seats or not policy.stuck(then)
+    if now.seats & {person} and person not in now.silenced and policy.stuck(_without(now, {person})):
+        return False
+    mute = {one for one in now.seats if not identity.has_voice(unit, one)}
+    return stopped <= mute | now.silenced or not _decide(now, mute) or _decide(now, mute | stopped)
 
 
-def check_silence(unit: Unit, caller: Caller, action: str, person: str) -> None:
+def _without(now: policy.Seating, silent: Iterable[str]) -> policy.Seating:
+    return msgspec.structs.replace(now, silenced=now.silenced | frozenset(silent))
+
+
+def _decide(now: policy.Seating, silent: Iterable[str]) -> bool:
+    """Whether everything can be decided while these are silent, too."""
+    return not policy.stuck(_without(now, silent))
+
+
+def check_silence(unit: Unit, caller: Caller, action: str, person: str, *, disowns: bool = False) -> None:
     """Raise Denied `access.committee_silenced` if stopping this person would leave too few to decide anything."""
-    if may_silence(unit, person):
+    if may_silence(unit, person, disowns=disowns):
         return
     raise refuse(
         policy.current(unit), caller, action, person, "access.committee_silenced",
-        "This person holds a seat of the committee, and without them too few would be left to decide anything; "
-        "nobody silences the committee.",
+        "Without this person, their key, or the keys that they vouched for lately, too few of the committee would be "
+        "left to decide anything; nobody silences the committee.",
         "End their sessions instead, or lift what silences another member first; a hold that names actions other "
         "than those of the committee may be placed.",
     )  # fmt: skip

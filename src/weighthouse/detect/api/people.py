@@ -45,10 +45,14 @@ def keys_about(unit: Unit, caller: Caller, people: Iterable[str]) -> dict[str, l
 @access.stops
 def end_key(unit: Unit, caller: Caller, person: str, device: str, reason: str) -> None:
     """End one key of somebody for good: it only stops, so it takes no more than the right to freeze them. Raises
-    Denied, `identity.device_unknown`."""
+    Denied, `identity.device_unknown`, and `access.committee_silenced` for the last key of a member without whom the
+    committee could decide nothing."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
-    identity.end_device_of(unit, identity.person(unit, person).id, device, reason, by=caller.principal)
+    person = identity.person(unit, person).id
+    if identity.is_only_voice(unit, person, device):
+        access.check_silence(unit, caller, "person.freeze", person)
+    identity.end_device_of(unit, person, device, reason, by=caller.principal)
 
 
 @access.stops
@@ -80,7 +84,7 @@ def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
     `access.committee_silenced` for a member without whom the committee could decide nothing."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
-    access.check_silence(unit, caller, "person.freeze", person)
+    access.check_silence(unit, caller, "person.freeze", person, disowns=True)
     identity.freeze(unit, identity.person(unit, person).id, reason, caller)
 
 

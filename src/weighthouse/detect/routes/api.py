@@ -148,8 +148,8 @@ def list_keys(request: Request, person: str, limit: Limit = paging.USUAL, cursor
 
 @router.post("/people/{person}/devices/{device}/end")
 def end_key(request: Request, person: str, device: str, body: Because) -> dict[str, Any]:
-    """End one key of somebody for good; it signs nothing any more, and its sessions end. Needs `person.freeze` on the
-    lab."""
+    """End one key of somebody for good; it signs nothing any more, and its sessions end. Not the last one of a member
+    without whom the committee could decide nothing. Needs `person.freeze` on the lab."""
     with door(request).enter(request) as (unit, caller):
         api.end_key(unit, caller, person, device, body.reason)
         return {"ended": device}

@@ -14,9 +14,19 @@ import msgspec
 from weighthouse.core.clock import DAY, Millis
 from weighthouse.detect.model import SEAT, Incident, Severity
 
-KINDS = frozenset({"identity.PersonFrozen", "access.HoldPlaced", "identity.SessionEnded"})
+KINDS = frozenset(
+    {
+        "identity.PersonFrozen",
+        "access.HoldPlaced",
+        "identity.SessionEnded",
+        "identity.DeviceEnded",
+        "identity.KeyFellBack",
+    }
+)
 GOVERNING = frozenset({"committee.hold", "committee.vote"})
 _VACANT = "Their seat in the committee stands empty meanwhile; the quorum is as large as before."
+
+_MUTE = "Where new keys wait, and they have no other that counts, they vote on nothing until somebody confirms one."
 
 
 def vacant(told: Incident) -> Incident:
@@ -40,8 +50,14 @@ def stopped(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> tuple
             text = f"{by} placed a hold on a member of the committee. {_VACANT}"
             return person, _incident(f"held:{index}", "high", person, (index,), text)
     if kind == "identity.SessionEnded" and by not in (person, "system", "") and data.get("session"):
-        text = f"{by} ended a session of a member of the committee. They may sign in again and vote."
+        text = f"{by} ended a session of a member of the committee. They may sign in again; a key that counts votes."
         return person, _incident(f"ended:{person}:{at // DAY}", "medium", person, (index,), text)
+    if kind == "identity.DeviceEnded" and by not in (person, "system", ""):
+        text = f"{by} ended a key of a member of the committee. {_MUTE}"
+        return person, _incident(f"key:{index}", "high", person, (index,), text)
+    if kind == "identity.KeyFellBack":
+        text = f"A key of a member counts no more, with what {by} did in a session that was disowned since. {_MUTE}"
+        return person, _incident(f"fell:{person}:{at // DAY}", "high", person, (index,), text)
     return None
 
 

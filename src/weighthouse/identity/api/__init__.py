@@ -53,6 +53,7 @@ from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.told import disclaimed_in_log
+from weighthouse.identity.api.voices import has_voice, is_only_voice, rests_wholly_on
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload, workload_of
 from weighthouse.identity.model import (
     Act,
@@ -129,9 +130,11 @@ __all__ = [
     "freeze",
     "fresh_nonce",
     "gone_by_rule",
+    "has_voice",
     "is_active",
     "is_frozen",
     "is_of",
+    "is_only_voice",
     "issue_workload",
     "keys_aside",
     "lately",
@@ -150,6 +153,7 @@ __all__ = [
     "require_act",
     "require_opening",
     "restore_key",
+    "rests_wholly_on",
     "sessions_of",
     "settle_accounts",
     "sign_out_address",

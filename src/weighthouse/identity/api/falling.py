@@ -89,7 +89,7 @@ def _fall_back(unit: Unit, person: str) -> None:
     fallen = [one for one in state.vouchers if not stands(unit, one)]
     if not fallen:
         return
-    left = change_state(unit, person, lambda now: _without(unit, now, fallen))
+    left = change_state(unit, person, lambda now: without(unit, now, fallen))
     over = _over(unit, left, _lost(left, fallen))
     told: set[tuple[str, str, str]] = {(one.device, one.act, one.by) for one in fallen if one.act != "beside"}
     told |= {(one, "beside", person) for one in over - {device for device, _, _ in told}}
@@ -113,7 +113,7 @@ def _over(unit: Unit, left: PrincipalState, lost: dict[str, set[str]]) -> set[st
     return set[str]().union(*lost.values()) - counting(unit, left)
 
 
-def _without(unit: Unit, state: PrincipalState, fallen: list[Voucher]) -> PrincipalState:
+def without(unit: Unit, state: PrincipalState, fallen: list[Voucher]) -> PrincipalState:
     """The state without these vouchers: what was let count again is aside, what was confirmed or grew up by them
     waits for somebody and never grows up by itself, and so does all that grows where no key counts now."""
     left = msgspec.structs.replace(state, vouchers=tuple(one for one in state.vouchers if one not in fallen))

@@ -556,9 +556,11 @@ def end_sessions_of(
 
 
 def _living(unit: Unit, principal: str) -> list[Session]:
-    """A person's sessions whose rows are believed and do not say that they are over."""
+    """A person's sessions whose rows are believed and do not say that they are over, nor are so for a week by time: a
+    stop is not for what was done in those (`weeks`)."""
     found = (unseal(unit, "session", row.body, row.seal, Session) for row in _rows(unit, principal))
-    return [one for one in found if one is not None and one.person == principal and one.ended is None]
+    mine = (one for one in found if one is not None and one.person == principal and one.ended is None)
+    return [one for one in mine if unit.now < one.ends + weeks.WEEK]
 
 
 def _end_epoch(unit: Unit, principal: str) -> int:
