@@ -10,6 +10,8 @@ from tests.ports.conftest import BUBBLEWRAP
 
 from weighthouse.runs.model import Environment
 
+pytestmark = pytest.mark.ordinary
+
 # Filters of every size, the large ones first, on as many sockets as four processes may open.
 FILTERS = """
 import ctypes, errno, os, socket, struct

@@ -13,6 +13,8 @@ import pytest
 from tests.runs.world import WREN, RunsWorld
 from weighthouse.runs.adapters import locks
 
+pytestmark = pytest.mark.ordinary
+
 # In a child of a child, as many as no honest program holds: each two bytes from the next, so that none are merged.
 TAKES = """
 import fcntl, os, struct, sys, time
