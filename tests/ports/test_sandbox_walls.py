@@ -41,7 +41,7 @@ def tried(what):
     return 'DONE'
 """
 FILTER = """
-steps = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffff))
+steps = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0x7fff0000))
 program = struct.pack('HxxxxxxQ', 1, ctypes.addressof(steps))
 def option(family, kind, *rest):
     with socket.socket(family, kind) as one: one.setsockopt(*rest)
