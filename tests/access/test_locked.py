@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.access.support import Lab, refused
-from tests.access.test_owing import paid
+from tests.access.test_owing import paid, settle
 from weighthouse.access import api, jobs
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.api import owing
@@ -22,9 +22,11 @@ from weighthouse.core.answers import once
 from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
+from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit, begin, read
 from weighthouse.detect.api import people
 from weighthouse.identity import api as identity
+from weighthouse.identity.api import owing as identity_owing
 from weighthouse.identity.api.states import state_of
 
 TABLES = "access_grant, access_hold, access_request, identity_principal, core_answer"
@@ -142,3 +144,19 @@ def test_who_may_stop_stops_while_this_server_decides_nothing_else(lab: Lab) -> 
     assert refusals.closed(grant.id) and [one.subject for one in refusals.holds()] == ["model/tern"]
     with read(lab.system) as unit:
         assert identity.person(unit, "ada").frozen
+
+
+def test_the_end_of_a_session_is_told_to_others_though_its_row_is_locked(lab: Lab) -> None:
+    chi, stolen = lab.caller("chi"), new_id("ses")
+    with lab.system.database.engine.connect() as connection:
+        connection.execute(text("LOCK TABLE identity_principal IN SHARE MODE"))
+        fails(lab, "chi", lambda unit: identity.end_session(unit, stolen, "It was stolen.", chi, of="eve"))
+        lab.clock.advance(2 * MINUTE)
+        settle(lab)
+        assert identity_owing.pay(lab.system) == 1
+        settle(lab)
+        assert identity_owing.pay(lab.system) == 0
+        (line,) = lab.log("identity.SessionEnded")
+        assert (line.data["session"], line.data["by"]) == (stolen, "chi")
+    with read(lab.system) as unit:
+        assert audit.condition(unit).problems == ()

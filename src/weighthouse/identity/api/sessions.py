@@ -18,7 +18,7 @@ from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import System, Unit
-from weighthouse.identity.api import ends, moments, weeks
+from weighthouse.identity.api import ends, moments, owing, weeks
 from weighthouse.identity.api.ends import ALIKE, CROWDED, KEY_ENDED, NOT_ME, End
 from weighthouse.identity.api.moments import everything
 from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
@@ -326,25 +326,27 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
         end = msgspec.structs.replace(end, foreign=_from_elsewhere(session, reason, by))
     foreign = end.foreign
     keep_end(unit, end, session.ends if session else _longest(unit), person, session.device_mark if session else "")
+    line = SessionEnded(
+        session=session_id,
+        principal=person,
+        reason=reason,
+        by=name_of(by),
+        whose=ends.FOREIGN if foreign else ends.OWN,
+    )
+    if reason not in ends.FOLLOWS:
+        owing.owe(unit, line, of=person)
     if foreign and session is not None and reason not in (ALIKE, *ends.FOLLOWS):
         end_mark(unit, session.device_mark, by)
     drop(unit, person, frozenset({session_id}))
     if session is not None:
         write_end(unit, session, end)
-    version = version_now(unit, person)
-    audit.append(
-        unit,
-        SessionEnded(
-            session=session_id,
-            principal=person,
-            reason=reason,
-            by=name_of(by),
-            version=version,
-            whose=ends.FOREIGN if foreign else ends.OWN,
-        ),
-    )
+    audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
     if foreign and session is not None and reason != ALIKE:
         _end_alike(unit, session, by)
+
+
+# The line alone, by which other servers hear of it; the row is written down by the timer `identity-tidy`.
+owing.again(SessionEnded, audit.append, unsure=("version",))
 
 
 def _ended_anew(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
