@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import text
 
 from tests.detect.conftest import Watched
+from weighthouse.access import jobs as access_jobs
 from weighthouse.access.adapters.embedded import FileRefusals
 from weighthouse.access.ports import Refusals
 from weighthouse.app.demo import committee
@@ -149,6 +150,8 @@ class CopyGround:
         return _copied(self._live)
 
     def settle(self) -> None:
+        while sum(audit.pump(self.system, one) for one in access_jobs.followers):
+            pass
         jobs.follow(self.system)
 
 

@@ -118,6 +118,7 @@ def any_factor_enrols(patch: pytest.MonkeyPatch) -> None:
 
 def no_key_is_young(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("weighthouse.identity.api.devices.check_grown", lambda *_: None)
+    patch.setattr("weighthouse.identity.api.devices.check_counted_then", lambda *_: None)
 
 
 def any_factor_votes(patch: pytest.MonkeyPatch) -> None:

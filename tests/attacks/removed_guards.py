@@ -90,8 +90,8 @@ REMOVALS = (
     Removal(
         "young-key",
         "identity/api/new_keys.py",
-        "    if begins is not None and unit.sure >= begins:",
-        "    if begins is None or unit.now:",
+        'return chosen == "at-once" or',
+        'return chosen != "at-once" or',
     ),
     Removal(
         "young-export",

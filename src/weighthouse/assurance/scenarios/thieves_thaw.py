@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.core.clock import HOUR, SECOND
+from weighthouse.core.ids import SessionId, new_id
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
 
 CODE = "access.person_inactive"
 
 
-def prepare(ground: Ground) -> None:
+def prepare(ground: Ground) -> str:
     """Eve is frozen; a thief at Chi's machine thaws her, in a session of Chi's and signed with her key."""
-    chi = ground.act_as("chi").caller
+    stolen = SessionId(new_id("ses"))
+    chi = msgspec.structs.replace(ground.act_as("chi").caller, session=stolen)
     ground.act_as("eve")
     with begin(ground.system) as unit:
         identity.freeze(unit, "eve", "Odd reads at night.", chi)
     ground.later(SECOND)
     signed = honest.opening(ground, "chi", "person.thaw", "eve")
+    honest.factor(ground, chi, "person.thaw", "eve")
     with begin(ground.system, chi) as unit:
         identity.thaw(unit, "eve", "It was all a mistake.", chi, signed=signed)
     ground.settle()
+    return stolen
 
 
-def attack(ground: Ground, _prepared: None) -> Observed:
-    thief, stolen = ground.act_as("eve").caller, str(ground.act_as("chi").caller.session)
+def attack(ground: Ground, stolen: str) -> Observed:
+    thief = ground.act_as("eve").caller
     ground.later(SECOND)
     with begin(ground.system) as unit:
         identity.end_session(unit, stolen, "I am at home, and that is not me.", "fay", of="chi")
