@@ -45,7 +45,7 @@ def audience_of(url: str, said: Any, log: str) -> str:
         raise SdkError(
             "client.other_log",
             f"{url} has another log than the one that is known of it: {digest[:60]}, not {log}. Nothing was signed.",
-            "Ask an operator, or a colleague's `weighthouse whoami`, for the mark of the log there now, and give it to "
-            "`weighthouse login --log MARK`.",
+            "Ask an operator, or a colleague's `weighthouse whoami`, for the mark of the log there now, and give it "
+            "to `weighthouse login --log MARK`.",
         )
     return said
