@@ -94,7 +94,7 @@ def enrol(
     """Enrol the key that this browser has made; only a script can hold one, so the answer is JSON."""
     with door(request).enter(request) as (unit, caller):
         device = api.enrol_device(unit, caller, _jwk(jwk), name, proof=_bytes(proof))
-    return JSONResponse({"device": device.id})
+    return JSONResponse({"device": device.id, "at": device.at})
 
 
 @router.post("/devices/{device}/end")

@@ -93,7 +93,7 @@ async function enrol(form, known, choice) {
   const said = await answer.json();
   if (said.code === "identity.act_unconfirmed") return confirm(form, JSON.parse(said.acts), choice);
   if (!answer.ok) throw new Refused(said);
-  const record = { ...made, device: said.device };
+  const record = { ...made, device: said.device, since: said.at };
   await keep(record);
   return record;
 }
@@ -130,7 +130,10 @@ async function submit(form, button) {
   if (record) {
     const audience = here(form, record);
     const chosen = { [form.dataset.choice]: button.value, device: record.device };
-    const statement = { ...JSON.parse(form.dataset.statement), ...chosen, audience };
+    const shown = JSON.parse(form.dataset.statement);
+    const at = Math.max(shown.at, record.since ?? 0); // no key signs for a moment before it was enrolled
+    const statement = { ...shown, ...chosen, audience, at };
+    fill(form, "at", at);
     if (!record.audience) await keep({ ...record, audience }); // a key of before servers were named
     fill(form, "device", record.device);
     fill(form, "signature", await sign(record.key, statement));
