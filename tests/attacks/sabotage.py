@@ -45,10 +45,12 @@ def build(removal: Removal, folder: Path) -> Path:
     return copy
 
 
-def run(program: str, *arguments: str, source: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    program: str, *arguments: str, source: Path | None = None, limit_s: float = LIMIT_S
+) -> subprocess.CompletedProcess[str]:
     """Run a program against the given build, or against the real one."""
     environment = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
-        env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+        env=environment, capture_output=True, text=True, timeout=limit_s, check=False,
     )  # fmt: skip

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.attacks.removed_guards import run
 from weighthouse.assurance import api as assurance
 
+LIMIT_S = 1200  # some wait a minute for what they would steal
 EVERY = "import sys; from weighthouse.app.demo.play import play; sys.exit(play(script=True, every=True))"
 
 
+@pytest.mark.timeout(LIMIT_S + 60)
 def test_every_theft_of_the_catalogue_is_held() -> None:
-    done = run(EVERY)
+    done = run(EVERY, limit_s=LIMIT_S)
     print(done.stdout)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     whole = len(assurance.catalogue())
