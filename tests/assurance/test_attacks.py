@@ -60,7 +60,6 @@ ON_THE_STAGE = {
     "log-flood",
     "endless-body",
     "disk-flood",
-    "endless-locks",
     "leftover-plaintext",
     "output-drain",
     "saved-lower",

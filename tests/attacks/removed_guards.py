@@ -464,12 +464,6 @@ REMOVALS = (
         '        out_bytes=settings.integer("runs.out_mib") * MIB * 64,',
     ),
     Removal(
-        "endless-locks",
-        "runs/jobs/execution.py",
-        "            elif excess := handle.excess():\n",
-        "            elif excess := handle.excess()[:0]:\n",
-    ),
-    Removal(
         "leftover-plaintext",
         "runs/adapters/volume_mount.py",
         "    fill(point, order)",

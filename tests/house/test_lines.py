@@ -20,7 +20,6 @@ SHOWN = {
     "src/weighthouse/assurance/scenarios/destroyed_under_hold.py",
     "src/weighthouse/assurance/scenarios/disk_flood.py",
     "src/weighthouse/assurance/scenarios/endless_body.py",
-    "src/weighthouse/assurance/scenarios/endless_locks.py",
     "src/weighthouse/assurance/scenarios/frozen_guard.py",
     "src/weighthouse/assurance/scenarios/leaky_names.py",
     "src/weighthouse/assurance/scenarios/log_flood.py",

@@ -48,7 +48,8 @@ ENDS: dict[str, tuple[Callable[[RunsWorld, runs.Run], None], set[str]]] = {
     "its grant is given back": (_give_back, {"runs.grant_ended"}),
     "its model is held": (_hold, {"runs.held"}),
     "its data set is held": (_hold_data, {"runs.held"}),
-    "its owner is frozen": (_freeze, {"runs.person_frozen", "runs.grant_ended"}),
+    # The last of them for a moment only: a freeze is remembered before its row is written.
+    "its owner is frozen": (_freeze, {"runs.person_frozen", "runs.grant_ended", "runs.lost_access"}),
 }
 
 
