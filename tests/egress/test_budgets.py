@@ -150,11 +150,13 @@ def test_egress_case_55_a_ledger_that_is_gone_cuts_the_way(world: World, hub: Si
         with greet(connection, "hub.test") as inside:
             inside.sendall(b"x" * KIB)
             assert hub.wait_for(KIB)
-            assert egress.settle(world.system, way)  # fed now, so that the next byte is not stopped for another reason
+            assert egress.settle(
+                world.system, way
+            )  # fed now, so that the next byte is not stopped for another reason
             with database.engine.connect() as outage:
                 outage.execute(text("ALTER TABLE egress_ledger RENAME TO gone"))
                 outage.commit()
-            inside.sendall(b"y")
+            inside.sendall(b"y" * 20 * KIB)  # more than is lent by now: what is lent was debited when it was
             assert settled_until_cut(world, way), "what has gone out is read, and cannot be debited"
             assert not way.handle.alive() and way.cut_for.startswith(("core.database_", "egress.ledger_"))
             with database.engine.connect() as outage:
