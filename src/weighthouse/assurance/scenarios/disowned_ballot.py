@@ -44,7 +44,8 @@ def signed_ballot(
     )
 
 
-def attack(ground: Ground, loot: Loot) -> Observed:
+def lift(ground: Ground, loot: Loot) -> Observed:
+    """Have a member lift the committee's hold on what its answers seem to allow."""
     hold, authority = loot
     thief = ground.act_as("gil").caller
     return tried(
@@ -67,6 +68,6 @@ SCENARIO = Scenario(
     ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=prepare,
-    attack=attack,
+    attack=lift,
     on="copy",
 )

@@ -13,9 +13,8 @@ from weighthouse.access import api as access
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest, lifted_hold
-from weighthouse.assurance.scenarios.disowned_ballot import signed_ballot
+from weighthouse.assurance.scenarios.disowned_ballot import lift, signed_ballot
 from weighthouse.assurance.scenarios.stolen_cookie_enrols import public_half
-from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.core.canonical import digest, encode
 from weighthouse.core.clock import DAY
 from weighthouse.core.ids import SessionId, new_id
@@ -66,18 +65,12 @@ def _thiefs(ground: Ground, motion: dict[str, str]) -> access.AuthorityBallot:
 
 
 def attack(ground: Ground, loot: Loot) -> Observed:
-    hold, authority = loot
+    _, authority = loot
     ground.later(2 * DAY)
     with begin(ground.system) as unit:
         made = identity.device(unit, authority.ballots[1].device)
         mark_confirmed(unit, made, "chi", "by security, who believed the voice on the telephone")
-    thief = ground.act_as("gil").caller
-    return tried(
-        ground,
-        thief,
-        "the release of Tern",
-        lambda unit: access.lift_hold(unit, thief, hold, "The committee has decided.", authority=authority),
-    )
+    return lift(ground, loot)
 
 
 SCENARIO = Scenario(

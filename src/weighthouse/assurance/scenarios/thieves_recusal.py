@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from weighthouse.access import api as access
-from weighthouse.assurance.model import Expected, Observed, Trace
+from weighthouse.assurance.model import Expected, Trace
 from weighthouse.assurance.ports import Ground, Scenario, not_here
 from weighthouse.assurance.scenarios import lifted_hold
-from weighthouse.assurance.scenarios.disowned_ballot import signed_ballot
-from weighthouse.assurance.scenarios.thief import tried
+from weighthouse.assurance.scenarios.disowned_ballot import lift, signed_ballot
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
@@ -46,17 +45,6 @@ def prepare(ground: Ground) -> Loot:
     return hold, access.Authority(motion=motion, ballots=tuple(ballots))
 
 
-def attack(ground: Ground, loot: Loot) -> Observed:
-    hold, authority = loot
-    thief = ground.act_as("gil").caller
-    return tried(
-        ground,
-        thief,
-        "the release of Tern",
-        lambda unit: access.lift_hold(unit, thief, hold, "The committee has decided.", authority=authority),
-    )
-
-
 SCENARIO = Scenario(
     id="thieves-recusal",
     title="Step back in a member's name, so that fewer are enough to lift the committee's hold",
@@ -69,6 +57,6 @@ SCENARIO = Scenario(
     ),
     expected=Expected(status="BLOCKED", room="access", code=CODE, traces=(Trace("access.Denied", {"code": CODE}),)),
     prepare=prepare,
-    attack=attack,
+    attack=lift,
     on="copy",
 )
