@@ -6,6 +6,7 @@ lines that do not come, is behind after a minute, and so is the server whose wor
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,12 @@ from sqlalchemy import text
 from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
 from weighthouse.audit.adapters.acknowledged import FileLines
-from weighthouse.audit.api import lanes, waking
+from weighthouse.audit.api import lanes, leaving, waking
 from weighthouse.audit.ports import LineMemory
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock
 from weighthouse.core.database import Database
+from weighthouse.core.errors import Unavailable
 from weighthouse.core.work import System, begin, read
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.model import Owed
@@ -140,6 +143,95 @@ def test_who_starts_anew_over_a_folder_speaks_for_the_process_that_died(
     again = folder_of(make_system(pair.first.system.database), tmp_path, "a")
     pair.write(again)
     pair.minutes(1, saying=(pair.second, again))
+    assert not is_behind(pair.second)
+
+
+def started(pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, name: str) -> Lab:
+    """A server that starts over a folder, and the log tells of it before it serves."""
+    lab = folder_of(make_system(pair.first.system.database), tmp_path, name)
+    pair.clock.advance(11 * SECOND)  # nobody sequences here but who is asked to, so its lease ends
+    api.join(lab.system)
+    return lab
+
+
+def test_a_server_that_starts_anew_waits_for_one_whose_words_it_never_saw(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path
+) -> None:
+    """Attack: delete the first server's word every few milliseconds from before the third one starts, let the row of
+    what it revokes vanish, and cut it off: the third has never heard of it, and all that it can see is on time."""
+    api.heartbeat(pair.first.system)
+    pair.minutes(1)
+
+    def hide() -> None:
+        pair.first.sql("DELETE FROM log_server WHERE name = :name", name=mine(pair.first))
+        pair.first.sql("DELETE FROM log_outbox WHERE lane LIKE :lane", lane=f"{mine(pair.first)}.%")
+
+    hide()
+    third = started(pair, make_system, tmp_path, "c")
+    assert not is_behind(third)
+    for _ in range(2):
+        pair.minutes(1, attack=hide, saying=(pair.first, pair.second, third))
+        is_behind(third)
+    assert is_behind(third)
+    assert api.behind(third.system).why == f"the server {mine(pair.first)} is not heard"
+    pair.minutes(1, saying=(pair.first, pair.second, third))
+    assert not is_behind(third)
+
+
+def test_a_server_that_left_is_waited_for_by_nobody_who_starts_later(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path
+) -> None:
+    api.join(pair.first.system)
+    api.say(pair.first.system, left=True)
+    pair.second.settle()
+    assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
+    pair.first.sql("DELETE FROM log_server")
+    third = started(pair, make_system, tmp_path, "c")
+    pair.minutes(2, saying=(pair.second, third))
+    assert not is_behind(third)
+
+
+@pytest.mark.parametrize("told", ["by its row", "by its folder"])
+def test_the_last_word_of_a_server_that_died_is_said_once_by_the_next_one(
+    told: str, pair: Pair, make_system: Callable[[Database], System], tmp_path: Path
+) -> None:
+    api.join(pair.first.system)
+    api.say(pair.first.system)
+    if told == "by its row":  # a power cut took what the folder kept
+        for path in (tmp_path / "a" / "lines").glob("lan_*"):
+            path.unlink()
+    else:  # somebody took the row
+        pair.first.sql("DELETE FROM log_server")
+        held = pair.first.system.part(LineMemory)
+        assert isinstance(held, FileLines) and held._file is not None
+        os.close(held._file)
+    again = started(pair, make_system, tmp_path, "a")
+    third = started(pair, make_system, tmp_path, "c")
+    for _ in range(2):
+        api.watch_lines(again.system)
+        pair.minutes(1, saying=(pair.second, again, third))
+    assert not is_behind(third)
+    assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
+
+
+def test_a_server_of_which_the_log_does_not_tell_does_not_serve(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: take its heartbeats away from its very start, so that no other server ever learns that it is there."""
+    monkeypatch.setattr(leaving, "JOIN_S", 0.3)
+    pair.first.sql(
+        "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM log_outbox; RETURN NULL; END $$; "
+        "CREATE CONSTRAINT TRIGGER away AFTER INSERT ON log_outbox DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION away()"
+    )
+    with pytest.raises(Unavailable) as refusal:
+        api.join(pair.second.system)
+    assert refusal.value.code == "audit.not_joined"
+
+
+def test_the_ceremony_waits_for_no_server(pair: Pair) -> None:
+    api.join(pair.first.system)
+    pair.first.settle()
+    api.accept_fork(pair.first.system, SYSTEM, "the first server's machine is gone")
+    pair.minutes(2, saying=(pair.second,))
     assert not is_behind(pair.second)
 
 

@@ -22,6 +22,7 @@ WRITING: dict[str, tuple[str, ...]] = {
     "init": (),
     "serve": ("--port", "0"),
     "audit accept-fork": REASONED,
+    "audit forget-server": ("wri_" + "0" * 26, *REASONED),
     "sessions mend": ("chi", *REASONED),
     "devices confirm-first": ("chi", "dev_" + "0" * 26, "--key", "x", *REASONED),
     "keys status": (),

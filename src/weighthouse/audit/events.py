@@ -116,6 +116,32 @@ class LineNotKept(Event, frozen=True, kw_only=True):
     lines: int
 
 
+class ServerLeft(Event, frozen=True, kw_only=True):
+    """A server stopped, or died, and all that it wrote is in the log: the others wait no more for what it says.
+
+    A server that died is told by the next one over its state `folder`.
+    """
+
+    KIND: ClassVar[str] = "audit.ServerLeft"
+    SUBJECT: ClassVar[str] = "server"
+
+    server: str
+    folder: str
+
+
+class ServerForgotten(Event, frozen=True, kw_only=True):
+    """An operator said that a server is gone for good, so the others wait no more for what only it may know."""
+
+    KIND: ClassVar[str] = "audit.ServerForgotten"
+    GRAVE: ClassVar[bool] = True
+    SUBJECT: ClassVar[str] = "server"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+
+    server: str
+    by: str
+    reason: str
+
+
 class FellBehind(Event, frozen=True, kw_only=True):
     """A server decides nothing any more: it does not know, or has not done, what the log would tell it to.
 

@@ -225,4 +225,5 @@ def verify(
 
 command.add_command(operate.accept_fork)
 command.add_command(operate.confirm_clock)
+command.add_command(operate.forget_server)
 command.add_command(operate.witness)

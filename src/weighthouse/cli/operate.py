@@ -134,6 +134,26 @@ def confirm_clock(state: Path | None, reason: str) -> None:
     say("A clock that moves again before that, or that is behind the latest sound time, is not believed.")
 
 
+@click.command("forget-server")
+@click.argument("server")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="State folder; ./state if not given.")
+@click.option("--reason", required=True, help="What happened to its machine, for the log.")
+@click.option(
+    "--passphrase-file", type=click.Path(exists=True, dir_okay=False), help="File (mode 0600) with the passphrase."
+)
+def forget_server(server: str, state: Path | None, reason: str, passphrase_file: str | None) -> None:
+    """Wait no more for SERVER, whose machine and state folder are gone for good (PostgreSQL), offline.
+
+    A server that lives and is cut off may have refused what only it knows: end it first, and start it again over its
+    folder if there still is one, which needs no word of yours.
+    """
+    from weighthouse.audit import api as audit
+
+    with _alone(passphrase_file, state, "audit forget-server") as unit:
+        audit.forget_server(unit, server, by=getpass.getuser(), reason=reason)
+    say(f"Nobody waits for {server} any more; the log says who said so and why.")
+
+
 @click.command("witness")
 @click.option(
     "--state",

@@ -16,6 +16,7 @@ from weighthouse.audit.api.following import pump
 from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.growing import begin
 from weighthouse.audit.api.learning import learn
+from weighthouse.audit.api.leaving import forget_server, join
 from weighthouse.audit.api.missing import LOST, watch_lines
 from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, key, keys, prove
@@ -79,9 +80,11 @@ __all__ = [
     "entry",
     "erase",
     "export",
+    "forget_server",
     "head",
     "heartbeat",
     "heed_confirmation",
+    "join",
     "keep_up",
     "key",
     "keys",

@@ -127,6 +127,7 @@ def heartbeat(system: System) -> None:
     """Append one heartbeat, so that a silent or a cut log is seen by its missing heartbeats."""
     with begin(system, SYSTEM) as unit:
         unit.after_commit(lambda: _beating.add(system))
+        lanes.beat(unit)
         stored = store.read_head(unit.conn)
         append(unit, Heartbeat(size=stored.size if stored else 0, every_s=_every_s(system)))
 

@@ -45,10 +45,10 @@ def accept_fork(system: System, actor: Caller, reason: str) -> int:
         facts = _facts(unit, head, reason, len(leaves) if moved else None, known.lost)
         leaves += [appending.prepare(unit, fact) for fact in facts]
         known.lost = 0  # what was lost is accepted as such
+        servers.clear(unit, known)
         reached = known.text(unit.now) if fencing else None
         growing.extend(unit, leaves, fencing=fencing, floor=floor, accept_fork=True, lanes=reached)
         unit.after_commit(lanes.memory(system).forgive)
-        servers.clear(unit)
         unit.after_commit(lambda: sequencing.stand_again(system))
         # Witnesses still hold what they cosigned of the lost tail; here it would stand beside another history.
         gone = [size for size, _ in store.read_cosigned(unit.conn) if size > head.size]

@@ -28,7 +28,7 @@ from weighthouse.core.work import System, Unit
 
 logger = logging.getLogger("weighthouse.audit")
 IDLE_S = 3600.0
-_LANE = "audit-lane"
+_LANE, _BEATS, _LAST_WORD = "audit-lane", "audit-beats", "audit-last-word"
 REMEDY = (
     "Find out who writes the database. What is lost is lost: the line audit.LinesLost says which rows, and the "
     "operator accepts that with the ceremony `weighthouse audit accept-fork`, every server stopped."
@@ -50,21 +50,37 @@ class Lanes:
     def __init__(self) -> None:
         self.writer, self._made = new_id("wri"), 0
         self._free: list[Lane] = []
+        self._serving: Lane | None = Lane(rules.serving(self.writer))
         self._due: dict[str, deque[tuple[int, Millis]]] = {}  # what was committed, and since when it is waited for
         self._lock = threading.Lock()
 
-    def take(self) -> Lane:
+    def take(self, *, beats: bool = False) -> Lane:
+        """Return a lane that nobody uses: with `beats` that of the heartbeats, if it is free."""
         with self._lock:
+            if beats and self._serving is not None:
+                lane, self._serving = self._serving, None
+                return lane
             while self._free:
                 lane = self._free.pop()
                 if time.monotonic() - lane.used < IDLE_S:  # others will not be used again, and may be forgotten
                     return lane
-            self._made += 1
-            return Lane(f"{self.writer}.{self._made}")
+            return self._make()
+
+    def make(self) -> Lane:
+        """Return a lane that nobody has used."""
+        with self._lock:
+            return self._make()
+
+    def _make(self) -> Lane:
+        self._made += 1
+        return Lane(f"{self.writer}.{self._made}")
 
     def give_back(self, lane: Lane) -> None:
         with self._lock:
-            self._free.append(lane)
+            if rules.is_common(lane.name):
+                self._free.append(lane)
+            elif rules.serves(lane.name) and lane.used >= 0:
+                self._serving = lane
 
     def acknowledged(self, lane: str, number: int, now: Millis) -> None:
         """Wait for a row that was committed; rows of the same second are waited for together."""
@@ -113,13 +129,14 @@ class Taken:
     def __init__(self, unit: Unit) -> None:
         self._system, self._all = unit.system, _lanes.setdefault(unit.system, Lanes())
         gone = {gap.lane for gap in memory(unit.system).lost()}
-        self.lane = self._all.take()
+        last_word: str | None = unit.memo.get(_LAST_WORD)
+        self.lane = Lane(last_word) if last_word else self._all.take(beats=_BEATS in unit.memo)
         while self.lane.name in gone:  # missed already, by somebody else than the next transaction
             self.lane = self._all.take()
         self.state = outbox.transaction(unit.conn, self.lane.name, self.lane.number)
         if self.state.xid <= self.lane.xid:  # rows of one lane are taken in the order of their transactions
             self._all.give_back(self.lane)
-            self.lane = Lane(f"{new_id('wri')}.1")
+            self.lane = self._all.make()
         self.number, self.code = self.lane.number, self.lane.code
         self._at: Millis = unit.now
         unit.when_over(self._over)
@@ -140,6 +157,16 @@ class Taken:
     def drop(self) -> None:
         """Never use this lane again."""
         self.lane.used = -IDLE_S
+
+
+def beat(unit: Unit) -> None:
+    """Let what is stated in this transaction say that this process serves."""
+    unit.memo[_BEATS] = True
+
+
+def end(unit: Unit, writer: str) -> None:
+    """Let what is stated in this transaction be the last word of process `writer`, whose lines are all in the log."""
+    unit.memo[_LAST_WORD] = rules.left(writer)
 
 
 def put(unit: Unit, leaves: list[bytes]) -> outbox.State:

@@ -6,9 +6,10 @@ is gone was acknowledged, at the start of the next one over the same state folde
 
 from __future__ import annotations
 
-from weighthouse.audit.api import lanes
+from weighthouse.audit.api import lanes, leaving
 from weighthouse.audit.api.appending import append
 from weighthouse.audit.model import Acknowledged, Problem
+from weighthouse.audit.rules import lanes as rules
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, begin, read
 
@@ -23,6 +24,7 @@ def watch_lines(system: System) -> int:
     for name, left in lanes.memory(system).left_behind():
         count += _miss(system, left)
         if not _waits(system, left):
+            _end(system, left)
             lanes.memory(system).forget(name)
     return count
 
@@ -39,6 +41,14 @@ def _miss(system: System, acknowledged: list[Acknowledged]) -> int:
             for event in refusal.record:
                 append(unit, event)
     return len(gaps)
+
+
+def _end(system: System, left: list[Acknowledged]) -> None:
+    """Say the last word of a process that is gone, unless lines of it are lost: then people look first."""
+    if {one.lane for one in left} & {gap.lane for gap in lanes.memory(system).lost()}:
+        return
+    for writer in {writer for one in left if (writer := rules.serves(one.lane))}:
+        leaving.end(system, writer)
 
 
 def _waits(system: System, left: list[Acknowledged]) -> bool:

@@ -5,6 +5,9 @@ and what A revoked is allowed. So each server says, sealed and counted, up to wh
 log yet, and for how long it has owed the log a no. One that is not heard for a minute, whose lines do not come, or
 that owes for so long leaves the others behind; so does a word that does not stay for the server that wrote it.
 Whoever stops says so, and who starts anew over a folder speaks for the process that died there.
+
+Attack: take away the words too, from before server B starts, so that B has never heard of A. So the sealed head says
+which servers there are: each has a heartbeat in the log before it serves, and a last word when all it wrote is there.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from weighthouse.audit.api import arrears, lanes, signing
+from weighthouse.audit.api import arrears, lanes, leaving, signing
 from weighthouse.audit.api.waking import awake
 from weighthouse.audit.rules import lanes as rules
 from weighthouse.audit.store import servers as store
@@ -78,8 +81,9 @@ class Servers:
         known = lanes.known(unit)
         for name, said in _read(unit)[0].items():
             own = said.folder == lanes.memory(unit.system).folder()
-            if said.left and _come(said.due, known) and not said.owes:
-                store.drop(unit.conn, name)
+            if _is_over(said, known):
+                if name not in known.serving():  # else its last word is still to come, and its own word explains it
+                    store.drop(unit.conn, name)
             elif own and (said.owes or not said.left):  # what it owed this process owes, and says so itself
                 gone = msgspec.structs.replace(said, beat=said.beat + 1, left=True, owes=0)
                 store.put(unit.conn, _sealed(unit.system, name, gone))
@@ -93,6 +97,7 @@ class Servers:
             for name, one in said.items():
                 if name != lanes.writer(unit.system):
                     self._take(name, one, known, now)
+            self._know(unit, known, now)
             found = [(name, self._age(one, known, now)) for name, one in self._heard.items()]
             if self._kept is not None:
                 found.append((lanes.writer(unit.system), now - self._kept))
@@ -100,10 +105,18 @@ class Servers:
                 found.append(("of a forged row", now - self._foreign))
         return sorted(found, key=lambda one: -one[1])
 
+    def _know(self, unit: Unit, known: rules.Progress, now: Millis) -> None:
+        """Take from the log which servers there are, for rows of them may be hidden, and which have left."""
+        for name in known.serving() - {lanes.writer(unit.system)}:
+            self._heard.setdefault(name, _Heard(0, now, False))
+        for name, one in self._heard.items():
+            if known.has_left(name):
+                one.left, one.owes, one.due = True, 0, {}
+
     def _take(self, name: str, said: Said, known: rules.Progress, now: Millis) -> None:
         one = self._heard.get(name)
         if one is None:
-            if said.left and _come(said.due, known) and not said.owes:
+            if _is_over(said, known):
                 return
             one = self._heard[name] = _Heard(said.beat, now, said.left)
         elif said.beat <= one.beat:  # what it said before, shown once more
@@ -137,6 +150,15 @@ def say(system: System, *, left: bool = False) -> None:
         return
     with begin(system, SYSTEM) as unit:
         of(system).say(unit, left=left)
+    if left:
+        leaving.leave(system)
+    else:
+        with read(system) as unit:
+            known, folder = lanes.known(unit), lanes.memory(system).folder()
+            said = {name: one for name, one in _read(unit)[0].items() if one.folder == folder}
+        for name in known.serving() & said.keys():
+            if _is_over(said[name], known):
+                leaving.end(system, name)
 
 
 def unheard(unit: Unit) -> list[tuple[str, Millis]]:
@@ -144,9 +166,10 @@ def unheard(unit: Unit) -> list[tuple[str, Millis]]:
     return of(unit.system).hear(unit) if unit.system.database.dialect == "postgresql" else []
 
 
-def clear(unit: Unit) -> None:
+def clear(unit: Unit, known: rules.Progress) -> None:
     """Wait for nobody any more: in the ceremony, with every server stopped."""
     store.drop(unit.conn)
+    known.forget_servers()
 
 
 def _read(unit: Unit) -> tuple[dict[str, Said], bool]:
@@ -161,6 +184,10 @@ def _read(unit: Unit) -> tuple[dict[str, Said], bool]:
 def _sealed(system: System, name: str, said: Said) -> store.Row:
     data = msgspec.json.encode(said)
     return store.Row(name, data, signing.seal_server(system, name, data))
+
+
+def _is_over(said: Said, known: rules.Progress) -> bool:
+    return said.left and _come(said.due, known) and not said.owes
 
 
 def _come(due: dict[str, int], known: rules.Progress) -> bool:

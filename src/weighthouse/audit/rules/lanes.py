@@ -2,6 +2,9 @@
 
 Every transaction that writes lines takes a lane: a chain in which each row has the next number and a code over the
 row before it. One lane is used by one transaction at a time, so its numbers have no gap unless somebody made one.
+
+The lanes of a process carry its name. Its heartbeats have a lane of their own and so has its last word, so that the
+sealed head says which servers there are, whatever the database shows of them.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from weighthouse.core.clock import DAY, Millis
 
 KEPT: Millis = 30 * DAY
 TOLD: Millis = 29 * DAY
+_SERVING, _LEFT = ".serving", ".left"
 """How long a lane is remembered after its last row, and for how long its absence from memory says something.
 
 Its process retires it long before; but that process may have died with a line that nobody has missed yet.
@@ -38,10 +42,43 @@ class Progress(msgspec.Struct, kw_only=True):
         found = self.lanes.get(lane)
         return found.number if found else 0
 
+    def serving(self) -> set[str]:
+        """Return the processes whose heartbeats are in the log and whose last word is not."""
+        said = {writer for lane in self.lanes if (writer := serves(lane))}
+        return {writer for writer in said if left(writer) not in self.lanes}
+
+    def has_left(self, writer: str) -> bool:
+        """Whether the last word of this process is in the log."""
+        return left(writer) in self.lanes
+
+    def forget_servers(self) -> None:
+        """Wait for no process whose heartbeats are known."""
+        self.lanes = {lane: reached for lane, reached in self.lanes.items() if not serves(lane)}
+
     def text(self, now: Millis) -> str:
         """Return what the head keeps; lanes that nobody uses any more are forgotten."""
         kept = {name: self.lanes[name] for name in sorted(self.lanes) if self.lanes[name].at > now - KEPT}
         return msgspec.json.encode(Progress(lost=self.lost, lanes=kept)).decode()
+
+
+def serving(writer: str) -> str:
+    """Return the lane of the heartbeats of this process."""
+    return writer + _SERVING
+
+
+def left(writer: str) -> str:
+    """Return the lane of the last word of this process."""
+    return writer + _LEFT
+
+
+def is_common(lane: str) -> bool:
+    """Whether any transaction of its process may take this lane."""
+    return lane.rpartition(".")[2].isdigit()
+
+
+def serves(lane: str) -> str:
+    """Return the process whose heartbeats go through this lane, "" if it is another lane."""
+    return lane.removesuffix(_SERVING) if lane.endswith(_SERVING) else ""
 
 
 def progress(text: str) -> Progress:
