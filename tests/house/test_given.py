@@ -15,7 +15,8 @@ NOTHING = {
         access.GrantEnded access.GrantStarted access.OpeningFell access.RequestApproved access.RequestLapsed access.RequestOvertaken
         access.VoteVoided access.WorkloadBound assurance.AttackRun assurance.EvidenceComputed audit.ClusterMoved
         audit.CursorMoved audit.FellBehind audit.ForkAccepted audit.Heartbeat audit.LineNotKept audit.LinesLost
-        audit.LogDamaged audit.OutboxRefused audit.PersonErased audit.PersonalMissing audit.WitnessRefused
+        audit.LogDamaged audit.OutboxRefused audit.PersonErased audit.PersonalMissing audit.ServerForgotten audit.ServerLeft
+        audit.WitnessRefused
         detect.AlertRaised detect.AlertRowRefused detect.ResponseTaken governance.RowsEdited governance.TamperFound identity.AccountAdopted
         identity.KeyFellBack identity.RecordRefused identity.SessionMoved identity.WorkloadEnded
         identity.WorkloadStarted keys.CountLowered keys.KekDestroyed keys.KekMinimumRaised keys.KekRotated
