@@ -98,14 +98,15 @@ def test_credit_lent_before_between_and_after_loads_is_handed_back_to_whom_it_wa
     assert found == [0, 0, 0], "nothing was sent, so all of them have all of it again, and no more"
 
 
-def test_credit_of_an_earlier_bucket_stays_charged_to_all(world: World, hub: Sink) -> None:
+def test_credit_of_an_earlier_bucket_moved_into_the_latest_and_comes_back_to_all(world: World, hub: Sink) -> None:
     way = world.open("run_one", model=TERN, fed=False)
     lend(world, hub, "run_one", 8 * KIB)
     world.system.clock.advance(10 * MINUTE)  # type: ignore[attr-defined]
     lend(world, hub, "run_one", 4 * KIB)
     join(world, "run_one", WREN)
+    assert spent(world, "model", WREN)[DAY] == spent(world, "model", TERN)[DAY] == 12 * KIB
     egress.close_way(world.system, way, "the run ended")
-    assert spent(world, "model", WREN)[DAY] == spent(world, "model", TERN)[DAY] == 8 * KIB
+    assert spent(world, "model", WREN)[DAY] == spent(world, "model", TERN)[DAY] == 0
 
 
 def test_no_edited_row_takes_a_payer_away(world: World) -> None:

@@ -30,9 +30,13 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
-    """What a way has carried, by `host:port`: bytes sent out, handshakes included, and connections really made."""
+    """What a way has carried, by `host:port`: bytes sent out, handshakes included, and connections really made.
+
+    `held` is what was taken in and has not left yet: it is spoken for, and no order takes it back.
+    """
 
     sent: dict[str, int]
+    held: dict[str, int]
     made: dict[str, int]
     unfed: int
     """How often every connection was reset because nobody had fed the way for two seconds."""
@@ -48,7 +52,10 @@ class ProxyHandle(Protocol):
         """Return the counts of now; raises `egress.uncounted` if they are unknown."""
 
     def feed(self, granted: Mapping[str, int], told: Mapping[str, int]) -> None:
-        """Lend, for two seconds: `granted` bytes in all by `host:port`, over the first `told` connections to it."""
+        """Lend, for two seconds: `granted` bytes in all by `host:port`, over the first `told` connections to it.
+
+        Fewer than before take back what is neither sent nor held.
+        """
 
     def wait(self, timeout_ms: int) -> None:
         """Return when a connection was made or one waits for credit, at the latest after `timeout_ms`."""

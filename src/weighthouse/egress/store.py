@@ -24,11 +24,14 @@ from sqlalchemy import (
     update,
 )
 
-from weighthouse.core.clock import MINUTE, Millis
+from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.database import metadata
 from weighthouse.egress.model import WINDOWS, Credit, Key, WayRow
 
 BUCKET: Millis = 5 * MINUTE
+# What was lent in one bucket may leave this much into the next: an open way is settled five times a second, which
+# moves its credit into the bucket of now, and one that is not settled is closed after two seconds.
+CARRIED: Millis = 10 * SECOND
 
 ways = Table(
     "egress_way",
@@ -210,14 +213,18 @@ def _insert_account(conn: Connection, key: Key) -> None:
     conn.execute(tolerant(accounts).values(level=key.level, name=key.name).on_conflict_do_nothing())
 
 
+def oldest(now: Millis, span: Millis) -> int:
+    """Return the first bucket that may hold a byte which left within `span` of now."""
+    return (now - span - CARRIED) // BUCKET
+
+
 def spent(conn: Connection, key: Key, now: Millis) -> dict[Millis, int]:
     """Return the bytes debited in each sliding window; the oldest bucket counts whole, on the safe side."""
     sums = [
-        func.coalesce(func.sum(case((ledger.c.bucket >= (now - span) // BUCKET, ledger.c.bytes), else_=0)), 0)
+        func.coalesce(func.sum(case((ledger.c.bucket >= oldest(now, span), ledger.c.bytes), else_=0)), 0)
         for span in WINDOWS
     ]
-    oldest = (now - max(WINDOWS)) // BUCKET
-    same = (ledger.c.level == key.level, ledger.c.name == key.name, ledger.c.bucket >= oldest)
+    same = (ledger.c.level == key.level, ledger.c.name == key.name, ledger.c.bucket >= oldest(now, max(WINDOWS)))
     return dict(zip(WINDOWS, (int(one) for one in conn.execute(select(*sums).where(*same)).one()), strict=True))
 
 

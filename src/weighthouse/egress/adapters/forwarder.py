@@ -142,7 +142,7 @@ class Forwarder:
             self._wake()
 
     def _say(self, **more: int) -> None:
-        counts = {name: [getattr(one, name) for one in self.destinations] for name in ("sent", "made")}
+        counts = {name: [getattr(one, name) for one in self.destinations] for name in ("sent", "held", "made")}
         try:
             self.pipe.send(json.dumps({**counts, **more, "unfed": self.unfed}).encode(), NO_WAIT)
         except BlockingIOError:

@@ -81,15 +81,15 @@ class Forwarding:
     def count(self) -> Count:
         """Ask for the counts of now."""
         if self._process is None:
-            return Count(sent={}, made={}, unfed=0)
+            return Count(sent={}, held={}, made={}, unfed=0)
         with self._lock, self._uncounted():
             self._asked += 1
             self._pipe.send(json.dumps({"ask": self._asked}).encode())
             while (answer := self._hear()).get("ask") != self._asked:
                 if not answer:
                     raise OSError("the forwarder has ended")
-            sent, made = self._named(answer["sent"]), self._named(answer["made"])
-            return Count(sent=sent, made=made, unfed=int(answer["unfed"]))
+            sent, held, made = (self._named(answer[name]) for name in ("sent", "held", "made"))
+            return Count(sent=sent, held=held, made=made, unfed=int(answer["unfed"]))
 
     def feed(self, granted: Mapping[str, int], told: Mapping[str, int]) -> None:
         """Renew the credit for two seconds from now: whole-life sums of what is lent, and connections on record."""

@@ -5,7 +5,8 @@
 """
 
 from weighthouse.egress.api.feeding import Feeder
-from weighthouse.egress.api.ledger import budgets, charge_output, charge_step, lease, tidy, unheld
+from weighthouse.egress.api.ledger import budgets, charge_output, charge_step, tidy, unheld
+from weighthouse.egress.api.lending import lease
 from weighthouse.egress.api.paying import join, models_of
 from weighthouse.egress.api.verdicts import answer, verdict
 from weighthouse.egress.api.ways import Way, close_lost, close_way, left_open, open_way, profiles, settle, way_of

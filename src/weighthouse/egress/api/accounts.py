@@ -21,7 +21,7 @@ _PENDING = "debits of egress"
 def spent(unit: Unit, key: Key, now: Millis) -> dict[Millis, int]:
     """Return the bytes debited in each sliding window; the oldest bucket counts whole, on the safe side."""
     mine, rows = _own(unit, key), store.spent(unit.conn, key, now)
-    return {span: max(rows[span], _since(mine, (now - span) // store.BUCKET)) for span in WINDOWS}
+    return {span: max(rows[span], _since(mine, store.oldest(now, span))) for span in WINDOWS}
 
 
 def _since(mine: Mapping[int, int], oldest: int) -> int:
@@ -85,9 +85,9 @@ def mend(unit: Unit, keys: Iterable[Key]) -> list[TamperFound]:
 
 def _mended(unit: Unit, key: Key) -> bool:
     mine, said = _own(unit, key), store.spent(unit.conn, key, unit.now)
-    if all(said[span] >= _since(mine, (unit.now - span) // store.BUCKET) for span in WINDOWS):
+    if all(said[span] >= _since(mine, store.oldest(unit.now, span)) for span in WINDOWS):
         return False
-    rows, oldest = store.buckets(unit.conn, key), (unit.now - max(WINDOWS)) // store.BUCKET
+    rows, oldest = store.buckets(unit.conn, key), store.oldest(unit.now, max(WINDOWS))
     for bucket in {bucket for bucket in (*mine, *rows) if bucket >= oldest}:
         lacking = max(mine.get(bucket, 0), 0) - rows.get(bucket, 0)
         if lacking > 0:

@@ -1,70 +1,27 @@
-"""Leases from the byte ledger. Guards the weights' size as a defence: every byte is debited before it may leave.
+"""The byte ledger. Guards the weights' size as a defence: every byte is debited before it may leave.
 
-One lease debits every account that pays for it (lab, model, profile, run, destination) in one transaction, so that
-many runs that each stay just below are summed (research case 54), and no restart, new run or new name begins at zero.
+Every account that pays (lab, model, profile, run, destination) is debited in one transaction, so that many runs that
+each stay just below are summed (research case 54), and no restart, new run or new name begins at zero. What is lent
+to a way out, and comes back, is in `lending`.
 """
 
 from __future__ import annotations
-
-import msgspec
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import DAY, HOUR, SECOND, Millis
-from weighthouse.core.errors import Denied, NotFound, TooMany
+from weighthouse.core.errors import Denied, TooMany
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import Unit
 from weighthouse.egress import store
 from weighthouse.egress.api import accounts, remembered
-from weighthouse.egress.api.paying import model_daily, payers, refused, sayers, speaker
-from weighthouse.egress.events import BudgetSpent, OutputHigh, OutputSpent
-from weighthouse.egress.model import Budget, Credit, Key, Level, Unheld, WayRow, Window
+from weighthouse.egress.api.paying import model_daily, refused, sayers, speaker
+from weighthouse.egress.events import OutputHigh, OutputSpent
+from weighthouse.egress.model import Budget, Key, Level, Unheld, WayRow, Window
 from weighthouse.egress.ports import Books
 from weighthouse.egress.rules import budgets as rules
 from weighthouse.policy import api as policy
-
-
-def lease_for(unit: Unit, way: WayRow, destination: str) -> int:
-    """Return the size of one lease for `destination`, from the smallest budget that pays."""
-    return rules.lease_size(list(payers(unit, way, destination).values()))
-
-
-def lease(unit: Unit, run: str, profile: str, host: str, want: int) -> int:
-    """Lend `want` bytes to `run` for the destination `host:port`: all of it, or 0 when any account has too little.
-
-    The first refusal appends `egress.BudgetSpent`, once for each run. While the clock is suspect nothing is lent: a
-    clock set ahead would empty every window (research case 55). Raises `egress.no_way`.
-    """
-    way = remembered.way(unit, run, lock=True)
-    if way is None or way.profile != profile or way.closed is not None:
-        raise NotFound("egress.no_way", f"{run} has no open way out under {profile}.", "Submit a new run.")
-    paying = payers(unit, way, host)
-    empty = _empty(unit, paying, want)
-    credit = remembered.credits_of(unit, run).get(host) or Credit(
-        run=run, destination=host, granted=0, sent=0, last_bucket=0, last_bytes=0
-    )
-    if empty is not None:
-        if remembered.mark_spent(unit, way):
-            audit.append(unit, _spent(way, host, empty, credit.sent))
-        return 0
-    debit(unit, paying, want)
-    bucket = unit.now // store.BUCKET
-    recent = want + (credit.last_bytes if credit.last_bucket == bucket else 0)
-    kept = msgspec.structs.replace(credit, granted=credit.granted + want, last_bucket=bucket, last_bytes=recent)
-    remembered.keep_credit(unit, kept)
-    return want
-
-
-def _spent(way: WayRow, destination: str, empty: Key, sent: int) -> BudgetSpent:
-    return BudgetSpent(
-        run=way.run,
-        profile=way.profile,
-        host=destination,
-        level=empty.level,
-        account=empty.name,
-        sent_bytes=sent,
-    )
 
 
 def charge_output(unit: Unit, run: str, count: int) -> bool:
@@ -138,37 +95,30 @@ def _tell_high(unit: Unit, way: WayRow, paying: dict[Key, int], count: int) -> N
             audit.append(unit, fact)
 
 
-def _empty(unit: Unit, paying: dict[Key, int], want: int, as_of: Millis | None = None) -> Key | None:
-    """Lock the accounts that pay and return the first that has not `want` bytes left, None when all have.
+def room(unit: Unit, paying: dict[Key, int], as_of: Millis | None = None) -> dict[Key, int]:
+    """Lock the accounts that pay and return how many bytes each has left.
 
     Rows that say too little are put right and told of, if this unit is committed.
 
-    While the clock is suspect none has, unless windows are measured `as_of` a time that is not: no leap empties them.
+    While the clock is suspect none has any, unless windows are measured `as_of` a time that is not: no leap empties
+    them.
     """
     store.lock_accounts(unit.conn, paying)
     for line in accounts.mend(unit, paying):
         audit.append(unit, line)
     suspect, now = unit.clock_suspect and as_of is None, unit.now if as_of is None else as_of
-    allowed = {
-        key: 0 if suspect else rules.left(daily, accounts.spent(unit, key, now)) for key, daily in paying.items()
-    }
-    return rules.grant(want, allowed)[1]
+    return {key: 0 if suspect else rules.left(daily, accounts.spent(unit, key, now)) for key, daily in paying.items()}
+
+
+def _empty(unit: Unit, paying: dict[Key, int], want: int, as_of: Millis | None = None) -> Key | None:
+    """Return the first account that has not `want` bytes left, None when all have."""
+    return rules.grant(want, room(unit, paying, as_of))[1]
 
 
 def debit(unit: Unit, paying: dict[Key, int], count: int) -> None:
     """Debit `count` bytes from every account that pays, now."""
     for key in paying:
         accounts.debit(unit, key, unit.now // store.BUCKET, count)
-
-
-def hand_back(unit: Unit, way: WayRow, credit: Credit) -> None:
-    """Return what is unspent of the last leases to the bucket it came from, so that no window gains."""
-    unspent = min(credit.left, credit.last_bytes)
-    if unspent <= 0:
-        return
-    for key in payers(unit, way, credit.destination):
-        accounts.debit(unit, key, credit.last_bucket, -unspent)
-    remembered.keep_credit(unit, msgspec.structs.replace(credit, granted=credit.granted - unspent, last_bytes=0))
 
 
 def check_reader(unit: Unit, caller: Caller | None) -> None:

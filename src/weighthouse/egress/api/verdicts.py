@@ -12,7 +12,8 @@ from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.egress.api import remembered
-from weighthouse.egress.api.ledger import charge_output, lease, lease_for
+from weighthouse.egress.api.ledger import charge_output
+from weighthouse.egress.api.lending import lend
 from weighthouse.egress.events import Refused
 from weighthouse.egress.model import Verdict, WayRow
 from weighthouse.egress.ports import Question
@@ -82,10 +83,9 @@ def _decide(unit: Unit, way: WayRow, authority: Authority) -> Verdict:
     code = authority.code or _listed(unit, way, authority)
     if not code:
         destination = f"{authority.host}:{authority.port}"
-        size = lease_for(unit, way, destination)
         credit = remembered.credits_of(unit, way.run).get(destination)
         if credit is None or credit.left <= 0:
-            code = "" if lease(unit, way.run, way.profile, destination, size) else "egress.budget_spent"
+            code = "" if lend(unit, way, destination, 0) else "egress.budget_spent"
             if code:  # BudgetSpent is the one entry that tells of it
                 return _verdict(authority, code)
     if code:

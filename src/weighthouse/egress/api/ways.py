@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,11 +23,12 @@ from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.egress import store
 from weighthouse.egress.api import accounts, remembered
-from weighthouse.egress.api.ledger import check_reader, debit, hand_back, lease
+from weighthouse.egress.api.ledger import check_reader, debit
+from weighthouse.egress.api.lending import hand_back, is_old, lend, redate
 from weighthouse.egress.api.paying import join, payers
 from weighthouse.egress.api.verdicts import standing, token_digest
 from weighthouse.egress.events import Connected, Unfed, WayClosed, WayOpened
-from weighthouse.egress.model import Destination, Key, WayRow
+from weighthouse.egress.model import Credit, Destination, Key, WayRow
 from weighthouse.egress.ports import Count, Proxy, ProxyHandle, ProxySpec
 from weighthouse.egress.rules import addresses
 from weighthouse.egress.rules import budgets as rules
@@ -34,6 +36,7 @@ from weighthouse.egress.rules.hosts import read_host
 from weighthouse.policy import api as policy
 
 MOST_ADDRESSES = 16
+IDLE_S = 5.0  # after which what was lent to a destination and is not used comes back
 
 
 class Way:
@@ -48,6 +51,7 @@ class Way:
         self.counted: dict[str, int] = {}
         self.told: dict[str, int] = {}  # connections that the log tells of, by destination
         self.unfed = 0
+        self.moved: dict[str, tuple[int, float]] = {}  # when more was last sent, by destination
         self.cut_for = ""
         self.last: Count | None = None
         self.lock = threading.Lock()
@@ -210,15 +214,46 @@ def _settle(system: System, way: Way) -> str:
     with read(system) as unit:
         why = _standing(unit, way.run)
         lent = remembered.credits_of(unit, way.run)
-    if not why and (now.sent != way.counted or now.made != way.told or now.unfed != way.unfed):
+        old = any(is_old(unit, credit) for credit in lent.values())
+    idle: set[str] = set() if why else _idle(way, now, lent)
+    if idle:
+        now, idle = _take_back(way, now, lent, idle)
+    if not why and (old or idle or now.sent != way.counted or now.made != way.told or now.unfed != way.unfed):
         with begin(system, SYSTEM) as unit:
-            why = _standing(unit, way.run) or _debit(unit, way, now.sent) or _tell(unit, way, now)
+            why = _standing(unit, way.run) or _debit(unit, way, now, idle) or _tell(unit, way, now)
             lent = remembered.credits_of(unit, way.run)
         if not why:
             way.counted, way.told, way.unfed = now.sent, now.made, now.unfed
     if not why:
         way.handle.feed({name: credit.granted for name, credit in lent.items()}, way.told)
     return why
+
+
+def _idle(way: Way, now: Count, lent: Mapping[str, Credit]) -> set[str]:
+    """Return the destinations that have sent nothing for a while and were lent more than they need to go on."""
+    moment = time.monotonic()
+    for name, sent in now.sent.items():
+        if name not in lent or way.moved.get(name, (-1, 0.0))[0] != sent:
+            way.moved[name] = (sent, moment)
+    return {
+        name
+        for name, credit in lent.items()
+        if name in way.moved
+        and moment - way.moved[name][1] >= IDLE_S
+        and credit.granted > now.sent[name] + now.held[name] + rules.SLIVER
+    }
+
+
+def _take_back(way: Way, before: Count, lent: Mapping[str, Credit], idle: set[str]) -> tuple[Count, set[str]]:
+    """Have the forwarder let go of what idle destinations do not need; return its counts since and who is idle yet.
+
+    The order comes before the ledger: what it still sends is bounded by its answer, and only the rest may be lent to
+    others.
+    """
+    fewer = {name: before.sent[name] + before.held[name] + rules.SLIVER for name in idle}
+    way.handle.feed({**{name: credit.granted for name, credit in lent.items()}, **fewer}, way.told)
+    now = way.handle.count()
+    return now, {name for name in idle if now.sent[name] == before.sent[name]}
 
 
 def _tell(unit: Unit, way: Way, now: Count) -> str:
@@ -244,39 +279,42 @@ def _standing(unit: Unit, run: str) -> str:
     return "" if row.spent_at is None else "egress.budget_spent"
 
 
-def _debit(unit: Unit, way: Way, counted: dict[str, int]) -> str:
-    """Bring the ledger up to `counted` and lend ahead; return why the way must be cut, empty if it need not."""
+def _debit(unit: Unit, way: Way, now: Count, idle: set[str]) -> str:
+    """Bring the ledger up to what was counted and lend ahead, or take back from who is `idle`.
+
+    Return why the way must be cut, empty if it need not.
+    """
     row = remembered.way(unit, way.run, lock=True)
     assert row is not None, "judged to be open in this unit"
     lent = remembered.credits_of(unit, way.run)
-    for destination, sent in counted.items():
+    if len(lent) > 1:  # all at once, so that two ways with the same destinations never wait in a circle
+        store.lock_accounts(unit.conn, {key for destination in lent for key in payers(unit, row, destination)})
+    for destination, sent in now.sent.items():
         credit = lent.get(destination)
         if credit is None:
             if sent:
                 return "egress.undebited"  # bytes left before any verdict: this must never happen
             continue
-        remembered.keep_credit(unit, msgspec.structs.replace(credit, sent=sent))
-        # A tunnel that was opened while its entry stood carries nothing once the entry is gone (research case 57).
-        why = standing(unit, row, destination) if sent > credit.sent else ""
-        why = why or _lend(unit, row, destination, credit.granted - sent)
-        if why:
-            return why
+        before, credit = credit.sent, msgspec.structs.replace(credit, sent=sent)
+        remembered.keep_credit(unit, credit)
+        credit = redate(unit, row, credit)
+        if destination in idle:
+            hand_back(unit, row, credit, now.held[destination] + rules.SLIVER)
+        elif sent > before:
+            # A tunnel that was opened while its entry stood carries nothing once that is gone (research case 57).
+            why = standing(unit, row, destination) or _lend(unit, row, credit, now.held[destination])
+            if why:
+                return why
     return ""
 
 
-def _lend(unit: Unit, row: WayRow, destination: str, left: int) -> str:
-    """Lend ahead when less than one lease is left; say cut when what is left could be gone before the next count."""
-    paying = payers(unit, row, destination)
-    if left < 0:
+def _lend(unit: Unit, row: WayRow, credit: Credit, held: int) -> str:
+    """Lend ahead; say cut when nothing is left and nothing more is lent."""
+    if credit.left < 0:
+        paying = payers(unit, row, credit.destination)
         store.lock_accounts(unit.conn, paying)
-        debit(unit, paying, -left)  # the truth goes into the ledger even where a cut came late
-    size = rules.lease_size(list(paying.values()))
-    while left < size:
-        granted = lease(unit, row.run, row.profile, destination, size)
-        if not granted:
-            return "egress.budget_spent"
-        left += granted
-    return ""
+        debit(unit, paying, -credit.left)  # the truth goes into the ledger even where a cut came late
+    return "" if lend(unit, row, credit.destination, credit.left, held) else "egress.budget_spent"
 
 
 def close_way(system: System, way: Way, reason: str) -> None:

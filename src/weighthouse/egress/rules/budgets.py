@@ -16,6 +16,8 @@ SLOWER = 10  # how much longer than finding and stopping it a theft has to take
 UNSIZED_DAILY = 64 * KIB  # for a model whose size nobody has declared
 SMALLEST_LEASE = 16 * KIB
 LARGEST_LEASE = 8 * MIB
+SLIVER = KIB  # the least that is lent, and what a way that sends nothing keeps
+PARTS = 8  # nobody is lent more than one such part of what is left
 
 
 def caps(daily: int) -> dict[Millis, int]:
@@ -50,6 +52,15 @@ def grant(want: int, allowed: Mapping[Key, int]) -> tuple[int, Key | None]:
         if amount < want:
             return 0, key
     return want, None
+
+
+def share(size: int, allowed: Mapping[Key, int]) -> int:
+    """Return how much to lend of what every account has left: `size` at most, 0 when one has not a sliver left.
+
+    A part of what is left, so that many at once find something to the last, and little lies idle with each.
+    """
+    least = min(allowed.values())
+    return max(SLIVER, min(size, least // PARTS)) if least >= SLIVER else 0
 
 
 def time_to_theft(artefact: int, daily: int, compression: int) -> Millis | None:
