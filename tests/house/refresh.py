@@ -1,8 +1,8 @@
 """Renews what is generated: `python -m tests.house.refresh`. Read the diff before committing it; it is the review.
 
 Writes tests/house/golden/cli.txt (every command's help), docs/reference/cli.md (the same for readers),
-tests/house/golden/openapi.json and docs/reference/http.md (every route), and tests/house/golden/callers.txt (who may
-do what). The tests compare, they never write.
+tests/house/golden/openapi.json and docs/reference/http.md (every route), tests/house/golden/callers.txt (who may
+do what) and tests/house/golden/holds.txt (which hold stops what). The tests compare, they never write.
 """
 
 from __future__ import annotations
@@ -123,6 +123,13 @@ def callers_table() -> str:
     return table()
 
 
+def holds_table() -> str:
+    """Return which hold stops what, asked at every point that releases."""
+    from tests.runs.holds_table import table
+
+    return table()
+
+
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield every generated file with what it should hold."""
     yield GOLDEN / "cli.txt", cli_text()
@@ -131,6 +138,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield GOLDEN / "openapi.json", json.dumps(schema, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     yield REFERENCE / "http.md", http_page(schema)
     yield GOLDEN / "callers.txt", callers_table()
+    yield GOLDEN / "holds.txt", holds_table()
 
 
 def main() -> int:

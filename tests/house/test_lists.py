@@ -62,7 +62,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, http
                 reason="A list needs more than one item.",
             )
     with begin(world.system) as unit:
-        for subject in ("model/wren", "eve", "dataset/stdlib"):
+        for subject in ("model/wren", "eve", "class:public"):
             access.place_hold(unit, SYSTEM, subject, "so that there is one", actions=("weights.save",))
     yield {person: world.browser(person) for person in PEOPLE}
     world.system.database.close()

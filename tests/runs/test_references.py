@@ -11,11 +11,14 @@ import pytest
 from tests.runs.world import WREN, RunsWorld
 from tests.weights.world import LAB
 from weighthouse.access import api as access
-from weighthouse.core.clock import ManualClock
+from weighthouse.core.clock import HOUR, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.ids import new_id
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
+from weighthouse.runs import store
+from weighthouse.runs.api import lasting
 from weighthouse.runs.model import Order
 from weighthouse.runs.rules.references import ACTIONS, PLAIN, references
 
@@ -138,3 +141,33 @@ def test_what_ends_while_a_run_goes_on_ends_the_run(world: RunsWorld, moment: st
     MOMENTS[moment][0](world, grant.id)
     ended = world.until_ended(run, "ada")  # nobody follows the log: the runner asks by itself
     assert (ended.state, ended.reason) == ("stopped", code), ended
+
+
+def test_a_run_that_has_loaded_what_is_held_since_goes_on_no_more_though_it_never_named_it(still: RunsWorld) -> None:
+    """It has the keys: a hold on the version, or on what that was made from, ends it as one on its parent would."""
+    still.grant("ada", "wren-train", WREN)
+    first = still.save(still.run("ada", environment="research"), WREN)
+    trainer = still.run("ada", environment="research")
+    still.load(trainer, first.id)
+    child = still.save(trainer, WREN, seed=2)
+    run = still.submit("pass")
+    facts = {
+        "person": "ada",
+        "account": policy.account_ref("dev", "ada"),
+        "environment": "research",
+        "sandbox": "gvisor",
+    }
+    with still.unit() as unit:
+        token = identity.issue_workload(unit, run=run.id, attributes=facts, expires=unit.now + HOUR)
+        credential = identity.Credential(
+            kind="workload", value=token, proof=run.id, method="POST", url="", address="127.0.0.1"
+        )
+    with still.unit() as unit:
+        caller = identity.authenticate(unit, credential)
+    still.load(caller, child.id)
+    with still.unit() as unit:
+        found = store.ticket(unit.conn, run.id)
+        assert found is not None and lasting.lost(unit, found[0]) == ""
+    _hold(first.id)(still, "")
+    with still.unit() as unit:
+        assert lasting.lost(unit, found[0]) == "runs.held"

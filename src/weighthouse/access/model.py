@@ -6,6 +6,7 @@ the state, so that an edit of any field is another request.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -220,9 +221,10 @@ STILL_OPEN: frozenset[str] = frozenset(
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """A stop on a resource, a person or the whole lab (`lab`). Without `actions` it stops a person from everything,
-    asking and voting too, but seeing and giving back what is theirs; and on a thing everything that does not merely
-    close or look, so that nobody is granted it either."""
+    """A stop on a resource, a version (`ver_…`), a class (`class:…`), an environment (`environment:…`), a person or
+    the whole lab (`lab`). It follows what was made from its subject, whatever that is called. Without `actions` it
+    stops a person from everything, asking and voting too, but seeing and giving back what is theirs; and on a thing
+    everything that does not merely close or look, so that nobody is granted it either."""
 
     id: HoldId
     subject: str
@@ -235,9 +237,10 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     looked: tuple[str, ...] = ()
     """Who would lift a hold of the kind `log` already; it takes two."""
 
-    def stops(self, action: str, resource: str, person: str) -> bool:
-        """Whether this hold stands against `action` on `resource` by `person`."""
-        if self.lifted is not None or self.subject not in ("lab", resource, person):
+    def stops(self, action: str, resource: str, person: str, also: Container[str] = ()) -> bool:
+        """Whether this hold stands against `action` on `resource` by `person`; `also` is what the resource belongs
+        to and was made from."""
+        if self.lifted is not None or (self.subject not in ("lab", resource, person) and self.subject not in also):
             return False
         if action in GOVERNING and self.subject != person:
             return False  # whoever may hold a thing, or the lab, does not so hold the committee

@@ -43,14 +43,19 @@ def made_id(prefix: str, seen: bytes) -> str:
 
 def check_id(value: str, prefix: str) -> str:
     """Return `value` if it is an id of the kind `prefix`; raise `core.bad_id` otherwise."""
-    match = _ID.fullmatch(value)
-    if match is None or match.group(1) != prefix:
+    if not is_id(value, prefix):
         raise Invalid(
             "core.bad_id",
             f"Expected an id that begins with '{prefix}_' and has 26 further characters.",
             "Copy the id whole from the list or the page that shows it.",
         )
     return value
+
+
+def is_id(value: str, prefix: str) -> bool:
+    """Whether `value` is an id of the kind `prefix`."""
+    match = _ID.fullmatch(value)
+    return match is not None and match.group(1) == prefix
 
 
 def check_slug(value: str) -> str:

@@ -22,6 +22,7 @@ from weighthouse.access.api.requests import my_requests, requests_page, submit, 
 from weighthouse.access.api.seating import seating
 from weighthouse.access.api.seats import check_silence
 from weighthouse.access.api.stopping import stops
+from weighthouse.access.api.subjects import holds_against
 from weighthouse.access.api.tidying import ever_refused, tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
@@ -93,6 +94,7 @@ __all__ = [
     "grants_page",
     "held",
     "holds",
+    "holds_against",
     "inbox",
     "inbox_page",
     "keep_call",

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from weighthouse.access.api.holds_on import holds_on
+from weighthouse.access.api.about import About, about
+from weighthouse.access.api.holds_on import every_hold, holds_on
 from weighthouse.access.api.owing import STANDS, owed
 from weighthouse.access.api.seating import seating
 from weighthouse.access.events import HoldPlaced
@@ -27,25 +28,37 @@ from weighthouse.policy import api as policy
 
 SECOND_WITHIN: Millis = 7 * DAY
 MOST = 50
+_OUT = (*HELD_ACTIONS, IRREVERSIBLE)
 _CALLED = audit.Lines("governance.HoldCalled")
 _PLACED = audit.Lines(HoldPlaced.KIND, by="held kind")
 
 
-def stopped(unit: Unit, actions: Iterable[str], resource: str, person: str) -> bool:
-    """Whether a hold stands against one of these actions on `resource` by `person`, or calls that suffice for one."""
-    return any(_each(unit, actions, resource, person))
+def stopped(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object = "") -> bool:
+    """Whether a hold stands against one of these actions on `resource` (and its `version`) by `person`, or calls that
+    suffice for one."""
+    return any(_each(unit, actions, resource, person, version))
 
 
-def stopped_whole(unit: Unit, actions: Iterable[str], resource: str, person: str) -> bool:
+def stopped_whole(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object = "") -> bool:
     """Whether every one of these actions is stopped."""
-    return all(_each(unit, actions, resource, person))
+    return all(_each(unit, actions, resource, person, version))
 
 
-def _each(unit: Unit, actions: Iterable[str], resource: str, person: str) -> Iterator[bool]:
-    standing = holds_on(unit, resource, person)
+def _each(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object) -> Iterator[bool]:
+    found = about(unit, resource, version)
+    standing, also = holds_on(unit, resource, person, found), found.all
     for one in actions:
-        held = any(hold.stops(one, resource, person) for hold in standing)
-        yield held or (one in (*HELD_ACTIONS, IRREVERSIBLE) and called(unit, resource))
+        held = any(hold.stops(one, resource, person, also) for hold in standing)
+        yield held or (one in _OUT and (_called(unit, resource, found) or _untold(unit, found)))
+
+
+def _called(unit: Unit, model: str, found: About) -> bool:
+    return any(called(unit, one) for one in {model, *found.models})
+
+
+def _untold(unit: Unit, found: About) -> bool:
+    """Whether what a version was made from is not known yet, while something is held that it may be made from."""
+    return found.unknown and any(hold.subject != policy.LAB_RESOURCE for hold in every_hold(unit))
 
 
 def called(unit: Unit, model: str) -> bool:

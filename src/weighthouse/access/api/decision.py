@@ -142,7 +142,7 @@ def judge(
         resource=_resource(bundle.lab, thing),
         standing=standing,
         grant=_grant_facts(best, context),
-        held=stopped(unit, {action, named}, thing.id, asker.person),
+        held=stopped(unit, {action, named}, thing.id, asker.person, context.get("version")),
         now=unit.now,
     )
     verdict = policy.decide(question)

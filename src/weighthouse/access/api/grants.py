@@ -57,7 +57,7 @@ def valid_grant(unit: Unit, grant_id: str) -> Grant:
     if not grant.not_before <= unit.now < found.end:
         text = "The grant is not valid at this time; it has ended or not begun."
         _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.grant_expired", text)
-    if stopped_whole(unit, found.actions, grant.resource, grant.person):
+    if stopped_whole(unit, found.actions, grant.resource, grant.person, grant.request.operation.get("version")):
         text = "A hold stands against this; a hold beats every grant."
         _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.held", text)
     return msgspec.structs.replace(

@@ -35,7 +35,9 @@ def free_person(unit: Unit, bundle: policy.Bundle, caller: Caller, action: str, 
 def check_open(unit: Unit, bundle: policy.Bundle, request: Request, action: str) -> None:
     """Raise Denied `access.held` if holds on thing, person or lab, or enough calls for one, stop everything that a
     request asks for."""
-    if request.actions and stopped_whole(unit, request.actions, request.resource, request.person):
+    if request.actions and stopped_whole(
+        unit, request.actions, request.resource, request.person, request.operation.get("version")
+    ):
         raise _held(bundle, request.person, action, request.resource, "A hold stands against all of this.")
 
 

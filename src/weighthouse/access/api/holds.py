@@ -12,11 +12,13 @@ import msgspec
 
 from weighthouse.access.api.decision import authorise, explain
 from weighthouse.access.api.facts import index_of, member, person_of
+from weighthouse.access.api.holds_on import every_hold
 from weighthouse.access.api.mandate import recount
 from weighthouse.access.api.owing import place
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.seats import check_silence, may_silence, names_acts_of_committee
 from weighthouse.access.api.stopping import stops
+from weighthouse.access.api.subjects import check_subject, things_of
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced
 from weighthouse.access.model import Authority, Hold, Look
 from weighthouse.access.ports import Refusals
@@ -51,12 +53,7 @@ def place_hold(
     """
     text = _reason(reason)
     lab = policy.current(unit).lab
-    if subject not in lab.resources and subject not in lab.people:
-        raise Invalid(
-            "access.bad_hold",
-            "A hold is on a resource, a person or `lab`.",
-            "Name one as the lab configuration does.",
-        )
+    check_subject(unit, subject, actions)
     unknown = [action for action in actions if action not in policy.ACTIONS]
     if unknown:
         raise Invalid("access.bad_hold", f"'{unknown[0]}' is not an action.", "Name actions of the lab, or none.")
@@ -129,12 +126,7 @@ def _reason(reason: str) -> str:
 
 def holds(unit: Unit, subject: str | None = None) -> list[Hold]:
     """Every hold that stands now, newest first; on one subject, if given."""
-    refusals = unit.part(Refusals)
-    found = {hold.id: hold for hold in refusals.holds() if subject in (None, hold.subject)}
-    for hold in rows.everything(unit.conn, subject):
-        if hold.lifted is None and not refusals.lifted(hold.id):
-            found.setdefault(hold.id, hold)
-    shown = (_looked(unit, hold) if hold.kind == "log" else hold for hold in found.values())
+    shown = (_looked(unit, hold) if hold.kind == "log" else hold for hold in every_hold(unit, subject))
     return sorted(shown, key=lambda hold: (-hold.at, hold.id))
 
 
@@ -164,15 +156,14 @@ def list_holds(unit: Unit, caller: Caller, subject: str | None = None) -> list[H
     person = person_of(unit, bundle, caller)
     one = member(unit, bundle, person)
     teams = one.teams if one is not None else frozenset()
-    return [hold for hold in holds(unit, subject) if _may_know(bundle, hold, person, teams)]
+    return [hold for hold in holds(unit, subject) if _may_know(unit, bundle, hold, person, teams)]
 
 
-def _may_know(bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[str]) -> bool:
+def _may_know(unit: Unit, bundle: policy.Bundle, hold: Hold, person: str, teams: frozenset[str]) -> bool:
     index, lab = index_of(bundle), bundle.lab.resources[policy.LAB_RESOURCE]
     if hold.subject in (person, policy.LAB_RESOURCE) or teams & index.answering(lab):
         return True
-    thing = bundle.lab.resources.get(hold.subject)
-    return thing is not None and bool(teams & index.knowers(thing))
+    return any(teams & index.knowers(thing) for thing in things_of(unit, bundle.lab, hold.subject))
 
 
 def lift_hold(

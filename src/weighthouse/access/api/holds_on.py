@@ -5,21 +5,37 @@ A file of its own, so that the seats of the committee and the decision both ask 
 
 from __future__ import annotations
 
+from weighthouse.access.api.about import About
 from weighthouse.access.model import Hold
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import holds as rows
 from weighthouse.core.work import Unit
 
+NOTHING = About(frozenset())
 
-def holds_on(unit: Unit, resource: str, person: str) -> list[Hold]:
-    """Every hold that stands on a resource, a person or the lab: by its row, or by the memory outside the database.
+
+def holds_on(unit: Unit, resource: str, person: str, also: About = NOTHING) -> list[Hold]:
+    """Every hold that stands on a resource, a person, the lab, or what the resource belongs to and was made from: by
+    its row, or by the memory outside the database.
 
     A row that was deleted or marked lifted behind our back opens nothing; one whose lifting is remembered stands not.
     """
     refusals = unit.part(Refusals)
-    subjects = ("lab", resource, person)
+    subjects = frozenset(("lab", resource, person)) | also.all
     found = {hold.id: hold for hold in refusals.holds() if hold.subject in subjects}
-    for hold in rows.standing_on(unit.conn, resource, person):
+    near = rows.standing_on(unit.conn, "lab", resource, person, *also.near)
+    far = [hold for hold in rows.standing(unit.conn) if hold.subject in also.far] if also.far else []
+    for hold in (*near, *far):
         if not refusals.lifted(hold.id):
+            found.setdefault(hold.id, hold)
+    return list(found.values())
+
+
+def every_hold(unit: Unit, subject: str | None = None) -> list[Hold]:
+    """Every hold that stands; on one subject, if given."""
+    refusals = unit.part(Refusals)
+    found = {hold.id: hold for hold in refusals.holds() if subject in (None, hold.subject)}
+    for hold in rows.everything(unit.conn, subject):
+        if hold.lifted is None and not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)
     return list(found.values())

@@ -63,9 +63,9 @@ def bound_lost(unit: Unit, workload: str) -> str:
     return ""
 
 
-def held(unit: Unit, action: str, resource: str, person: str) -> bool:
-    """Whether a hold stands against `action` on `resource` by `person`."""
-    return stopped(unit, [action], resource, person)
+def held(unit: Unit, action: str, resource: str, person: str, version: str = "") -> bool:
+    """Whether a hold stands against `action` on `resource`, and on one version of it, by `person`."""
+    return stopped(unit, [action], resource, person, version)
 
 
 def taken_back(unit: Unit, grant: str) -> str:

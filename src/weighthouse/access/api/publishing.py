@@ -16,6 +16,7 @@ from weighthouse.access.api.held import free_person
 from weighthouse.access.api.mandate import mandate_for
 from weighthouse.access.api.overtaking import settle_overtaken
 from weighthouse.access.api.requests import refuse
+from weighthouse.access.api.subjects import check_kept
 from weighthouse.access.events import PolicyPublished
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.audit import api as audit
@@ -33,7 +34,8 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
 
     `caller` None is the start of a lab, possible only while there is no policy. Raises Invalid(`policy.*`), Denied
     (`access.no_grant`, `access.operation_differs`, `access.base_moved`, `access.policy_exists`, and
-    `access.charter_needs_motion` for a text that changes who decides), Conflict `policy.unchanged`.
+    `access.charter_needs_motion` for a text that changes who decides, `access.hold_would_slip` for one that takes
+    from a hold what it stands on), Conflict `policy.unchanged`.
     """
     lab = policy.parse(text, name, now=unit.now)  # a faulty text is refused before anybody's grant is looked at
     if caller is None:
@@ -49,6 +51,7 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     decision = authorise(unit, caller, "policy.publish", policy.LAB_RESOURCE, policy=digest)
     if not stale:
         identity.require_act(unit, caller, act)
+    check_kept(unit, caller, before, lab)
     motion = mandate_for(unit, caller, lab, digest)
     after = policy.store(unit, text, name, caller.principal)
     _record(unit, after, before.digest, caller.principal, decision.grant or "", before.lab, motion)
@@ -65,7 +68,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
     """What `text` would change: (the bundle in force, the lab it says, the differences). Changes nothing.
 
     For those who may ask for a change of policy, approve one, or read the log: the differences tell the whole lab.
-    Raises Invalid(`policy.*`), Denied `access.not_yours_to_see`.
+    Raises Invalid(`policy.*`), Denied `access.not_yours_to_see`, `access.hold_would_slip`.
     """
     bundle = policy.current(unit)
     person = free_person(unit, bundle, caller, "policy.plan", policy.LAB_RESOURCE)
@@ -83,6 +86,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
         )  # fmt: skip
     after = policy.parse(text, name, now=unit.now)
     policy.check_succession(bundle.lab, after)
+    check_kept(unit, caller, bundle, after)
     return bundle, after, policy.difference(bundle.lab, after)
 
 

@@ -220,10 +220,7 @@ def who_key(one: api.Access) -> tuple[int | str, ...]:
 
 def holds_against(unit: Unit, request: api.Request) -> list[api.Hold]:
     """Return the holds that stop something of what a request asks for."""
-    found = [one for subject in (request.resource, "lab", request.person) for one in api.holds(unit, subject)]
-    return [
-        one for one in found if any(one.stops(action, request.resource, request.person) for action in request.actions)
-    ]
+    return api.holds_against(unit, request)
 
 
 def roles(unit: Unit, ranked: list[api.Suggestion]) -> list[Role]:

@@ -23,12 +23,14 @@ _COLUMNS = (
     holds.c.at,
     holds.c.lifted,
 )
-_SUBJECTS = ("one", "two", "three")
+_SUBJECTS = ("one", "two", "three", "four", "five", "six")
 _STANDING = Prepared(
     select(*_COLUMNS).where(
         holds.c.lifted.is_(None), or_(*(holds.c.subject == bindparam(name) for name in _SUBJECTS))
     )
 )
+
+_EVERY = Prepared(select(*_COLUMNS).where(holds.c.lifted.is_(None)))
 
 
 def _hold(row: tuple[object, ...]) -> Hold:
@@ -70,9 +72,15 @@ def add(connection: Connection, hold: Hold) -> None:
     )
 
 
-def standing_on(connection: Connection, resource: str, person: str) -> list[Hold]:
-    """Holds on a resource, a person or the lab that no row says are lifted."""
-    return [_hold(tuple(row)) for row in _STANDING.all(connection, one=resource, two=person, three="lab")]
+def standing_on(connection: Connection, *subjects: str) -> list[Hold]:
+    """Holds on at most six subjects that no row says are lifted."""
+    named = dict(zip(_SUBJECTS, (*subjects, *subjects[:1] * (len(_SUBJECTS) - len(subjects))), strict=True))
+    return [_hold(tuple(row)) for row in _STANDING.all(connection, **named)]
+
+
+def standing(connection: Connection) -> list[Hold]:
+    """Every hold that no row says is lifted."""
+    return [_hold(tuple(row)) for row in _EVERY.all(connection)]
 
 
 def everything(connection: Connection, subject: str | None) -> list[Hold]:

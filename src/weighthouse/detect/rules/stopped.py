@@ -58,6 +58,7 @@ _COMMITTEE: dict[str, tuple[Severity, str]] = {
         "Somebody would have stopped so many members that nothing could be decided.",
     ),
     "access.committee_not_held": ("high", "Somebody would have held the acts of the committee."),
+    "access.hold_would_slip": ("high", "Somebody would have taken something away from a hold by a policy text."),
     "access.charter_needs_motion": ("high", "Somebody would have changed who decides without a carried motion."),
 }
 

@@ -14,6 +14,7 @@ from weighthouse.identity import api as identity
 from weighthouse.runs.api import references
 from weighthouse.runs.model import Ticket
 from weighthouse.runs.ports import Ground
+from weighthouse.weights import api as weights
 
 EVERY_MS: Millis = SECOND
 _CODES = {
@@ -39,7 +40,16 @@ def lost(unit: Unit, ticket: Ticket) -> str:
     if refused is not None:
         own = refused.code if refused.code.startswith("runs.") else "runs.lost_access"
         return _CODES.get(refused.code, own)
+    if _opened_held(unit, ticket):
+        return "runs.held"
     if ticket.session and identity.disowned(unit, ticket.owner, ticket.session, ticket.submitted):
         return "runs.session_ended"
     # Last, for it may leave the run a while to save, which nothing above does.
     return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""
+
+
+def _opened_held(unit: Unit, ticket: Ticket) -> bool:
+    """Whether a hold stands against what the run has loaded without naming it as its parent, or what that was made
+    from: it has the keys, and goes on reading."""
+    had = set(weights.opened(unit, ticket.run))
+    return any(access.held(unit, "weights.load", model, ticket.owner, version) for version, model in had)

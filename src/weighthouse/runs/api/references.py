@@ -132,7 +132,7 @@ def _parent(unit: Unit, ticket: Ticket, tier: str) -> access.Decision:
     model = weights.model_of(unit, ticket.order.parent)
     if not access.explain(unit, _person(unit, ticket), "catalogue.read", model).allowed:
         raise weights.no_version()
-    return access.explain(unit, _run(unit, ticket, tier), "weights.load", model)
+    return access.explain(unit, _run(unit, ticket, tier), "weights.load", model, version=ticket.order.parent)
 
 
 def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | str:

@@ -11,6 +11,7 @@ from weighthouse.weights.api.describing import describe
 from weighthouse.weights.api.destroying import destroy, destruction, finish, undestroy
 from weighthouse.weights.api.exporting import export, export_once
 from weighthouse.weights.api.keeping import drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
+from weighthouse.weights.api.lineage import opened
 from weighthouse.weights.api.loading import begin_load, renew
 from weighthouse.weights.api.reading import (
     lineage,
@@ -78,6 +79,7 @@ __all__ = [
     "models",
     "newest",
     "no_version",
+    "opened",
     "origins",
     "outbox",
     "raise_minimum",

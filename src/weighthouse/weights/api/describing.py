@@ -39,7 +39,7 @@ def describe(unit: Unit, caller: Caller, version: str) -> Tensors:
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found, index = sealed.version, sealed.listed.shards[-1]
-    access.require(unit, caller, "weights.describe", found.model)
+    access.require(unit, caller, "weights.describe", found.model, version=found.id)
     listed = wrapped_keys(unit, sealed)
     if index.ciphertext > MAX_LISTED:
         why = f"The index has {index.ciphertext} bytes; at most {MAX_LISTED} are shown here."
@@ -47,7 +47,10 @@ def describe(unit: Unit, caller: Caller, version: str) -> Tensors:
     shown = msgspec.structs.replace(found, bytes=index.ciphertext)
     spent = charge(unit, caller, shown, class_of(unit, found.model).read_budget_bytes)
     recipient = checkpoint.Recipient()
-    (key,) = unwrap(unit, caller, sealed, listed[-1:], recipient.public, action="weights.describe")
+    operation = {"version": found.id}
+    (key,) = unwrap(
+        unit, caller, sealed, listed[-1:], recipient.public, action="weights.describe", operation=operation
+    )
     opened = _open(unit, sealed, recipient, key.sealed)
     audit.append(
         unit,

@@ -139,7 +139,7 @@ def _finish(system: System, version: str) -> bool:
 def _against(unit: Unit, order: audit.Entry, found: Version) -> str:
     """The code of what stands against an order at its end; empty if nothing does."""
     said = order.data
-    if access.held(unit, ACTION, found.model, said["person"]):
+    if access.held(unit, ACTION, found.model, said["person"], found.id):
         return "access.held"
     if identity.disclaimed(unit, said["person"], said["session"], order.at):
         return "identity.session_ended"

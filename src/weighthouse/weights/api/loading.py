@@ -37,11 +37,11 @@ def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> Lo
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found = sealed.version
-    decision = access.require(unit, caller, "weights.load", found.model)
+    decision = access.require(unit, caller, "weights.load", found.model, version=found.id)
     listed = wrapped_keys(unit, sealed)
     cls = class_of(unit, found.model)
     spent = charge(unit, caller, found, cls.read_budget_bytes)
-    released = unwrap(unit, caller, sealed, listed, recipient, action="weights.load")
+    released = unwrap(unit, caller, sealed, listed, recipient, action="weights.load", operation={"version": found.id})
     seconds = setting(unit.system.settings, "weights.lease_s")
     assert isinstance(seconds, int)
     until = lease_end(unit.now, seconds * SECOND, decision.until, cls.assurance)
@@ -138,7 +138,7 @@ def renew(unit: Unit, caller: Caller, lease: str) -> Lease:
     if unit.now >= until:
         raise Conflict("weights.lease_ended", "This lease has ended.", "Begin a new load.")
     sealed = open_version(unit, version)
-    decision = access.require(unit, caller, "weights.load", sealed.version.model)
+    decision = access.require(unit, caller, "weights.load", sealed.version.model, version=version)
     wrapped_keys(unit, sealed)
     seconds = setting(unit.system.settings, "weights.lease_s")
     assert isinstance(seconds, int)
