@@ -67,6 +67,7 @@ ON_THE_STAGE = {
     "counted-commits",
     "keys-outside",
     "rolled-back-keys",
+    "twice-at-the-stroke",
     "young-export",
     "replayed-export",
     "lone-destroyer",

@@ -124,6 +124,12 @@ REMOVALS = (
         "        if action in GOVERNING:",
     ),
     Removal(
+        "twice-at-the-stroke",
+        "keys/api.py",
+        "    if earlier + given > limit:",
+        "    if given > limit:",
+    ),
+    Removal(
         "keys-outside",
         "policy/rules/cedar/lab.cedar",
         'unless { resource.sandbox == "any" && resource.any_image && resource.outside_runs.contains(context.action) };',

@@ -95,7 +95,7 @@ def test_weights_case_38_a_read_budget_set_back_in_the_database_stays_spent(smal
     with read(small.system) as unit:
         budget = weights.read_budget(unit, "ada", TERN)
     assert budget.spent > budget.limit - 300_000
-    assert budget.left == budget.limit - budget.spent
+    assert budget.left == max(0, budget.limit - budget.spent)
 
 
 @pytest.mark.parametrize("lowered", [False, True])
@@ -114,6 +114,8 @@ def test_no_days_budget_begins_anew_by_a_clock_that_leapt(
     refused(small, version)
     assert len(small.facts("weights.TamperFound")) <= lowered * 2
     clock.advance(20 * MINUTE)
+    refused(small, version)  # past a true midnight as well: each load counts until it lies a day back
+    clock.advance(DAY)
     with begin(small.system, small.run("ada")) as unit:
         assert unit.clock_trouble == "" and weights.read_budget(unit, "ada", TERN).spent == 0
 

@@ -59,7 +59,7 @@ _BUDGET = (
     Column("allowed a day", "limit", "size"),
     Column("read", "spent", "size"),
     Column("left", "left", "size"),
-    Column("resets", "resets", "time"),
+    Column("oldest counts until", "resets", "time"),
 )
 
 
@@ -131,7 +131,7 @@ def lineage(ctx: click.Context, version: str, fmt: str | None) -> None:
 @output
 @click.pass_context
 def budget(ctx: click.Context, model: str, fmt: str | None) -> None:
-    """Show how much of MODEL you may still read today."""
+    """Show how much of MODEL you may still read; what was opened counts for 24 hours."""
     card(connect(ctx).get("/weights/budget", model=model), _BUDGET, fmt)
 
 

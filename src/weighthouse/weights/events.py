@@ -98,7 +98,7 @@ class LoadStarted(Event, frozen=True, kw_only=True):
 
 
 class ReadBudgetSpent(Event, frozen=True, kw_only=True):
-    """A load was refused because the day's read budget would be exceeded."""
+    """A load or an export was refused because the read budget of 24 hours would be exceeded."""
 
     KIND: ClassVar[str] = "weights.ReadBudgetSpent"
     SUBJECT: ClassVar[str] = "model"

@@ -191,7 +191,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadBudget(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has opened of a model today, against what its class allows; `resets` is midnight UTC."""
+    """What a person has opened of a model within 24 hours, against what its class allows.
+
+    `resets` is when the oldest of it lies a day back, and counts no more.
+    """
 
     person: str
     model: str

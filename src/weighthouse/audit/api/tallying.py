@@ -1,13 +1,14 @@
 """Sums over the log in a window of time. Guards budgets from whoever can lower a counter in the database.
 
-Every entry since the window began is read by its index and checked, so that none can be left out: a selection by kind
-or subject would believe the columns of a table. Each process reads each entry once and keeps the sums of one window.
+Every entry since the window before began is read by its index and checked, so that none can be left out: a selection
+by kind or subject would believe the columns of a table. Each process reads each entry once and keeps those of two
+windows, for a window that slides holds a part of the one before: at midnight nothing starts at nothing.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from weakref import WeakKeyDictionary
 
 from weighthouse.audit.api import growing
@@ -23,63 +24,103 @@ SLACK: Millis = 10 * MINUTE
 
 
 class _Sums:
-    """What one process has read: up to which index, and the sums of one window."""
+    """What one process has read: since which window, up to which index, and each amount with its time by key."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.window = (-1, False)
+        self.first = -1
         self.next = -1
-        self.logged: dict[str, int] = {}
-        self.committed: dict[str, int] = {}
+        self.logged: dict[str, list[tuple[Millis, int]]] = {}
+        self.committed: dict[str, dict[int, int]] = {}
+
+    def drop_before(self, window: int, length: Millis) -> None:
+        self.first = window
+        kept = {key: [one for one in found if one[0] >= window * length] for key, found in self.logged.items()}
+        self.logged = {key: found for key, found in kept.items() if found}
+        late = {
+            key: {of: sum_ for of, sum_ in found.items() if of >= window} for key, found in self.committed.items()
+        }
+        self.committed = {key: found for key, found in late.items() if found}
 
 
 class Tally:
-    """The sum of `amount` by `key` over the entries of one kind, in windows of `window` milliseconds of UTC.
+    """The sum of `amount` by key over the entries of some kinds, in windows of `window` milliseconds of UTC.
 
-    With `surely`, no window begins by a clock that cannot be believed: the last one that was sure goes on.
+    `keys` names every sum that an entry counts towards. With `surely`, no window begins by a clock that cannot be
+    believed: the last one that was sure goes on.
     """
 
     def __init__(
         self,
-        kind: str,
-        *,
+        *kinds: str,
         window: Millis,
-        key: Callable[[Entry], str],
+        keys: Callable[[Entry], Iterable[str]],
         amount: Callable[[Entry], int],
         surely: bool = False,
     ) -> None:
-        self._kind, self._window, self._key, self._amount, self._surely = kind, window, key, amount, surely
+        self._kinds, self._window, self._keys, self._amount, self._surely = kinds, window, keys, amount, surely
         self._of: WeakKeyDictionary[System, _Sums] = WeakKeyDictionary()
 
     def sum(self, unit: Unit, key: str) -> int:
         """Return the sum for `key` in the window of now; raise `audit.tampered` when an entry is missing or false."""
+        window, _, goes_on = self._now(unit)
         sums = self._of.setdefault(unit.system, _Sums())
         with sums.lock:
-            self._advance(unit, sums)
-            return max(sums.logged.get(key, 0), sums.committed.get(key, 0))
+            self._advance(unit, sums, window)
+            logged = sum(
+                amount
+                for at, amount in sums.logged.get(key, ())
+                if at // self._window == window or (goes_on and at // self._window > window)
+            )
+            return max(logged, sums.committed.get(key, {}).get(window, 0))
+
+    def carried(self, unit: Unit, key: str, said: int = 0) -> int:
+        """Return what of the window before still lies within a whole window's length of now.
+
+        `said` is that window's sum as the caller knows it, if that is more than the log has taken so far.
+        """
+        window, now, _ = self._now(unit)
+        sums = self._of.setdefault(unit.system, _Sums())
+        with sums.lock:
+            self._advance(unit, sums, window)
+            before = [one for one in sums.logged.get(key, ()) if one[0] // self._window == window - 1]
+            left = sum(amount for at, amount in before if at <= now - self._window)
+            whole = max(sum(amount for _, amount in before), sums.committed.get(key, {}).get(window - 1, 0), said)
+            return whole - left
+
+    def eases(self, unit: Unit, key: str) -> Millis:
+        """Return when the oldest of what counts for `key` has lain back a whole window; now if nothing counts."""
+        window, now, _ = self._now(unit)
+        sums = self._of.setdefault(unit.system, _Sums())
+        with sums.lock:
+            self._advance(unit, sums, window)
+            counts = [at for at, _ in sums.logged.get(key, ()) if at > now - self._window]
+            return min(counts) + self._window if counts else now
 
     def note(self, unit: Unit, key: str, total: int) -> None:
         """Remember at commit that this unit raises the sum to `total`, for the log may take it a moment later."""
-        sums, window = self._of.setdefault(unit.system, _Sums()), self._now(unit)
+        sums, (window, _, _) = self._of.setdefault(unit.system, _Sums()), self._now(unit)
 
         def keep() -> None:
             with sums.lock:
-                if sums.window == window:
-                    sums.committed[key] = max(total, sums.committed.get(key, 0))
+                found = sums.committed.setdefault(key, {})
+                found[window] = max(total, found.get(window, 0))
 
         unit.after_commit(keep)
 
-    def _now(self, unit: Unit) -> tuple[int, bool]:
-        """The window, and whether it goes on beyond its end."""
+    def _now(self, unit: Unit) -> tuple[int, Millis, bool]:
+        """The window, the time that it is judged by, and whether it goes on beyond its end."""
         goes_on = self._surely and unit.clock_suspect
-        return (unit.sure if goes_on else unit.now) // self._window, goes_on
+        now = unit.sure if goes_on else unit.now
+        return now // self._window, now, goes_on
 
-    def _advance(self, unit: Unit, sums: _Sums) -> None:
-        log, window = TrustedLog(unit), self._now(unit)
-        if sums.window != window:
-            sums.window, sums.logged, sums.committed, sums.next = window, {}, {}, -1
-        if not 0 <= sums.next <= log.head.size:
-            sums.next = _first(unit, log, window[0] * self._window - SLACK)
+    def _advance(self, unit: Unit, sums: _Sums, window: int) -> None:
+        log = TrustedLog(unit)
+        if sums.first < window - 1 and sums.first >= 0:
+            sums.drop_before(window - 1, self._window)
+        if sums.first != window - 1 or not 0 <= sums.next <= log.head.size:
+            sums.first, sums.logged = window - 1, {}
+            sums.next = _first(unit, log, sums.first * self._window - SLACK)
         while sums.next < log.head.size:
             rows = store.read_entries(unit.conn, start=sums.next, end=log.head.size, limit=PAGE)
             if not rows:
@@ -91,11 +132,9 @@ class Tally:
                 sums.next += 1
 
     def _add(self, sums: _Sums, entry: Entry) -> None:
-        window, goes_on = sums.window
-        of = entry.at // self._window
-        if entry.kind == self._kind and (of == window or (goes_on and of > window)):
-            key = self._key(entry)
-            sums.logged[key] = sums.logged.get(key, 0) + self._amount(entry)
+        if entry.kind in self._kinds and entry.at // self._window >= sums.first:
+            for key in self._keys(entry):
+                sums.logged.setdefault(key, []).append((entry.at, self._amount(entry)))
 
 
 def since(unit: Unit, at: Millis) -> Iterator[Entry]:

@@ -1,10 +1,14 @@
-"""The day's read budget. Guards against a slow thief, and against an administrator who sets the count back for one.
+"""The read budget: what anybody opens within 24 hours. Guards against a slow thief, and against a count set back.
 
-The sum that counts is the log's own, for every load is an entry there; the row in the database only holds two loads
-at once apart. A row that says less than the log was lowered by hand: one line says so, and the log is believed.
+Loads, listings and exports of one person count together, and all exports of a model by whoever makes them. The window
+slides: what was opened counts until it lies a day back, so that no midnight gives the budget twice. The sum that
+counts is the log's own, for each of them is an entry there; the row in the database, one for a day, only holds two at
+once apart. A row that says less than the log was lowered by hand: one line says so, and the log is believed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
@@ -13,47 +17,72 @@ from weighthouse.core.errors import TooMany
 from weighthouse.core.work import Unit
 from weighthouse.weights import store
 from weighthouse.weights.api.classes import class_of, person_of
-from weighthouse.weights.events import LoadStarted, ReadBudgetSpent, TamperFound
+from weighthouse.weights.events import LoadStarted, ReadBudgetSpent, TamperFound, WeightsExported
 from weighthouse.weights.model import ReadBudget, Version
-from weighthouse.weights.rules.limits import day_of, resets_at
+from weighthouse.weights.rules.limits import day_of
+
+EVERYBODY = ""  # whose sum all exports of a model are
 
 
 def _key(person: str, model: str) -> str:
     return f"{person}\x00{model}"
 
 
-_LOADS = audit.Tally(
+def _keys(entry: audit.Entry) -> Iterator[str]:
+    yield _key(entry.data["person"], entry.data["model"])
+    if entry.kind == WeightsExported.KIND:
+        yield _key(EVERYBODY, entry.data["model"])
+
+
+_OPENED = audit.Tally(
     LoadStarted.KIND,
+    WeightsExported.KIND,
     window=DAY,
-    key=lambda entry: _key(entry.data["person"], entry.data["model"]),
+    keys=_keys,
     amount=lambda entry: int(entry.data["bytes"]),
     surely=True,
 )
 
 
 def charge(unit: Unit, caller: Caller, found: Version, limit: int) -> int:
-    """Charge all bytes of the version to the day, for whoever holds the keys can read them all; return the new sum.
+    """Charge all bytes of the version, for whoever holds the keys can read them all; return the sum of 24 hours.
 
     Raises TooMany `weights.read_budget`.
     """
-    person, days = person_of(caller), _days(unit)
-    said = max(store.charge(unit.conn, person, found.model, day, found.bytes) for day in days)
-    before = max(said - found.bytes, _LOADS.sum(unit, _key(person, found.model)))
+    return _charge(unit, person_of(caller), person_of(caller), found, limit)
+
+
+def charge_export(unit: Unit, caller: Caller, found: Version, limit: int) -> None:
+    """Charge an export to who makes it, as a load, and to the model, as everybody's.
+
+    Raises TooMany `weights.read_budget`.
+    """
+    _charge(unit, EVERYBODY, person_of(caller), found, limit)
+    charge(unit, caller, found, limit)
+
+
+def _charge(unit: Unit, whose: str, person: str, found: Version, limit: int) -> int:
+    days, key = _days(unit), _key(whose, found.model)
+    said = max(store.charge(unit.conn, whose, found.model, day, found.bytes) for day in days)
+    today = max(said - found.bytes, _OPENED.sum(unit, key))
+    before = today + _carried(unit, whose, found.model, days)
     spent = before + found.bytes
     # The row is lower than what the log proves: somebody with the database set it back to read on.
-    lowered = [TamperFound(what=f"{person} {found.model}", code="weights.read_row")] if said < spent else []
+    what = f"{whose} {found.model}".strip()
+    lowered = [TamperFound(what=what, code="weights.read_row")] if said - found.bytes < today else []
     if spent > limit:
         raise TooMany(
             "weights.read_budget",
-            f"This load of {found.bytes} bytes would exceed the day's read budget: {before} of {limit} are spent.",
-            "Wait for the next day (UTC), or ask for a class with a larger budget in the lab configuration.",
+            f"These {found.bytes} bytes of {found.model} would exceed the budget of 24 hours"
+            f"{'' if whose else ' for all its exports'}: {before} of {limit} are spent.",
+            "Wait until what was opened lies a day back, or change the class in the lab configuration.",
             record=[*lowered, _refusal(found, person, before, limit)],
         )
     for line in lowered:
         for day in days:
-            store.correct_charge(unit.conn, person, found.model, day, spent)
+            store.correct_charge(unit.conn, whose, found.model, day, today + found.bytes)
         audit.append(unit, line)
-    _LOADS.note(unit, _key(person, found.model), spent)
+    _OPENED.note(unit, key, today + found.bytes)
     return spent
 
 
@@ -63,6 +92,11 @@ def _days(unit: Unit) -> list[int]:
     return sorted({day_of(unit.sure), day_of(unit.now)})
 
 
+def _carried(unit: Unit, whose: str, model: str, days: list[int]) -> int:
+    """What was opened on the day before, and less than 24 hours ago."""
+    return _OPENED.carried(unit, _key(whose, model), store.spent(unit.conn, whose, model, days[0] - 1))
+
+
 def _refusal(found: Version, person: str, before: int, limit: int) -> ReadBudgetSpent:
     return ReadBudgetSpent(
         model=found.model, version=found.id, person=person, bytes=found.bytes, spent=before, limit=limit
@@ -70,15 +104,15 @@ def _refusal(found: Version, person: str, before: int, limit: int) -> ReadBudget
 
 
 def read_budget(unit: Unit, person: str, model: str) -> ReadBudget:
-    """What a person has opened of a model today, and what is left."""
-    limit = class_of(unit, model).read_budget_bytes
-    rows = [store.spent(unit.conn, person, model, day) for day in _days(unit)]
-    spent = max(*rows, _LOADS.sum(unit, _key(person, model)))
+    """What a person has opened of a model within 24 hours, and what is left."""
+    limit, days = class_of(unit, model).read_budget_bytes, _days(unit)
+    rows = [store.spent(unit.conn, person, model, day) for day in days]
+    spent = max(*rows, _OPENED.sum(unit, _key(person, model))) + _carried(unit, person, model, days)
     return ReadBudget(
         person=person,
         model=model,
         limit=limit,
         spent=spent,
         left=max(0, limit - spent),
-        resets=resets_at(unit.sure),
+        resets=_OPENED.eases(unit, _key(person, model)),
     )

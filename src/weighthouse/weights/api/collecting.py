@@ -44,7 +44,7 @@ def sweep(system: System) -> int:
     """
     with begin(system) as unit:
         store.drop_leases(unit.conn, unit.now - SAVE_LIFE)
-        store.drop_reads(unit.conn, day_of(unit.sure))
+        store.drop_reads(unit.conn, day_of(unit.sure) - 1)
         stale = store.stale_saves(unit.conn, unit.now - SAVE_LIFE - 1)
     gone = 0
     for id_ in stale:

@@ -21,7 +21,8 @@ from weighthouse.core.canonical import digest, encode
 from weighthouse.core.errors import Conflict, Denied
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
-from weighthouse.weights.api.classes import person_of
+from weighthouse.weights.api.budgets import charge_export
+from weighthouse.weights.api.classes import class_of, person_of
 from weighthouse.weights.api.loading import unwrap, wrapped_keys
 from weighthouse.weights.api.sealing import Sealed, open_version
 from weighthouse.weights.events import ExportRefused, WeightsExported
@@ -80,7 +81,7 @@ def export(unit: Unit, caller: Caller, version: str, destination: str, *, before
 
     `before` is the id of the same export when it is repeated: nothing of it was kept, so it is decided, charged and
     logged like any other. Raises Denied (no such grant, another version or destination, a hold), Conflict
-    `weights.destroyed`, Invalid `weights.bad_destination`.
+    `weights.destroyed`, TooMany `weights.read_budget`, Invalid `weights.bad_destination`.
     """
     recipient = recipient_of(destination)
     sealed = open_version(unit, check_id(version, "ver"))
@@ -93,6 +94,7 @@ def export(unit: Unit, caller: Caller, version: str, destination: str, *, before
             )
         decision = access.require(unit, caller, "weights.export", found.model, **operation)
         listed = wrapped_keys(unit, sealed)
+        charge_export(unit, caller, found, class_of(unit, found.model).read_budget_bytes)
         released = unwrap(unit, caller, sealed, listed, recipient, action="weights.export", operation=operation)
     id_ = before or new_id("exp")
     bundle = _bundle(id_, sealed, destination, released)

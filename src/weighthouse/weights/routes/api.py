@@ -67,7 +67,7 @@ def read_lineage(
 
 @router.get("/budget")
 def read_budget(request: Request, model: Annotated[str, Query(max_length=260)]) -> dict[str, Any]:
-    """The caller's own read budget for a model today."""
+    """The caller's own read budget for a model, in 24 hours."""
     with door(request).enter(request, write=False) as (unit, caller):
         return _plain(api.read_budget(unit, caller.principal, model))
 

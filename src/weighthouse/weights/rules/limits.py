@@ -27,11 +27,6 @@ def day_of(now: Millis) -> int:
     return now // DAY
 
 
-def resets_at(now: Millis) -> Millis:
-    """When today's budget starts anew."""
-    return (day_of(now) + 1) * DAY
-
-
 def recipient_of(destination: str) -> bytes:
     """The raw X25519 key of an export's destination `x25519:<64 hex digits>`; approvers see and pin this text."""
     match = _DESTINATION.fullmatch(destination)
