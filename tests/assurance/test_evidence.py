@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.weights.world import LAB, World
 from weighthouse.access import api as access
 from weighthouse.access.events import GrantStarted
 from weighthouse.assurance import api
+from weighthouse.assurance.api.versions import version_of
 from weighthouse.assurance.events import AttackRun
 from weighthouse.assurance.model import SHEETS, Check
 from weighthouse.audit import api as audit
@@ -56,7 +59,7 @@ def attacks(world: World, status: str = "BLOCKED") -> None:
                 AttackRun(
                     scenario=one.id, title=one.title, techniques=one.techniques, expected=one.expected.status,
                     status=one.expected.status if status == "BLOCKED" else status, room="", rule="", reason="",
-                    evidence=None, on=one.on,
+                    evidence=None, on=one.on, **msgspec.structs.asdict(version_of(unit)),
                 ),
             )  # fmt: skip
 
@@ -153,7 +156,50 @@ def test_attacks_of_last_week_do_not_make_todays_evidence(world: World) -> None:
     assert compute(world)["E-19"].result == "satisfied"
     world.clock.advance(3 * DAY)
     found = compute(world)["E-19"]
-    assert (found.result, "self-approval (lately)" in found.detail) == ("not-tested", True)
+    assert (found.result, "self-approval (not run lately)" in found.detail) == ("not-tested", True)
+
+
+def test_a_missed_attack_does_not_lapse_with_the_period(world: World) -> None:
+    attacks(world, "MISSED")
+    world.clock.advance(200 * DAY)
+    attacks(world, "NOT RUN")
+    assert compute(world)["E-19"].result == "not-satisfied"
+
+
+def republish(world: World) -> None:
+    with begin(world.system) as unit:
+        policy.store(unit, LAB.read_text("utf-8") + "# another text\n", "lab.yaml")
+
+
+def another_policy(world: World, _patch: pytest.MonkeyPatch) -> None:
+    republish(world)
+
+
+def another_program(_world: World, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.assurance.api.versions.PROGRAM", "sha256:other")
+
+
+def another_catalogue(_world: World, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("weighthouse.assurance.api.versions.CATALOGUE", "sha256:other")
+
+
+@pytest.mark.parametrize("change", [another_policy, another_program, another_catalogue])
+def test_what_was_found_on_another_version_is_green_no_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: Callable[[World, pytest.MonkeyPatch], None]
+) -> None:
+    session(world)
+    world.grant("ada", "tern-load")
+    attacks(world)
+    compute(world)
+    assert {one.result for one in shown(world).values()} == {"satisfied"}
+    change(world, monkeypatch)
+    found = shown(world)
+    assert {one.result for one in found.values()} == {"not-tested"}
+    assert "another program, catalogue or policy" in found["E-02"].detail
+    again = compute(world)["E-19"]
+    assert (again.result, "self-approval (not run " in again.detail) == ("not-tested", True)
+    attacks(world)
+    assert compute(world)["E-19"].result == "satisfied"
 
 
 def test_approvers_are_judged_by_the_teams_of_the_day_they_voted(world: World) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from weighthouse.assurance.checks import log_verified, red_team, session_risk
 from weighthouse.assurance.checks.facts import Fact, samples
-from weighthouse.assurance.model import SAMPLES, SHEETS, Finding
+from weighthouse.assurance.model import SAMPLES, SHEETS, Finding, Version
 from weighthouse.assurance.rules import freshness
 from weighthouse.core.clock import HOUR
 
@@ -53,8 +54,16 @@ def test_e17_is_satisfied_by_a_whole_log_only() -> None:
     assert log_verified.compute(True, 0, (), "").result == "not-tested"
 
 
-def attack(index: int, scenario: str, status: str) -> Fact:
-    return fact(index, "assurance.AttackRun", scenario=scenario, status=status, expected="BLOCKED")
+HERE = Version(program="p", catalogue="c", policy="l")
+
+
+def attack(index: int, scenario: str, status: str, **on: str) -> Fact:
+    on = {**msgspec.structs.asdict(HERE), **on}
+    return fact(index, "assurance.AttackRun", scenario=scenario, status=status, expected="BLOCKED", **on)
+
+
+def e19(facts: list[Fact], catalogue: list[str], fresh_since: int = 0) -> Finding:
+    return red_team.compute(facts, catalogue, HERE, fresh_since)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,18 @@ def attack(index: int, scenario: str, status: str) -> Fact:
         ("one never run", [attack(1, "A", "BLOCKED")], ["A", "B"], "not-tested"),
         ("one NOT RUN", [attack(1, "A", "BLOCKED"), attack(2, "B", "NOT RUN")], ["A", "B"], "not-tested"),
         ("ran before, not this time", [attack(1, "A", "BLOCKED"), attack(2, "A", "NOT RUN")], ["A"], "not-tested"),
+        ("missed, then not run", [attack(1, "A", "MISSED"), attack(2, "A", "NOT RUN")], ["A"], "not-satisfied"),
+        (
+            "missed, held, then not run",
+            [attack(1, "A", "MISSED"), attack(2, "A", "BLOCKED"), attack(3, "A", "NOT RUN")],
+            ["A"],
+            "not-tested",
+        ),
+        ("missed on another program", [attack(1, "A", "MISSED", program="q")], ["A"], "not-satisfied"),
+        ("held on another program", [attack(1, "A", "BLOCKED", program="q")], ["A"], "not-tested"),
+        ("held in another catalogue", [attack(1, "A", "BLOCKED", catalogue="q")], ["A"], "not-tested"),
+        ("held under another policy", [attack(1, "A", "BLOCKED", policy="q")], ["A"], "not-tested"),
+        ("held before versions were kept", [attack(1, "A", "BLOCKED", program="", policy="")], ["A"], "not-tested"),
         ("only one that left the catalogue", [attack(1, "Z", "BLOCKED")], ["A"], "not-tested"),
         ("nothing run", [], ["A"], "not-tested"),
         ("no catalogue", [], [], "not-tested"),
@@ -75,13 +96,22 @@ def attack(index: int, scenario: str, status: str) -> Fact:
 def test_e19_scores_the_newest_outcome_of_every_scenario(
     story: str, facts: list[Fact], catalogue: list[str], result: str
 ) -> None:
-    assert red_team.compute(facts, catalogue, fresh_since=0).result == result, story
+    assert e19(facts, catalogue).result == result, story
+
+
+def test_e19_counts_what_held_of_the_whole_catalogue() -> None:
+    names = [f"A{n}" for n in range(39)]
+    missed = [attack(n, name, "MISSED") for n, name in enumerate(names[1:], 1)]
+    unrun = [attack(100 + n, name, "NOT RUN") for n, name in enumerate(names[1:], 1)]
+    found = e19([attack(0, "A0", "BLOCKED"), *missed, *unrun], names)
+    assert (found.result, len(found.failing)) == ("not-satisfied", 38)
+    assert found.detail.startswith("1 of 39 attacks held (2 %). Missed: A1, ")
 
 
 def test_e19_an_old_success_proves_nothing_and_an_old_failure_stays_one() -> None:
-    old = red_team.compute([attack(1, "A", "BLOCKED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
-    assert (old.result, old.detail) == ("not-tested", "1 of 2 attacks held (50 %). Not run: A (lately).")
-    missed = red_team.compute([attack(1, "A", "MISSED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
+    old = e19([attack(1, "A", "BLOCKED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
+    assert (old.result, old.detail) == ("not-tested", "1 of 2 attacks held (50 %). Not tested: A (not run lately).")
+    missed = e19([attack(1, "A", "MISSED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
     assert missed.result == "not-satisfied"
 
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Page
 from tests.browser.conftest import Visits
 from tests.web.world import World
 from weighthouse.assurance import api as assurance
+from weighthouse.assurance.api.versions import version_of
 from weighthouse.assurance.events import AttackRun
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM, Assurance, Caller
@@ -204,7 +205,7 @@ def attacks(world: World) -> None:
                 AttackRun(
                     scenario=scenario.id, title=scenario.title, techniques=(), status=status, expected="BLOCKED",
                     room="access", rule="access.self_approval" if status == "BLOCKED" else "", reason=results[status],
-                    evidence=number + 3, on="copy",
+                    evidence=number + 3, on="copy", **msgspec.structs.asdict(version_of(unit)),
                 ),
             )  # fmt: skip
         assurance.compute(unit, SYSTEM)

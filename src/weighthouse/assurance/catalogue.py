@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from weighthouse.assurance.ports import Scenario
 from weighthouse.assurance.scenarios import (
     address_literal,
@@ -98,6 +100,7 @@ from weighthouse.assurance.scenarios import (
     young_export,
     young_key,
 )
+from weighthouse.core import canonical
 
 SCENARIOS: tuple[Scenario, ...] = (
     self_approval.SCENARIO,
@@ -194,3 +197,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     slow_drip.SCENARIO,
     output_drain.SCENARIO,
 )
+
+
+def digest_of(scenarios: tuple[Scenario, ...]) -> str:
+    """Return the digest of what is tried and of what is promised for it; how, is in the program's."""
+    told = ("id", "title", "techniques", "people", "steps", "expected", "on")
+    return canonical.digest([msgspec.to_builtins({name: getattr(one, name) for name in told}) for one in scenarios])
+
+
+CATALOGUE = digest_of(SCENARIOS)

@@ -9,9 +9,11 @@ from weighthouse.core.events import Event
 
 class AttackRun(Event, frozen=True, kw_only=True):
     """One scenario was run. `status` is what happened, `expected` what should have; `evidence` is the log index of
-    the line that shows it, where there is one. `on` says whether it ran on the live system or on a copy."""
+    the line that shows it, where there is one. `on` says whether it ran on the live system or on a copy; `program`,
+    `catalogue` and `policy` are digests of what was attacked, for of another one it proves nothing."""
 
     KIND: ClassVar[str] = "assurance.AttackRun"
+    VERSION: ClassVar[int] = 2
     SUBJECT: ClassVar[str] = "scenario"
     PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
 
@@ -25,12 +27,17 @@ class AttackRun(Event, frozen=True, kw_only=True):
     reason: str
     evidence: int | None
     on: str
+    program: str = ""
+    catalogue: str = ""
+    policy: str = ""
 
 
 class EvidenceComputed(Event, frozen=True, kw_only=True):
-    """One check was computed over the log and the live state. `samples` are digests of the leaves it looked at."""
+    """One check was computed over the log and the live state. `samples` are digests of the leaves it looked at;
+    `program`, `catalogue` and `policy` are digests of what it was computed on."""
 
     KIND: ClassVar[str] = "assurance.EvidenceComputed"
+    VERSION: ClassVar[int] = 2
     SUBJECT: ClassVar[str] = "check"
 
     check: str
@@ -43,3 +50,6 @@ class EvidenceComputed(Event, frozen=True, kw_only=True):
     population: int
     failing: tuple[int, ...]
     samples: tuple[str, ...]
+    program: str = ""
+    catalogue: str = ""
+    policy: str = ""

@@ -14,6 +14,7 @@ from weighthouse.core.clock import DAY, HOUR, Millis
 Status = Literal["BLOCKED", "DETECTED", "MISSED", "NOT RUN"]
 Result = Literal["satisfied", "not-satisfied", "not-tested"]
 
+NOT_RUN: Status = "NOT RUN"
 SAMPLES = 5
 PERIOD: Millis = 90 * DAY
 ATTACK_FRESH: Millis = 2 * DAY
@@ -86,6 +87,33 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def held(self) -> bool:
         """Whether the guard did what was promised."""
         return self.status == self.expected
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """On what something was tried or computed: digests of the program's files, of the catalogue of attacks and of the
+    policy in force. Empty in lines of before these were kept, which prove nothing of any."""
+
+    program: str = ""
+    catalogue: str = ""
+    policy: str = ""
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of an attack, as far as what it proves needs it."""
+
+    status: str
+    expected: str
+    at: Millis
+    index: int
+    version: Version
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runs of one attack prove now. `why` says why nothing was tested; `index` is the line it rests on."""
+
+    result: Literal["held", "missed", "not tested"]
+    why: str
+    index: int | None
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +189,7 @@ SHEETS: tuple[Sheet, ...] = (
         id="E-19",
         title="Every attack of the catalogue was run and stopped or detected as expected",
         controls=("CA-8(2)",),
-        version=2,
+        version=3,
         fresh_for=ATTACK_FRESH,
     ),
 )

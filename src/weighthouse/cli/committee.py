@@ -50,6 +50,7 @@ _MOTION = (
     Column("answer by", lambda m: None if m["outcome"] else m["answer_by"], "time"),
     Column("closed", "closed_at", "time"),
     Column("fault", "fault"),
+    Column("unproven", "unproven"),
     Column("digest", "digest"),
 )
 _STATUS = (

@@ -26,6 +26,7 @@ _CATALOGUE = (
     Column("techniques", "techniques"),
     Column("on", "on"),
     Column("newest", "newest.status", "state"),
+    Column("proves", "proves.result", "state"),
 )
 _OUTCOMES = (
     Column("id", "id"),
@@ -37,6 +38,12 @@ _OUTCOMES = (
     Column("log entry", "log_index"),
     Column("at", "at", "time"),
     Column("reason", "reason"),
+)
+_PROVEN = (
+    *_OUTCOMES[:3],
+    Column("proves", "proves.result", "state"),
+    Column("not tested because", "proves.why"),
+    *_OUTCOMES[3:],
 )
 
 
@@ -72,7 +79,7 @@ def run(ctx: click.Context, attack: tuple[str, ...], fmt: str | None) -> None:
     for number, one in enumerate(wanted, 1):  # one request each: none outlasts a client's patience
         say(f"{number} of {len(wanted)}: {one} ...")
         outcomes += _run(connection, one)
-    _score(ctx, outcomes, fmt)
+    _score(ctx, outcomes, fmt, _OUTCOMES)
 
 
 def _run(connection: Connection, attack: str) -> list[dict[str, Any]]:
@@ -85,10 +92,16 @@ def _run(connection: Connection, attack: str) -> list[dict[str, Any]]:
 @output
 @click.pass_context
 def results(ctx: click.Context, fmt: str | None) -> None:
-    """Show the newest outcome of each attack of the catalogue; one that was never run counts against the score."""
+    """Show the newest outcome of each attack of the catalogue, and what all its outcomes prove of this system now.
+
+    One that was missed counts as missed until it is held, whatever could not be run since. One that was never run,
+    not lately, or on another version of program, catalogue or policy, counts against the score.
+    """
     items = list(connect(ctx).items("/attacks"))
-    never = {"status": "NOT RUN", "held": False, "reason": "Never run on this system."}
-    _score(ctx, [item["newest"] or {**never, **_promised(item)} for item in items], fmt)
+    never = {"status": "NOT RUN", "reason": "Never run on this system."}
+    _score(
+        ctx, [{**(item["newest"] or {**never, **_promised(item)}), **_proven(item)} for item in items], fmt, _PROVEN
+    )
 
 
 def _promised(item: dict[str, Any]) -> dict[str, Any]:
@@ -96,8 +109,12 @@ def _promised(item: dict[str, Any]) -> dict[str, Any]:
     return {"id": item["id"], "title": item["title"], "expected": promised["status"], "room": promised["room"]}
 
 
-def _score(ctx: click.Context, outcomes: list[dict[str, Any]], fmt: str | None) -> None:
-    listing(outcomes, _OUTCOMES, fmt, empty="No attack was run yet; `weighthouse redteam run` runs all.")
+def _proven(item: dict[str, Any]) -> dict[str, Any]:
+    return {"proves": item["proves"], "held": item["proves"]["result"] == "held"}
+
+
+def _score(ctx: click.Context, outcomes: list[dict[str, Any]], fmt: str | None, columns: tuple[Column, ...]) -> None:
+    listing(outcomes, columns, fmt, empty="No attack was run yet; `weighthouse redteam run` runs all.")
     held = sum(1 for outcome in outcomes if outcome["held"])
     say(f"{held} of {len(outcomes)} met what was promised for them.")
     if held < len(outcomes) or not outcomes:

@@ -50,7 +50,18 @@ _BAD = {
     "no",
     "rejected",
 }
-_OPEN = {"pending", "open", "running", "detected", "not-tested", "not run", "queued", "medium", "lapsed"}
+_OPEN = {
+    "pending",
+    "open",
+    "running",
+    "detected",
+    "not-tested",
+    "not tested",
+    "not run",
+    "queued",
+    "medium",
+    "lapsed",
+}
 
 
 class Column(NamedTuple):

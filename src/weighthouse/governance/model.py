@@ -130,6 +130,8 @@ class MotionView(msgspec.Struct, frozen=True, kw_only=True):
     answer_by: Millis
     fault: str
     """Why this motion can decide nothing, if its rows and the log tell different stories."""
+    unproven: str
+    """Which attacks of the catalogue bar clearing a release: missed, or not tested on this very system."""
     closed_at: Millis | None
     outcome: Outcome | None
     statement: dict[str, Any]

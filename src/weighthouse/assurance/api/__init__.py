@@ -3,9 +3,9 @@
 `run` plays attacks, `compute` computes the evidence, `evidence` and `outcomes` show what the log holds of both.
 """
 
-from weighthouse.assurance.api.attacks import catalogue, ground, missed, outcomes, run
+from weighthouse.assurance.api.attacks import catalogue, ground, outcomes, proofs, run, unproven
 from weighthouse.assurance.api.evidence import compute, evidence
-from weighthouse.assurance.model import Check, Outcome
+from weighthouse.assurance.model import Check, Outcome, Proof
 from weighthouse.assurance.ports import Actor, Ground, RunOutcome, Scenario, not_here
 
 __all__ = [
@@ -13,14 +13,16 @@ __all__ = [
     "Check",
     "Ground",
     "Outcome",
+    "Proof",
     "RunOutcome",
     "Scenario",
     "catalogue",
     "compute",
     "evidence",
     "ground",
-    "missed",
     "not_here",
     "outcomes",
+    "proofs",
     "run",
+    "unproven",
 ]

@@ -7,23 +7,35 @@ could not be prepared, or that broke by itself, is NOT RUN and says why.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 import msgspec
 
 from weighthouse.access import api as access
+from weighthouse.assurance.api.versions import version_of
 from weighthouse.assurance.catalogue import SCENARIOS
 from weighthouse.assurance.events import AttackRun
-from weighthouse.assurance.model import CALLS_PER_PAGE, Line, Observed, Outcome, Verdict
+from weighthouse.assurance.model import (
+    ATTACK_FRESH,
+    CALLS_PER_PAGE,
+    Line,
+    Observed,
+    Outcome,
+    Proof,
+    Ran,
+    Verdict,
+    Version,
+)
 from weighthouse.assurance.ports import Ground, Scenario
-from weighthouse.assurance.rules import judge
+from weighthouse.assurance.rules import judge, proof
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.errors import NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 
 logger = logging.getLogger("weighthouse.assurance")
+RUNS_PER_LOOK = 4
 _RUNS = audit.Lines(AttackRun.KIND)
 
 
@@ -66,7 +78,9 @@ def ground(unit: Unit, caller: Caller) -> Ground:
 
 
 def play(system: System, scenario: Scenario, ground: Ground, *, caller: Caller = SYSTEM) -> Outcome:
-    """Run one scenario and put its result into the log."""
+    """Run one scenario and put its result into the log, with the version that it began to attack."""
+    with read(system) as unit:
+        version = version_of(unit)
     try:
         for person in scenario.people:
             ground.act_as(person)
@@ -90,7 +104,7 @@ def play(system: System, scenario: Scenario, ground: Ground, *, caller: Caller =
             expected=scenario.expected.status,
             at=unit.now,
         )
-        audit.append(unit, _event(scenario, outcome))
+        audit.append(unit, _event(scenario, outcome, version))
     return outcome
 
 
@@ -140,7 +154,7 @@ def _not_run(why: str) -> Verdict:
     return Verdict(status="NOT RUN", reason=f"Not run: {why}", index=None)
 
 
-def _event(scenario: Scenario, outcome: Outcome) -> AttackRun:
+def _event(scenario: Scenario, outcome: Outcome, version: Version) -> AttackRun:
     return AttackRun(
         scenario=outcome.id,
         title=outcome.title,
@@ -152,6 +166,9 @@ def _event(scenario: Scenario, outcome: Outcome) -> AttackRun:
         reason=outcome.reason,
         evidence=outcome.log_index,
         on=scenario.on,
+        program=version.program,
+        catalogue=version.catalogue,
+        policy=version.policy,
     )
 
 
@@ -162,9 +179,31 @@ def outcomes(unit: Unit, caller: Caller) -> list[Outcome]:
     return list(_newest(unit).values())
 
 
-def missed(unit: Unit) -> tuple[str, ...]:
-    """Return the scenarios whose newest run did not end as expected."""
-    return tuple(one.id for one in _newest(unit).values() if not one.held)
+def proofs(unit: Unit, caller: Caller) -> dict[str, Proof]:
+    """Return what each scenario of the catalogue proves of this very system now. Raises Denied."""
+    if not access.explain(unit, caller, "redteam.run", "lab").allowed:
+        access.require(unit, caller, "evidence.read", "lab")
+    return _proofs(unit)
+
+
+def unproven(unit: Unit) -> dict[str, Proof]:
+    """Return the scenarios that were missed, and those that nobody tried on this very system lately."""
+    return {name: one for name, one in _proofs(unit).items() if one.result != "held"}
+
+
+def _proofs(unit: Unit) -> dict[str, Proof]:
+    now, fresh_since = version_of(unit), unit.now - ATTACK_FRESH
+    return {one.id: proof.proof(_runs(unit, one.id), now, fresh_since) for one in SCENARIOS}
+
+
+def _runs(unit: Unit, scenario: str) -> Iterator[Ran]:
+    """Yield the runs of a scenario, newest first: however many did not take place, one that was missed is found."""
+    end: int | None = None
+    while found := _RUNS.of(unit, scenario, end=end, limit=RUNS_PER_LOOK, newest_first=True):
+        for one in found:
+            status, expected, on = one.data["status"], one.data["expected"], proof.version_in(one.data)
+            yield Ran(status=status, expected=expected, at=one.at, index=one.index, version=on)
+        end = found[-1].index
 
 
 def _newest(unit: Unit) -> dict[str, Outcome]:

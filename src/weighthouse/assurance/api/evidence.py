@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from weighthouse.access import api as access
+from weighthouse.assurance.api.versions import version_of
 from weighthouse.assurance.catalogue import SCENARIOS
 from weighthouse.assurance.checks import approvals, log_verified, red_team, session_risk, standing_access
 from weighthouse.assurance.checks.facts import Fact
 from weighthouse.assurance.events import EvidenceComputed
 from weighthouse.assurance.model import PERIOD, SHEETS, Check, Finding, Sheet
-from weighthouse.assurance.rules import freshness
+from weighthouse.assurance.rules import freshness, proof
 from weighthouse.audit import api as audit
 from weighthouse.core import canonical
 from weighthouse.core.caller import SYSTEM, Caller
@@ -40,7 +41,7 @@ def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> 
     if caller.kind != "system":
         access.require(unit, caller, "evidence.read", "lab")
     since = unit.now - period
-    size = audit.head(unit).size
+    size, on = audit.head(unit).size, version_of(unit)
     made = []
     for sheet, finding in _findings(unit, since):
         audit.append(
@@ -56,6 +57,9 @@ def compute(unit: Unit, caller: Caller = SYSTEM, *, period: Millis = PERIOD) -> 
                 population=finding.population,
                 failing=finding.failing,
                 samples=finding.samples,
+                program=on.program,
+                catalogue=on.catalogue,
+                policy=on.policy,
             ),
         )
         made.append(
@@ -97,8 +101,8 @@ def _compute(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
     if sheet.id == "E-07":
         return session_risk.compute(_facts(unit, session_risk.KIND, since))
     if sheet.id == "E-19":
-        ran = _facts(unit, red_team.KIND, since)
-        return red_team.compute(ran, [one.id for one in SCENARIOS], unit.now - sheet.fresh_for)
+        ran = _facts(unit, red_team.KIND, 0)  # all: a miss does not lapse
+        return red_team.compute(ran, [one.id for one in SCENARIOS], version_of(unit), unit.now - sheet.fresh_for)
     lab = policy.current(unit).lab
     grants = _facts(unit, approvals.GRANT, since)
     if sheet.id == "E-01":
@@ -152,4 +156,5 @@ def _shown(unit: Unit, sheet: Sheet) -> Check:
         period=(data["period_from"], data["period_to"]),
         index=newest.index,
         now=unit.now,
+        here=proof.version_in(data) == version_of(unit),
     )

@@ -1,8 +1,7 @@
 """E-19: the red-team score. Guards the claim "attacks are stopped" from the attacks nobody ran this time.
 
-Only the newest outcome of each scenario counts, and only while it is fresh: an attack that was stopped last month
-says nothing about the guard of today. One that was missed fails the check, however old; one that was not run, or not
-lately, leaves it not-tested, whatever the others say.
+An attack counts as held only by a fresh run on this very program, catalogue and policy. One that was missed fails the
+check, however old and whatever could not be run since; one that was not run leaves it not-tested.
 """
 
 from __future__ import annotations
@@ -10,31 +9,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weighthouse.assurance.checks.facts import Fact, samples
-from weighthouse.assurance.model import Finding
+from weighthouse.assurance.model import NOT_RUN, Finding, Ran, Version
+from weighthouse.assurance.rules.proof import proof, version_in
 from weighthouse.core.clock import Millis
 
 KIND = "assurance.AttackRun"
 
 
-def compute(facts: Sequence[Fact], catalogue: Sequence[str], fresh_since: Millis) -> Finding:
-    """Compute the check over the attack runs in the period and the catalogue as it stands."""
-    newest: dict[str, Fact] = {}
-    for one in sorted(facts, key=lambda fact: fact.index):
-        if one.kind == KIND and str(one.data.get("scenario")) in catalogue:
-            newest[str(one.data["scenario"])] = one
-    counted = [newest[one] for one in catalogue if one in newest]
-    run = {name: one for name, one in newest.items() if one.data.get("status") != "NOT RUN"}
-    missed = {name: one for name, one in run.items() if one.data.get("status") != one.data.get("expected")}
-    stale = [name for name, one in run.items() if name not in missed and one.at < fresh_since]
-    failing = tuple(sorted(one.index for one in missed.values()))
-    absent = [one if one not in stale else f"{one} (lately)" for one in catalogue if one not in run or one in stale]
-    held = len(run) - len(missed) - len(stale)
+def compute(facts: Sequence[Fact], catalogue: Sequence[str], version: Version, fresh_since: Millis) -> Finding:
+    """Compute the check over every attack run that the log tells of and the catalogue as it stands."""
+    runs: dict[str, list[Fact]] = {name: [] for name in catalogue}
+    for one in sorted(facts, key=lambda fact: -fact.index):
+        if one.kind == KIND and one.data.get("scenario") in runs:
+            runs[str(one.data["scenario"])].append(one)
+    proofs = {name: proof(map(_ran, runs[name]), version, fresh_since) for name in catalogue}
+    missed = {name: one.index for name, one in proofs.items() if one.result == "missed"}
+    untested = [f"{name} ({one.why})" for name, one in proofs.items() if one.result == "not tested"]
+    held = sum(one.result == "held" for one in proofs.values())
+    population = sum(any(fact.data.get("status") != NOT_RUN for fact in runs[name]) for name in catalogue)
+    failing = tuple(sorted(index for index in missed.values() if index is not None))
+    rests_on = {one.index for one in proofs.values()}
+    digests = samples([one for name in catalogue for one in runs[name] if one.index in rests_on], failing)
     score = f"{held} of {len(catalogue)} attacks held ({100 * held // len(catalogue) if catalogue else 0} %)."
-    digests = samples(counted, failing)
     if missed:
         detail = f"{score} Missed: {', '.join(sorted(missed))}."
-        return Finding(result="not-satisfied", detail=detail, population=len(run), failing=failing, samples=digests)
-    if absent or not catalogue:
-        detail = f"{score} Not run: {', '.join(absent) or 'there is no catalogue'}."
-        return Finding(result="not-tested", detail=detail, population=len(run), samples=digests)
-    return Finding(result="satisfied", detail=score, population=len(run), samples=digests)
+        return Finding(result="not-satisfied", detail=detail, population=population, failing=failing, samples=digests)
+    if untested or not catalogue:
+        detail = f"{score} Not tested: {', '.join(untested) or 'there is no catalogue'}."
+        return Finding(result="not-tested", detail=detail, population=population, samples=digests)
+    return Finding(result="satisfied", detail=score, population=population, samples=digests)
+
+
+def _ran(fact: Fact) -> Ran:
+    return Ran(
+        status=str(fact.data.get("status")),
+        expected=str(fact.data.get("expected")),
+        at=fact.at,
+        index=fact.index,
+        version=version_in(fact.data),
+    )

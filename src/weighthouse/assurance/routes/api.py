@@ -56,11 +56,14 @@ def compute_evidence(request: Request, key: Key = None) -> dict[str, Any]:
 
 @router.get("/attacks")
 def read_attacks(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
-    """The catalogue, each scenario with its newest outcome. Needs `redteam.run` or `evidence.read` on the lab."""
+    """The catalogue, each scenario with its newest outcome and, in `proves`, what all its outcomes prove of this very
+    system now: held, missed, or not tested, and why. Needs `redteam.run` or `evidence.read` on the lab."""
     with door(request).enter(request) as (unit, caller):
         newest = {one.id: _outcome(one) for one in api.outcomes(unit, caller)}
+        proofs = {name: msgspec.to_builtins(one) for name, one in api.proofs(unit, caller).items()}
         found = paging.ranked(api.catalogue(), limit, "attacks", cursor)
-        return paging.answer(found.of(lambda one: {**_scenario(one), "newest": newest.get(one.id)}))
+        told = found.of(lambda one: {**_scenario(one), "newest": newest.get(one.id), "proves": proofs[one.id]})
+        return paging.answer(told)
 
 
 def _scenario(one: api.Scenario) -> dict[str, Any]:

@@ -35,8 +35,10 @@ def shown(
     period: tuple[Millis, Millis],
     index: int | None,
     now: Millis,
+    here: bool = True,
 ) -> Check:
-    """Return the check as it may be shown at `now`: a stale finding, or one of an older query, is not-tested.
+    """Return the check as it may be shown at `now`: a stale finding, one of an older query, or one that was not found
+    `here`, on this program, catalogue and policy, is not-tested.
 
     A negative finding stays negative when it is stale: the failure was real, and waiting does not mend it.
     """
@@ -45,6 +47,8 @@ def shown(
         result, detail = "not-tested", "Stale: compute it again. It then said: " + detail
     elif result == "satisfied" and version != sheet.version:
         result, detail = "not-tested", "Computed by an older version of the query: compute it again."
+    elif result == "satisfied" and not here:
+        result, detail = "not-tested", "Computed on another program, catalogue or policy: compute it again."
     return Check(
         id=sheet.id,
         title=sheet.title,

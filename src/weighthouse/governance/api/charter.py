@@ -6,7 +6,7 @@ from weighthouse.access import api as access
 from weighthouse.core import canonical
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import MINUTE, Millis
-from weighthouse.core.errors import Denied, Unauthenticated, Unavailable
+from weighthouse.core.errors import Denied, NotFound, Unauthenticated, Unavailable
 from weighthouse.core.work import Unit
 from weighthouse.governance.model import Charter, MotionClass, Quorum, Seat
 from weighthouse.policy import api as policy
@@ -72,4 +72,13 @@ def check_member(unit: Unit, caller: Caller, cls: MotionClass = "hold", *, confi
             "governance.step_up_needed",
             "A member acts with a second factor that is not older than 15 minutes.",
             "Step up, then do it again.",
+        )
+
+
+def check_model(unit: Unit, model: str) -> None:
+    """Refuse a name that is no model: a misspelt one must never read as a release that may go out."""
+    resource = policy.current(unit).lab.resources.get(model)
+    if resource is None or resource.kind != "model":
+        raise NotFound(
+            "governance.no_such_model", "The lab has no model with this id.", "Use the id as the catalogue spells it."
         )

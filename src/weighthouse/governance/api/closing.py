@@ -18,11 +18,10 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
-from weighthouse.governance.api import counting
+from weighthouse.governance.api import clearing, counting
 from weighthouse.governance.api.charter import charter_of, check_member
 from weighthouse.governance.api.deciding import (
     closed,
-    criticals_of,
     held_model,
     members,
     open_under,
@@ -41,15 +40,16 @@ def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
     has not answered could still change the outcome, until the charter's time to answer is over.
 
     Raises Denied, `governance.no_quorum` (nothing changes), `governance.not_settled`, `governance.recused`,
-    `governance.closed`, `governance.charter_changed`, `governance.rows_edited`.
+    `governance.release_not_tested`, `governance.no_such_model`, `governance.closed`, `governance.charter_changed`,
+    `governance.rows_edited`.
     """
     access.require(unit, caller, "committee.vote", "lab")
     charter, seats = charter_of(unit), access.seating(unit)
     found = open_under(unit, motion_id, charter)
     check_member(unit, caller, found.cls)
     ballots = counting.verified_ballots(unit, found).ballots
-    criticals = criticals_of(unit, found)
-    count = policy.tally(seats, found.cls, ballots, criticals=criticals)
+    bars = clearing.unproven(unit, found)
+    count = policy.tally(seats, found.cls, ballots, criticals=len(bars))
     if caller.principal in count.recused:
         raise recused("You have recused yourself from this motion, so you do not close it either.")
     if not count.quorate:
@@ -58,7 +58,8 @@ def close(unit: Unit, caller: Caller, motion_id: str) -> MotionView:
             f"There is no quorum: it lacks {policy.lacks(count)}.",
             "Ask the other members for their ballots; nothing was changed.",
         )
-    _check_settled(unit, charter, seats, found, ballots, criticals)
+    _check_settled(unit, charter, seats, found, ballots, len(bars.missed))
+    clearing.check(unit, seats, found, ballots, bars)
     outcome: Outcome = "carried" if count.carried else "lost"
     if found.cls == "lift_hold" and outcome == "carried":
         _lift(unit, caller, found, ballots)

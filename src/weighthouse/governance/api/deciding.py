@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from weighthouse.access import api as access
-from weighthouse.assurance import api as assurance
 from weighthouse.audit import api as audit
 from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
@@ -21,8 +20,8 @@ from weighthouse.core.errors import Conflict, Invalid, NotFound, WeighthouseErro
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.governance import store
-from weighthouse.governance.api import counting
-from weighthouse.governance.api.charter import charter_of, check_member, digest_of
+from weighthouse.governance.api import clearing, counting
+from weighthouse.governance.api.charter import charter_of, check_member, check_model, digest_of
 from weighthouse.governance.events import BallotCast, MotionOpened
 from weighthouse.governance.model import (
     CHOICES,
@@ -52,8 +51,8 @@ def open_motion(
 
     With `policy_text`, a motion of the class `charter_change` is about publishing exactly that text in the place of
     the policy in force: its subject is the digest, and what the text changes is told by the server, under every
-    signature. Raises Denied, `governance.unknown_class`, `governance.bad_motion`, `governance.nothing_to_lift` or
-    `policy.*`.
+    signature. Raises Denied, `governance.unknown_class`, `governance.bad_motion`, `governance.nothing_to_lift`,
+    `governance.no_such_model` or `policy.*`.
     """
     access.require(unit, caller, "committee.vote", "lab")
     charter = charter_of(unit)
@@ -66,6 +65,8 @@ def open_motion(
     _check_words(subject, text)
     if known in ("lift_hold", "hold"):
         held_model(unit, subject)
+    if known == "release_clear":
+        check_model(unit, subject)
     base, changes = _about_text(unit, known, subject, policy_text)
     motion = Motion(
         id=new_id("mot"),
@@ -279,11 +280,6 @@ def held_model(unit: Unit, hold_id: str) -> str:
     )
 
 
-def criticals_of(unit: Unit, motion: Motion) -> int:
-    """Return how many attacks of the catalogue were missed when last run: they bar clearing a release."""
-    return len(assurance.missed(unit)) if motion.cls == "release_clear" else 0
-
-
 def _find(unit: Unit, motion_id: str, *, lock: bool = False) -> store.MotionRow:
     row = store.find_motion(unit.conn, check_id(motion_id, "mot"), lock=lock)
     if row is None:
@@ -356,11 +352,11 @@ def view(
     over: audit.Entry | None = None,
 ) -> MotionView:
     """Return a motion as the caller sees it; `over` is the fact of its closing, whose count is then shown."""
-    digest, ballots, criticals = counting.digest_of(motion), count.ballots, criticals_of(unit, motion)
-    seats = access.seating(unit)
-    tally = policy.tally(seats, motion.cls, ballots, criticals=criticals)
+    digest, ballots = counting.digest_of(motion), count.ballots
+    seats, bars = access.seating(unit), clearing.unproven(unit, motion) if over is None else clearing.Unproven()
+    tally = policy.tally(seats, motion.cls, ballots, criticals=len(bars))
     open_, answer_by = over is None and not fault, motion.opened_at + charter.answer_within
-    settled = unit.sure >= answer_by or policy.settled(seats, motion.cls, ballots, criticals=criticals)
+    settled = unit.sure >= answer_by or policy.settled(seats, motion.cls, ballots, criticals=len(bars.missed))
     may_vote = open_ and caller.principal in seats.able(motion.cls)
     return MotionView(
         motion=motion,
@@ -369,9 +365,10 @@ def view(
         voted=members(ballots) if over is None else tuple(over.data["voted"]),
         void=count.void,
         waiting=policy.waiting(seats, motion.cls, ballots) if open_ else (),
-        closable=open_ and tally.quorate and settled,
+        closable=open_ and tally.quorate and settled and not clearing.waits(seats, motion, ballots, bars),
         answer_by=answer_by,
         fault=fault,
+        unproven=bars.words(),
         closed_at=over.at if over else None,
         outcome=over.data["outcome"] if over else None,
         statement=_to_sign(unit, digest, str(caller.principal)) if may_vote else {},

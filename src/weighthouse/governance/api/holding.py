@@ -10,12 +10,12 @@ from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import SYSTEM, Caller
-from weighthouse.core.errors import Conflict, Invalid, NotFound
+from weighthouse.core.errors import Conflict, Invalid
 from weighthouse.core.ids import check_slug, new_id
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.governance import store
 from weighthouse.governance.api import counting
-from weighthouse.governance.api.charter import charter_of, check_member, digest_of
+from weighthouse.governance.api.charter import charter_of, check_member, check_model, digest_of
 from weighthouse.governance.events import HoldCalled, HoldPlaced
 from weighthouse.governance.model import RATIFY_WITHIN, ReleaseStatus
 from weighthouse.policy import api as policy
@@ -125,7 +125,7 @@ def _due(unit: Unit, model: str) -> list[access.HoldCall]:
 
 def release_status(unit: Unit, model: str) -> ReleaseStatus:
     """Return whether a release is held, and what would change that. Raises `governance.no_such_model`."""
-    _check_model(unit, model)
+    check_model(unit, model)
     hold = _hold_on(unit, model)
     if hold is None:
         return _unplaced(unit, model)
@@ -184,17 +184,8 @@ def _hold_on(unit: Unit, model: str, *, remembered: bool = False) -> access.Hold
     return next((one for one in found if one.kind == "governance"), None)
 
 
-def _check_model(unit: Unit, model: str) -> None:
-    """Refuse a name that is no model: a misspelt one must never read as a release that may go out."""
-    resource = policy.current(unit).lab.resources.get(model)
-    if resource is None or resource.kind != "model":
-        raise NotFound(
-            "governance.no_such_model", "The lab has no model with this id.", "Use the id as the catalogue spells it."
-        )
-
-
 def _check(unit: Unit, model: str, reason: str) -> None:
-    _check_model(unit, model)
+    check_model(unit, model)
     visible.check(reason, "The reason")
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Invalid(
