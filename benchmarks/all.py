@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAMS = ("decision", "audited_change", "verify_million", "encrypted_load", "demo_limits")
+PROGRAMS = ("decision", "held_lineage", "audited_change", "verify_million", "encrypted_load", "demo_limits")
 
 
 def results(program: str) -> list[dict[str, object]]:

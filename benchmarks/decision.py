@@ -105,13 +105,20 @@ def make_system(folder: Path) -> System:
     return system
 
 
-def make_grant(signers: MemorySigners, digest: str, now: int, person: int, resource: int) -> dict[str, object]:
+def make_grant(
+    signers: MemorySigners,
+    digest: str,
+    now: int,
+    person: int,
+    resource: int,
+    actions: tuple[str, ...] = ("run.submit", "weights.load"),
+) -> dict[str, object]:
     """One grant as the API would have stored it: sealed, with two attested votes."""
     request = Request(
         id=RequestId(new_id("req")), entitlement=f"load-{person % TEAMS}", resource=f"model/m{resource}",
         person=f"p{person}", account=policy.account_ref("dev", f"p{person}"),
         duration=30 * DAY, reason="A reason of ordinary length for a benchmark.", operation={},
-        actions=("run.submit", "weights.load"),
+        actions=actions,
         slots=(access.Slot("steward", "stewards", 1), access.Slot("security", "security", 1)),
         vote_signature="attested", cls="frontier", environment="frontier", policy_digest=digest, created=now,
         lapses=now + DAY,

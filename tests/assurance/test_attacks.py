@@ -72,6 +72,8 @@ ON_THE_STAGE = {
     "replayed-export",
     "lone-destroyer",
     "destroyed-under-hold",
+    "child-of-held",
+    "queued-before-hold",
 }
 HERE = [one.id for one in api.catalogue() if one.id not in IN_A_RUN | ON_THE_STAGE]
 

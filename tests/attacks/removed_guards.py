@@ -118,6 +118,19 @@ REMOVALS = (
         'IMPLIED: dict[str, str] = {"weights.describe": "weights.load", "weights.destroy": "weights.save"}',
     ),
     Removal(
+        "child-of-held",
+        "access/api/about.py",
+        '    found |= {one.subject for one in _LOADED.of(unit, who, end=line.index) if one.data["lease"]}',
+        "    assert _LOADED",
+    ),
+    Removal("renamed-model", "access/api/publishing.py", "    check_kept(unit, caller, before, lab)\n", ""),
+    Removal(
+        "queued-before-hold",
+        "runs/api/references.py",
+        '    if access.held(unit, "run.submit", order.dataset, ticket.owner):',
+        "    if not order.dataset:",
+    ),
+    Removal(
         "destroyed-under-hold",
         "access/model.py",
         "        if action == IRREVERSIBLE and self.subject != person:",

@@ -19,6 +19,7 @@ from weighthouse.policy import api as policy
 
 CLASS, ENVIRONMENT = "class:", "environment:"
 MOST_KEPT = 100_000
+WHOLE_KEPT, LONGEST_KEPT = 200, 2_000  # lineages that were asked about are kept whole
 _SEALED = audit.Lines("weights.CheckpointSealed")
 _SAVED = audit.Lines("weights.CheckpointSealed", by="person run")
 _LOADED = audit.Lines("weights.LoadStarted", by="person run")
@@ -46,7 +47,15 @@ class _Made(msgspec.Struct, frozen=True):
     parents: tuple[str, ...]
 
 
+class _Whole(msgspec.Struct, frozen=True):
+    """A whole lineage: versions, the version itself among them, and their models."""
+
+    versions: frozenset[str]
+    models: frozenset[str]
+
+
 _made: WeakKeyDictionary[System, dict[str, _Made]] = WeakKeyDictionary()
+_whole: WeakKeyDictionary[System, dict[str, _Whole]] = WeakKeyDictionary()
 
 
 def about(unit: Unit, resource: str, version: object = "") -> About:
@@ -66,26 +75,42 @@ def is_version(unit: Unit, version: str) -> bool:
     return _made_of(unit, version) is not None
 
 
-def lineage(unit: Unit, version: str) -> dict[str, str]:
-    """Return the versions that one was made from, itself among them, each with its model."""
-    found: dict[str, str] = {}
-    waiting = [version]
-    while waiting:
-        one = waiting.pop()
-        if one in found:
-            continue
-        made = _made_of(unit, one)
-        if made is not None:
-            found[one] = made.model
-            waiting.extend(made.parents)
-    return found
+def model_of(unit: Unit, version: str) -> str:
+    """The model of a version, as the log tells it; empty if it does not."""
+    made = _made_of(unit, version)
+    return made.model if made is not None else ""
 
 
 def _with_lineage(unit: Unit, near: frozenset[str], version: str) -> About:
-    found = lineage(unit, version)
-    models = frozenset(found.values())
-    far = frozenset(found).union(models, *(_belongs(unit, model) for model in models))
-    return About(near | {version}, far - near - {version}, models, not found)
+    found = _lineage(unit, version)
+    far = found.versions.union(found.models, *(_belongs(unit, model) for model in found.models))
+    return About(near | {version}, far - near - {version}, found.models, not found.versions)
+
+
+def _lineage(unit: Unit, version: str) -> _Whole:
+    """The versions that one was made from, itself among them. It is kept once the log tells of them all."""
+    kept = _whole.setdefault(unit.system, {})
+    found = kept.get(version)
+    if found is None:
+        versions = _walked(unit, version)
+        told = {one: made for one, made in versions.items() if made is not None}
+        found = _Whole(frozenset(told), frozenset(made.model for made in told.values()))
+        if len(told) == len(versions) <= LONGEST_KEPT:
+            if len(kept) >= WHOLE_KEPT:
+                kept.clear()
+            kept[version] = found
+    return found
+
+
+def _walked(unit: Unit, version: str) -> dict[str, _Made | None]:
+    found: dict[str, _Made | None] = {}
+    waiting = [version]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            made = found[one] = _made_of(unit, one)
+            waiting.extend(made.parents if made is not None else ())
+    return found
 
 
 def _belongs(unit: Unit, resource: str) -> frozenset[str]:

@@ -7,7 +7,7 @@ it is written, and whatever is released asks for the calls of the memory, of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from weighthouse.access.api.about import About, about
 from weighthouse.access.api.holds_on import every_hold, holds_on
@@ -30,6 +30,8 @@ SECOND_WITHIN: Millis = 7 * DAY
 MOST = 50
 _OUT = (*HELD_ACTIONS, IRREVERSIBLE)
 _CALLED = audit.Lines("governance.HoldCalled")
+_EVERY_CALL = audit.Lines("governance.HoldCalled", by="")
+LATEST = 10  # of a clock that was set back meanwhile
 _PLACED = audit.Lines(HoldPlaced.KIND, by="held kind")
 
 
@@ -53,7 +55,16 @@ def _each(unit: Unit, actions: Iterable[str], resource: str, person: str, versio
 
 
 def _called(unit: Unit, model: str, found: About) -> bool:
-    return any(called(unit, one) for one in {model, *found.models})
+    models = {model, *found.models}
+    return _any_call(unit, models) and any(called(unit, one) for one in models)
+
+
+def _any_call(unit: Unit, models: Collection[str]) -> bool:
+    """Whether anybody calls for anything; nobody does, on nearly every day, and a lineage may have many models."""
+    since, refusals = unit.sure - SECOND_WITHIN, unit.part(Refusals)
+    if rows.any_waiting(unit.conn, since) or any(refusals.calls(one) for one in models):
+        return True
+    return any(one.at >= since for one in _EVERY_CALL.of(unit, newest_first=True, limit=LATEST))
 
 
 def _untold(unit: Unit, found: About) -> bool:

@@ -24,7 +24,7 @@ def holds_on(unit: Unit, resource: str, person: str, also: About = NOTHING) -> l
     subjects = frozenset(("lab", resource, person)) | also.all
     found = {hold.id: hold for hold in refusals.holds() if hold.subject in subjects}
     near = rows.standing_on(unit.conn, "lab", resource, person, *also.near)
-    far = [hold for hold in rows.standing(unit.conn) if hold.subject in also.far] if also.far else []
+    far = rows.standing_among(unit.conn, also.far) if also.far else []
     for hold in (*near, *far):
         if not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)

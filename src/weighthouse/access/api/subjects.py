@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from weighthouse.access.api.about import CLASS, ENVIRONMENT, about, is_version, lineage
+from weighthouse.access.api.about import CLASS, ENVIRONMENT, about, is_version, model_of
 from weighthouse.access.api.holds_on import every_hold, holds_on
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.model import IRREVERSIBLE, Hold, Request
@@ -56,7 +56,7 @@ def check_subject(unit: Unit, subject: str, actions: Sequence[str]) -> None:
 def things_of(unit: Unit, lab: policy.Lab, subject: str) -> list[policy.Resource]:
     """Return the things of a lab that a hold on `subject` is on: itself, its version's model, all of its class."""
     if is_id(subject, "ver"):
-        subject = lineage(unit, subject).get(subject, "")
+        subject = model_of(unit, subject)
     if subject in lab.resources:
         return [lab.resources[subject]]
     return [

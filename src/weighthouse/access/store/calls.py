@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from weighthouse.access.model import HoldCall
 from weighthouse.access.store.tables import calls
 from weighthouse.core.clock import Millis
+from weighthouse.core.prepared import Prepared
 
 
 def add(connection: Connection, call: HoldCall, seal: bytes) -> None:
@@ -19,6 +20,14 @@ def add(connection: Connection, call: HoldCall, seal: bytes) -> None:
             model=call.model, member=call.member, at=call.at, reason=call.reason, hold=None, seal=seal
         )
     )
+
+
+_ANY = Prepared(select(calls.c.model).where(calls.c.hold.is_(None), calls.c.at >= bindparam("since")).limit(1))
+
+
+def any_waiting(connection: Connection, since: Millis) -> bool:
+    """Whether any row tells of a call that has led to no hold yet and is not older than `since`."""
+    return bool(_ANY.all(connection, since=since))
 
 
 def waiting(connection: Connection, model: str, since: Millis) -> list[tuple[HoldCall, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import cast
 
 import msgspec
@@ -30,6 +31,7 @@ _STANDING = Prepared(
     )
 )
 
+_NAMED = Prepared(select(holds.c.subject).where(holds.c.lifted.is_(None)))
 _EVERY = Prepared(select(*_COLUMNS).where(holds.c.lifted.is_(None)))
 
 
@@ -78,9 +80,12 @@ def standing_on(connection: Connection, *subjects: str) -> list[Hold]:
     return [_hold(tuple(row)) for row in _STANDING.all(connection, **named)]
 
 
-def standing(connection: Connection) -> list[Hold]:
-    """Every hold that no row says is lifted."""
-    return [_hold(tuple(row)) for row in _EVERY.all(connection)]
+def standing_among(connection: Connection, subjects: Container[str]) -> list[Hold]:
+    """Holds on any of many subjects that no row says are lifted."""
+    named = {str(row[0]) for row in _NAMED.all(connection)}
+    if not any(one in subjects for one in named):
+        return []  # nearly always; many may stand on something else
+    return [_hold(tuple(row)) for row in _EVERY.all(connection) if row[1] in subjects]
 
 
 def everything(connection: Connection, subject: str | None) -> list[Hold]:
