@@ -119,3 +119,10 @@ def test_names_that_people_read_may_change_and_a_held_person_may_be_made_inactiv
     dee = world.person("dee")
     with begin(world.system, dee) as unit:
         check_kept(unit, dee, policy.current(unit), policy.parse(text, "lab.yaml", now=unit.now))
+
+
+def test_the_page_of_a_thing_shows_every_hold_that_is_on_it(world: World) -> None:
+    placed = [hold(world, one).id for one in ("class:frontier", "environment:frontier", TERN, "lab")]
+    hold(world, "class:internal")
+    with begin(world.system) as unit:
+        assert sorted(one.id for one in access.holds_about(unit, TERN)) == sorted(placed)

@@ -30,7 +30,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "why": ("weighthouse why run.submit model/tern --person ada",),
     "who": ("weighthouse who model/tern",),
     "sessions": ("weighthouse sessions --person ada", 'weighthouse sessions freeze ada --reason "Laptop stolen"'),
-    "hold": ('weighthouse hold place model/tern --reason "Incident 12" --action weights.export',),
+    "hold": (
+        "weighthouse hold preview class:frontier --action weights.export",
+        'weighthouse hold place model/tern --reason "Incident 12" --action weights.export',
+    ),
     "alerts": ("weighthouse alerts --limit 10", 'weighthouse alerts acknowledge alt_… --note "Mine"'),
     "egress": ("weighthouse egress budgets",),
     "policy": ("weighthouse policy check lab.yaml", "weighthouse policy publish lab.yaml"),

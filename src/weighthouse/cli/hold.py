@@ -1,4 +1,4 @@
-"""`weighthouse hold`: stop a resource, a person or the whole lab at once. A hold beats every grant.
+"""`weighthouse hold`: stop a thing, a person or the whole lab at once. A hold beats every grant.
 
 One that the committee placed cannot be lifted here, whoever asks: it takes a vote (`weighthouse committee lift`).
 """
@@ -31,13 +31,35 @@ def command(ctx: click.Context, fmt: str | None) -> None:
 
 
 @command.command("list")
-@click.option("--on", "subject", help="Only holds on this resource, person or lab.")
+@click.option("--on", "subject", help="Only holds on exactly this subject.")
 @output
 @click.pass_context
 def list_(ctx: click.Context, subject: str | None = None, fmt: str | None = None) -> None:
     """List the holds that stand now."""
     items = list(connect(ctx).items("/holds", subject=subject))
     listing(items, _COLUMNS, fmt, empty="No hold stands.")
+
+
+_STOPS = (
+    Column("what", "what"),
+    Column("now", "count"),
+    Column("which are", "means"),
+    Column("first", lambda one: one["first"]),
+)
+
+
+@command.command("preview")
+@click.argument("subject")
+@click.option("--action", "actions", multiple=True, help="Only stop this action; may be given again.")
+@output
+@click.pass_context
+def preview(ctx: click.Context, subject: str, actions: tuple[str, ...], fmt: str | None) -> None:
+    """Show what a hold on SUBJECT would stop now, and place none."""
+    answer = connect(ctx).get("/holds/preview", subject=subject, actions=",".join(actions) or None)
+    for line in answer["words"]:
+        say(line)
+    found = [one for one in answer["stops"] if one["count"]]
+    listing(found, _STOPS, fmt, empty="Nothing of it is under way now; what begins later is stopped.", answer=answer)
 
 
 @command.command("place")
@@ -47,7 +69,11 @@ def list_(ctx: click.Context, subject: str | None = None, fmt: str | None = None
 @output
 @click.pass_context
 def place(ctx: click.Context, subject: str, reason: str, actions: tuple[str, ...], fmt: str | None) -> None:
-    """Place a hold on SUBJECT (a resource, a person, or lab); needs hold.place."""
+    """Place a hold on SUBJECT; needs hold.place.
+
+    SUBJECT is a resource (model/tern, dataset/stdlib), a version (ver_…), class:ID, environment:ID, a person, or lab.
+    `weighthouse hold preview` shows before what it would stop.
+    """
     connection = connect(ctx)
     body = {"subject": subject, "reason": reason, "actions": list(actions)}
     card(fresh(connection, lambda: connection.post("/holds", body)), _COLUMNS, fmt)

@@ -147,6 +147,24 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
     void: tuple[str, ...]
 
 
+class Stopping(msgspec.Struct, frozen=True, kw_only=True):
+    """What of one kind a hold would stop now: how many, and the first of them."""
+
+    what: str
+    means: str
+    count: int
+    first: tuple[str, ...]
+
+
+class HoldPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a hold says and what it would stop now, before it is placed."""
+
+    subject: str
+    actions: tuple[str, ...]
+    words: tuple[str, ...]
+    stops: tuple[Stopping, ...]
+
+
 class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a model may leave, and if not, since when, why, and what would change it."""
 

@@ -225,6 +225,13 @@ def leased(connection: Connection, principal: str) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def live_leases(connection: Connection, now: Millis) -> list[str]:
+    """The leases that have not ended, soonest end first."""
+    return list(
+        connection.execute(select(leases.c.id).where(leases.c.until > now).order_by(leases.c.until)).scalars()
+    )
+
+
 def extend_lease(connection: Connection, id_: str, until: Millis) -> None:
     """Move a lease's end."""
     connection.execute(update(leases).where(leases.c.id == id_).values(until=until))

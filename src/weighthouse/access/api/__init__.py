@@ -17,12 +17,13 @@ from weighthouse.access.api.lasting import bound_lost, held, lost, refused_for_g
 from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.owing import declare, refuse_for_good, say_for_good, unheard
+from weighthouse.access.api.previewing import hold_as_asked, stopped_grants, stopped_requests, would_stop
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
 from weighthouse.access.api.seating import seating
 from weighthouse.access.api.seats import check_silence
 from weighthouse.access.api.stopping import stops
-from weighthouse.access.api.subjects import holds_against
+from weighthouse.access.api.subjects import holds_about, holds_against
 from weighthouse.access.api.tidying import ever_refused, tidy
 from weighthouse.access.api.votes import vote
 from weighthouse.access.api.who import who_has
@@ -93,7 +94,9 @@ __all__ = [
     "grants_of",
     "grants_page",
     "held",
+    "hold_as_asked",
     "holds",
+    "holds_about",
     "holds_against",
     "inbox",
     "inbox_page",
@@ -120,6 +123,8 @@ __all__ = [
     "say_for_good",
     "search",
     "seating",
+    "stopped_grants",
+    "stopped_requests",
     "stops",
     "submit",
     "taken_back",
@@ -133,4 +138,5 @@ __all__ = [
     "who_has",
     "why_moved",
     "withdraw",
+    "would_stop",
 ]

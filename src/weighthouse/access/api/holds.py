@@ -18,7 +18,7 @@ from weighthouse.access.api.owing import place
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.api.seats import check_silence, may_silence, names_acts_of_committee
 from weighthouse.access.api.stopping import stops
-from weighthouse.access.api.subjects import check_subject, things_of
+from weighthouse.access.api.subjects import check_actions, check_subject, things_of
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced
 from weighthouse.access.model import Authority, Hold, Look
 from weighthouse.access.ports import Refusals
@@ -54,9 +54,7 @@ def place_hold(
     text = _reason(reason)
     lab = policy.current(unit).lab
     check_subject(unit, subject, actions)
-    unknown = [action for action in actions if action not in policy.ACTIONS]
-    if unknown:
-        raise Invalid("access.bad_hold", f"'{unknown[0]}' is not an action.", "Name actions of the lab, or none.")
+    check_actions(actions)
     if caller.kind != "system":
         needed = "committee.hold" if kind == "governance" else "hold.place"
         authorise(unit, caller, needed, subject if subject in lab.resources else policy.LAB_RESOURCE)

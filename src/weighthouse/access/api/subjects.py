@@ -53,6 +53,13 @@ def check_subject(unit: Unit, subject: str, actions: Sequence[str]) -> None:
         )
 
 
+def check_actions(actions: Sequence[str]) -> None:
+    """Raise Invalid `access.bad_hold` for what is no action."""
+    unknown = [action for action in actions if action not in policy.ACTIONS]
+    if unknown:
+        raise Invalid("access.bad_hold", f"'{unknown[0]}' is not an action.", "Name actions of the lab, or none.")
+
+
 def things_of(unit: Unit, lab: policy.Lab, subject: str) -> list[policy.Resource]:
     """Return the things of a lab that a hold on `subject` is on: itself, its version's model, all of its class."""
     if is_id(subject, "ver"):
@@ -64,6 +71,11 @@ def things_of(unit: Unit, lab: policy.Lab, subject: str) -> list[policy.Resource
         for one in lab.resources.values()
         if one.id != policy.LAB_RESOURCE and subject in (CLASS + one.cls, ENVIRONMENT + one.environment)
     ]
+
+
+def holds_about(unit: Unit, resource: str) -> list[Hold]:
+    """Return the holds on a thing, its class, its environment and the lab, the newest first: what its page shows."""
+    return sorted(holds_on(unit, resource, resource, about(unit, resource)), key=lambda one: (-one.at, one.id))
 
 
 def holds_against(unit: Unit, request: Request) -> list[Hold]:

@@ -56,7 +56,7 @@ def ask(request: Request, q: Words = "", resource: Words = "", entitlement: Word
                 step=2,
                 resource=resource,
                 thing=views.resource(unit, caller, resource),
-                holds=[*api.holds(unit, resource), *api.holds(unit, "lab")],
+                holds=api.holds_about(unit, resource),
                 suggestions=views.roles(unit, api.advise(unit, caller, resource)),
             )
         return render(request, "access/request_search.html", step=1, q=q, found=api.search(unit, caller, q.strip()))
@@ -273,7 +273,7 @@ def resource(request: Request, resource: str, cursor: Cursor = None) -> Response
             request,
             "access/resource.html",
             resource=thing,
-            holds=[*api.holds(unit, resource), *api.holds(unit, "lab")],
+            holds=api.holds_about(unit, resource),
             people=None if people is None else here.items,
             newer=here.newer,
             older=here.older,

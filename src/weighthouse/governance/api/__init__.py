@@ -7,15 +7,18 @@ from weighthouse.governance.api.charter import charter_of, seats, vacancies
 from weighthouse.governance.api.closing import close
 from weighthouse.governance.api.deciding import cast, motion, motions, motions_page, open_motion
 from weighthouse.governance.api.holding import bind_calls, place_release_hold, release_status
+from weighthouse.governance.api.previewing import preview_hold
 from weighthouse.governance.model import (
     CHOICES,
     CLASSES,
     Ballot,
     Charter,
+    HoldPreview,
     Motion,
     MotionView,
     ReleaseStatus,
     Seat,
+    Stopping,
     ballot_statement,
 )
 
@@ -24,10 +27,12 @@ __all__ = [
     "CLASSES",
     "Ballot",
     "Charter",
+    "HoldPreview",
     "Motion",
     "MotionView",
     "ReleaseStatus",
     "Seat",
+    "Stopping",
     "ballot_statement",
     "bind_calls",
     "cast",
@@ -38,6 +43,7 @@ __all__ = [
     "motions_page",
     "open_motion",
     "place_release_hold",
+    "preview_hold",
     "release_status",
     "seats",
     "vacancies",

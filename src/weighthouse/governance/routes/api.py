@@ -138,6 +138,20 @@ def close(request: Request, motion: str, key: Key = None) -> dict[str, Any]:
         return _shown(answer)
 
 
+@router.get("/holds/preview")
+def preview_hold(
+    request: Request,
+    subject: Annotated[str, Query(min_length=1, max_length=260)],
+    actions: Annotated[str, Query(max_length=1_000)] = "",
+) -> dict[str, Any]:
+    """What a hold would stop now, in words and numbers; places nothing. For who may place it, or hold releases.
+    `actions` is a list with commas; without it, all that a hold stops."""
+    with door(request).enter(request) as (unit, caller):
+        named = tuple(one.strip() for one in actions.split(",") if one.strip())
+        shown: dict[str, Any] = msgspec.to_builtins(api.preview_hold(unit, caller, subject, named))
+        return shown
+
+
 @router.get("/releases")
 def read_release(request: Request, model: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
     """Whether the release of a model is held, and what would change that. For everybody who is signed in."""

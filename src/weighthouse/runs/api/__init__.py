@@ -4,6 +4,7 @@ People `submit`, `get`, `page`, `logs` and `stop`; a workload takes its `workloa
 `look_again` at what may have ended; the runner of this room uses `executing`.
 """
 
+from weighthouse.runs.api.previewing import stopped_by
 from weighthouse.runs.api.submitting import environments, submit
 from weighthouse.runs.api.watching import (
     curve,
@@ -41,6 +42,7 @@ __all__ = [
     "report",
     "settings",
     "stop",
+    "stopped_by",
     "submit",
     "tail",
     "workload_token",

@@ -13,6 +13,7 @@ from weighthouse.weights.api.exporting import export, export_once
 from weighthouse.weights.api.keeping import drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.lineage import opened
 from weighthouse.weights.api.loading import begin_load, renew
+from weighthouse.weights.api.previewing import leases_stopped_by, orders_stopped_by
 from weighthouse.weights.api.reading import (
     lineage,
     model_of,
@@ -72,6 +73,7 @@ __all__ = [
     "export_once",
     "finish",
     "inbox",
+    "leases_stopped_by",
     "lend_outbox",
     "lineage",
     "lying",
@@ -80,6 +82,7 @@ __all__ = [
     "newest",
     "no_version",
     "opened",
+    "orders_stopped_by",
     "origins",
     "outbox",
     "raise_minimum",
