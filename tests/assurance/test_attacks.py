@@ -66,6 +66,7 @@ ON_THE_STAGE = {
     "cheaper-payer",
     "counted-commits",
     "keys-outside",
+    "keys-in-run",
     "rolled-back-keys",
     "twice-at-the-stroke",
     "young-export",

@@ -148,6 +148,7 @@ REMOVALS = (
         'unless { resource.sandbox == "any" && resource.any_image && resource.outside_runs.contains(context.action) };',
         "when { resource.outside_runs.contains(context.action) };",
     ),
+    Removal("keys-in-run", "weights/api/lent.py", "    if run and named:", "    if not caller.kind:"),
     Removal(
         "key-set-aside",
         "identity/api/keys_aside.py",

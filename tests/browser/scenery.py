@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import msgspec
 import numpy
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Visits
 from tests.web.world import World
+from tests.weights.world import StandIn
 from weighthouse.assurance import api as assurance
 from weighthouse.assurance.api.versions import version_of
 from weighthouse.assurance.events import AttackRun
@@ -32,7 +32,6 @@ from weighthouse.runs import store as run_rows
 from weighthouse.runs.model import Facts, Line, Order, Point, Ticket
 from weighthouse.weights import api as weights
 from weighthouse_sdk import checkpoint
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 REASON = "Fine-tune Tern on the standard library corpus for the December evaluation (ticket TRN-412)."
 
@@ -113,7 +112,7 @@ def person(world: World, name: str) -> Caller:
 
 def save(world: World, parent: str | None) -> str:
     """A run of Ada's saves a checkpoint of Wren with the SDK."""
-    name, recipient, signer = new_id("run"), Recipient(), Ed25519PrivateKey.generate()
+    name, keys = new_id("run"), StandIn()
     facts = {
         "person": "ada",
         "account": policy.account_ref("dev", "ada"),
@@ -122,21 +121,19 @@ def save(world: World, parent: str | None) -> str:
     }
     with begin(world.system) as unit:
         token = identity.issue_workload(unit, run=name, attributes=facts, expires=unit.now + HOUR)
+    weights.lenders(world.system).keep(name, keys)
     with read(world.system) as unit:
         given = identity.Credential(kind="workload", value=token, proof=name, method="POST", url="", address="")
         caller = identity.authenticate(unit, given)
     with begin(world.system, caller) as unit:
         if parent is not None:
-            weights.begin_load(unit, caller, parent, recipient.public)
-        ticket = weights.begin_save(
-            unit, caller, model="model/wren", parent=parent, shards=1, recipient=recipient.public,
-            signer=signer.public_key().public_bytes_raw(),
-        )  # fmt: skip
+            weights.begin_load(unit, caller, parent)
+        ticket = weights.begin_save(unit, caller, model="model/wren", parent=parent, shards=1)
     tensors = {"embed": numpy.ones((300, 64), dtype="float32")}
     parsed = checkpoint.parse_save(msgspec.to_builtins(ticket))
     folder = world.state / "objects" / ticket.prefix
     plan = checkpoint.plan_shards(tensors, 1 << 30)
-    envelope = checkpoint.save(tensors, parsed, recipient, signer, folder, plan=plan)
+    envelope = checkpoint.save(tensors, parsed, keys.opener, keys.private, folder, plan=plan)
     weights.take(world.system, caller, ticket.save, envelope)
     with begin(world.system, caller) as unit:
         return weights.commit(unit, caller, ticket.save, envelope).id

@@ -26,7 +26,7 @@ NOTHING = {
         egress.BudgetSpent egress.Connected egress.OutputHigh egress.OutputSpent egress.PayerJoined egress.Refused
         egress.StepRefused egress.TamperFound egress.Unfed egress.WayClosed egress.WayOpened keys.KeyRefused
         keys.KeyReleased runs.ForeignPeer runs.ReferenceRefused runs.RefusedOften weights.CheckpointSealed
-        weights.HeadMoved weights.ManifestRefused weights.SaveBegun""",
+        weights.HeadMoved weights.KeysInRunRefused weights.ManifestRefused weights.SaveBegun""",
     "refuses": """
         access.Denied access.RequestDenied identity.ActUnconfirmed identity.CredentialRefused identity.KeyNotConfirmed
         identity.OpeningRefused identity.SignInDenied identity.SignInFailed identity.StepUpDemanded

@@ -27,7 +27,6 @@ from weighthouse.runs import store
 from weighthouse.runs.api import executing, lasting
 from weighthouse.runs.ports import Ground
 from weighthouse.weights import api as weights
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 FINCH, DESTINATION = "model/finch", "x25519:" + "09" + "00" * 31
 MODEL = """  model/finch:
@@ -208,9 +207,7 @@ def _finish(world: HoldsWorld) -> None:
 
 
 def _save(unit: Unit, world: HoldsWorld) -> None:
-    weights.begin_save(
-        unit, world.trainer, model=FINCH, parent=None, shards=1, recipient=Recipient().public, signer=b"\x01" * 32
-    )
+    weights.begin_save(unit, world.trainer, model=FINCH, parent=None, shards=1)
 
 
 POINTS: dict[str, Callable[[Any], None]] = {
@@ -219,7 +216,7 @@ POINTS: dict[str, Callable[[Any], None]] = {
     "submit": _unit(_submit, "ada"),
     "start": _unit(lambda unit, w: executing.admit(unit, w.queued.id, unit.part(Ground).sandbox()), "ada"),
     "running": _unit(_going, "ada"),
-    "load": _unit(lambda unit, w: weights.begin_load(unit, w.reader, w.child.id, Recipient().public), "reader"),
+    "load": _unit(lambda unit, w: weights.begin_load(unit, w.reader, w.child.id), "reader"),
     "lease": _unit(lambda unit, w: weights.renew(unit, w.reader, w.lease), "reader"),
     "save": _unit(_save, "trainer"),
     "export": _unit(lambda unit, w: weights.export(unit, w.person("ada"), w.child.id, DESTINATION), "ada"),

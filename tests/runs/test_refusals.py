@@ -25,8 +25,7 @@ from weighthouse_sdk.workload import Workload
 def ask():
     way = Workload()
     while True:
-        try: way.call("POST", "/workload/v1/saves", {"model": "model/tern", "parent": None, "shards": 1,
-                                                     "recipient": "CQ" + "A" * 41 + "=", "signer": "A" * 43 + "="})
+        try: way.call("POST", "/workload/v1/saves", {"model": "model/tern", "parent": None, "shards": 1})
         except Exception: pass
 print("going", flush=True)
 for _ in range(6): threading.Thread(target=ask, daemon=True).start()

@@ -27,6 +27,8 @@ from weighthouse.runs.ports import Ground
 from weighthouse.runs.routes import workload
 from weighthouse.runs.routes.broker import Broker
 from weighthouse.web import api as web
+from weighthouse.weights.adapters.lending import LenderProcesses
+from weighthouse.weights.ports import Lending
 from weighthouse.weights.routes import workload as weights_workload
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_stdlib"
@@ -42,6 +44,7 @@ class RunsWorld(World):
         chosen = {"state": state, "mode": "development", "runs.sandbox": "bubblewrap", **flags}
         self.system.settings = Settings(declared.settings(), flags=chosen)
         self.system.bind(Proxy, Envoy())
+        self.system.bind(Lending, LenderProcesses())
         self.system.bind(Ground, ThisMachine(self.system.settings))
         self.judge = JudgeServer(short / "judge", lambda question: egress.answer(self.system, question))
         application = web.build(

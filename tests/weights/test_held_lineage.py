@@ -15,7 +15,6 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import begin
 from weighthouse.weights import api as weights
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 DESTINATION = "x25519:" + "09" + "00" * 31
 EXPORTING = """  plover-export:
@@ -151,7 +150,7 @@ def test_a_lease_on_what_a_held_version_was_made_into_is_not_renewed(world: Worl
     hold(world, tern.id)
     for act in (
         lambda unit: weights.renew(unit, reader, ticket.lease),
-        lambda unit: weights.begin_load(unit, reader, child.id, Recipient().public),
+        lambda unit: weights.begin_load(unit, reader, child.id),
     ):
         before = world.size()
         with pytest.raises(Denied) as caught, begin(world.system, reader) as unit:

@@ -16,7 +16,6 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import TooMany, Unavailable
 from weighthouse.core.work import System, begin, read
 from weighthouse.weights import api as weights
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 RESETS = (
     "UPDATE weights_read SET bytes = 0",
@@ -80,7 +79,7 @@ def spend_all(world: World) -> str:
 def refused(world: World, version: str, system: System | None = None) -> None:
     caller = world.run("ada")
     with pytest.raises(TooMany) as caught, begin(system or world.system, caller) as unit:
-        weights.begin_load(unit, caller, version, Recipient().public)
+        weights.begin_load(unit, caller, version)
     assert caught.value.code == "weights.read_budget"
 
 
@@ -192,5 +191,5 @@ def test_an_entry_hidden_from_the_sum_stops_the_load(small: World, tmp_path: Pat
     sql(small, "DELETE FROM log_entry WHERE kind = 'web.Nothing'")
     caller = small.run("ada")
     with again(small, tmp_path) as other, pytest.raises(Unavailable) as caught, begin(other, caller) as unit:
-        weights.begin_load(unit, caller, version, Recipient().public)
+        weights.begin_load(unit, caller, version)
     assert caught.value.code == "audit.tampered"

@@ -104,7 +104,7 @@ def test_weights_case_18_an_older_version_put_in_the_place_of_the_newest(world: 
 
     refused(world, newest, "weights.rolled_back", "weights.TamperFound")
     with world.unit(run) as unit:
-        assert weights.begin_load(unit, run, old.id, bytes(31) + b"\x09").version == old.id
+        assert weights.begin_load(unit, run, old.id).version == old.id
 
 
 def test_weights_case_18_one_version_under_the_id_of_another(world: World, run: Any) -> None:
@@ -178,7 +178,7 @@ def commit_refused(world: World, run: Any, change: Callable[[Any, bytes], bytes]
     envelope = change(draft, draft.write(arrays()))
     refused(world, lambda: world.commit(run, draft, envelope), code, "weights.ManifestRefused")
     with world.unit(run) as unit, pytest.raises(WeighthouseError) as caught:
-        weights.begin_load(unit, run, draft.ticket.version, bytes(32))
+        weights.begin_load(unit, run, draft.ticket.version)
     assert caught.value.code == "weights.no_version"
 
 
@@ -253,7 +253,7 @@ def test_weights_case_41_a_log_that_cannot_be_written_lets_no_key_out(world: Wor
     sql(world, "ALTER TABLE log_head RENAME TO log_head_gone")
     got: list[object] = []
     with pytest.raises(Unavailable), world.unit(run) as unit:
-        got.append(weights.begin_load(unit, run, version.id, bytes(31) + b"\x09"))
+        got.append(weights.begin_load(unit, run, version.id))
     sql(world, "ALTER TABLE log_head_gone RENAME TO log_head")
     assert got == []
     assert len(world.facts("weights.LoadStarted")) == 0
@@ -262,8 +262,9 @@ def test_weights_case_41_a_log_that_cannot_be_written_lets_no_key_out(world: Wor
 @pytest.mark.parametrize("wrong", [b"", bytes(31), bytes(33), bytes(32)])
 def test_a_recipient_that_is_no_key_is_refused(world: World, run: Any, wrong: bytes) -> None:
     version = world.save(run)
+    world.lender(run).recipient = wrong
     with pytest.raises(Invalid) as caught, world.unit(run) as unit:
-        weights.begin_load(unit, run, version.id, wrong)
+        weights.begin_load(unit, run, version.id)
     assert caught.value.code == "keys.bad_recipient"
 
 

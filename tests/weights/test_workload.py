@@ -17,6 +17,7 @@ import httpx
 import numpy
 import pytest
 from fastapi import FastAPI, Request
+from tests.weights.lent import Lent
 from tests.weights.world import TERN, World, arrays
 
 from weighthouse.access import api as access
@@ -31,6 +32,7 @@ from weighthouse.runs.routes.broker import Broker
 from weighthouse.runs.rules.refusals import Refusals
 from weighthouse.web.door import ConsoleDoor
 from weighthouse.web.problems import to_problem
+from weighthouse.weights import api as weights
 from weighthouse.weights.routes import workload as routes
 from weighthouse_sdk import workload as sdk
 from weighthouse_sdk.errors import CheckpointError, Refused
@@ -78,6 +80,12 @@ def application(world: World, tokens: dict[str, str]) -> Any:
     return Broker(app)
 
 
+def lender_of(world: World, run: str, short: Path, out: Path) -> Lent:
+    made = Lent(short / f"{run[-6:]}.lent", out)
+    weights.lenders(world.system).keep(run, made.process)
+    return made
+
+
 class Inside:
     """A run with its socket and folders, as its sandbox shows them."""
 
@@ -96,9 +104,11 @@ class Inside:
         threading.Thread(target=self.bridge.serve_forever, args=(0.02,), daemon=True).start()
         out = world.state / "objects" / "runs" / self.run
         out.mkdir(parents=True, exist_ok=True)
-        self.workload = sdk.Workload(self.path, data_in=world.state / "none", data_out=out)
+        self.lender = lender_of(world, self.run, short, out)
+        self.workload = sdk.Workload(self.path, lender=self.lender.client)
 
     def close(self) -> None:
+        self.lender.close()
         self.bridge.shutdown()
         self.bridge.server_close()
 
@@ -154,7 +164,8 @@ def test_a_token_is_worth_nothing_through_another_runs_socket(
 
 def test_weights_case_28_a_load_renews_its_lease_and_stops_when_access_says_no(inside: Inside, world: World) -> None:
     version = inside.workload.save(TERN, arrays())
-    ticket, _ = world.begin_load(_caller(world, inside), version["id"])
+    with world.unit(caller := _caller(world, inside)) as unit:
+        ticket = weights.begin_load(unit, caller, version["id"])
     lease = sdk.Lease(inside.workload, ticket.lease, 0)  # half of its time is over
     world.clock.advance(30 * SECOND)
     lease.check()

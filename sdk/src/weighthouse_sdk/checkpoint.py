@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from . import checkpoint_index, floe
 from .checkpoint_binding import Recipient
@@ -28,8 +28,9 @@ from .manifest import Manifest
 from .manifest_merkle import leaf_hash, root_of
 
 __all__ = [
-    "Described", "LoadTicket", "Recipient", "SaveTicket", "Tensor", "TensorInfo", "describe", "describe_bytes",
-    "load", "parse_bundle", "parse_load", "parse_save", "plan_shards", "save",
+    "Described", "LoadTicket", "Recipient", "SaveTicket", "Source", "Tensor", "TensorInfo", "checked_manifest",
+    "demanded", "describe", "describe_bytes", "fill", "load", "parse_bundle", "parse_load", "parse_save",
+    "plan_shards", "save",
 ]  # fmt: skip
 
 
@@ -97,29 +98,47 @@ def load(
     another reader of the same version could forge); the ticket's demand is the least. `between` runs before each
     segment and may raise to stop, as an ended lease does.
     """
-    if verify not in (None, "signed", "tags"):
-        why = f"`verify` is {verify!r}; a load checks what is `signed`, or `tags` alone."
-        raise CheckpointError("checkpoint.verify", why, "Leave it out, which is `signed`.")
-    listed = checked_manifest(ticket)
-    signed = "signed" in (verify or "signed", ticket.verify)
+    signed, listed = demanded(ticket, verify), checked_manifest(ticket)
     keys = {
         binding.shard: recipient.open(sealed, binding.aad())
         for binding, sealed in zip(ticket.bindings, ticket.sealed, strict=True)
     }
+    with Crew(threads) as crew, opened(folder / "shards") as place:
+        return fill(Reader(place, listed, keys, crew, between), into=into, names=names, signed=signed)
+
+
+def demanded(ticket: LoadTicket, verify: str | None) -> bool:
+    """Whether each segment is led to the signed root: unless the caller and the ticket both ask for tags alone."""
+    if verify not in (None, "signed", "tags"):
+        why = f"`verify` is {verify!r}; a load checks what is `signed`, or `tags` alone."
+        raise CheckpointError("checkpoint.verify", why, "Leave it out, which is `signed`.")
+    return "signed" in (verify or "signed", ticket.verify)
+
+
+class Source(Protocol):
+    """Where plaintext comes from: files that this process opens, or a lender outside it."""
+
+    def index(self) -> Index: ...
+
+    def read(self, number: int, spans: Spans, *, signed: bool) -> None: ...
+
+
+def fill(
+    source: Source, *, into: MutableMapping[str, Any] | None, names: Iterable[str] | None, signed: bool
+) -> MutableMapping[str, Any]:
+    """Load tensors from `source` as `load` does; what is refused leaves zeros and no mix."""
     result: MutableMapping[str, Any] = into if into is not None else {}
     made: list[str] = []
     begun: list[Spans] = []
     try:
-        with Crew(threads) as crew, opened(folder / "shards") as place:
-            reader = Reader(place, listed, keys, crew, between)
-            index = reader.index()
-            wanted = _wanted(names) if names is not None else list(index.tensors)
-            places = list(_destinations(index, wanted, result, made))
-            begun = [spans for _, spans, _ in places]
-            for number, spans, header in places:
-                reader.read(number, spans, signed=signed)
-                if header is not None:
-                    check_header(index, number, bytes(header))
+        index = source.index()
+        wanted = _wanted(names) if names is not None else list(index.tensors)
+        places = list(_destinations(index, wanted, result, made))
+        begun = [spans for _, spans, _ in places]
+        for number, spans, header in places:
+            source.read(number, spans, signed=signed)
+            if header is not None:
+                check_header(index, number, bytes(header))
     except BaseException:
         for spans in begun:
             spans.wipe()

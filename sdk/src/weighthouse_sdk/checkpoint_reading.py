@@ -10,6 +10,7 @@ import hmac
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
@@ -58,6 +59,16 @@ def check_header(index: Index, number: int, header: bytes) -> None:
         raise foreign("A shard's own header contradicts the signed index.")
 
 
+@dataclass(frozen=True, slots=True)
+class OpenShard:
+    """One shard that is held open; `leaves` where each segment is led to the signed root."""
+
+    descriptor: int
+    shape: floe.Shape
+    decryptor: floe.Decryptor
+    leaves: list[bytes] | None
+
+
 class Reader:
     """Opens the shards of one manifest, each through the same checks."""
 
@@ -95,6 +106,22 @@ class Reader:
             raise
 
     def _read(self, shard: manifest.Shard, spans: Spans, *, signed: bool) -> None:
+        found = self.open(shard, signed=signed)
+        try:
+            open_spans(
+                found.descriptor,
+                found.decryptor,
+                found.shape,
+                spans,
+                self._crew,
+                leaves=found.leaves,
+                between=self._between,
+            )
+        finally:
+            os.close(found.descriptor)
+
+    def open(self, shard: manifest.Shard, *, signed: bool) -> OpenShard:
+        """Hold one shard, its length and header being the signed ones; whoever gets it closes its descriptor."""
         descriptor, length = open_regular(f"{shard.id}.floe", self._place)
         try:
             if length != shard.ciphertext:
@@ -106,9 +133,10 @@ class Reader:
                 raise foreign("its header is not the one that was signed.")
             decryptor = floe.Decryptor(self._keys[shard.id], self._listed.binding(shard).aad(), header)
             leaves = self._leaves(shard, shape) if signed else None
-            open_spans(descriptor, decryptor, shape, spans, self._crew, leaves=leaves, between=self._between)
-        finally:
+            return OpenShard(descriptor, shape, decryptor, leaves)
+        except BaseException:
             os.close(descriptor)
+            raise
 
     def _leaves(self, shard: manifest.Shard, shape: floe.Shape) -> list[bytes]:
         descriptor, length = open_regular(f"{shard.id}.leaves", self._place)

@@ -59,7 +59,7 @@ class Crew(AbstractContextManager["Crew"]):
 
     def _buffers(self) -> tuple[memoryview, memoryview]:
         if not hasattr(self._local, "buffers"):
-            sealed, plain = (_page_aligned(self.parameters.segment) for _ in range(2))
+            sealed, plain = (page_aligned(self.parameters.segment) for _ in range(2))
             self._local.buffers = sealed, plain
             self._scratch.append(plain)
         buffers: tuple[memoryview, memoryview] = self._local.buffers
@@ -93,7 +93,7 @@ class Crew(AbstractContextManager["Crew"]):
                 raise error
 
 
-def _page_aligned(size: int) -> memoryview:
+def page_aligned(size: int) -> memoryview:
     """Private memory from a page border on, left out of core dumps; a forked child gets a copy, never the same."""
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_DONTDUMP)
@@ -187,12 +187,7 @@ def open_spans(
         if between is not None:
             between()
         final = position == shape.segments - 1
-        segment = sealed[: shape.last] if final else sealed
-        read_exactly(descriptor, segment, floe.HEADER_BYTES + position * step)
-        if leaves is not None and leaf_hash(segment) != leaves[position]:
-            # A reader who holds the data key can forge a segment with a valid tag; the signed root cannot be forged.
-            why = f"Segment {position} is not the one that was signed."
-            raise FloeError("floe.not_signed", why, "Somebody with a reader's key altered it; fetch it again.")
+        segment = read_segment(descriptor, shape, leaves, sealed, position, step)
         start = position * size
         end = start + len(segment) - floe.OVERHEAD
         direct = spans.whole(start, end)
@@ -204,6 +199,24 @@ def open_spans(
             part[:] = plain[offset : offset + len(part)]
 
     crew.run(decryptor.cipher, spans.segments(size), task)
+
+
+def read_segment(
+    descriptor: int,
+    shape: floe.Shape,
+    leaves: Sequence[bytes] | None,
+    sealed: memoryview,
+    position: int,
+    step: int = floe.GCM256_IV256_1M.segment,
+) -> memoryview:
+    """Read one segment into the private buffer `sealed`; with `leaves`, refuse one that is not what was signed."""
+    segment = sealed[: shape.last] if position == shape.segments - 1 else sealed
+    read_exactly(descriptor, segment, floe.HEADER_BYTES + position * step)
+    if leaves is not None and leaf_hash(segment) != leaves[position]:
+        # A reader who holds the data key can forge a segment with a valid tag; the signed root cannot be forged.
+        why = f"Segment {position} is not the one that was signed."
+        raise FloeError("floe.not_signed", why, "Somebody with a reader's key altered it; fetch it again.")
+    return segment
 
 
 def seal_spans(

@@ -1,13 +1,12 @@
-"""Inside a run: tokens, tickets and progress over the run's one Unix socket. Guards a run from needing any secret.
+"""Inside a run: tokens, tickets and progress over the run's Unix sockets. Guards a run from needing any secret.
 
 The run holds no credential of its own: who it is comes from the socket it is connected to, which only its sandbox can
-reach. Data keys arrive sealed to a key pair made in this process; while a load runs, its lease is renewed, and a
-refused renewal stops every reader before its next segment.
+reach. Data keys never come here: the run's lender has them, which decrypts and encrypts outside the sandbox. While a
+load runs, its lease is renewed, and a refused renewal stops every reader before its next segment.
 """
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import random
@@ -18,10 +17,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from . import checkpoint
-from .checkpoint_binding import Recipient
+from . import checkpoint, lending
 from .errors import CheckpointError, FormatError, Refused, extra
 from .formats import utf8
 
@@ -76,12 +72,10 @@ class Lease:
 
 
 class Workload:
-    """The control plane as a run sees it. `data_in` and `data_out` are the run's ciphertext folders."""
+    """The control plane as a run sees it, and the lender of its weights."""
 
-    def __init__(
-        self, socket_path: Path = SOCKET, *, data_in: Path = Path("/in"), data_out: Path = Path("/out")
-    ) -> None:
-        self._path, self._in, self._out = Path(socket_path), data_in, data_out
+    def __init__(self, socket_path: Path = SOCKET, *, lender: lending.Lender | None = None) -> None:
+        self._path, self._lender = Path(socket_path), lender or lending.Lender()
         self._token: str | None = None
         self._lock = threading.Lock()
 
@@ -141,29 +135,30 @@ class Workload:
         verify: str | None = None,
         threads: int | None = None,
     ) -> MutableMapping[str, Any]:
-        """Load a version under a lease that is renewed while it runs.
+        """Load a version under a lease that is renewed while it runs: the run's parent, or what it saved itself.
 
-        Its ciphertext lies in `data_in`, or in `data_out` if this run saved it.
+        `threads` beyond four change nothing.
         """
-        ticket, recipient, folder = self._open(version)
+        ticket = self._open(version)
+        signed, listed = checkpoint.demanded(ticket, verify), checkpoint.checked_manifest(ticket)
         lease = Lease(self, ticket.lease, ticket.lasts)
-        options = {"names": names, "verify": verify, "threads": threads, "between": lease.check}
-        return checkpoint.load(ticket, recipient, folder, into=into, **options)  # type: ignore[arg-type]
+        with lending.LentReader(self._lender, ticket.lease, listed, threads, lease.check) as source:
+            return checkpoint.fill(source, into=into, names=names, signed=signed)
 
     def describe(self, version: str) -> checkpoint.Described:
         """Names, shapes, dtypes and metadata of a version. It is released, charged and logged as a load is."""
-        return checkpoint.describe(*self._open(version))
+        ticket = self._open(version)
+        listed = checkpoint.checked_manifest(ticket)
+        with lending.LentReader(self._lender, ticket.lease, listed, 1, None) as source:
+            return checkpoint.Described.of(source.index())
 
-    def _open(self, version: str) -> tuple[checkpoint.LoadTicket, Recipient, Path]:
-        """A ticket for `version`, the key pair it is sealed to, and the folder of its ciphertext."""
-        recipient = Recipient()
-        body = {"version": version, "recipient": base64.b64encode(recipient.public).decode()}
-        ticket = checkpoint.parse_load(self.call("POST", "/workload/v1/loads", body))
+    def _open(self, version: str) -> checkpoint.LoadTicket:
+        """A ticket for `version`. Its data keys were given to the run's lender, and are not in it."""
+        ticket = checkpoint.parse_load(self.call("POST", "/workload/v1/loads", {"version": version}))
         if ticket.version != version:
             why = "The control plane answered for another version."
             raise CheckpointError("checkpoint.ticket", why, "Ask again; tell security if it happens again.")
-        saved = self._out / ticket.save
-        return ticket, recipient, saved if (saved / "shards").is_dir() else self._in
+        return ticket
 
     def save(
         self,
@@ -174,31 +169,15 @@ class Workload:
         metadata: Mapping[str, str] | None = None,
         threads: int | None = None,
     ) -> dict[str, Any]:
-        """Encrypt `tensors` into `data_out`, commit the signed manifest, and return the new version's record.
+        """Have `tensors` encrypted outside, commit the signed manifest, and return the new version's record.
 
         `metadata` (text to text, at most 64 KiB) is kept inside the encrypted part and is read with `describe`.
         Nothing is visible to anyone before the commit is acknowledged.
         """
-        recipient, signer = Recipient(), Ed25519PrivateKey.generate()
         plan = checkpoint.plan_shards(tensors)
-        body = {
-            "model": model,
-            "parent": parent,
-            "shards": len(plan),
-            "recipient": base64.b64encode(recipient.public).decode(),
-            "signer": base64.b64encode(signer.public_key().public_bytes_raw()).decode(),
-        }
+        body = {"model": model, "parent": parent, "shards": len(plan)}
         ticket = checkpoint.parse_save(self.call("POST", "/workload/v1/saves", body))
-        envelope = checkpoint.save(
-            tensors,
-            ticket,
-            recipient,
-            signer,
-            self._out / ticket.save,
-            plan=plan,
-            metadata=metadata,
-            threads=threads,
-        )
+        envelope = lending.save(self._lender, tensors, ticket, plan=plan, metadata=metadata, threads=threads)
         return self._commit(ticket.save, envelope)
 
     def _commit(self, save: str, envelope: bytes) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from weighthouse.egress.ports import Question
 from weighthouse.runs import api as runs
 from weighthouse.runs.jobs import Runner
 from weighthouse.runs.routes.broker import Broker
+from weighthouse.weights.adapters.lending import LenderProcesses
+from weighthouse.weights.ports import Lending
 
 
 class Runs:
@@ -27,6 +29,7 @@ class Runs:
             with begin(system, SYSTEM) as unit:
                 runs.note_foreign_peer(unit, run, process, user)
 
+        system.bind(Lending, LenderProcesses())
         self._gates = Gates(Broker(application), told)
 
         def verdict(question: Question) -> bool:

@@ -110,6 +110,16 @@ class ReadBudgetSpent(Event, frozen=True, kw_only=True):
     limit: int
 
 
+class KeysInRunRefused(Event, frozen=True, kw_only=True):
+    """A run named a key of its own for data keys to be sealed to; they are given to its lender alone."""
+
+    KIND: ClassVar[str] = "weights.KeysInRunRefused"
+    SUBJECT: ClassVar[str] = "run"
+    run: str
+    model: str
+    person: str
+
+
 class TamperFound(Event, frozen=True, kw_only=True):
     """A row or envelope of the registry is not what was committed; whatever needed it was refused."""
 

@@ -1,16 +1,18 @@
-"""Where ciphertext lies. Guards the room from one storage; storage is never asked what is newest, only for bytes.
+"""Where ciphertext lies, and who opens it for a run. Guards the room from one storage, and runs from data keys.
 
-Paths are relative, made of checked parts (`weights.bad_path` otherwise), and are never followed through links. What
-was opened is what is read: an object is looked up once, and what a run wrote is copied before it counts.
+Storage is never asked what is newest, only for bytes. Paths are relative, made of checked parts (`weights.bad_path`
+otherwise), and are never followed through links. What was opened is what is read: an object is looked up once, and
+what a run wrote is copied before it counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol
 
-from weighthouse.weights.model import Signed
+from weighthouse.weights.model import LoadTicket, SaveTicket, Signed
 
 
 class StoredObject(Protocol):
@@ -63,3 +65,56 @@ class ObjectStore(Protocol):
 
     def delete(self, prefix: str) -> int:
         """Remove all objects under a prefix and return how many; none is no error."""
+
+
+class Lender(Protocol):
+    """What has the data keys of one run, outside of it. Contract suite: tests/ports/test_lender.py.
+
+    Every method may raise Unavailable `weights.no_lender`.
+    """
+
+    @property
+    def recipient(self) -> bytes:
+        """The raw X25519 key that this run's data keys are sealed to."""
+
+    @property
+    def signer(self) -> bytes:
+        """The raw Ed25519 key that signs the manifests of what this run saves."""
+
+    def lend(self, ticket: LoadTicket) -> None:
+        """Open a version for the run until its lease ends; Conflict `weights.not_lent` without its ciphertext."""
+
+    def write(self, ticket: SaveTicket) -> None:
+        """Encrypt what the run brings for this save, and sign its manifest."""
+
+    def extend(self, lease: str, lasts_ms: int) -> None:
+        """Let a lease last so long from now on; one that has ended stays so."""
+
+    def end(self, lease: str) -> None:
+        """Forget the keys of a lease now."""
+
+
+class LenderBeside(Lender, Protocol):
+    """A lender as whoever starts a run sees it: `socket` and `window` are shown to the run, and lose their names."""
+
+    socket: Path
+    window: Path
+
+    def given(self, folder: int) -> None:
+        """Have it read what the run was given at /in; the descriptor stays the caller's."""
+
+    def begin(self, roots: Sequence[int], out: int | None) -> None:
+        """Answer the processes below `roots` from now on, nobody before; `out` is where they save."""
+
+    def hide(self) -> None:
+        """Let no path lead to socket and window any more."""
+
+    def stop(self) -> None:
+        """End it, and with it every key that it has."""
+
+
+class Lending(Protocol):
+    """Starts lenders."""
+
+    def start(self, folder: Path) -> LenderBeside:
+        """Start one in a private folder with a short path; it dies with the calling thread."""

@@ -17,14 +17,11 @@ from weighthouse.runs import api as runs
 CODE = "weights.no_version"
 LARGEST = 64 << 20
 LEAVE = """
-import base64, json, os, time
-from weighthouse_sdk.checkpoint import Recipient
+import json, os, time
 from weighthouse_sdk.workload import Workload
 def report(**found): print("ATTACK " + json.dumps(found), flush=True)
 plain = MARK[::-1].encode() * 64  # spelled backwards here, for the code of a run is kept by the server
-key = base64.b64encode(Recipient().public).decode()
-signer = base64.b64encode(bytes(31) + b"1").decode()
-ask = {"model": "model/wren", "parent": None, "shards": 1, "recipient": key, "signer": signer}
+ask = {"model": "model/wren", "parent": None, "shards": 1}
 save = Workload().call("POST", "/workload/v1/saves", ask)
 os.makedirs(f"/out/{save['save']}/shards/deep")
 for place in (f"/out/{save['save']}/shards/deep", "/out", "/tmp", "/dev/shm"):

@@ -17,7 +17,6 @@ from weighthouse.core.work import begin, read
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.weights import api as weights
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 PLOVER = "model/plover"
 PEOPLE = ("eve", "ben", "chi", "dee", "gil", "hana")
@@ -66,8 +65,9 @@ def lay(ground: Ground) -> Laid:
 
 def load(ground: Ground, laid: Laid) -> None:
     """Have the run load the checkpoint, as the SDK inside it does."""
+    saving.lent(ground, laid.run)
     with begin(ground.system, laid.run) as unit:
-        weights.begin_load(unit, laid.run, laid.tern.version, Recipient().public)
+        weights.begin_load(unit, laid.run, laid.tern.version)
 
 
 def over(ground: Ground, laid: Laid) -> None:
@@ -75,5 +75,6 @@ def over(ground: Ground, laid: Laid) -> None:
     os.close(laid.tern.out)
     for run in (laid.run, laid.tern.run):
         weights.drop_outbox(ground.system, run.attributes["run"])
+        weights.lenders(ground.system).drop(run.attributes["run"])
         with begin(ground.system) as unit:
             identity.end_workload(unit, run.attributes["run"])

@@ -16,8 +16,7 @@ import json, threading, time
 from weighthouse_sdk.workload import Workload
 print("ATTACK " + json.dumps({{"met": "nothing yet"}}), flush=True)
 asked, end = [0], time.time() + 40
-keys = {{"recipient": "CQ" + "A" * 41 + "=", "signer": "A" * 43 + "="}}
-body = {{"model": "model/tern", "parent": None, "shards": 1, **keys}}
+body = {{"model": "model/tern", "parent": None, "shards": 1}}
 def ask():
     way = Workload()
     while time.time() < end and asked[0] < 600:

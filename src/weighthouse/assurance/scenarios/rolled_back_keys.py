@@ -13,7 +13,6 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.work import begin
 from weighthouse.keys import api as keys
 from weighthouse.weights import api as weights
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 CODE = "keys.rolled_back"
 TERN = "model/tern"
@@ -32,11 +31,12 @@ def attack(ground: Ground, made: Saving) -> Observed:
         keys.set_minimum(unit, SYSTEM, TERN, keys.rotate(unit, SYSTEM, TERN))
     shutil.copy(yesterday, file)
     ground.start_anew()
+    saving.lent(ground, made.run)
     return tried(
         ground,
         made.run,
         "the data keys of Tern, under a version that is no longer accepted",
-        lambda unit: weights.begin_load(unit, made.run, made.version, Recipient().public),
+        lambda unit: weights.begin_load(unit, made.run, made.version),
     )
 
 

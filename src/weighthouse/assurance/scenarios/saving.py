@@ -45,6 +45,29 @@ class Saving(msgspec.Struct, frozen=True, kw_only=True):
         return sorted((self.folder / "shards").glob("*.floe"))
 
 
+class Keys:
+    """Stands where the lender of a run would, for a run that has an identity and no process."""
+
+    def __init__(self) -> None:
+        self.opener, self.private = Recipient(), Ed25519PrivateKey.generate()
+        self.recipient, self.signer = self.opener.public, self.private.public_key().public_bytes_raw()
+
+    def lend(self, ticket: weights.LoadTicket) -> None: ...
+
+    def write(self, ticket: weights.SaveTicket) -> None: ...
+
+    def extend(self, lease: str, lasts_ms: int) -> None: ...
+
+    def end(self, lease: str) -> None: ...
+
+
+def lent(ground: Ground, run: Caller) -> Keys:
+    """Have a run be lent weights; again after a server was started anew, which knows of no lender."""
+    keys = Keys()
+    weights.lenders(ground.system).keep(run.attributes["run"], keys)
+    return keys
+
+
 def written(ground: Ground, grant: str = "", model: str = "model/wren", environment: str = "research") -> Saving:
     """Have a run of Eve's write a checkpoint of `model` under `grant` (by default Wren's, which nobody approves)."""
     grant = grant or honest.trainer(ground)
@@ -53,17 +76,9 @@ def written(ground: Ground, grant: str = "", model: str = "model/wren", environm
 
 def write(ground: Ground, run: Caller, grant: str, model: str, size: int = 0) -> Saving:
     """Begin a save of a run and write its files; `size` bytes in one tensor where it is given."""
-    recipient, signer = Recipient(), Ed25519PrivateKey.generate()
+    keys = lent(ground, run)
     with begin(ground.system, run) as unit:
-        ticket = weights.begin_save(
-            unit,
-            run,
-            model=model,
-            parent=None,
-            shards=1,
-            recipient=recipient.public,
-            signer=signer.public_key().public_bytes_raw(),
-        )
+        ticket = weights.begin_save(unit, run, model=model, parent=None, shards=1)
     out = weights.outbox(ground.system, run.attributes["run"])
     tensors: dict[str, Any] = {"embed": numpy.ones((300, 64), dtype="float32")}
     if size:
@@ -71,7 +86,7 @@ def write(ground: Ground, run: Caller, grant: str, model: str, size: int = 0) ->
     parsed = checkpoint.parse_save(msgspec.to_builtins(ticket))
     plan = checkpoint.plan_shards(tensors)
     folder = Path(f"/proc/self/fd/{out}") / ticket.save
-    envelope = checkpoint.save(tensors, parsed, recipient, signer, folder, plan=plan)
+    envelope = checkpoint.save(tensors, parsed, keys.opener, keys.private, folder, plan=plan)
     return Saving(grant=grant, run=run, save=ticket.save, version=ticket.version, envelope=envelope, out=out)
 
 
@@ -87,6 +102,7 @@ def over(ground: Ground, saving: Saving) -> None:
     os.close(saving.out)
     run = saving.run.attributes["run"]
     weights.drop_outbox(ground.system, run)
+    weights.lenders(ground.system).drop(run)
     with begin(ground.system) as unit:
         identity.end_workload(unit, run)
     honest.give_back(ground, saving.grant)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest, saving
@@ -13,7 +11,6 @@ from weighthouse.core.clock import MINUTE, SECOND
 from weighthouse.core.work import Unit, begin, read
 from weighthouse.identity import api as identity
 from weighthouse.weights import api as weights
-from weighthouse_sdk.checkpoint_binding import Recipient
 
 CODE = "keys.rate"
 TERN = "model/tern"
@@ -21,9 +18,8 @@ SHARDS = 998  # with the index 999 data keys, of 2000 in a minute
 
 
 def _ask(unit: Unit, run: Caller) -> object:
-    signer = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
-    recipient = Recipient().public
-    return weights.begin_save(unit, run, model=TERN, parent=None, shards=SHARDS, recipient=recipient, signer=signer)
+    weights.lenders(unit.system).keep(run.attributes["run"], saving.Keys())
+    return weights.begin_save(unit, run, model=TERN, parent=None, shards=SHARDS)
 
 
 def _to(ground: Ground, second: int) -> None:

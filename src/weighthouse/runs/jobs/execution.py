@@ -29,7 +29,7 @@ from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs.api import executing, lasting
 from weighthouse.runs.jobs.ending import Ending
-from weighthouse.runs.jobs.given import Given, give
+from weighthouse.runs.jobs.given import Given, Ways, give
 from weighthouse.runs.jobs.processes import mark
 from weighthouse.runs.jobs.watchdog import Watchdog
 from weighthouse.runs.model import GENTLE, MIB, Limits, Line, Ticket
@@ -68,12 +68,13 @@ class Execution(threading.Thread):
         self._abandoned = threading.Event()
         self._kept_bytes = 0
         self._renewed = 0
-        self._ask_at = 0.0
+        self._ask_at = self._lent_at = 0.0
         self._lost = ""
         self._way: egress.Way | None = None
         self._gate: Gate | None = None
         self._feeder: egress.Feeder | None = None
         self._sandbox: Handle | None = None
+        self._lender: weights.LenderBeside | None = None
         self._failure = ""
         self._out_of_time = False
         self._full = False
@@ -117,14 +118,16 @@ class Execution(threading.Thread):
             given=self._given(order.parent),
         )
         self._gate.expect(self._way.handle.pids)
+        self._lender = weights.open_lender(self._system, self._run, sockets)
         self._unit(lambda unit: executing.pay_end(unit, ticket))
         given = Given()
         try:
             self._sandbox = self._start(sandbox, self._spec(ticket, ground, folder, given), ticket)
         finally:
             given.close()
-            # The sandbox has the socket itself. From here on no path leads to it, whatever another run gets to see.
+            # The sandbox has the sockets themselves. From here on no path leads to them, whatever another run sees.
             self._way.socket.unlink(missing_ok=True)
+            self._lender.hide()
         with Watchdog(self._run, self._leave) as dog:
             self._begun(self._sandbox, self._way)
             return self._watch(ticket, self._sandbox, self._way, dog)
@@ -150,6 +153,8 @@ class Execution(threading.Thread):
     def _begun(self, handle: Handle, way: egress.Way) -> None:
         """Put on record that the code has started, and feed its way."""
         weights.lend_outbox(self._system, self._run, handle.out)
+        if self._lender is not None:
+            self._lender.begin((handle.pid,), handle.out)
         marks = " ".join(mark(pid) for pid in (handle.pid, *way.handle.pids))
         facts = handle.facts
         self._unit(lambda unit: executing.started(unit, self._run, facts, way.proxy_digest, marks))
@@ -201,6 +206,7 @@ class Execution(threading.Thread):
                 self._say(ending.told(status))
                 return status
             self._renew(ticket)
+            self._look_at_leases()
 
     def _look_at_volume(self, handle: Handle) -> None:
         """Tell once that the run's volume is full: asked of the file system, which nothing has to be walked for."""
@@ -211,6 +217,12 @@ class Execution(threading.Thread):
             return
         self._full = True
         self._unit(lambda unit: executing.volume_filled(unit, self._run, room.f_blocks * room.f_frsize))
+
+    def _look_at_leases(self) -> None:
+        """Ask again, each second, for what the run is being lent at this moment."""
+        if time.monotonic() >= self._lent_at:
+            self._lent_at = time.monotonic() + lasting.EVERY_MS / 1000
+            weights.look(self._system, self._run)
 
     def _must_die(self, ticket: Ticket, ending: Ending) -> bool:
         """Return whether the run ends now; ask it to end by itself where it has a while for that."""
@@ -274,8 +286,10 @@ class Execution(threading.Thread):
         if environment is None:
             raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
         assert self._way is not None
+        assert self._lender is not None
         box, pause = self._fresh(folder / "box"), self._pause(ticket)
-        give(self._system, order, code=folder / "code", way=self._way.socket, given=given, pause=pause)
+        ways = Ways(self._way.socket, self._lender)
+        give(self._system, order, code=folder / "code", ways=ways, given=given, pause=pause)
         settings = self._system.settings
         return SandboxSpec(
             name=self._run,
@@ -332,6 +346,9 @@ class Execution(threading.Thread):
         self._owed.append(lambda: weights.drop_outbox(self._system, self._run))
         if self._gate is not None:
             self._done(self._gate.close)
+        weights.lenders(self._system).drop(self._run)
+        if self._lender is not None:
+            self._done(self._lender.stop)
         self.settle()
         if self._way is not None:
             self._way.handle.cut()

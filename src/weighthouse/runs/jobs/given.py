@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from weighthouse.core import folders
 from weighthouse.core.errors import Unavailable
@@ -41,8 +42,15 @@ class Given:
         self._stack.close()
 
 
-def give(system: System, order: Order, *, code: Path, way: Path, given: Given, pause: Callable[[], None]) -> None:
-    """Open what an order names and add it to `given`; `code` is a folder to make, `way` the way out's socket.
+class Ways(NamedTuple):
+    """What a run can connect to: the way out's socket, and its lender."""
+
+    out: Path
+    lender: weights.LenderBeside
+
+
+def give(system: System, order: Order, *, code: Path, ways: Ways, given: Given, pause: Callable[[], None]) -> None:
+    """Open what an order names and add it to `given`; `code` is a folder to make.
 
     `pause` is called during what may take long, and may raise. Raises `runs.ground_moved`, what weights raises.
     """
@@ -51,9 +59,13 @@ def give(system: System, order: Order, *, code: Path, way: Path, given: Given, p
         raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
     given.add(dataset, "/data")
     given.add(_written(code, order.code), "/code")
-    given.add(folders.hold(way), "/egress/socket")
+    given.add(folders.hold(ways.out), "/egress/socket")
+    given.add(folders.hold(ways.lender.socket), "/egress/lender")
+    given.add(folders.hold(ways.lender.window), "/egress/window")  # read-only, as everything that is given
     if order.parent is not None:
-        given.add(weights.inbox(system, order.parent, pause), "/in")
+        inbox = weights.inbox(system, order.parent, pause)
+        given.add(inbox, "/in")
+        ways.lender.given(inbox)
 
 
 def _written(folder: Path, code: Mapping[str, str]) -> int:

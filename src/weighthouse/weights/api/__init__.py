@@ -11,6 +11,7 @@ from weighthouse.weights.api.describing import describe
 from weighthouse.weights.api.destroying import destroy, destruction, finish, undestroy
 from weighthouse.weights.api.exporting import export, export_once
 from weighthouse.weights.api.keeping import drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
+from weighthouse.weights.api.lent import extend, lend, lenders, look, open_lender, write
 from weighthouse.weights.api.lineage import opened
 from weighthouse.weights.api.loading import begin_load, renew
 from weighthouse.weights.api.previewing import leases_stopped_by, orders_stopped_by
@@ -44,13 +45,15 @@ from weighthouse.weights.model import (
     Version,
     settings,
 )
-from weighthouse.weights.ports import ObjectStore
+from weighthouse.weights.ports import Lender, LenderBeside, ObjectStore
 
 __all__ = [
     "Destruction",
     "Export",
     "Exported",
     "Lease",
+    "Lender",
+    "LenderBeside",
     "LoadTicket",
     "Looked",
     "ModelEntry",
@@ -71,16 +74,21 @@ __all__ = [
     "drop_outbox",
     "export",
     "export_once",
+    "extend",
     "finish",
     "inbox",
     "leases_stopped_by",
+    "lend",
     "lend_outbox",
+    "lenders",
     "lineage",
+    "look",
     "lying",
     "model_of",
     "models",
     "newest",
     "no_version",
+    "open_lender",
     "opened",
     "orders_stopped_by",
     "origins",
@@ -100,4 +108,5 @@ __all__ = [
     "version",
     "versions",
     "versions_page",
+    "write",
 ]

@@ -17,7 +17,7 @@ from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
-from weighthouse.weights.api import ends
+from weighthouse.weights.api import ends, lent
 from weighthouse.weights.api.budgets import charge
 from weighthouse.weights.api.classes import class_of, person_of, run_of
 from weighthouse.weights.api.sealing import Sealed, open_version
@@ -28,12 +28,12 @@ from weighthouse.weights.rules.limits import lease_end, verify_level
 from weighthouse.weights.rules.manifests import places
 
 
-def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> LoadTicket:
-    """Release the data keys of a version, sealed to `recipient` (raw X25519), under a lease.
+def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes = b"") -> LoadTicket:
+    """Release the data keys of a version under a lease, sealed to `recipient` (raw X25519); a run's to its lender.
 
     Raises Denied, NotFound `weights.no_version`, Conflict `weights.destroyed`, TooMany `weights.read_budget`,
-    `egress.payer_spent`, `egress.said_spent`, and Denied `weights.row_seal`, `weights.envelope` or
-    `weights.rolled_back` when the registry was altered.
+    `egress.payer_spent`, `egress.said_spent`, Denied `weights.keys_in_run` for a run that names a recipient, and
+    `weights.row_seal`, `weights.envelope` or `weights.rolled_back` when the registry was altered.
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found = sealed.version
@@ -41,6 +41,7 @@ def begin_load(unit: Unit, caller: Caller, version: str, recipient: bytes) -> Lo
     listed = wrapped_keys(unit, sealed)
     cls = class_of(unit, found.model)
     spent = charge(unit, caller, found, cls.read_budget_bytes)
+    recipient = lent.recipient_for(unit, caller, found.model, recipient)
     released = unwrap(unit, caller, sealed, listed, recipient, action="weights.load", operation={"version": found.id})
     seconds = setting(unit.system.settings, "weights.lease_s")
     assert isinstance(seconds, int)

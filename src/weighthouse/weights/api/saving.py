@@ -20,6 +20,7 @@ from weighthouse.core.work import Unit
 from weighthouse.keys import api as keys
 from weighthouse.policy import api as policy
 from weighthouse.weights import store
+from weighthouse.weights.api import lent
 from weighthouse.weights.api.classes import class_of, person_of, resource_of, run_of
 from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.lineage import check_class, check_opened, lowered
@@ -48,21 +49,29 @@ SIGNER_BYTES = 32
 
 
 def begin_save(
-    unit: Unit, caller: Caller, *, model: str, parent: str | None, shards: int, recipient: bytes, signer: bytes
+    unit: Unit,
+    caller: Caller,
+    *,
+    model: str,
+    parent: str | None,
+    shards: int,
+    recipient: bytes = b"",
+    signer: bytes = b"",
 ) -> SaveTicket:
     """Open one save of `shards` data shards, with data keys sealed to `recipient` and `signer` certified for it.
 
-    `recipient` is a raw X25519 key, `signer` a raw Ed25519 key, both made for this save alone. A failed save is begun
-    anew: data keys are never used twice. Raises Denied, NotFound `weights.no_model`, Invalid `weights.bad_shards`,
-    `weights.bad_signer`, Denied `weights.class_lowered`, `weights.parent_unopened`, TooMany `egress.said_spent`.
+    `recipient` is a raw X25519 key, `signer` a raw Ed25519 key, both made for this save alone; a run names none, its
+    lender has them. A failed save is begun anew. Raises Denied (`weights.keys_in_run`, `weights.class_lowered`,
+    `weights.parent_unopened`), NotFound `weights.no_model`, Invalid `weights.bad_shards`, `weights.bad_signer`.
     """
     if not 0 < shards <= MAX_SHARDS:
         raise Invalid("weights.bad_shards", f"A save has 1 to {MAX_SHARDS} shards.", "Make shards larger.")
-    if len(signer) != SIGNER_BYTES:
+    if len(signer) != SIGNER_BYTES and not run_of(caller):
         raise Invalid("weights.bad_signer", "The signer is not an Ed25519 public key of 32 bytes.", "Use the SDK.")
     resource_of(unit, model)
     access.require(unit, caller, "weights.save", model)
     check_class(unit, caller, model)
+    recipient, signer = lent.keys_for(unit, caller, model, recipient, signer)
     origin = _parent(unit, caller, model, parent) if parent is not None else None
     run, save_id = run_of(caller), new_id("sav")
     save = Save(
@@ -83,16 +92,19 @@ def begin_save(
     objects = [(secrets.token_hex(16), at, SHARD_MEDIA if at < shards else INDEX_MEDIA) for at in range(shards + 1)]
     contexts = [place.context() for place in places(save, objects)]
     released = keys.new_data_keys(unit, caller, resource=model, contexts=contexts, recipient=recipient)
-    listed = [
+    store.add_save(unit.conn, certify(unit, save), _listed(objects, released))
+    sealed = tuple(
+        TicketKey(shard=shard, index=at, media=media, sealed=key.sealed)
+        for (shard, at, media), key in zip(objects, released, strict=True)
+    )
+    return _begun(unit, save, sealed)
+
+
+def _listed(objects: list[tuple[str, int, str]], released: list[keys.ReleasedKey]) -> list[ShardKey]:
+    return [
         ShardKey(shard=shard, index=at, media=media, kek=key.kek, kek_version=key.kek_version, blob=key.wrapped)
         for (shard, at, media), key in zip(objects, released, strict=True)
     ]
-    store.add_save(unit.conn, certify(unit, save), listed)
-    sealed = [
-        TicketKey(shard=shard, index=at, media=media, sealed=key.sealed)
-        for (shard, at, media), key in zip(objects, released, strict=True)
-    ]
-    return _begun(unit, save, tuple(sealed))
 
 
 def _begun(unit: Unit, save: Save, sealed: tuple[TicketKey, ...]) -> SaveTicket:

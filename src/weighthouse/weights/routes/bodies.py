@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -41,6 +41,23 @@ class Commit(Body):
 class BeginLoad(Body):
     version: Id
     recipient: Key
+
+
+class Write(Body):
+    """Of a run's save. A key that it names is what it is refused for, by its own code."""
+
+    model: Slug
+    parent: Id | None = None
+    shards: Annotated[int, Field(ge=1, le=MAX_SHARDS)]
+    recipient: Key | Literal[""] = ""
+    signer: Key | Literal[""] = ""
+
+
+class Lend(Body):
+    """Of a run's load; as above."""
+
+    version: Id
+    recipient: Key | Literal[""] = ""
 
 
 class BeginExport(Body):
