@@ -11,7 +11,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAMS = ("decision", "held_lineage", "audited_change", "verify_million", "encrypted_load", "demo_limits")
+PROGRAMS = (
+    "decision",
+    "held_lineage",
+    "audited_change",
+    "verify_million",
+    "encrypted_load",
+    "lent_load",
+    "demo_limits",
+)
 
 
 def results(program: str) -> list[dict[str, object]]:
