@@ -179,6 +179,12 @@ REMOVALS = (
         '    return ballot.choice == "recuse" or not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)',
     ),
     Removal(
+        "recusing-key",
+        "identity/api/devices.py",
+        "        disown_sessions_with(unit, read_back(unit, device_id), line.since, by or line.by)",
+        "        assert disown_sessions_with",
+    ),
+    Removal(
         "revived-ballot",
         "identity/api/then.py",
         "begins is not None and at >= begins",

@@ -102,6 +102,24 @@ def test_a_key_is_enrolled_listed_and_ended(at: At) -> None:
     assert device["id"] not in at("ben").sign_in().run("devices", "-o", "json")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--retired"], "Nothing is said against"),
+        (["--since", "2026-01-02T03:04"], "since 2026-01-02 03:04 UTC is taken back"),
+        ([], "in the last week is taken back"),
+    ],
+)
+def test_a_key_is_ended_as_retired_or_as_stolen_and_not_both(at: At, words: list[str], said: str) -> None:
+    ben = at("ben").sign_in()
+    ben.run("devices", "enrol", "--name", "old")
+    (device,) = [one for one in ben.json("devices")["items"] if one["name"] == "old"]
+    ben.run("devices", "end", device["id"], "--retired", "--since", "2026-01-02", status=exits.USAGE)
+    ben.run("devices", "end", device["id"], *words)
+    assert said in ben.said
+    ben.run("devices", status=exits.SIGN_IN)
+
+
 def test_another_persons_key_is_confirmed_with_ones_own_over_what_they_read_out(at: At) -> None:
     ben, chi = at("ben").sign_in(), at("chi").sign_in()
     ben.run("devices", "enrol", "--name", "laptop")

@@ -101,13 +101,19 @@ def test_what_grew_up_beside_a_fallen_key_waits_for_a_second_person(strict: Lab,
     assert sorted(strict.told("KeyFellBack", "device")) == sorted((one[1], beside[1]))
 
 
-def test_a_key_that_its_owner_ended_leaves_what_it_confirmed(strict: Lab) -> None:
+@pytest.mark.parametrize("out", [True, False], ids=["signed out", "live"])
+@pytest.mark.parametrize(("retired", "told"), [(True, ""), (False, YOUNG)], ids=["retired", "stolen"])
+def test_a_key_that_its_owner_retires_leaves_what_it_confirmed(
+    strict: Lab, retired: bool, told: str, out: bool
+) -> None:
     old, new = grown(strict, "ben"), enrolled(strict, "ben")
-    confirm(strict, old, "ben", new, strict.sign_in("ben"))
-    old[0].sign_out()
-    new[0].post(f"devices/{old[1]}/end", {"reason": "an old laptop"})
+    confirm(strict, old, "ben", new, strict.sign_in("ben") if out else old[0])
+    if out:
+        old[0].sign_out()
+    new[0].post(f"devices/{old[1]}/end", {"reason": "an old laptop", "retired": retired})
     follow(strict)
-    assert signs(strict, "ben", new[1], new[0].key) == ""
+    assert signs(strict, "ben", new[1], new[0].key) == told
+    assert (lives(old[0]), lives(new[0])) == (False, retired)
 
 
 def test_a_chain_falls_though_the_key_in_its_middle_was_ended(strict: Lab) -> None:
@@ -116,7 +122,7 @@ def test_a_chain_falls_though_the_key_in_its_middle_was_ended(strict: Lab) -> No
     confirm(strict, owner, "ben", two, thief)
     confirm(strict, two, "ben", three, three[0])
     two[0].sign_out()
-    three[0].post(f"devices/{two[1]}/end", {"reason": "covered up"})
+    three[0].post(f"devices/{two[1]}/end", {"reason": "covered up", "retired": True})
     assert signs(strict, "ben", three[1], three[0].key) == ""
     end(strict, "its owner", "ben", thief)
     assert signs(strict, "ben", three[1], three[0].key) == YOUNG

@@ -190,6 +190,22 @@ def test_ending_a_session_on_its_page_ends_it(world: World) -> None:
     assert here.get("/sessions").status_code == 200
 
 
+@pytest.mark.parametrize(("form", "whose"), [({}, "foreign"), ({"retired": "yes"}, "own")])
+def test_a_device_is_ended_on_its_page_as_stolen_or_as_retired(
+    world: World, form: dict[str, str], whose: str
+) -> None:
+    ada = world.browser("ada")
+    device = Device(world, "ada", ada)
+    world.confirmed(ada, device.enrol)
+    page = ada.get("/sessions").text
+    assert "It was stolen, or is not yours" in page and 'name="retired"' in page
+    answer = world.send(ada, "/sessions", f"/devices/{device.id}/end", form)
+    assert answer.status_code == 303
+    told = ada.get(answer.headers["location"]).text  # the session of whoever says so goes on
+    assert ("is taken back" in told, "Nothing is said against" in told) == (whose == "foreign", whose == "own")
+    assert [one["whose"] for one in world.facts("identity.DeviceEnded")] == [whose]
+
+
 def test_access_case_34_what_people_write_is_inert_wherever_it_is_shown(world: World) -> None:
     attack = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)> please approve {{ 7*7 }}"
     ada = world.browser("ada")

@@ -6,6 +6,7 @@ environment: never as an argument, where other users of the machine could read t
 
 from __future__ import annotations
 
+import datetime
 import socket
 from typing import Any
 
@@ -156,8 +157,32 @@ def keys_aside(ctx: click.Context, fmt: str | None) -> None:
 @devices.command("end")
 @click.argument("device")
 @click.option("--reason", default="ended by its owner", show_default=True)
+@click.option("--retired", is_flag=True, help="It is yours, and nobody else has had it: leave what was done with it.")
+@click.option(
+    "--since",
+    type=click.DateTime(("%Y-%m-%dT%H:%M", "%Y-%m-%d")),
+    help="Take back what was done with it since this moment (UTC), when it was last in your hands.",
+    show_default="a week ago",
+)
 @click.pass_context
-def end_device(ctx: click.Context, device: str, reason: str) -> None:
-    """End DEVICE; nothing that it has signed counts any more."""
-    connect(ctx).post(f"/devices/{device}/end", {"reason": reason})
-    say(f"Ended {device}.")
+def end_device(ctx: click.Context, device: str, reason: str, retired: bool, since: datetime.datetime | None) -> None:
+    """End DEVICE, which was stolen or is not yours; no vote or ballot that it signed counts any more.
+
+    What was asked for and given since in its sessions, signed out or not, and wherever it signed, is taken back too:
+    keys that it confirmed wait again, a recusal falls. With --retired, for your own old machine, nothing of that is.
+    """
+    if retired and since:
+        raise click.UsageError("--retired leaves what was done with the key; --since takes it back. Say one of them.")
+    said: dict[str, Any] = {"reason": reason}
+    if retired:
+        said["retired"] = True
+    if since:
+        said["since"] = int(since.replace(tzinfo=datetime.UTC).timestamp() * 1000)
+    connect(ctx).post(f"/devices/{device}/end", said)
+    what = f"since {since:%Y-%m-%d %H:%M} UTC" if since else "in the last week"
+    left = (
+        "Nothing is said against what was done with it."
+        if retired
+        else f"What was done with it {what} is taken back."
+    )
+    say(f"Ended {device}. {left}")

@@ -26,6 +26,8 @@ class SessionStarted(Event, frozen=True, kw_only=True):
     ends: int
     address: str
     user_agent: str
+    key: str = ""
+    """The thumbprint of the key that it is bound to; empty for a browser's, and in old lines."""
 
 
 class SessionEnded(Event, frozen=True, kw_only=True):
@@ -178,6 +180,7 @@ class OpeningSigned(Event, frozen=True, kw_only=True):
     act: str
     about: str
     signed: int
+    session: str = ""
 
 
 class PersonFrozen(Event, frozen=True, kw_only=True):
@@ -299,7 +302,9 @@ class OpeningRefused(Event, frozen=True, kw_only=True):
 
 
 class DeviceEnded(Event, frozen=True, kw_only=True):
-    """A device's key counts no more: `key` is its thumbprint, empty where its record was not believed."""
+    """A device's key counts no more: `key` is its thumbprint, empty where its record was not believed. `whose` is
+    foreign where what was done with it from `since` on is not believed, own where nothing is said against it, and
+    empty where it only follows from something else, and in old lines."""
 
     KIND: ClassVar[str] = "identity.DeviceEnded"
     SUBJECT: ClassVar[str] = "device"
@@ -310,6 +315,8 @@ class DeviceEnded(Event, frozen=True, kw_only=True):
     by: str
     version: int = 0
     key: str = ""
+    whose: str = ""
+    since: int = 0
 
 
 class WorkloadStarted(Event, frozen=True, kw_only=True):

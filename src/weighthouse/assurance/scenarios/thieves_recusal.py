@@ -25,8 +25,8 @@ CHANGES = (
 Loot = tuple[str, access.Authority]
 
 
-def prepare(ground: Ground) -> Loot:
-    """A committee of four, three of whom must agree; two do, and a thief at Hana's laptop takes her off the table."""
+def held_by_four(ground: Ground) -> tuple[str, dict[str, str], list[access.AuthorityBallot]]:
+    """A committee of four, three of whom must agree to lift its hold: that, the motion, and the answers of two."""
     with begin(ground.system) as unit:
         text = policy.current_text(unit)
         for old, new in CHANGES:
@@ -34,10 +34,16 @@ def prepare(ground: Ground) -> Loot:
                 not_here("the committee of the example lab")
             text = text.replace(old, new)
         policy.store(unit, text, "lab.yaml")
-    hold, stolen = lifted_hold.prepare(ground), new_id("ses")
+    hold = lifted_hold.prepare(ground)
     motion = {"type": "weighthouse/motion/1", "act": "lift", "hold": hold}
     own = {who: str(ground.act_as(who).caller.session) for who in ("gil", "ivo")}
-    ballots = [signed_ballot(ground, who, motion, session) for who, session in own.items()]
+    return hold, motion, [signed_ballot(ground, who, motion, session) for who, session in own.items()]
+
+
+def prepare(ground: Ground) -> Loot:
+    """Two of four agree where three must, and a thief at Hana's laptop takes her off the table."""
+    hold, motion, ballots = held_by_four(ground)
+    stolen = new_id("ses")
     ballots.append(signed_ballot(ground, VICTIM, motion, stolen, "recuse"))
     with begin(ground.system) as unit:
         identity.end_session(unit, stolen, "I am at home, and that is not me.", "chi", of=VICTIM)

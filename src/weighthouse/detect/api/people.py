@@ -8,6 +8,7 @@ from contextlib import suppress
 from weighthouse.access import api as access
 from weighthouse.core import visible
 from weighthouse.core.caller import Caller
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, NotFound, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
@@ -43,16 +44,19 @@ def keys_about(unit: Unit, caller: Caller, people: Iterable[str]) -> dict[str, l
 
 
 @access.stops
-def end_key(unit: Unit, caller: Caller, person: str, device: str, reason: str) -> None:
-    """End one key of somebody for good: it only stops, so it takes no more than the right to freeze them. Raises
-    Denied, `identity.device_unknown`, and `access.committee_silenced` for the last key of a member without whom the
-    committee could decide nothing."""
+def end_key(
+    unit: Unit, caller: Caller, person: str, device: str, reason: str, *, since: Millis | None = None
+) -> None:
+    """End one key of somebody for good, as stolen: what was done with it, from `since` or for a week, is taken back
+    as with a session that is ended. It only stops, so it takes no more than the right to freeze them. Raises Denied,
+    `identity.device_unknown`, `identity.since_ahead`, and `access.committee_silenced` for the last key of a member
+    without whom the committee could decide nothing."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
     person = identity.person(unit, person).id
     if identity.is_only_voice(unit, person, device):
         access.check_silence(unit, caller, "person.freeze", person)
-    identity.end_device_of(unit, person, device, reason, by=caller.principal)
+    identity.end_device_of(unit, person, device, reason, by=caller, since=since)
 
 
 @access.stops

@@ -73,6 +73,12 @@ class ConfirmOthers(BaseModel):
     signature: str = Field(min_length=86, max_length=86, pattern=r"^[A-Za-z0-9_-]+$")
 
 
+class EndOthersKey(Because):
+    """Why, and from when on (milliseconds; a week, if it is not named) what was done with the key is taken back."""
+
+    since: int | None = Field(default=None, ge=0, le=2**53)
+
+
 @router.get("/alerts")
 def list_alerts(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
     """Alerts, newest first. Needs `session.end` or `audit.read` on the lab."""
@@ -147,11 +153,12 @@ def list_keys(request: Request, person: str, limit: Limit = paging.USUAL, cursor
 
 
 @router.post("/people/{person}/devices/{device}/end")
-def end_key(request: Request, person: str, device: str, body: Because) -> dict[str, Any]:
-    """End one key of somebody for good; it signs nothing any more, and its sessions end. Not the last one of a member
-    without whom the committee could decide nothing. Needs `person.freeze` on the lab."""
+def end_key(request: Request, person: str, device: str, body: EndOthersKey) -> dict[str, Any]:
+    """End one key of somebody for good; it signs nothing any more, its sessions end, and what was done with it lately
+    is taken back. Not the last one of a member without whom the committee could decide nothing. Needs
+    `person.freeze` on the lab."""
     with door(request).enter(request) as (unit, caller):
-        api.end_key(unit, caller, person, device, body.reason)
+        api.end_key(unit, caller, person, device, body.reason, since=body.since)
         return {"ended": device}
 
 

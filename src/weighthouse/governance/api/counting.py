@@ -162,8 +162,9 @@ def live(unit: Unit, cast: Sequence[Ballot], digest: str) -> Count:
 def _stands(unit: Unit, ballot: Ballot, digest: str) -> bool:
     """Whether a ballot still counts: its device signs, and its session is not disowned.
 
-    A recusal outlives its device, for to lose a laptop is no way back to the table; it falls with its session like
-    any other answer, for a thief who steps back in a member's name takes their "no" and lowers what is needed.
+    A recusal outlives a device that its member retires, for to part with a laptop is no way back to the table; it
+    falls with its session like any other answer, and so with a key that is ended as stolen, for a thief who steps
+    back in a member's name takes their "no" and lowers what is needed.
     """
     gone = young = False
     try:

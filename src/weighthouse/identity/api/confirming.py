@@ -76,7 +76,7 @@ def _confirm(unit: Unit, caller: Caller, found: Device, signed: KeySignature, ho
         verify_device_signature(unit, signed.device, caller.principal, said, signed.value, before=before)
         require_act(unit, caller, Act(type="device.confirm", subject=found.thumbprint))
         about = Act(type="device.confirm", subject=f"{found.person}/{found.thumbprint}")
-        if not first_opening(unit, signed, caller.principal, about):
+        if not first_opening(unit, signed, caller, about):
             raise stale("This signature, or a later one by the same key, has opened or confirmed something already.")
     except WeighthouseError as error:
         if not error.record:  # the exception's own line, if it brings one, tells it already

@@ -24,14 +24,22 @@ from weighthouse.identity.api import owing
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience, outdated
-from weighthouse.identity.api.ends import ACCOUNT_GONE, KEY_ENDED
+from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_RETIRED, OWN
+from weighthouse.identity.api.key_sessions import from_when, sessions_with
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
     counts_from,
     without_guardian,
 )
-from weighthouse.identity.api.sessions import end_mark, end_sessions_of, end_sessions_of_key, over_for_good
+from weighthouse.identity.api.sessions import (
+    end_mark,
+    end_session,
+    end_sessions_of,
+    end_sessions_of_key,
+    name_of,
+    over_for_good,
+)
 from weighthouse.identity.api.states import STANDS, change_state, state_of, version_now
 from weighthouse.identity.api.then import check_counted_then
 from weighthouse.identity.api.vouchers import rests_on, taken_back, with_voucher
@@ -42,6 +50,7 @@ from weighthouse.identity.rules.signature import verify_es256
 from weighthouse.identity.store import devices as store
 
 MAX_DEVICES = 20
+_ENDED = audit.Lines(DeviceEnded.KIND)
 
 
 def _statement(device: Device) -> bytes:
@@ -238,30 +247,72 @@ def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> froz
     return frozenset(found)
 
 
-def end_device(unit: Unit, caller: Caller, device_id: str, reason: str) -> None:
-    """End one of the caller's own devices; nothing that it has signed counts any more."""
-    end_device_of(unit, caller.principal, device_id, reason, by=caller.principal)
+def end_device(
+    unit: Unit,
+    caller: Caller,
+    device_id: str,
+    reason: str,
+    *,
+    retired: bool = False,
+    since: Millis | None = None,
+) -> None:
+    """End one of the caller's own devices, live or aside; no vote or ballot that it signed counts any more.
+
+    What else was done with it, from `since` or for a week, falls as with a session that was somebody else's, unless
+    its owner says that they retire it. Raises as `end_device_of` does.
+    """
+    end_device_of(unit, caller.principal, device_id, reason, by=caller, retired=retired, since=since)
 
 
-def end_device_of(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:
-    """End one device of `person`, live or aside; who may is the caller's to judge."""
+def end_device_of(
+    unit: Unit,
+    person: str,
+    device_id: str,
+    reason: str,
+    *,
+    by: Caller,
+    retired: bool = False,
+    since: Millis | None = None,
+) -> None:
+    """End one device of `person`, live or aside, as stolen or retired; who may is the caller's to judge.
+
+    One that was retired is ended as stolen still: a thief may have been first. Raises `identity.device_unknown`,
+    `identity.since_ahead`.
+    """
     state = state_of(unit, person)
-    if device_id not in (*state.devices, *state.suspended):  # sealed, so it says whose it is though the row be gone
+    known = (*state.devices, *state.suspended)  # sealed, so it says whose it is though the row be gone
+    if device_id not in known and (retired or not _was_retired(unit, person, device_id)):
         raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from the list of devices.")
-    drop_device(unit, person, device_id, reason, by=by)
+    whose, begins = (OWN, 0) if retired else (FOREIGN, from_when(unit, since))
+    drop_device(unit, person, device_id, reason, by=by, whose=whose, since=begins)
 
 
-def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str) -> None:
+def _was_retired(unit: Unit, person: str, device_id: str) -> bool:
+    told = _ENDED.newest(unit, device_id)
+    return told is not None and told.data["principal"] == person and told.data.get("whose") == OWN
+
+
+def drop_device(
+    unit: Unit, person: str, device_id: str, reason: str, *, by: Caller | str, whose: str = "", since: Millis = 0
+) -> None:
     """End a device of `person` for good, with its line; who may is the caller's to judge.
 
     It is remembered by what it is, device and key, before any row is locked or written; what only follows from a
     policy, when nothing but the commit can still refuse that.
     """
-    line = DeviceEnded(device=device_id, principal=person, reason=reason, by=by, key=_key_of(unit, device_id))
+    line = DeviceEnded(
+        device=device_id,
+        principal=person,
+        reason=reason,
+        by=name_of(by),
+        key=_key_of(unit, device_id),
+        whose=whose,
+        since=since,
+    )
 
     def keep() -> None:
-        end_mark(unit, device_id, by)
-        end_mark(unit, line.key, by)
+        end_mark(unit, device_id, line.by)
+        end_mark(unit, line.key, line.by)
 
     if reason == ACCOUNT_GONE:
         unit.last_before_commit(keep)
@@ -269,10 +320,10 @@ def drop_device(unit: Unit, person: str, device_id: str, reason: str, *, by: str
         keep()
         unit.stands = STANDS
         owing.owe(unit, line, of=person)
-    _end(unit, line)
+    _end(unit, line, by)
 
 
-def _end(unit: Unit, line: DeviceEnded) -> None:
+def _end(unit: Unit, line: DeviceEnded, by: Caller | str = "") -> None:
     person, device_id = line.principal, line.device
 
     def without(state: PrincipalState) -> PrincipalState:
@@ -287,10 +338,22 @@ def _end(unit: Unit, line: DeviceEnded) -> None:
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
     if line.key:
-        end_sessions_of_key(unit, person, line.key, line.by)
+        why = KEY_RETIRED if line.whose == OWN else KEY_ENDED
+        end_sessions_of_key(unit, person, line.key, line.by, reason=why)
     else:  # hidden or edited: who knows which of the sessions are its
         end_sessions_of(unit, person, KEY_ENDED, line.by)
+    if line.whose == FOREIGN and line.key:
+        disown_sessions_with(unit, read_back(unit, device_id), line.since, by or line.by)
     audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
+
+
+def disown_sessions_with(unit: Unit, device: Device, since: Millis, by: Caller | str) -> None:
+    """Disown what somebody may have done who had this key, signed out or not. The session of whoever says so goes on,
+    for they hold it in their hands, unless it is bound to the key itself."""
+    here = by.session if isinstance(by, Caller) else None
+    for session in sorted(sessions_with(unit, device, since)):
+        if session != here:
+            end_session(unit, session, KEY_ENDED, by, of=device.person)
 
 
 owing.again(DeviceEnded, _end, unsure=("version",))

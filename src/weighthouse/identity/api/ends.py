@@ -18,6 +18,7 @@ SIGNED_OUT = "signed out"
 ANEW = "signed in anew"
 CROWDED = "too many sessions"  # which says nothing against a session
 KEY_ENDED = "its key was ended"
+KEY_RETIRED = "its key was retired"
 KEY_FELL = "its key fell with what it rested on"
 NOT_ME = "this was not me"
 ALIKE = "of the same key or browser as one that was ended"
@@ -28,7 +29,7 @@ UNKNOWN = "It was over, and nobody knows why any more."
 UNSAID = "It was ended on another server, or before; its reason stands in the log."
 LOST = "Its change could not be committed; the end stands."
 _WORDS = frozenset(
-    {SIGNED_OUT, ANEW, CROWDED, KEY_ENDED, KEY_FELL, NOT_ME, ALIKE, ACCOUNT, ELSEWHERE, UNKNOWN, UNSAID}
+    {SIGNED_OUT, ANEW, CROWDED, KEY_ENDED, KEY_RETIRED, KEY_FELL, NOT_ME, ALIKE, ACCOUNT, ELSEWHERE, UNKNOWN, UNSAID}
 )
 FOLLOWS = (CROWDED, ANEW, ACCOUNT, ACCOUNT_GONE)
 """Ends that only follow from another change, so that they are none where that is refused."""

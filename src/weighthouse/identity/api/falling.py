@@ -3,8 +3,8 @@
 What counts is judged at every use (`vouchers`); this follows the log and writes down what is over: a key that was
 enrolled in a session that was somebody else's is ended, one that was confirmed there waits again, one that was let
 count again there is set aside again, and so is whatever such a key vouched for, each with its line. The sessions of a
-key that fell end with it as foreign ones, so that votes and ballots given in them fall for good. Read twice, it finds
-nothing more to do.
+key that fell end with it as foreign ones, so that votes and ballots given in them fall for good; so do those of a key
+that was enrolled there, though whoever enrolled it has ended it since. Read twice, it finds nothing more to do.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.devices import counting, drop_device, read_back
-from weighthouse.identity.api.ends import KEY_FELL
+from weighthouse.identity.api.devices import counting, disown_sessions_with, drop_device, read_back
+from weighthouse.identity.api.ends import FOREIGN, KEY_FELL
 from weighthouse.identity.api.new_keys import without_guardian
-from weighthouse.identity.api.sessions import end_sessions_of_key
+from weighthouse.identity.api.sessions import disowned, end_sessions_of_key
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.vouchers import stands, taken_back
-from weighthouse.identity.events import DeviceConfirmed, KeyFellBack, KeysRestored
+from weighthouse.identity.events import DeviceConfirmed, DeviceEnrolled, KeyFellBack, KeysRestored
 from weighthouse.identity.model import Device, PrincipalState, Voucher
 
 KINDS = frozenset(
@@ -31,6 +31,7 @@ KINDS = frozenset(
 )
 _ACTS = ("confirm", "restore", "beside")
 ENROLLED = "it was enrolled in a session that was ended"
+_ENROLLED_IN = audit.Lines(DeviceEnrolled.KIND, by="session")
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 _BY_PERSON = [audit.Lines(one, by="by") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 
@@ -40,8 +41,9 @@ def fall(unit: Unit, entry: audit.Entry) -> None:
     person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
     if not person:  # ended by its id alone, since its row was hidden
         return
-    _end_enrolled(unit, person, by)
     session = "" if "sessions" in entry.data else str(entry.data.get("session", ""))
+    _end_enrolled(unit, person, by)
+    _disown_enrolled(unit, person, session, by)
     given = _given(unit, _BY_SESSION, session) if session else _given(unit, _BY_PERSON, person)
     for one in sorted(_reached(unit, given)):
         _fall_back(unit, one)
@@ -64,7 +66,18 @@ def _reached(unit: Unit, given: set[str]) -> set[str]:
 def _end_enrolled(unit: Unit, person: str, by: str) -> None:
     for one in _readable(unit, person):
         if taken_back(unit, state_of(unit, person), one) == "enrol":
-            drop_device(unit, person, one.id, ENROLLED, by=by)
+            drop_device(unit, person, one.id, ENROLLED, by=by, whose=FOREIGN, since=one.at)
+
+
+def _disown_enrolled(unit: Unit, person: str, session: str, by: str) -> None:
+    """Of a key that was enrolled in a disowned session and is over, what was done with it is disowned as well."""
+    lines = _ENROLLED_IN.of(unit, session) if session else ()
+    if not lines or not disowned(unit, person, session, unit.now):
+        return
+    for line in lines:
+        with suppress(WeighthouseError):  # one whose row cannot be read is over by that alone
+            if line.data["principal"] == person and line.subject not in state_of(unit, person).devices:
+                disown_sessions_with(unit, read_back(unit, line.subject), line.at, by)
 
 
 def _readable(unit: Unit, person: str) -> Iterable[Device]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.work import System, Unit
 from weighthouse.identity.api import moments
@@ -42,13 +43,20 @@ def is_used(unit: Unit, factor: str) -> bool:
     return memory(unit.system).condemned(factor) or _factors.any(unit, factor)
 
 
-def first_opening(unit: Unit, signed: KeySignature, person: str, act: Act) -> bool:
+def first_opening(unit: Unit, signed: KeySignature, caller: Caller, act: Act) -> bool:
     """Whether no server has taken this signature or a later one by its key; from now on this one is taken."""
     if not _later(unit, _opening(signed.device), signed.at, _openings, signed.device, "signed", 1):
         return False
     audit.append(
         unit,
-        OpeningSigned(device=signed.device, principal=person, act=act.type, about=act.subject, signed=signed.at),
+        OpeningSigned(
+            device=signed.device,
+            principal=caller.principal,
+            act=act.type,
+            about=act.subject,
+            signed=signed.at,
+            session=str(caller.session or ""),
+        ),
     )
     return True
 

@@ -44,7 +44,7 @@ def require_opening(unit: Unit, caller: Caller, act: Act, signed: KeySignature |
     try:
         checked = _check_signature(unit, caller, act, signed)
         require_act(unit, caller, act)
-        if not first_opening(unit, checked, caller.principal, act):
+        if not first_opening(unit, checked, caller, act):
             raise stale("This signature, or a later one by the same key, has opened something already.")
     except WeighthouseError as error:
         if not error.record:  # the exception's own line, if it brings one, tells it already

@@ -115,6 +115,7 @@ def _announce(unit: Unit, session: Session) -> None:
             ends=session.ends,
             address=session.address,
             user_agent=session.user_agent,
+            key=session.key,
         ),
     )
 
@@ -299,7 +300,8 @@ def distrusted(mark: str) -> str:
 
 def _from_elsewhere(session: Session, reason: str, by: Caller | str) -> bool:
     """Whether a session was ended by another hand than its own. Signing out, and signing in anew, say nothing is
-    wrong, and neither does one session too many; the end of a key, and "this was not me", do."""
+    wrong, and neither do one session too many and a key that its owner retires; the end of a key as stolen, and "this
+    was not me", do."""
     if reason == CROWDED:
         return False
     own = by.session == session.id if isinstance(by, Caller) else by == session.person
@@ -314,7 +316,8 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     for one whose row is gone or not believed; its id is condemned all the same, and the line written.
     """
     session = _sealed(unit, session_id)
-    if session is None and memory(unit.system).condemned(session_id) and of:
+    over = session is None and bool(of) and memory(unit.system).condemned(session_id)
+    if over and ended_by_another(unit, session_id, of):
         return
     if session is not None and session.ended is not None and not _ended_anew(unit, session, reason, by):
         return

@@ -21,7 +21,7 @@ from weighthouse.core.errors import Denied, NotFound
 from weighthouse.core.work import Unit
 from weighthouse.identity import api
 from weighthouse.identity.api import Person, Session, SignedIn, SignInStart
-from weighthouse.identity.routes.bodies import Confirm, End, Enrol, Login, StepUp, Token
+from weighthouse.identity.routes.bodies import Confirm, End, EndKey, Enrol, Login, StepUp, Token
 from weighthouse.identity.routes.reception import arrival_of, system_of
 
 router = APIRouter(prefix="/api/v1", tags=["identity"])
@@ -209,10 +209,11 @@ def confirm_device(request: Request, device: str, body: Confirm) -> dict[str, An
 
 
 @router.post("/devices/{device}/end")
-def end_device(request: Request, device: str, body: End) -> dict[str, Any]:
-    """End one of the caller's own devices; nothing that it has signed counts any more."""
+def end_device(request: Request, device: str, body: EndKey) -> dict[str, Any]:
+    """End one of the caller's own devices: no vote or ballot that it signed counts any more, and what else was done
+    with it lately is taken back, unless it is retired."""
     with door(request).enter(request) as (unit, caller):
-        api.end_device(unit, caller, device, body.reason)
+        api.end_device(unit, caller, device, body.reason, retired=body.retired, since=body.since)
         return {"ended": device}
 
 

@@ -82,3 +82,11 @@ class End(Body):
     """End something of one's own, and why."""
 
     reason: Annotated[str, StringConstraints(min_length=3, max_length=200)] = "ended by its owner"
+
+
+class EndKey(End):
+    """End a key of one's own. What was done with it from `since` on (milliseconds; a week, where it is not named) is
+    taken back, unless it is `retired`: then nobody else has had it, and nothing is said against what it did."""
+
+    retired: bool = False
+    since: Annotated[int, Field(ge=0, le=2**53)] | None = None

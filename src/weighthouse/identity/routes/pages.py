@@ -25,7 +25,8 @@ router = APIRouter(include_in_schema=False)
 
 _DONE = {
     "ended": "The session has ended. Its next request is refused.",
-    "device-ended": "The device's key counts no more. Votes already counted stay on record.",
+    "device-ended": "The device's key counts no more, and what was done with it in the last week is taken back.",
+    "device-retired": "The device's key counts no more. Nothing is said against what was done with it.",
 }
 
 
@@ -98,11 +99,11 @@ def enrol(
 
 
 @router.post("/devices/{device}/end")
-def end_device(request: Request, device: str) -> Response:
-    """End one of one's own devices."""
+def end_device(request: Request, device: str, retired: Annotated[str, Form(max_length=3)] = "") -> Response:
+    """End one of one's own devices: as stolen, or not one's own, unless it is said to be retired."""
     with door(request).enter(request) as (unit, caller):
-        api.end_device(unit, caller, device, "ended by its owner")
-    return RedirectResponse("/sessions?done=device-ended", 303)
+        api.end_device(unit, caller, device, "ended by its owner", retired=retired == "yes")
+    return RedirectResponse(f"/sessions?done=device-{'retired' if retired == 'yes' else 'ended'}", 303)
 
 
 def _jwk(text: str) -> dict[str, str]:

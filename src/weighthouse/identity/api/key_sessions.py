@@ -1,0 +1,85 @@
+"""The sessions in which somebody acted who had a key. Guards what they gave from outliving the key's end as stolen.
+
+Attack: enrol a key in a stolen session, step back from the committee with it in its member's name, and sign out. Its
+member ends the key, for that is what they see, and the session that gave the answer is none of those that it ends. So
+who ends a key as not theirs alone disowns these, signed out or not: what is bound to it, what it signed in, and what
+it was enrolled in. They are found in the log, for a row may be hidden just then; rows tell of those from before the
+log named keys.
+
+It reaches back to a moment, a week unless another is named: as far as a session that is over is shown. An old laptop
+that is ended as lost undoes no years of honest work, and one that its owner retires undoes nothing.
+"""
+
+from __future__ import annotations
+
+from weighthouse.audit import api as audit
+from weighthouse.core import ids
+from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import Invalid
+from weighthouse.core.work import Unit
+from weighthouse.identity.api import ends
+from weighthouse.identity.api.sealing import memory, unseal
+from weighthouse.identity.api.weeks import WEEK
+from weighthouse.identity.events import OpeningSigned, SessionStarted
+from weighthouse.identity.model import Device, Session
+from weighthouse.identity.store import sessions as store
+
+# Kinds of any room whose line names the key that signed, with the field that names its person.
+_SIGNED = {OpeningSigned.KIND: "principal", "access.VoteCast": "voter", "governance.BallotCast": "member"}
+_BY_DEVICE = {kind: audit.Lines(kind, by="device") for kind in _SIGNED}
+_BEGUN = audit.Lines(SessionStarted.KIND, by="key")
+
+
+def from_when(unit: Unit, since: Millis | None) -> Millis:
+    """From when on what was done with a key is disowned: as named, or for a week. Raises `identity.since_ahead`."""
+    if since is None:
+        return max(0, unit.sure - WEEK)
+    if since > unit.now:
+        raise Invalid(
+            "identity.since_ahead",
+            "What was done with a key is taken back from a moment on that is over.",
+            "Name when it was last in your hands, or no moment at all: then it is a week.",
+        )
+    return since
+
+
+def sessions_with(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
+    """The sessions of a device's person that lived at `since` or later and were of whoever had its key."""
+    found = _bound(unit, device, since) | signed_in(unit, device, since)
+    return frozenset(one for one in found if ids.is_id(one, "ses"))  # what never was one keeps no key from its end
+
+
+def signed_in(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
+    """Those in which it signed something since, or was enrolled: whatever they are bound to."""
+    lines = (
+        one
+        for kind, person in _SIGNED.items()
+        for one in _BY_DEVICE[kind].of(unit, device.id, start=_BY_DEVICE[kind].since(unit, since, device.id))
+        if one.data[person] == device.person
+    )
+    enrolled = device.session if device.at >= since else ""
+    return frozenset({str(one.data.get("session", "")) for one in lines} | {enrolled}) - {""}
+
+
+def _bound(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
+    longest = unit.system.settings.integer("identity.absolute_s") * SECOND
+    lines = _BEGUN.of(unit, device.thumbprint, start=_BEGUN.since(unit, max(0, since - longest), device.thumbprint))
+    told = {one.subject for one in lines if one.data["principal"] == device.person}
+    rows = store.of_person(unit.conn, device.person, since=since)
+    opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
+    found = {one.id for one in opened if one is not None and _of(one, device)}
+    return frozenset(one for one in told | found if not _over_before(unit, one, since))
+
+
+def _of(session: Session, device: Device) -> bool:
+    return session.person == device.person and session.key == device.thumbprint
+
+
+def _over_before(unit: Unit, session: str, since: Millis) -> bool:
+    """Whether a session was over by then, as it is known here; of one that nobody can tell, it was not."""
+    end = ends.recalled(memory(unit.system), session)
+    if end is not None:
+        return end.at < since
+    rows = store.by_ids(unit.conn, [session])
+    found = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
+    return found is not None and found.ended is not None and found.ended < since
