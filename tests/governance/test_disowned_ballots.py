@@ -33,12 +33,12 @@ class Signed(Committee):
     def person(self, name: str) -> Caller:
         return msgspec.structs.replace(super().person(name), session=self.sessions.get(name))
 
-    def begin_session(self, who: str) -> str:
-        """Sign a member in; what they do from now on is done in this session."""
+    def begin_session(self, who: str, key: str = "") -> str:
+        """Sign a member in; what they do from now on is done in this session, which is bound to a key."""
         with begin(self.system) as unit:
             session, _ = open_session(
-                unit, person=who, binding="dpop", key=f"key of {self.clock.now()}", address="127.0.0.1", network="",
-                user_agent="x", device_mark="", assurance=Assurance(2, unit.now, "otp"),
+                unit, person=who, binding="dpop", key=key or f"key of {self.clock.now()}", address="127.0.0.1",
+                network="", user_agent="x", device_mark=key, assurance=Assurance(2, unit.now, "otp"),
                 account=super().person(who).account, reasons=(),
             )  # fmt: skip
         self.clock.advance(1)

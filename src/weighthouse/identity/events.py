@@ -291,7 +291,8 @@ class KeyNotConfirmed(Event, frozen=True, kw_only=True):
 
 
 class OpeningRefused(Event, frozen=True, kw_only=True):
-    """Somebody would have opened what was closed without a grown key of their own: perhaps not themselves."""
+    """Somebody would have opened what was closed without a grown key of their own, or sent what a key signed before
+    its session was ended as somebody else's: perhaps not themselves."""
 
     KIND: ClassVar[str] = "identity.OpeningRefused"
     SUBJECT: ClassVar[str] = "principal"

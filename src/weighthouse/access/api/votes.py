@@ -64,7 +64,7 @@ def vote(
     `digest` is the request's digest as the voter saw it. Raises NotFound `access.no_such_request`; Denied
     `access.self_approval`, `access.not_an_approver`, `access.vote_signature`, `access.attested_not_enough`;
     Unauthenticated `identity.act_unconfirmed`; Conflict `access.request_differs`, `access.already_voted`,
-    `access.request_closed`, `access.request_lapsed`, `access.policy_moved`.
+    `access.request_closed`, `access.request_lapsed`, `access.policy_moved`, `identity.signature_stale`.
     """
     if verdict not in ("approve", "deny"):
         raise Invalid("access.bad_verdict", "A verdict is approve or deny.", "Choose one.")
@@ -250,6 +250,7 @@ def _signed(
         raise _outdated(bundle, caller, request)
     if problem:
         raise _bad_signature(bundle, caller, request, problem)
+    identity.check_still_ours(unit, caller, identity.Act(type="request.vote", subject=request.id), made.device, at)
     return made
 
 

@@ -212,6 +212,7 @@ def cast(
     _check_first(unit, ballot, digest)
     counting.check_signature(unit, ballot, digest)
     act = identity.Act(type="committee.ballot", subject=motion_id, parameters={"ballot": known, "digest": digest})
+    identity.check_still_ours(unit, caller, act, device, at)
     _say_no_first(unit, caller, ballot, digest, act)
     store.lock(unit.conn, f"answer {motion_id} {member}")  # of two answers at one moment, the second is refused
     _check_first(unit, ballot, digest, remembered=True)

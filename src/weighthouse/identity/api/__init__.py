@@ -50,6 +50,7 @@ from weighthouse.identity.api.sessions import (
 )
 from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
 from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
+from weighthouse.identity.api.signed_before import check_still_ours
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.told import disclaimed_in_log
@@ -105,6 +106,7 @@ __all__ = [
     "callback_of",
     "check_act",
     "check_key",
+    "check_still_ours",
     "client_address",
     "confirm_first_key",
     "confirm_others_key",

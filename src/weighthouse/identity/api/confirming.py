@@ -69,7 +69,7 @@ def confirm_others_key(unit: Unit, caller: Caller, device_id: str, *, of: str, s
 
 def _confirm(unit: Unit, caller: Caller, found: Device, signed: KeySignature, how: str) -> None:
     try:
-        check_made_now(unit, signed)
+        check_made_now(unit, caller, signed)
         said, before = (
             confirmation(found, audience=one, by=signed.device, at=signed.at) for one in (audience(unit.system), "")
         )

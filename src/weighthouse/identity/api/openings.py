@@ -16,6 +16,7 @@ from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience
 from weighthouse.identity.api.devices import verify_device_signature
 from weighthouse.identity.api.once import first_opening
+from weighthouse.identity.api.signed_before import ended_since, signed_before_end
 from weighthouse.identity.events import OpeningRefused
 from weighthouse.identity.model import Act, KeySignature
 
@@ -61,7 +62,7 @@ def _check_signature(unit: Unit, caller: Caller, act: Act, signed: KeySignature 
             "This opens what somebody closed, so it takes a signature by a key of yours that counts already.",
             "Do it with the `weighthouse` command on a machine whose key is enrolled, and counts.",
         )
-    check_made_now(unit, signed)
+    check_made_now(unit, caller, signed)
     person, here = caller.principal, audience(unit.system)
     said = opening(act.type, act.subject, audience=here, person=person, device=signed.device, at=signed.at)
     before = _before(act, person, signed)
@@ -69,10 +70,13 @@ def _check_signature(unit: Unit, caller: Caller, act: Act, signed: KeySignature 
     return signed
 
 
-def check_made_now(unit: Unit, signed: KeySignature) -> None:
-    """Raise Conflict `identity.signature_stale` unless a signature names a moment of the last minutes."""
+def check_made_now(unit: Unit, caller: Caller, signed: KeySignature) -> None:
+    """Raise Conflict `identity.signature_stale` unless a signature names a moment of the last minutes, since which no
+    session of its key was ended as somebody else's."""
     if not unit.now - SIGNED_LIFE <= signed.at <= unit.now:
         raise stale("What you signed is older than ten minutes, or not made yet.")
+    if signed_before_end(unit, caller.principal, signed.device, signed.at):
+        raise ended_since()
 
 
 def stale(what: str) -> Conflict:

@@ -367,6 +367,16 @@ def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
         moments.remember(unit, _over(mark))
 
 
+def ended_as_foreign(unit: Unit, mark: str, at: Millis) -> bool:
+    """Whether, since that moment, a session of this key or browser was ended as somebody else's at this server."""
+    return bool(mark) and moments.stopped(unit, _over(mark), at)
+
+
+def foreign_since(unit: Unit, session_id: str, at: Millis) -> bool:
+    """Whether a session was ended as somebody else's since that moment, by what is remembered here."""
+    return memory(unit.system).version(_foreign(session_id)) >= max(1, at)
+
+
 def over_for_good(unit: Unit, mark: str) -> bool:
     """Whether the memory says that this device was ended: for good, for its id never comes back."""
     return memory(unit.system).version(_over(mark)) > 0
