@@ -199,6 +199,11 @@ def test_14_a_policy_is_checked_before_it_is_published(seat: Any, tmp_path: Path
     text = EXAMPLE_LAB.read_text("utf-8")
     (tmp_path / "lab.yaml").write_text(text)
     assert dee.json("policy", "check", str(tmp_path / "lab.yaml"))["difference"] == []
+    digest = dee.json("policy", "show")["digest"]
+    assert dee.run("policy", "text", digest) == (tmp_path / "lab.yaml").read_text("utf-8")
+    dee.run("policy", "text", "sha256:" + "0" * 64, status=exits.REFUSED)
+    assert "policy.no_such_text" in dee.said
+    dee.run("policy", "text", "../policy", status=exits.USAGE)
     (tmp_path / "bad.yaml").write_text(text.replace("entitlements:", "entitlments:", 1))
     dee.run("policy", "check", str(tmp_path / "bad.yaml"), status=exits.REFUSED)
     assert "bad.yaml" in dee.said

@@ -12,7 +12,7 @@ from weighthouse.identity.rules.given import GIVEN
 ASKS = re.compile(r"\b(disowned|disclaimed|ended_by_another)\(")
 NOTHING = {
     "of the system, or of time": """
-        access.GrantEnded access.GrantStarted access.OpeningFell access.RequestApproved access.RequestLapsed access.RequestOvertaken
+        access.GrantEnded access.GrantStarted access.OpeningFell access.PublicationFell access.RequestApproved access.RequestLapsed access.RequestOvertaken
         access.VoteVoided access.WorkloadBound assurance.AttackRun assurance.EvidenceComputed audit.ClusterMoved
         audit.CursorMoved audit.FellBehind audit.ForkAccepted audit.Heartbeat audit.LineNotKept audit.LinesLost
         audit.LogDamaged audit.OutboxRefused audit.PersonErased audit.PersonalMissing audit.ServerForgotten audit.ServerLeft
@@ -40,8 +40,7 @@ NOTHING = {
         identity.SessionStarted identity.StepUpDone""",
     "asks, and others answer": "governance.MotionOpened",
     "cannot be taken back, so it took a factor and a key, or several people; its line says who": """
-        access.PolicyPublished audit.ClockConfirmed
-        governance.HoldLifted governance.MotionClosed weights.CheckpointDestroyed
+        audit.ClockConfirmed governance.HoldLifted governance.MotionClosed weights.CheckpointDestroyed
         weights.LoadStarted weights.WeightsExported""",
 }
 

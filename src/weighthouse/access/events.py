@@ -275,3 +275,22 @@ class PolicyPublished(Event, frozen=True, kw_only=True):
     grant: str
     changes: tuple[str, ...]
     motion: str = ""
+    session: str = ""
+
+
+class PublicationFell(Event, frozen=True, kw_only=True):
+    """What a published text rests on was done by somebody else than it names: `fell` is the kind of that act, and
+    `person` in whose name. The text stays in force, if it is, until people put another there."""
+
+    KIND: ClassVar[str] = "access.PublicationFell"
+    SUBJECT: ClassVar[str] = "digest"
+
+    version: int
+    digest: str
+    previous: str
+    published_by: str
+    fell: str
+    person: str
+    session: str
+    in_force: bool
+    by: str

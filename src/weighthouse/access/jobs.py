@@ -3,7 +3,7 @@ writes the lines that a no owes whose change could not be committed.
 
 Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
 The follower takes back what was asked for in sessions that were ended from elsewhere, voids what was voted in them,
-and closes again what was opened in them.
+closes again what was opened in them, and tells which policy texts rest on what was given in them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from weighthouse.access.api import close_on_doubt, owing, tidy
 from weighthouse.access.api.closed_again import close_person, close_session
 from weighthouse.access.api.foreign import settle_person, settle_session
 from weighthouse.access.api.learning import KINDS, learn
+from weighthouse.access.api.rested_on import tell_person, tell_session
 from weighthouse.access.api.voiding import void_person, void_session
 from weighthouse.audit.api import Entry, Follower, Learner
 from weighthouse.core.caller import SYSTEM
@@ -43,11 +44,13 @@ def _ended(unit: Unit, entry: Entry) -> None:
         settle_person(unit, person, entry.at, by)
         void_person(unit, person, entry.at, by)
         close_person(unit, person, entry.at, by)
+        tell_person(unit, person, entry.at, by)
     else:
         session = str(entry.data["session"])
         settle_session(unit, person, session, by)
         void_session(unit, person, session, by)
         close_session(unit, person, session, by)
+        tell_session(unit, person, session, by)
 
 
 followers: tuple[Follower, ...] = (

@@ -7,6 +7,8 @@ and logged with its difference in plain words.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from weighthouse.cli.show import Column, card, clean_lines, emit_json, form, hea
 from weighthouse.core import written
 
 _BUNDLE = (Column("version", "version"), Column("digest", "digest"), Column("lab", "lab"))
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 NOT_COMPARED = (
     "what it would change in the policy in force, and which requests and grants end with that",
     "whether the committee in force may be followed by this one",
@@ -109,6 +112,22 @@ def _unheld(faults: list[dict[str, Any]]) -> None:
 def show(ctx: click.Context, fmt: str | None) -> None:
     """Show the policy in force: its version and digest."""
     card(connect(ctx).get("/policy"), _BUNDLE, fmt)
+
+
+@command.command("text")
+@click.argument("digest")
+@click.pass_context
+def text(ctx: click.Context, digest: str) -> None:
+    """Write the text that DIGEST names, in force or once in force, as it was published: to compare or to put back.
+
+    To put it back takes what any publication takes: a request that names the digest, its approvals, and `publish`.
+    """
+    if not _DIGEST.fullmatch(digest):
+        raise click.BadParameter("is not sha256: and 64 figures", param_hint="DIGEST")
+    found = str(connect(ctx).get(f"/policy/texts/{digest}")["text"])
+    if f"sha256:{hashlib.sha256(found.encode()).hexdigest()}" != digest:
+        raise click.ClickException("What the server answered is not the text that this digest names.")
+    click.echo(found, nl=False)
 
 
 @command.command("publish")

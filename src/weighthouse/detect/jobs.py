@@ -20,7 +20,19 @@ from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.detect import api
 from weighthouse.detect.model import BULK, FROZEN, NEW_KEY, Alert, Attempt, Incident, Limits
-from weighthouse.detect.rules import bulk, elsewhere, facts, opened, roaming, seats, spray, stopped, volume, written
+from weighthouse.detect.rules import (
+    bulk,
+    elsewhere,
+    facts,
+    opened,
+    published,
+    roaming,
+    seats,
+    spray,
+    stopped,
+    volume,
+    written,
+)
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
@@ -214,6 +226,11 @@ def on_opened(unit: Unit, entry: audit.Entry) -> None:
     _tell(unit, opened.conclude(entry.index, entry.data))
 
 
+def on_published(unit: Unit, entry: audit.Entry) -> None:
+    """A policy text rests on what somebody else gave: it is left in force, and people are told what puts it right."""
+    _tell(unit, published.conclude(entry.index, entry.data))
+
+
 def on_written(unit: Unit, entry: audit.Entry) -> None:
     """Somebody writes the database: an alert, for whoever it is does not come through any door here."""
     incident = written.conclude(entry.index, entry.at, entry.kind, entry.subject, entry.data)
@@ -315,6 +332,7 @@ FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.bulk", facts.READ_KINDS, on_read),
     audit.Follower("detect.written", written.KINDS, on_written),
     audit.Follower("detect.opened", opened.KINDS, on_opened),
+    audit.Follower("detect.published", published.KINDS, on_published),
 )
 timers: tuple[Timer, ...] = (Timer("detect-seats", MINUTE, watch_seats),)
 

@@ -29,6 +29,7 @@ SEVERAL_COUNTRIES = "session-in-several-countries"
 WRITTEN = "database-written"
 OUTPUT = "output-volume"
 OPENED = "opened-by-somebody-else"
+PUBLISHED = "policy-on-fallen-approval"
 
 TITLES: dict[str, str] = {
     NOT_ME: "A person says that somebody acts in their name",
@@ -42,6 +43,7 @@ TITLES: dict[str, str] = {
     OUTPUT: "One person's runs say more than training needs",
     BULK: "One person read more weights than the work needs",
     OPENED: "What was opened in a session that was somebody else's is closed again",
+    PUBLISHED: "A policy text was published on what somebody else gave",
     WRITTEN: "Somebody writes the database against the control plane",
 }
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 from weighthouse.core.canonical import encode, sha256_hex
 from weighthouse.core.clock import Millis
-from weighthouse.core.errors import Conflict, Invalid, Unavailable
+from weighthouse.core.errors import Conflict, Invalid, NotFound, Unavailable
 from weighthouse.core.signing import Signers, verify_ed25519
 from weighthouse.core.work import System, Unit
 from weighthouse.policy import store as rows
@@ -86,7 +86,7 @@ __all__ = [
     "committee_teams", "current", "current_locked", "current_text", "decide", "difference", "digest_of",
     "duration_text", "heard", "lacks", "learn", "may_hold", "notes", "of_digest", "once_in_force", "parse",
     "parse_duration", "published", "seating", "settled", "short", "shortened", "size_text", "store", "stuck",
-    "tally", "vacancies", "waiting", "who_decides",
+    "tally", "text_of", "vacancies", "waiting", "who_decides",
 ]  # fmt: skip
 
 _KEPT = 8
@@ -241,6 +241,23 @@ def of_digest(unit: Unit, digest: str) -> Lab | None:
     if found:
         raise _not_signed(found[0].version)
     return None
+
+
+def text_of(unit: Unit, digest: str) -> str:
+    """The text that this digest names, in force or once in force, whole and checked: for putting it back.
+
+    Raises NotFound `policy.no_such_text`, Unavailable `policy.bundle_seal`.
+    """
+    for row in rows.find_by_digest(unit.conn, digest):
+        found = rows.find_text(unit.conn, row.version)
+        if found is not None and digest_of(found[0]) == digest:
+            return found[0]
+        raise _not_signed(row.version)
+    raise NotFound(
+        "policy.no_such_text",
+        "No text with this digest was ever published here.",
+        "Name a digest that `access.PolicyPublished` tells of in the log, whole: sha256 and 64 figures.",
+    )
 
 
 def once_in_force(unit: Unit, version: int, digest: str) -> Lab:

@@ -18,7 +18,7 @@ from weighthouse.access.api.learning import close_for_good, doubt_after, learnt,
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.owing import declare, refuse_for_good, say_for_good, unheard
 from weighthouse.access.api.previewing import hold_as_asked, stopped_grants, stopped_requests, would_stop
-from weighthouse.access.api.publishing import plan_policy, policy_in_force, publish_policy
+from weighthouse.access.api.publishing import plan_policy, policy_in_force, policy_text, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
 from weighthouse.access.api.seating import seating
 from weighthouse.access.api.seats import check_silence
@@ -112,6 +112,7 @@ __all__ = [
     "place_hold",
     "plan_policy",
     "policy_in_force",
+    "policy_text",
     "publish_policy",
     "refuse_for_good",
     "refused_for_good",

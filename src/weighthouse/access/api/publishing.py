@@ -54,7 +54,7 @@ def publish_policy(unit: Unit, caller: Caller | None, text: str, name: str) -> p
     check_kept(unit, caller, before, lab)
     motion = mandate_for(unit, caller, lab, digest)
     after = policy.store(unit, text, name, caller.principal)
-    _record(unit, after, before.digest, caller.principal, decision.grant or "", before.lab, motion)
+    _record(unit, after, before.digest, caller, decision.grant or "", before.lab, motion)
     if decision.grant is not None:
         row = grant_rows.find(unit.conn, decision.grant, lock=True)
         if row is not None:
@@ -70,6 +70,24 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
     For those who may ask for a change of policy, approve one, or read the log: the differences tell the whole lab.
     Raises Invalid(`policy.*`), Denied `access.not_yours_to_see`, `access.hold_would_slip`.
     """
+    bundle = _concerned(unit, caller)
+    after = policy.parse(text, name, now=unit.now)
+    policy.check_succession(bundle.lab, after)
+    check_kept(unit, caller, bundle, after)
+    return bundle, after, policy.difference(bundle.lab, after)
+
+
+def policy_text(unit: Unit, caller: Caller, digest: str) -> str:
+    """A text that is, or was, in force, whole: for whoever may compare one, since each tells the whole lab.
+
+    Raises Denied `access.not_yours_to_see`, NotFound `policy.no_such_text`.
+    """
+    _concerned(unit, caller)
+    return policy.text_of(unit, digest)
+
+
+def _concerned(unit: Unit, caller: Caller) -> policy.Bundle:
+    """The bundle in force, for those who ask for a change of policy, approve one, or read the log."""
     bundle = policy.current(unit)
     person = free_person(unit, bundle, caller, "policy.plan", policy.LAB_RESOURCE)
     one = member(unit, bundle, person)
@@ -84,10 +102,7 @@ def plan_policy(unit: Unit, caller: Caller, text: str, name: str) -> tuple[polic
             "What a text would change is for those who ask for, approve or audit changes of policy.",
             "Ask one of them to compare it for you.",
         )  # fmt: skip
-    after = policy.parse(text, name, now=unit.now)
-    policy.check_succession(bundle.lab, after)
-    check_kept(unit, caller, bundle, after)
-    return bundle, after, policy.difference(bundle.lab, after)
+    return bundle
 
 
 def policy_in_force(unit: Unit, caller: Caller) -> policy.Bundle:
@@ -110,7 +125,7 @@ def _first(unit: Unit, text: str, name: str) -> policy.Bundle:
             "Ask for the entitlement that gives policy.publish, naming the digest of the text.",
         )
     bundle = policy.store(unit, text, name, "system")
-    _record(unit, bundle, "", "system", "", None)
+    _record(unit, bundle, "", None, "", None)
     return bundle
 
 
@@ -118,7 +133,7 @@ def _record(
     unit: Unit,
     bundle: policy.Bundle,
     previous: str,
-    by: str,
+    by: Caller | None,
     grant: str,
     before: policy.Lab | None,
     motion: str = "",
@@ -130,9 +145,10 @@ def _record(
             digest=bundle.digest,
             version=bundle.version,
             previous=previous,
-            by=by,
+            by=by.principal if by is not None else "system",
             grant=grant,
             motion=motion,
+            session=str(by.session or "") if by is not None else "",
             changes=tuple(policy.shortened(changes, MOST_CHANGES)),
         ),
     )

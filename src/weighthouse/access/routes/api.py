@@ -339,6 +339,13 @@ def current_policy(request: Request) -> dict[str, Any]:
         return answer
 
 
+@router.get("/policy/texts/{digest}")
+def policy_text(request: Request, digest: str) -> dict[str, Any]:
+    """A text that is, or was, in force: for whoever asks for a change of policy, approves one, or reads the log."""
+    with door(request).enter(request) as (unit, caller):
+        return {"digest": digest, "text": api.policy_text(unit, caller, digest)}
+
+
 @router.post("/policy/check")
 def check_policy(request: Request, body: PolicyText) -> dict[str, Any]:
     """Check a text and say what it would change; changes nothing. A fault is named with file and line."""

@@ -44,6 +44,7 @@ _ELSEWHERE: dict[str, _Words] = {  # facts of any room, each of which names the 
     "identity.PersonThawed": lambda data: f"Thawed {data.get('principal')}.",
     "access.HoldLifted": lambda data: f"Lifted the hold on {data.get('held')}.",
     "access.HoldLookedAt": lambda data: f"Looked at what holds {data.get('held')}.",
+    "access.PolicyPublished": lambda data: f"Published version {data.get('version')} of the policy.",
     "governance.BallotCast": lambda data: f"Answered {data.get('motion')}: {data.get('choice')}.",
     "access.RequestSubmitted": lambda data: f"Asked for {data.get('entitlement')} on {data.get('resource')}.",
     "access.VoteCast": lambda data: f"Voted on {data.get('request_id')}: {data.get('verdict')}.",

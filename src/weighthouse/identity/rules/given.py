@@ -11,6 +11,7 @@ from __future__ import annotations
 GIVEN: dict[str, str] = {
     "access.HoldLifted": "access/api/closed_again.py",
     "access.HoldLookedAt": "access/api/holds.py",
+    "access.PolicyPublished": "access/api/rested_on.py",
     "access.RequestSubmitted": "access/api/verifying.py",
     "access.VoteCast": "access/api/voiding.py",
     "detect.AlertAcknowledged": "detect/api/alerts.py",
