@@ -7,7 +7,9 @@ import pytest
 from tests.identity.support import Lab
 from tests.identity.test_disowned_keys import follow
 from tests.identity.test_new_keys import enrolled, grown
+from weighthouse.audit import api as audit
 from weighthouse.core.clock import DAY, HOUR
+from weighthouse.core.errors import Unavailable
 from weighthouse.core.work import read
 from weighthouse.identity import api
 from weighthouse_sdk.client import Client, ProblemError
@@ -100,3 +102,16 @@ def test_a_key_that_was_enrolled_in_a_disowned_session_disowns_its_other_session
     strict.clock.advance(2 * DAY)
     follow(strict)
     assert len([one for one in strict.log("SessionEnded") if one.data["session"] == second]) == 2  # out, and foreign
+
+
+def test_a_log_in_doubt_keeps_no_key_from_its_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, (thief, key) = lab.sign_in("ben"), enrolled(lab, "ben")
+    stolen = sessions_of(lab, thief)
+
+    def tampered(*_: object, **__: object) -> None:
+        raise Unavailable("audit.tampered", "An entry is missing.", "Restore it.")
+
+    monkeypatch.setattr(audit.Lines, "since", tampered)
+    owner.post(f"devices/{key}/end", {"reason": "not mine"})
+    assert lab.told("DeviceEnded", "device") == [key]
+    assert disowned(lab, *stolen) == [True, True], "the rows tell of those"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from weighthouse.audit import api as audit
 from weighthouse.core import ids
 from weighthouse.core.clock import SECOND, Millis
-from weighthouse.core.errors import Invalid
+from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api import ends
 from weighthouse.identity.api.sealing import memory, unseal
@@ -54,7 +54,7 @@ def signed_in(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
     lines = (
         one
         for kind, person in _SIGNED.items()
-        for one in _BY_DEVICE[kind].of(unit, device.id, start=_BY_DEVICE[kind].since(unit, since, device.id))
+        for one in _since(unit, _BY_DEVICE[kind], since, device.id)
         if one.data[person] == device.person
     )
     enrolled = device.session if device.at >= since else ""
@@ -63,12 +63,19 @@ def signed_in(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
 
 def _bound(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
     longest = unit.system.settings.integer("identity.absolute_s") * SECOND
-    lines = _BEGUN.of(unit, device.thumbprint, start=_BEGUN.since(unit, max(0, since - longest), device.thumbprint))
+    lines = _since(unit, _BEGUN, max(0, since - longest), device.thumbprint)
     told = {one.subject for one in lines if one.data["principal"] == device.person}
     rows = store.of_person(unit.conn, device.person, since=since)
     opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
     found = {one.id for one in opened if one is not None and _of(one, device)}
     return frozenset(one for one in told | found if not _over_before(unit, one, since))
+
+
+def _since(unit: Unit, lines: audit.Lines, since: Millis, value: str) -> list[audit.Entry]:
+    try:
+        return lines.of(unit, value, start=lines.since(unit, since, value))
+    except WeighthouseError:  # nobody is kept from ending a key by what is wrong with the log
+        return []
 
 
 def _of(session: Session, device: Device) -> bool:

@@ -364,12 +364,7 @@ def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
     if isinstance(by, Caller) and by.session:
         kept.raise_version(_spared(by.session), unit.now)
     if mark:
-        moments.remember(unit, _over(mark))
-
-
-def ended_as_foreign(unit: Unit, mark: str, at: Millis) -> bool:
-    """Whether, since that moment, a session of this key or browser was ended as somebody else's at this server."""
-    return bool(mark) and moments.stopped(unit, _over(mark), at)
+        moments.remember(unit, over_name(mark))
 
 
 def foreign_since(unit: Unit, session_id: str, at: Millis) -> bool:
@@ -379,16 +374,16 @@ def foreign_since(unit: Unit, session_id: str, at: Millis) -> bool:
 
 def over_for_good(unit: Unit, mark: str) -> bool:
     """Whether the memory says that this device was ended: for good, for its id never comes back."""
-    return memory(unit.system).version(_over(mark)) > 0
+    return memory(unit.system).version(over_name(mark)) > 0
 
 
 def learn_device(system: System, entry: audit.Entry) -> None:
     """Remember a device that was ended on another server, and its key."""
     for mark in filter(None, (entry.subject, str(entry.data.get("key", "")))):
-        memory(system).raise_version(_over(mark), entry.at)
+        memory(system).raise_version(over_name(mark), entry.at)
 
 
-def _over(mark: str) -> str:
+def over_name(mark: str) -> str:
     return f"over {mark}"
 
 
@@ -404,7 +399,7 @@ def is_over(unit: Unit, session: Session) -> bool:
     """Whether the memory outside the database says that a session is over: itself, with its key or browser, or with
     everything of its person. Asked at every use, for a row says nothing that was hidden when the end came."""
     kept = memory(unit.system)
-    over = _over(session.device_mark)
+    over = over_name(session.device_mark)
     return (
         kept.condemned(session.id)
         or (moments.stopped(unit, over, session.created) and kept.version(_spared(session.id)) < kept.version(over))

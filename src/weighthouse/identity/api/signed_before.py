@@ -18,7 +18,7 @@ from weighthouse.identity.api import ends, moments
 from weighthouse.identity.api.devices import read_back
 from weighthouse.identity.api.key_sessions import sessions_with
 from weighthouse.identity.api.moments import everything
-from weighthouse.identity.api.sessions import ended_as_foreign, foreign_since
+from weighthouse.identity.api.sessions import foreign_since, over_name
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.events import OpeningRefused, SessionEnded
 from weighthouse.identity.model import Act
@@ -50,7 +50,8 @@ def signed_before_end(unit: Unit, person: str, device: str, at: Millis) -> bool:
     """Whether a session of this key, bound to it or one that it signed in, or everything of its person, was ended
     since that moment."""
     key, stopped = read_back(unit, device), state_of(unit, person).stopped
-    if ended_as_foreign(unit, key.thumbprint, at) or moments.covers(unit, everything(person), stopped, at):
+    mark = over_name(key.thumbprint)
+    if moments.stopped(unit, mark, at) or moments.covers(unit, everything(person), stopped, at):
         return True
     longest = unit.system.settings.integer("identity.absolute_s") * SECOND
     lived = sessions_with(unit, key, max(0, at - longest))
