@@ -13,7 +13,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weighthouse_sdk import checkpoint_index, checkpoint_tickets, formats, limits, manifest_merkle
+from weighthouse_sdk import checkpoint_bundle, checkpoint_index, formats, limits, manifest_merkle
 from weighthouse_sdk.errors import FormatError, ManifestError, SdkError
 
 
@@ -101,6 +101,8 @@ def test_weights_case_34_hostile_json(raw: bytes) -> None:
         formats.parse_header(raw, 0)
 
 
+# Of a log named "lab": no bundle here comes as far as being signed by it.
+KEY = "lab+9ff7fd24+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 OTHER_ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 
 
@@ -115,7 +117,7 @@ def test_json_in_another_encoding_than_plain_utf_8_is_refused_by_name(encoding: 
         formats.strict_json(b'{"a":"\xe9"}', limits.INDEX, "It")
     assert caught.value.code == "formats.not_utf8"
     with pytest.raises(FormatError) as caught:
-        checkpoint_tickets.parse_bundle(data)
+        checkpoint_bundle.parse_bundle(data, [KEY])
     assert caught.value.code == "formats.not_utf8"
     assert formats.strict_json('{"é":1}'.encode(), limits.INDEX, "It") == {"é": 1}
 
@@ -123,7 +125,7 @@ def test_json_in_another_encoding_than_plain_utf_8_is_refused_by_name(encoding: 
 @pytest.mark.parametrize("bundle", [b"", b"[]", b"1", b"[" * 100_000, b"{" * 1000, b"x" * (limits.BUNDLE.most + 1)])
 def test_a_hostile_bundle_is_refused_and_never_a_traceback(bundle: bytes) -> None:
     with pytest.raises(SdkError):
-        checkpoint_tickets.parse_bundle(bundle)
+        checkpoint_bundle.parse_bundle(bundle, [KEY])
 
 
 def test_weights_case_34_header_bombs_are_refused_by_their_length_alone() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.weights.test_lowered_counts import sequenced
 from tests.weights.world import TERN, World
 
 from weighthouse.access import api as access
+from weighthouse.audit import api as audit
 from weighthouse.core.clock import DAY, MINUTE
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.weights import api as weights
@@ -29,6 +31,7 @@ class Exported:
         self.world, self.partner = world, Recipient()
         world.grant("ada", "tern-train")
         self.version = world.save(world.run("ada"))
+        sequenced(world)
         self.destination = f"x25519:{self.partner.public.hex()}"
         operation = {"version": self.version.id, "destination": self.destination}
         grant = world.grant("eve", "tern-export", operation=operation)
@@ -61,7 +64,7 @@ def test_no_bundle_is_kept_and_a_repeat_makes_it_anew_with_a_line(export: Export
     again = export.asked()
     assert {**again, "bundle": ""} == {**export.first, "bundle": ""}
     assert again["bundle"] != export.first["bundle"], "the keys were sealed anew"
-    assert parse_bundle(again["bundle"].encode()).version == export.version.id
+    assert parse_bundle(again["bundle"].encode(), audit.keys(export.world.system)).version == export.version.id
     lines = export.world.facts("weights.WeightsExported")
     assert [(line["export"], line["repeated"]) for line in lines] == [(again["id"], False), (again["id"], True)]
     assert len(export.world.facts("keys.KeyReleased")) >= 3, "each time is a release of its own"

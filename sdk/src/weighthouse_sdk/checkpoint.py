@@ -16,11 +16,12 @@ from typing import Any, Protocol
 
 from . import checkpoint_index, floe
 from .checkpoint_binding import Recipient
+from .checkpoint_bundle import Bundle, open_bundle, parse_bundle
 from .checkpoint_index import Index
 from .checkpoint_reading import Reader, check_header, checked_manifest, foreign, opened
 from .checkpoint_saving import save
 from .checkpoint_tensors import Tensor, apart, destination, fresh, plan_shards
-from .checkpoint_tickets import LoadTicket, SaveTicket, parse_bundle, parse_load, parse_save
+from .checkpoint_tickets import LoadTicket, SaveTicket, parse_load, parse_save
 from .errors import CheckpointError
 from .floe_files import Crew
 from .floe_spans import Spans
@@ -28,9 +29,9 @@ from .manifest import Manifest
 from .manifest_merkle import leaf_hash, root_of
 
 __all__ = [
-    "Described", "LoadTicket", "Recipient", "SaveTicket", "Source", "Tensor", "TensorInfo", "checked_manifest",
-    "demanded", "describe", "describe_bytes", "fill", "load", "parse_bundle", "parse_load", "parse_save",
-    "plan_shards", "save",
+    "Bundle", "Described", "LoadTicket", "Recipient", "SaveTicket", "Source", "Tensor", "TensorInfo",
+    "checked_manifest", "demanded", "describe", "describe_bytes", "fill", "load", "open_bundle", "parse_bundle",
+    "parse_load", "parse_save", "plan_shards", "save",
 ]  # fmt: skip
 
 

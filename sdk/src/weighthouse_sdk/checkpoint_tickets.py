@@ -15,8 +15,6 @@ from typing import Any
 
 from .checkpoint_binding import Binding, bindings
 from .errors import CheckpointError, FormatError
-from .formats import strict_json
-from .limits import BUNDLE
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 
@@ -104,14 +102,6 @@ def parse_load(document: Mapping[str, Any]) -> LoadTicket:
         return LoadTicket(version, tenant, model, save, digest, manifest, key, lease, lasts, verify, places, sealed)
     except (KeyError, TypeError, AttributeError, ValueError, binascii.Error, FormatError):
         raise _malformed() from None
-
-
-def parse_bundle(bundle: bytes) -> LoadTicket:
-    """Read an export bundle: a load ticket without a lease, sealed to the recipient that the approvers saw."""
-    document = strict_json(bundle, BUNDLE, "The export bundle")
-    if not isinstance(document, dict):
-        raise _malformed()
-    return parse_load({**document, "lease": "", "lease_until": 0, "now": 0, "verify": "signed"})
 
 
 def _malformed() -> CheckpointError:

@@ -53,7 +53,8 @@ def _derived(key: bytes, salt: bytes) -> bytes:
     return HKDF(SHA256(), 32, salt, MAGIC).derive(key)
 
 
-def _create(target: Path) -> int:
+def create(target: Path) -> int:
+    """Make a new file that only its owner may read, and nothing where one is."""
     try:
         return os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
@@ -70,7 +71,7 @@ def seal(source: Path, target: Path, key: bytes, step: Step) -> None:
     shape = floe.shape_of_plaintext(source.stat().st_size)
     out = memoryview(bytearray(encryptor.parameters.segment))
     cipher = encryptor.cipher()
-    with source.open("rb") as plain, os.fdopen(_create(target), "wb") as sealed:
+    with source.open("rb") as plain, os.fdopen(create(target), "wb") as sealed:
         try:
             sealed.write(MAGIC + salt + encryptor.header)
             for position in range(shape.segments):
@@ -102,7 +103,7 @@ def open_sealed(source: Path, target: Path, key: bytes, step: Step) -> None:
         decryptor = floe.Decryptor(_derived(key, head[len(MAGIC) :]), MAGIC, sealed.read(floe.HEADER_BYTES))
         cipher, segment = decryptor.cipher(), decryptor.parameters.segment
         out = memoryview(bytearray(segment))
-        with os.fdopen(_create(target), "wb") as plain:
+        with os.fdopen(create(target), "wb") as plain:
             try:
                 for position in range(shape.segments):
                     final = position == shape.segments - 1

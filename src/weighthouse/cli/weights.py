@@ -154,6 +154,32 @@ def export(ctx: click.Context, version: str, destination: str, fmt: str | None) 
     card(answer, rows, fmt)
 
 
+@command.command("open-export")
+@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
+              help="The verifier key of the lab's log (lab.vkey), from elsewhere than the bundle.")  # fmt: skip
+@click.option("--recipient", type=click.Path(path_type=Path), help="File of the private key that it was sealed to.")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), help="The new safetensors file.")
+def open_export(bundle: Path, folder: Path | None, key: Path, recipient: Path | None, target: Path | None) -> None:
+    """Check the export BUNDLE of a lab, all of it; then open its ciphertext in FOLDER/shards.
+
+    The lab's key must have signed what was let out, and the head of the log that the version lies in. Without FOLDER
+    nothing is opened. Needs no server.
+    """
+    from weighthouse.cli.opening import check_bundle, open_bundle
+
+    found = check_bundle(bundle, key)
+    say(f"{found.ticket.version} of {found.ticket.model}, {found.ticket.digest}")
+    say(f"was let out as {found.export} to {found.destination}; line {found.entry} of the lab's log is its own.")
+    if folder is None and recipient is None and target is None:
+        return
+    if folder is None or recipient is None or target is None:
+        raise click.UsageError("To open it, give FOLDER, --recipient and -o.")
+    open_bundle(found, folder, read_key(recipient), target)
+    say(f"Opened into {target}.")
+
+
 @command.command("destroy")
 @click.argument("version")
 @click.option("--reason", required=True, help="Why it goes; it stands in the log.")

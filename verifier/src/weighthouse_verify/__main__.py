@@ -8,11 +8,21 @@ import io
 import sys
 from pathlib import Path
 
+from weighthouse_verify.exported import check_export
 from weighthouse_verify.folder import FolderCheck, split_bundle
 from weighthouse_verify.notes import Checkpoint, Key, RefusedError, check_signed, read_checkpoint, read_key
 from weighthouse_verify.policy import Policy, read_policy
 from weighthouse_verify.proof import Proof, check_inclusion, read_proof
-from weighthouse_verify.reading import MAX_BUNDLE, MAX_ENTRY, MAX_NOTE, MAX_PROOF, MAX_TEXT, is_plain, read_plain
+from weighthouse_verify.reading import (
+    MAX_BUNDLE,
+    MAX_ENTRY,
+    MAX_EXPORT,
+    MAX_NOTE,
+    MAX_PROOF,
+    MAX_TEXT,
+    is_plain,
+    read_plain,
+)
 from weighthouse_verify.report import Report
 from weighthouse_verify.tree import WIDTH, tile_name
 
@@ -36,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--leaf", type=Path, help="the entry the proof is for; without it, it is taken from LOG_FOLDER"
     )
+    parser.add_argument("--export", type=Path, help="a bundle of weights that the lab has let out")
     parser.add_argument("--witness-policy", type=Path, help="a tlog-policy file: its quorum must have cosigned")
     parser.add_argument("--old-checkpoint", type=Path, help="a checkpoint seen earlier, which the log must continue")
     parser.add_argument("--strict", action="store_true", help="also read every entry as strict canonical JSON")
@@ -191,13 +202,23 @@ def check_proof(
         report.problem(index, where, str(error))
 
 
+def check_bundle(path: Path, keys: list[Key], report: Report) -> None:
+    """Check what a lab has exported: its statement, its certificate, the manifest and the line of its log."""
+    try:
+        said, checkpoint = check_export(_bytes(path, MAX_EXPORT), keys)
+        _describe(report, checkpoint)
+        report.subject = f"export of {said['version']} to {said['destination']} by {path}"
+    except RefusedError as error:
+        report.problem(-1, "export", str(error))
+
+
 def main(arguments: list[str]) -> int:
     """Run the command; return its exit code."""
     given = _parser().parse_args(arguments)
-    report = Report(subject=str(given.proof or given.log))
+    report = Report(subject=str(given.export or given.proof or given.log))
     try:
-        if given.log is None and given.proof is None:
-            raise UsageError("give a LOG_FOLDER or a --proof")
+        if given.log is None and given.proof is None and given.export is None:
+            raise UsageError("give a LOG_FOLDER, a --proof or an --export")
         if given.log is not None and not given.log.is_dir():
             raise UsageError(f"{given.log} is not a folder")
         try:
@@ -209,7 +230,9 @@ def main(arguments: list[str]) -> int:
         except RefusedError as error:
             raise UsageError(str(error)) from None
         keys = _keys(given.key, given.log, policy, report)
-        if given.proof is not None:
+        if given.export is not None:
+            check_bundle(given.export, keys, report)
+        elif given.proof is not None:
             check_proof(given.proof, given.log, given.leaf, keys, policy, report)
         else:
             check_folder(given.log, keys, policy, given.old_checkpoint, given.strict, report)

@@ -17,10 +17,8 @@ _EXACT = 2**53  # the whole numbers that every reader of JSON reads alike
 def defect(leaf: bytes) -> str | None:
     """Return what is wrong with the bytes of an entry, None if nothing is."""
     try:
-        value = json.loads(
-            leaf.decode("utf-8"), object_pairs_hook=_pairs, parse_int=_whole, parse_float=_no, parse_constant=_no
-        )
-        if _canonical(value) != leaf:
+        value = strict(leaf)
+        if canonical(value) != leaf:
             return "its JSON is not in canonical form"
     except (ValueError, RecursionError) as error:
         return f"it is not strict JSON ({error})"
@@ -29,6 +27,13 @@ def defect(leaf: bytes) -> str | None:
     if not all(type(value[name]) is kind for name, kind in _TYPES.items()):
         return "a field of it is not of its type"
     return None
+
+
+def strict(raw: bytes) -> Any:
+    """Read JSON in which no key stands twice and every number is whole; raise ValueError or RecursionError."""
+    return json.loads(
+        raw.decode("utf-8"), object_pairs_hook=_pairs, parse_int=_whole, parse_float=_no, parse_constant=_no
+    )
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -47,7 +52,8 @@ def _no(text: str) -> Any:
     raise ValueError(f"{text[:20]} is not a whole number")
 
 
-def _canonical(value: Any) -> bytes:
+def canonical(value: Any) -> bytes:
+    """Return the one form of a document (RFC 8785)."""
     return json.dumps(_ordered(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8")
 
 

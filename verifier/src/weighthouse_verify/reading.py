@@ -18,6 +18,7 @@ MAX_ENTRY = 65_535
 MAX_BUNDLE = WIDTH * (2 + MAX_ENTRY)
 MAX_TILE = WIDTH * HASH
 MAX_TEXT = 1024 * 1024
+MAX_EXPORT = 4 * 1024 * 1024
 
 
 def read_plain(path: Path, limit: int) -> bytes:

@@ -19,7 +19,7 @@ from weighthouse.audit.api.learning import learn
 from weighthouse.audit.api.leaving import forget_server, join
 from weighthouse.audit.api.missing import LOST, watch_lines
 from weighthouse.audit.api.personal import erase, reveal
-from weighthouse.audit.api.proving import consistency, export, key, keys, prove
+from weighthouse.audit.api.proving import consistency, export, key, keys, prove, state
 from weighthouse.audit.api.reading import entries, entry, head
 from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
@@ -102,6 +102,7 @@ __all__ = [
     "settings",
     "since",
     "start",
+    "state",
     "tell_behind",
     "unsaid",
     "verify",

@@ -29,6 +29,11 @@ def key(system: System) -> str:
     return signing.log_name(system).text()
 
 
+def state(system: System, kind: str, body: str) -> str:
+    """Return `body`, one line of text, as a note that this log's key has signed, for whoever knows that key alone."""
+    return signing.sign_statement(system, kind, body)
+
+
 def prove(unit: Unit, index: int) -> str:
     """Return the proof (C2SP tlog-proof text) that the entry at `index` is in the log.
 

@@ -66,6 +66,16 @@ def sign_checkpoint(system: System, size: int, root: bytes, at: Millis) -> str:
     return str(Note(checkpoint.text(), signatures))
 
 
+def sign_statement(system: System, kind: str, body: str) -> str:
+    """Return a note by which this log's name says `body`, one line, to somebody outside.
+
+    Its first line is `kind`, where that of a checkpoint is the log's name: neither can be read as the other.
+    """
+    key = log_keys(system)[0]
+    text = f"{kind}\n{key.public.name}\n{body}\n"
+    return str(Note(text, (notes.Signature(key.public.name, key.public.id, key.sign(text.encode())),)))
+
+
 def open_own_checkpoint(system: System, note: str) -> Checkpoint:
     """Return what a stored checkpoint says if this log signed it; else `audit.bad_signature` or `audit.malformed`."""
     return _open(note, tuple(key.public for key in log_keys(system)))

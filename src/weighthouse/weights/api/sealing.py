@@ -42,6 +42,11 @@ def certify(unit: Unit, save: Save) -> Save:
     return msgspec.structs.replace(save, certificate=signer.sign(encode(save.statement())))
 
 
+def certifier(unit: Unit) -> bytes:
+    """The public key that certifies who may sign a manifest."""
+    return unit.part(Signers).signer(PURPOSE).public
+
+
 def seal(unit: Unit, version: Version) -> bytes:
     """The code over a version row, made with a key outside the database."""
     return unit.part(Signers).mac(PURPOSE, encode(version.statement()))
