@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,8 +25,12 @@ from weighthouse_sdk import checkpoint, manifest
 ROOT = Path(__file__).parents[2]
 
 
-def test_weights_case_24_of_many_writers_of_one_save_exactly_one_wins(any_world: World) -> None:
+def test_weights_case_24_of_many_writers_of_one_save_exactly_one_wins(
+    any_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = any_world
+    # Other spellings stand for other manifests here, as if they were let through.
+    monkeypatch.setattr(manifest, "is_plain", lambda envelope, public: True)
     world.grant("ada", "tern-train")
     run = world.run("ada")
     for _ in range(5):
@@ -95,6 +101,32 @@ def test_texts_of_a_runs_own_choosing_are_never_committed_in_the_clear(world: Wo
     before = world.size()
     with pytest.raises(Invalid) as caught:
         world.commit(run, draft, loud)
+    assert caught.value.code == "weights.bad_manifest"
+    assert world.since(before) == ["weights.ManifestRefused"]
+    world.commit(run, draft, envelope)
+
+
+SPELLINGS = {
+    "blanks after it": lambda text: text + " \t" * 1000,
+    "blanks within it": lambda text: text.replace(",", ", ", 1),
+    "keys in another order": lambda text: json.dumps(dict(reversed(json.loads(text).items())), separators=(",", ":")),
+    "an escaped letter": lambda text: text.replace("application", "\\u0061pplication", 1),
+    "a spare bit of base64": lambda text: re.sub(r'(.)=="', lambda m: chr(ord(m[1]) + 1) + '=="', text, count=1),
+}
+
+
+@pytest.mark.parametrize("how", SPELLINGS)
+def test_nothing_is_carried_by_how_an_envelope_is_spelled(world: World, how: str) -> None:
+    world.grant("ada", "tern-train")
+    run = world.run("ada")
+    draft = world.begin_save(run)
+    envelope = draft.write(arrays())
+    spelled = SPELLINGS[how](envelope.decode()).encode()
+    assert spelled != envelope
+    manifest.open_envelope(spelled, draft.signer.public_key().public_bytes_raw())  # it says the same
+    before = world.size()
+    with pytest.raises(Invalid) as caught:
+        world.commit(run, draft, spelled)
     assert caught.value.code == "weights.bad_manifest"
     assert world.since(before) == ["weights.ManifestRefused"]
     world.commit(run, draft, envelope)

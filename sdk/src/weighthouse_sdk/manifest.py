@@ -112,12 +112,31 @@ def key_id(public: bytes) -> str:
 def sign(manifest: Manifest, private: Ed25519PrivateKey) -> bytes:
     """Sign a manifest and return its DSSE envelope as canonical JSON."""
     payload = manifest.payload()
-    public = private.public_key().public_bytes_raw()
-    signature = {"keyid": key_id(public), "sig": base64.b64encode(private.sign(_encoded(payload))).decode()}
-    envelope = {"payload": base64.b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": [signature]}
-    data = canonical(envelope)
+    data = _envelope(payload, private.public_key().public_bytes_raw(), private.sign(_encoded(payload)))
     limits.ENVELOPE.check(len(data), "The manifest")
     return data
+
+
+def _envelope(payload: bytes, public: bytes, signature: bytes) -> bytes:
+    """The one spelling of an envelope."""
+    signed = {"keyid": key_id(public), "sig": base64.b64encode(signature).decode()}
+    return canonical(
+        {"payload": base64.b64encode(payload).decode(), "payloadType": PAYLOAD_TYPE, "signatures": [signed]}
+    )
+
+
+def is_plain(envelope: bytes, public: bytes) -> bool:
+    """Whether an envelope is spelled as `sign` spells it: blanks, escapes and spare bits could carry anything."""
+    try:
+        document = strict_json(envelope, limits.ENVELOPE, "The manifest's envelope")
+        return _envelope(*_spelled(document, public)) == envelope
+    except (FormatError, KeyError, TypeError, ValueError, binascii.Error):
+        return False
+
+
+def _spelled(document: dict[str, Any], public: bytes) -> tuple[bytes, bytes, bytes]:
+    payload, signature = _envelope_parts(document, public)
+    return payload, public, signature
 
 
 def check(manifest: Manifest) -> None:

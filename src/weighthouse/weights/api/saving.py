@@ -154,7 +154,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
         raise Conflict("weights.save_lapsed", "This save was begun more than a day ago.", "Begin a new save.")
     with refused(save):
         listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
-        check_new(listed)
+        check_new(listed, envelope, save.signer)
         _check_objects(unit, save, listed)
     pay_save(unit, save, COMMITTED_BYTES)
     if not store.close_save(unit.conn, save.id):

@@ -96,7 +96,7 @@ def _ready(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> tuple[S
         return None
     with refused(save):
         listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
-        check_new(listed)
+        check_new(listed, envelope, save.signer)
     return save, listed
 
 

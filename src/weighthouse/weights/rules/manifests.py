@@ -47,12 +47,15 @@ def open_manifest(envelope: bytes, save: Save, keys: Sequence[ShardKey]) -> mani
     return listed
 
 
-def check_new(listed: manifest.Manifest) -> None:
+def check_new(listed: manifest.Manifest, envelope: bytes, signer: bytes) -> None:
     """Refuse a new manifest that carries texts of the run's choosing, or that no load would take.
 
     A manifest lies in the clear, in every copy, for ever: weights written as text would leave past every budget and
-    outlive their destroyed keys. Older manifests keep their texts.
+    outlive their destroyed keys, and so would the same as blanks around what is signed. Older manifests keep both.
     """
+    if not manifest.is_plain(envelope, signer):
+        why = "The manifest's envelope is not spelled in its one form."
+        raise Invalid("weights.bad_manifest", why, _REMEDY)
     if listed.provenance:
         raise Invalid("weights.bad_manifest", "The manifest carries texts of the run's own.", _TEXTS)
     # Lengths that contradict each other would be committed, and refused by every load.
