@@ -7,7 +7,6 @@ lies inside the ciphertext is not looked at: that needs the recipient's key.
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from typing import Any
 
@@ -112,7 +111,7 @@ def _entry(bundle: dict[str, Any], said: dict[str, Any], keys: list[Key]) -> Che
     check_inclusion(proof, line)
     if defect := leaves.defect(line):
         raise RefusedError(f"the line of the log is malformed: {defect}")
-    entry = json.loads(line)
+    entry = leaves.strict(line)
     same = all(entry["data"].get(name) == bundle[name] for name in ("version", "model", "save", "digest"))
     if entry["kind"] != SEALED or not same:
         raise RefusedError("the line of the log is about another version or manifest")
