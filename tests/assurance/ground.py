@@ -59,7 +59,7 @@ class Player:
         return b64url(self._client.key.sign(canonical(statement)))
 
     def stolen(self, method: str, url: str) -> identity.Credential:
-        token, thief = self._lab.sign_in(self._person).token, DeviceKey.generate()
+        token, thief = self._client.token, DeviceKey.generate()
         thief.now = lambda: self._lab.clock.now() / 1000
         proof = thief.proof(method, url, token=token, nonce=identity.fresh_nonce(self._lab.system))
         return identity.Credential(

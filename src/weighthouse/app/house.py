@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 
@@ -41,6 +41,12 @@ def application(system: System, extra: dict[str, Any] | None = None) -> FastAPI:
         mounts={**mounts, **(extra or {})},
         larger_bodies=routers.LARGER_BODIES,
     )
+
+
+class Stoppable(Protocol):
+    """What stops with the server."""
+
+    def stop(self) -> None: ...
 
 
 class House:
@@ -94,6 +100,10 @@ class House:
         gc.collect()
         gc.freeze()  # what is made at start lives as long as the server; a full collection need not walk it again
         return self
+
+    def also(self, part: Stoppable) -> None:
+        """Have a part stopped with the server, before everything that it was started after."""
+        self._started.append(part)
 
     def stop(self) -> None:
         """Stop in the opposite order; a part that fails to stop does not keep the others running."""

@@ -21,9 +21,10 @@ THIEF_ADDRESS = "203.0.113.66"  # of no site and no lab (RFC 5737); only written
 class Cast:
     """The people of a lab, each signed in when first asked for."""
 
-    def __init__(self, system: System, url: str) -> None:
+    def __init__(self, system: System, url: str, *, key_name: str = "demo device of") -> None:
         self._system = system
         self._url = url
+        self._key_name = key_name
         self._actors: dict[str, Actor] = {}
 
     def actor(self, person: str) -> Actor:
@@ -37,7 +38,13 @@ class Cast:
         """Sign a person in on a new device."""
         if person not in people(self._system):
             not_here(f"an account of {person}, whom this lab does not have")
-        return Actor.sign_in(self._system, self._url, person, dev_secret(self._system, person), enrol=enrol)
+        secret, name = dev_secret(self._system, person), f"{self._key_name} {person}"
+        return Actor.sign_in(self._system, self._url, person, secret, enrol=enrol, name=name)
+
+    def take(self) -> list[Actor]:
+        """Return everybody who is signed in, and know them no more."""
+        taken, self._actors = self._actors, {}
+        return list(taken.values())
 
     def close(self) -> None:
         """Close every client."""
@@ -55,11 +62,13 @@ class Actor:
         self._device = device
 
     @classmethod
-    def sign_in(cls, system: System, url: str, person: str, secret: DevSecret, *, enrol: bool) -> Actor:
+    def sign_in(
+        cls, system: System, url: str, person: str, secret: DevSecret, *, enrol: bool, name: str = "a device"
+    ) -> Actor:
         """Walk the whole sign-in over HTTP; the first one of a person demands a second factor."""
         client = Client(url, DeviceKey.generate())
         session = client.sign_in_headless(person, secret.password, secret.totp)
-        device = str(client.enrol(f"demo device of {person}")["id"]) if enrol else ""
+        device = str(client.enrol(name)["id"]) if enrol else ""
         return cls(system, client, session, device)
 
     @property

@@ -40,5 +40,6 @@ SCENARIO = Scenario(
     ),
     prepare=prepare,
     attack=attack,
+    on="copy",
     demo=True,
 )
