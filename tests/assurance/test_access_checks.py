@@ -152,6 +152,34 @@ def test_e02_a_grant_is_as_long_as_its_class_allowed_on_the_day_it_began() -> No
     assert standing_access.compute([grant()], LAB, {}).result == "not-satisfied"
 
 
+ROOT = msgspec.structs.replace(LAB, privileged=("root",))
+
+
+def publication(index: int, previous: str, digest: str) -> Fact:
+    data = {"digest": digest, "previous": previous}
+    return Fact(
+        index=index, at=index, kind="access.PolicyPublished", subject=digest, data=data, leaf=f"sha256:{index}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("story", "published", "failing"),
+    [
+        ("it came and went", [publication(3, "old", "root"), publication(5, "root", "old")], (3,)),
+        ("it stood when the period began, and went", [publication(5, "root", "old")], ()),
+        ("a policy of the period that nobody can read", [publication(5, "gone", "old")], ()),
+    ],
+)
+def test_e02_what_stood_in_the_period_is_found_though_it_stands_no_more(
+    story: str, published: list[Fact], failing: tuple[int, ...]
+) -> None:
+    then = {"old": LAB, "root": ROOT}
+    for grants in ([grant()], []):
+        found = standing_access.compute(grants, LAB, then, published)
+        assert (found.result, found.failing) == ("not-satisfied", failing), story
+    assert standing_access.compute([grant()], LAB, then, [publication(5, "old", "old")]).result == "satisfied"
+
+
 def test_e02_says_the_longest_grant_and_what_it_does_not_judge() -> None:
     found = standing_access.compute([grant(end=90 * 60_000)], LAB, {"old": LAB})
     assert "frontier: 1 h 30 min" in found.detail

@@ -10,9 +10,10 @@ import pytest
 
 from tests.weights.world import LAB, World
 from weighthouse.access import api as access
-from weighthouse.access.events import GrantStarted
+from weighthouse.access.events import GrantStarted, PolicyPublished
 from weighthouse.assurance import api
 from weighthouse.assurance.api.versions import version_of
+from weighthouse.assurance.checks import standing_access
 from weighthouse.assurance.events import AttackRun
 from weighthouse.assurance.model import SHEETS, Check
 from weighthouse.audit import api as audit
@@ -209,6 +210,46 @@ def test_approvers_are_judged_by_the_teams_of_the_day_they_voted(world: World) -
     with begin(world.system) as unit:
         policy.store(unit, moved, "lab.yaml")
     assert compute(world)["E-01"].result == "satisfied"
+
+
+def test_standing_access_that_came_and_went_is_found_by_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A text like this is refused today; a policy of an older release said it, so here its word is taken for it."""
+    real = standing_access.facts_of
+
+    def facts_of(lab: policy.Lab) -> standing_access.Standing:
+        privileged = ("leaving",) if "leaving" in lab.entitlements else ()
+        return msgspec.structs.replace(real(lab), privileged=privileged)
+
+    monkeypatch.setattr(standing_access, "facts_of", facts_of)
+    world.grant("ada", "tern-load")
+    text = LAB.read_text("utf-8")
+    way_out = """  leaving:
+    name: Take Wren out
+    description: Export it at any time.
+    actions: [catalogue.read]
+    resources: [model/wren]
+    environment: research
+    eligible: [training]
+    standing: true
+"""
+    standing = text.replace("  policy-change:\n", way_out + "  policy-change:\n", 1)
+    for wanted in (standing, text):
+        with begin(world.system) as unit:
+            before = policy.current(unit).digest
+            digest = policy.store(unit, wanted, "lab.yaml").digest
+            index = audit.head(unit).size
+            audit.append(
+                unit,
+                PolicyPublished(digest=digest, version=2, previous=before, by="x", grant="", changes=(), motion=""),
+            )
+        world.clock.advance(HOUR)
+    found = compute(world)["E-02"]
+    assert (found.result, found.failing) == ("not-satisfied", (index - 1,))
+    assert "Stood within the period and stands no more: leaving" in found.detail
+    world.clock.advance(91 * DAY)
+    assert compute(world)["E-02"].result == "not-tested"
 
 
 def test_a_grant_of_the_first_day_keeps_the_votes_of_the_day_before(world: World) -> None:

@@ -168,7 +168,7 @@ SHEETS: tuple[Sheet, ...] = (
         id="E-02",
         title="No standing access to weights; no grant longer than its class allows",
         controls=("AC-2(6)", "AC-6(5)"),
-        version=2,
+        version=3,
         fresh_for=DAY,
     ),
     Sheet(

@@ -109,13 +109,15 @@ def _compute(unit: Unit, sheet: Sheet, since: Millis) -> Finding:
         votes = _facts(unit, approvals.VOTE, since - PERIOD)  # a grant of the first day was voted for before it
         then = _that_day(unit, [*grants, *votes], approvals.directory)
         return approvals.compute(grants, votes, then, approvals.directory(lab))
-    said = _that_day(unit, grants, standing_access.facts_of)
-    return standing_access.compute(grants, standing_access.facts_of(lab), said)
+    published = _facts(unit, standing_access.PUBLISHED, since)
+    said = _that_day(unit, [*grants, *published], standing_access.facts_of)
+    return standing_access.compute(grants, standing_access.facts_of(lab), said, published)
 
 
 def _that_day(unit: Unit, facts: Sequence[Fact], of: Callable[[policy.Lab], T]) -> dict[str, T]:
     """Return what each policy that these facts name said; one that nobody published is absent."""
-    named = sorted({str(one.data.get("policy_digest")) for one in facts})
+    names = ("policy_digest", "digest", "previous")
+    named = sorted({str(one.data[name]) for one in facts for name in names if one.data.get(name)})
     labs = ((digest, policy.of_digest(unit, digest)) for digest in named)
     return {digest: of(lab) for digest, lab in labs if lab is not None}
 

@@ -16,6 +16,7 @@ from weighthouse.core.clock import HOUR, Millis
 from weighthouse.policy import api as policy
 
 KINDS = ("access.GrantStarted",)
+PUBLISHED = "access.PolicyPublished"
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +46,48 @@ def _length(grant: Fact) -> Millis | None:
     return end - begin if isinstance(begin, int) and isinstance(end, int) else None
 
 
-def compute(facts: Sequence[Fact], known: Standing, then: Mapping[str, Standing]) -> Finding:
-    """Compute the check over the grants started in the period and the standing entitlements of the policy in force.
+def compute(
+    facts: Sequence[Fact], known: Standing, then: Mapping[str, Standing], published: Sequence[Fact] = ()
+) -> Finding:
+    """Compute the check over the grants started in the period and every policy that was in force in it.
 
     `then` maps the digest of a policy to what it said: a grant is as long as its class allowed on the day it began.
+    `published` are the publications of the period; what stood when it began, the first of them has replaced.
     """
     grants = [one for one in facts if one.kind in KINDS]
+    longest, failing = _lengths(grants, then)
+    came, stood, lost = _stood(published, then)
+    if not known.class_of:
+        return Finding(result="not-tested", detail="The lab has no resource.", population=0)
+    words = [f"longest grant in class {cls}: {_hours(length)}" for cls, length in sorted(longest.items())]
+    words.append(f"standing and not judged: {', '.join(known.other) or 'none'}")
+    if gone := sorted(stood - frozenset(known.privileged)):
+        words.insert(0, f"stood within the period and stands no more: {', '.join(gone)}")
+    if lost:
+        words.insert(0, f"{lost} policies of the period cannot be read any more")
+    if known.privileged:
+        words.insert(0, f"standing privileged entitlements: {', '.join(known.privileged)}")
+    if failing:
+        words.insert(0, f"{len(failing)} grants are longer than their class allows")
+    bad = bool(failing or known.privileged or stood or lost)
+    if not bad and not grants:
+        return Finding(
+            result="not-tested",
+            detail="No grant began in the period, so no length was tested; " + "; ".join(words) + ".",
+            population=0,
+        )
+    broken = tuple(sorted((*failing, *came)))
+    return Finding(
+        result="not-satisfied" if bad else "satisfied",
+        detail="; ".join(words).capitalize() + ".",
+        population=len(grants),
+        failing=broken,
+        samples=samples([*grants, *published], broken),
+    )
+
+
+def _lengths(grants: Sequence[Fact], then: Mapping[str, Standing]) -> tuple[dict[str, Millis], list[int]]:
+    """Return the longest grant of each class, and those that are longer than their class allowed that day."""
     longest: dict[str, Millis] = {}
     failing = []
     for grant in grants:
@@ -60,28 +97,25 @@ def compute(facts: Sequence[Fact], known: Standing, then: Mapping[str, Standing]
         if length is None or that_day is None or length > that_day.longest.get(cls, 0):
             failing.append(grant.index)
         longest[cls] = max(longest.get(cls, 0), length or 0)
-    if not known.class_of:
-        return Finding(result="not-tested", detail="The lab has no resource.", population=0)
-    words = [f"longest grant in class {cls}: {_hours(length)}" for cls, length in sorted(longest.items())]
-    words.append(f"standing and not judged: {', '.join(known.other) or 'none'}")
-    if known.privileged:
-        words.insert(0, f"standing privileged entitlements: {', '.join(known.privileged)}")
-    if failing:
-        words.insert(0, f"{len(failing)} grants are longer than their class allows")
-    bad = bool(failing or known.privileged)
-    if not bad and not grants:
-        return Finding(
-            result="not-tested",
-            detail="No grant began in the period, so no length was tested; " + "; ".join(words) + ".",
-            population=0,
-        )
-    return Finding(
-        result="not-satisfied" if bad else "satisfied",
-        detail="; ".join(words).capitalize() + ".",
-        population=len(grants),
-        failing=tuple(failing),
-        samples=samples(grants, failing),
-    )
+    return longest, failing
+
+
+def _stood(published: Sequence[Fact], then: Mapping[str, Standing]) -> tuple[list[int], set[str], int]:
+    """Return the publications that made standing privilege, what stood in any policy of the period, and how many of
+    these policies nobody can read."""
+    came = []
+    stood: set[str] = set()
+    lost = set()
+    for one in sorted(published, key=lambda fact: fact.index):
+        for name in ("previous", "digest"):
+            digest = str(one.data.get(name) or "")
+            said = then.get(digest)
+            if digest and said is None:
+                lost.add(digest)
+            elif said is not None and said.privileged:
+                stood |= set(said.privileged)
+                came += [one.index] if name == "digest" else []
+    return came, stood, len(lost)
 
 
 def _hours(length: Millis) -> str:
