@@ -7,6 +7,7 @@ lines that do not come, is behind after a minute, and so is the server whose wor
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ class Pair:
             attack()
             self.second.settle()
             self.first.settle()
-            for lab in (self.first, self.second):
+            for lab in (self.first, self.second, *(saying or ())):
                 api.behind(lab.system)
 
 
@@ -212,6 +213,59 @@ def test_the_last_word_of_a_server_that_died_is_said_once_by_the_next_one(
         pair.minutes(1, saying=(pair.second, again, third))
     assert not is_behind(third)
     assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
+
+
+def test_words_that_were_recorded_are_no_news(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path
+) -> None:
+    """Attack: record what the first server says, cut it off with a no of its that nobody has seen, and play one word
+    after another to a server that starts then: each is newer than the last, and none was said since."""
+    first, name = pair.first, mine(pair.first)
+    api.join(first.system)
+    words = []
+    for _ in range(20):
+        pair.clock.advance(5 * SECOND)
+        for lab in (first, pair.second):
+            api.say(lab.system)
+            lab.settle()
+        words += first.rows("SELECT said, seal FROM log_server WHERE name = :name", name=name)
+    third = started(pair, make_system, tmp_path, "c")
+
+    def play() -> None:
+        said, seal = words.pop(0)
+        first.sql(
+            "UPDATE log_server SET said = :said, seal = :seal WHERE name = :name", said=said, seal=seal, name=name
+        )
+
+    pair.minutes(2, attack=play, saying=(pair.second, third))
+    assert is_behind(third) and is_behind(pair.second)
+    assert api.behind(third.system).why == f"the server {name} is not heard"
+    pair.minutes(1, saying=(first, pair.second, third))
+    assert not is_behind(third) and not is_behind(pair.second)
+
+
+def test_a_server_over_a_copied_folder_speaks_for_nobody(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path
+) -> None:
+    """Attack: start a server over a copy of the state folder of one that lives, so that its last word is said for it;
+    then cut it off."""
+    first, name = pair.first, mine(pair.first)
+    api.join(first.system)
+    pair.minutes(1)
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    copy = started(pair, make_system, tmp_path, "copy")
+    third = started(pair, make_system, tmp_path, "d")
+    for _ in range(2):
+        api.watch_lines(copy.system)
+        pair.minutes(1, saying=(first, pair.second, copy, third))
+    assert not pair.second.entries(kind="audit.ServerLeft")
+
+    def hide() -> None:
+        first.sql("DELETE FROM log_server WHERE name = :name", name=name)
+        first.sql("DELETE FROM log_outbox WHERE lane LIKE :lane", lane=f"{name}.%")
+
+    pair.minutes(2, attack=hide, saying=(first, pair.second, copy, third))
+    assert is_behind(third) and is_behind(copy)
 
 
 def test_a_server_of_which_the_log_does_not_tell_does_not_serve(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

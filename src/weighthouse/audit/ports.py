@@ -34,10 +34,14 @@ class LineMemory(Protocol):
         """Ask no more after this lane."""
 
     def folder(self) -> str:
-        """The name of where this is kept: what a process says over it, the next one over it may take back."""
+        """The name of where this is kept, which a copy does not have: what a process says over it, the next one over
+        it may take back."""
 
     def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
         """What processes that are gone were acknowledged, by the name under which it is kept."""
+
+    def is_own(self, name: str) -> bool:
+        """Whether that process served from this very place, so that it is gone; not one that a copy tells of."""
 
     def forget(self, name: str) -> None:
         """Forget what one of them left, for all of it is in the log or counted as lost."""

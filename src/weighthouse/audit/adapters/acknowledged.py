@@ -2,12 +2,17 @@
 
 One file a process, held by a lock while the process lives: a slot of 128 bytes a lane, written over in place. A
 process that starts reads what dead ones left. What was found lost is kept until an operator accepts it.
+
+Attack: copy the folder of a server that lives, start another over the copy, and that one speaks for the first as for
+one that died. So a folder has its name from the place where it lies: a copy gets a name of its own, and what it
+holds of others says which lines there must be, and not that their process is gone.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import threading
 from pathlib import Path
 
@@ -40,7 +45,7 @@ class FileLines(ProcessLines):
         super().acknowledge(lane, number, at)
         with self._writing:
             if self._file is None:
-                path = self._folder / new_id("lan")
+                path = self._folder / f"{new_id('lan')}-{self._name}"
                 self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._file, fcntl.LOCK_EX)
             slot = self._slots.setdefault(lane, len(self._slots))
@@ -60,6 +65,9 @@ class FileLines(ProcessLines):
             finally:
                 os.close(handle)
         return found
+
+    def is_own(self, name: str) -> bool:
+        return name.endswith(f"-{self._name}")
 
     def forget(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
@@ -82,12 +90,16 @@ class FileLines(ProcessLines):
 
 
 def _named(folder: Path) -> str:
-    """The name of the folder, made once."""
+    """The name of the folder, made once in each place: on this machine, in this file system, under this number."""
     path = folder / "name"
-    if not path.exists():
-        with durable.told(path):
-            durable.replace(path, new_id("fol").encode(), path.with_suffix(".new"))
-    return path.read_text("ascii")
+    place = f"{socket.gethostname()} {os.statvfs(folder).f_fsid} {folder.stat().st_ino}"
+    said = path.read_text("utf-8").partition(" ") if path.exists() else ("", "", "")
+    if said[2] == place:
+        return said[0]
+    name = new_id("fol")
+    with durable.told(path):
+        durable.replace(path, f"{name} {place}".encode(), path.with_suffix(".new"))
+    return name
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -24,7 +24,8 @@ def watch_lines(system: System) -> int:
     for name, left in lanes.memory(system).left_behind():
         count += _miss(system, left)
         if not _waits(system, left):
-            _end(system, left)
+            if lanes.memory(system).is_own(name):
+                _end(system, left)
             lanes.memory(system).forget(name)
     return count
 

@@ -6,6 +6,9 @@ log yet, and for how long it has owed the log a no. One that is not heard for a 
 that owes for so long leaves the others behind; so does a word that does not stay for the server that wrote it.
 Whoever stops says so, and who starts anew over a folder speaks for the process that died there.
 
+Attack: record its words for a while, cut it off, and play them one after another. So a word names the newest that its
+server has heard of each other one, and counts as said when that was: nobody has recorded an answer to this process.
+
 Attack: take away the words too, from before server B starts, so that B has never heard of A. So the sealed head says
 which servers there are: each has a heartbeat in the log before it serves, and a last word when all it wrote is there.
 """
@@ -27,23 +30,26 @@ from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.work import System, Unit, begin, read
 
 EVERY: Millis = 5 * SECOND
+REMEMBERED = 100  # times that this process spoke; what answers an older one is no news
 MOST = 200
 """How many rows are read at most: more servers than that there are not, so more rows are somebody else's."""
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What a server says: for the how manieth time, over which folder, whether it stops, which rows are due, and
-    for how long it has owed the log a no."""
+    """What a server says: for the how manieth time, over which folder, whether it stops, which rows are due, for how
+    long it has owed the log a no, and how often each other server had spoken that it has heard."""
 
     beat: int
     folder: str
     left: bool
     due: dict[str, int]
     owes: Millis = 0
+    heard: dict[str, int] = {}
 
 
 class _Heard(msgspec.Struct):
-    """What was heard of another server: the newest count and since when, and which rows of it are waited for."""
+    """What was heard of another server: the newest count, when it is known to have lived, and which rows of it are
+    waited for."""
 
     beat: int
     since: Millis
@@ -58,6 +64,7 @@ class Servers:
     def __init__(self) -> None:
         self._heard: dict[str, _Heard] = {}
         self._beat, self._row = 0, b""
+        self._spoke: dict[int, Millis] = {}  # when this process spoke for the how manieth time
         self._kept: Millis | None = None  # when its own word was last found as it wrote it
         self._foreign: Millis | None = None  # since when there have been rows that no server wrote
         self._lock = threading.Lock()
@@ -70,11 +77,14 @@ class Servers:
             self._speak_for_the_last(unit)
         if self._kept is None or (found is not None and found.said == self._row):
             self._kept = now
-        folder = lanes.memory(unit.system).folder()
-        said = Said(self._beat + 1, folder, left, lanes.due(unit.system, lanes.known(unit)), arrears.owed(unit))
+        folder, due = lanes.memory(unit.system).folder(), lanes.due(unit.system, lanes.known(unit))
+        heard = {one: other.beat for one, other in _read(unit)[0].items() if one != name and not other.left}
+        said = Said(self._beat + 1, folder, left, due, arrears.owed(unit), heard)
         row = _sealed(unit.system, name, said)
         store.put(unit.conn, row)
         self._beat, self._row = said.beat, row.said  # if this is not committed, the next look finds it so
+        self._spoke[said.beat] = now
+        self._spoke.pop(said.beat - REMEMBERED, None)
 
     def _speak_for_the_last(self, unit: Unit) -> None:
         """A process that died over this folder says nothing any more; what it promised is still waited for."""
@@ -96,7 +106,7 @@ class Servers:
             self._foreign = (self._foreign or now) if foreign else None
             for name, one in said.items():
                 if name != lanes.writer(unit.system):
-                    self._take(name, one, known, now)
+                    self._take(name, one, known, now, one.heard.get(lanes.writer(unit.system), 0))
             self._know(unit, known, now)
             found = [(name, self._age(one, known, now)) for name, one in self._heard.items()]
             if self._kept is not None:
@@ -113,7 +123,7 @@ class Servers:
             if known.has_left(name):
                 one.left, one.owes, one.due = True, 0, {}
 
-    def _take(self, name: str, said: Said, known: rules.Progress, now: Millis) -> None:
+    def _take(self, name: str, said: Said, known: rules.Progress, now: Millis, answers: int) -> None:
         one = self._heard.get(name)
         if one is None:
             if _is_over(said, known):
@@ -121,7 +131,8 @@ class Servers:
             one = self._heard[name] = _Heard(said.beat, now, said.left)
         elif said.beat <= one.beat:  # what it said before, shown once more
             return
-        one.beat, one.since, one.left, one.owes = said.beat, now, said.left, said.owes
+        one.beat, one.left, one.owes = said.beat, said.left, said.owes
+        one.since = max(one.since, self._spoke.get(answers, one.since))
         for lane, number in said.due.items():
             one.due.setdefault(lane, (number, now))
 

@@ -36,6 +36,10 @@ class ProcessLines:
     def left_behind(self) -> list[tuple[str, list[Acknowledged]]]:
         return []
 
+    def is_own(self, name: str) -> bool:
+        """Nothing was left behind."""
+        return False
+
     def forget(self, name: str) -> None:
         """Nothing was left behind."""
 
