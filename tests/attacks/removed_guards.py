@@ -163,7 +163,11 @@ REMOVALS = (
     ),
     Removal("signed-elsewhere", "identity/api/devices.py", "            raise outdated()", "            return"),
     Removal(
-        "repeated-confirmation", "identity/api/confirming.py", "if not first_opening(", "if () and first_opening("
+        "repeated-confirmation",
+        "identity/api/confirming.py",
+        "if not first_opening(",
+        "if () and first_opening(",
+        also=("identity/api/openings.py", "if signed_before_end(", "if () and signed_before_end("),
     ),
     Removal("chained-keys", "identity/model.py", ", *self.rests)", ",)"),
     Removal(
@@ -273,7 +277,7 @@ REMOVALS = (
         "    used_factor(unit, given, act)\n",
         "    assert used_factor\n",
     ),
-    Removal("outliving-device", "identity/api/devices.py", "key=_key_of(unit, device_id))", 'key="another")'),
+    Removal("outliving-device", "identity/api/devices.py", "key=_key_of(unit, device_id),", 'key="another",'),
     Removal("outliving-key", "identity/api/sessions.py", "moments.stopped(unit, over, session.created)", "not over"),
     Removal(
         "roaming-thief",

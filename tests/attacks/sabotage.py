@@ -25,12 +25,14 @@ SCRIPT = "import sys; from weighthouse.app.demo.play import play; sys.exit(play(
 
 
 class Removal(NamedTuple):
-    """One guard taken out. `scenario` is the attack of the catalogue that it stops."""
+    """One guard taken out. `scenario` is the attack of the catalogue that it stops; `also` names what is taken out of
+    which other file, where a second guard stops the same attack."""
 
     scenario: str
     file: str
     line: str
     instead: str
+    also: tuple[str, str, str] | None = None
 
 
 def build(removal: Removal, folder: Path) -> Path:
@@ -38,10 +40,11 @@ def build(removal: Removal, folder: Path) -> Path:
     copy = folder / "src"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copytree(SOURCE.parent / "examples", folder / "examples")
-    path = copy / "weighthouse" / removal.file
-    text = path.read_text("utf-8")
-    assert text.count(removal.line) == 1, f"{removal.file} no longer has this line exactly once: {removal.line!r}"
-    path.write_text(text.replace(removal.line, removal.instead))
+    for file, line, instead in filter(None, ((removal.file, removal.line, removal.instead), removal.also)):
+        path = copy / "weighthouse" / file
+        text = path.read_text("utf-8")
+        assert text.count(line) == 1, f"{file} no longer has this line exactly once: {line!r}"
+        path.write_text(text.replace(line, instead))
     return copy
 
 
