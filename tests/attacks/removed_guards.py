@@ -6,11 +6,13 @@ longer stands exactly once in its file fails the test, so that this list cannot 
 
 from __future__ import annotations
 
+from tests.attacks.removed_in_identity import IN_IDENTITY
 from tests.attacks.sabotage import CATALOGUE, SCRIPT, Removal, build, run
 
 __all__ = ["CATALOGUE", "REMOVALS", "SCRIPT", "Removal", "build", "run"]
 
 REMOVALS = (
+    *IN_IDENTITY,
     Removal("self-approval", "access/api/votes.py", "    if voter == request.person:", "    if not voter:"),
     Removal(
         "packed-charter",
@@ -39,12 +41,6 @@ REMOVALS = (
     ),
     Removal("replayed-vote", "access/api/votes.py", "    if problem:", "    if not made.voter:"),
     Removal(
-        "planted-device",
-        "identity/api/devices.py",
-        "    if not genuine or not verify_ed25519(public, row[1], _statement(found)):",
-        "    if not genuine:",
-    ),
-    Removal(
         "moved-account",
         "access/api/facts.py",
         "    if not caller.account or caller.account not in one.accounts:",
@@ -56,48 +52,12 @@ REMOVALS = (
         "    if not requester.has(request.account):",
         "    if not requester.accounts:",
     ),
-    Removal(
-        "stolen-cookie-enrols",
-        "identity/api/devices.py",
-        '    require_act(unit, caller, Act(type="device.enrol", subject=thumbprint(key.jwk)))',
-        "    assert require_act and Act",
-    ),
-    Removal(
-        "proof-minted-ahead",
-        "identity/rules/freshness.py",
-        "    return 0 <= now - at < STEP + LIFE",
-        "    return 0 <= now - at",
-    ),
-    Removal(
-        "replayed-proof",
-        "identity/api/freshness.py",
-        '    text = f"identity.nonce\\x00{memory(system).epoch}\\x00{at}"',
-        '    text = f"identity.nonce\\x00{at}"',
-    ),
-    Removal(
-        "borrowed-factor",
-        "identity/api/acts.py",
-        "if one.digest == wanted",
-        "if one.digest",
-    ),
     Removal("stolen-voice", "access/jobs.py", "        void_session(unit, person, session, by)\n", ""),
     Removal(
         "hidden-vote",
         "access/api/sealing.py",
         "    void = [is_void(unit, one.vote) or _is_closed(unit, names) for one, names in pairs]",
         "    void = [_is_closed(unit, names) for one, names in pairs]",
-    ),
-    Removal(
-        "young-key",
-        "identity/api/new_keys.py",
-        'return chosen == "at-once" or',
-        'return chosen != "at-once" or',
-    ),
-    Removal(
-        "young-export",
-        "identity/api/devices.py",
-        "    check_grown(unit, found, state_of(unit, caller.principal))",
-        "    assert found.id",
     ),
     Removal(
         "replayed-export",
@@ -150,27 +110,6 @@ REMOVALS = (
     ),
     Removal("keys-in-run", "weights/api/lent.py", "    if run and named:", "    if not caller.kind:"),
     Removal(
-        "key-set-aside",
-        "identity/api/keys_aside.py",
-        "            drop_device(unit, person, one, YOUNG, by=by)",
-        "            assert drop_device and YOUNG",
-    ),
-    Removal(
-        "disowned-key",
-        "identity/api/vouchers.py",
-        "origin.by != OPERATOR and disowned_lately(unit, origin.by, origin.session, origin.at)",
-        "not origin.by and disowned_lately(unit, origin.by, origin.session, origin.at)",
-    ),
-    Removal("signed-elsewhere", "identity/api/devices.py", "            raise outdated()", "            return"),
-    Removal(
-        "repeated-confirmation",
-        "identity/api/confirming.py",
-        "if not first_opening(",
-        "if () and first_opening(",
-        also=("identity/api/openings.py", "if signed_before_end(", "if () and signed_before_end("),
-    ),
-    Removal("chained-keys", "identity/model.py", ", *self.rests)", ",)"),
-    Removal(
         "disowned-ballot",
         "access/api/mandate.py",
         "    return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)",
@@ -181,18 +120,6 @@ REMOVALS = (
         "access/api/mandate.py",
         "    return not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)",
         '    return ballot.choice == "recuse" or not identity.disowned(unit, ballot.voter, ballot.session, ballot.at)',
-    ),
-    Removal(
-        "recusing-key",
-        "identity/api/devices.py",
-        "        disown_sessions_with(unit, read_back(unit, device_id), line.since, by or line.by)",
-        "        assert disown_sessions_with",
-    ),
-    Removal(
-        "revived-ballot",
-        "identity/api/then.py",
-        "begins is not None and at >= begins",
-        "begins is None or at >= 0",
     ),
     Removal(
         "thieves-thaw",
@@ -223,18 +150,6 @@ REMOVALS = (
         "access/api/chains.py",
         "        and _beside(request, terms, index.terms(one.entitlement, one.resource))",
         "        and one.entitlement == request.entitlement",
-    ),
-    Removal(
-        "stolen-token",
-        "identity/api/authentication.py",
-        "    if proof.key != session.key:",
-        "    if not proof.key:",
-    ),
-    Removal(
-        "stolen-run-token",
-        "identity/api/workloads.py",
-        "    if credential.proof != workload.run:",
-        "    if not workload.run:",
     ),
     Removal(
         "wrong-environment",
@@ -271,32 +186,6 @@ REMOVALS = (
     ),
     Removal("lost-call", "access/api/calls.py", "    refusals.call(call, owed(unit, call.id, line))\n", ""),
     Removal("overtaken-request", "access/api/overtaking.py", "        if why:\n", "        if not why:\n"),
-    Removal(
-        "reused-factor",
-        "identity/api/acts.py",
-        "    used_factor(unit, given, act)\n",
-        "    assert used_factor\n",
-    ),
-    Removal("outliving-device", "identity/api/devices.py", "key=_key_of(unit, device_id),", 'key="another",'),
-    Removal("outliving-key", "identity/api/sessions.py", "moments.stopped(unit, over, session.created)", "not over"),
-    Removal(
-        "roaming-thief",
-        "identity/api/roaming.py",
-        "        assurance = Assurance(min(assurance.level, 1), assurance.at, assurance.method)\n",
-        "        assurance = session.assurance\n",
-    ),
-    Removal(
-        "provider-thaw",
-        "identity/api/openings.py",
-        "    verify_device_signature(unit, signed.device, person, said, signed.value, before=before)\n",
-        "    said.hex()\n",
-    ),
-    Removal(
-        "thawed-person",
-        "identity/api/states.py",
-        "        frozen_at=unit.now,\n        frozen_reason=UNBELIEVED,\n",
-        "",
-    ),
     Removal(
         "edited-log",
         "audit/api/checking.py",
