@@ -373,8 +373,8 @@ REMOVALS = (
     Removal(
         "slow-drip",
         "egress/api/ledger.py",
-        "        key: 0 if suspect else rules.left(daily, accounts.spent(unit, key, now)) for",
-        "        key: daily for",
+        "    return {key: 0 if suspect else rules.left(daily, accounts.spent(unit, key, now)) for key",
+        "    return {key: daily for key",
     ),
     Removal(
         "disk-flood",
