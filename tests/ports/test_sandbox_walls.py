@@ -11,7 +11,7 @@ from tests.ports.benches import Bench, driver, mount
 from tests.ports.conftest import BUBBLEWRAP
 
 from weighthouse.core.errors import Unavailable
-from weighthouse.runs.adapters import bubblewrap, cgroups, contained, machine
+from weighthouse.runs.adapters import bubblewrap, cgroups, held, machine
 from weighthouse.runs.model import Environment
 
 pytestmark = pytest.mark.ordinary
@@ -227,13 +227,11 @@ def test_a_processor_without_a_table_of_calls_starts_nothing(
 def test_a_filter_that_was_left_out_starts_no_submitted_code(
     environment: Environment, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without(
-        command: list[str], folder: Path, group: object, pass_fds: tuple[int, ...], **_: object
-    ) -> contained.Pipes:
+    def without(command: list[str], points: list[tuple[int, str]], *, own_user: bool, rights: bool) -> list[str]:
         at = command.index("--seccomp")
-        return contained.launch([*command[:at], *command[at + 2 :]], folder, None, pass_fds)
+        return held.behind([*command[:at], *command[at + 2 :]], points, own_user=own_user, rights=rights)
 
-    monkeypatch.setattr(bubblewrap, "launch", without)
+    monkeypatch.setattr(bubblewrap, "behind", without)
     with pytest.raises(Unavailable) as refused:
         Bench(driver("bubblewrap in a user namespace"), environment, short).start("print(1)")
     assert refused.value.code == "runs.sandbox_is_host" and "no filter" in refused.value.message

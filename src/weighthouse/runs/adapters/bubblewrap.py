@@ -30,7 +30,7 @@ from weighthouse.runs.adapters.contained import (
     limited,
     make_group,
 )
-from weighthouse.runs.adapters.held import Held
+from weighthouse.runs.adapters.held import Held, behind
 from weighthouse.runs.adapters.volume import make, said
 from weighthouse.runs.model import Limits
 from weighthouse.runs.ports import SandboxSpec
@@ -43,15 +43,12 @@ FIRST_UID = 1_600_000_000  # outside every range that distributions hand out
 NOBODY = 65534  # the user inside a user namespace
 OWN_PROCESSES = 6  # bubblewrap's two, what starts it, and the guard's two
 GUARDS_OWN = 2  # of these, what runs as the run's own user
-TRIES = 64
 PARTS = 8  # of all files that this machine can have open, a run takes one part, however many processes it makes
 LEAST_FILES = 64
 MESSAGE_FILES = 253  # descriptors that one message carries (SCM_MAX_FD, unix(7))
 SIGNALS = 1024  # waiting signals and timers
 # The machine has one number of pseudo terminals (kernel.pty.max), which one run took; training needs none of them.
 NO_TERMINALS = ["--size", "65536", "--tmpfs", "/dev/pts", "--remount-ro", "/dev/pts"]
-# What bubblewrap says when a path led elsewhere, or nowhere, while it mounted.
-SWAPPED = ("Race condition binding dirfd", "Can't find source path", "Can't get type of source", "Can't bind mount")
 
 
 class Bubblewrap:
@@ -70,15 +67,8 @@ class Bubblewrap:
         self.digest = "sha256:" + hashlib.sha256(binary.read_bytes()).hexdigest()
 
     def start(self, spec: SandboxSpec) -> Contained:
-        """Start, again when a folder was swapped meanwhile: bubblewrap compares what it mounted with what we hold."""
-        for left in range(TRIES - 1, -1, -1):
-            try:
-                with asked_of_the_machine(), Held() as held:
-                    return self._start(spec, held)
-            except Unavailable as refusal:
-                if not left or not any(word in refusal.message for word in SWAPPED):
-                    raise
-        raise AssertionError("unreachable")
+        with asked_of_the_machine(), Held() as held:
+            return self._start(spec, held)
 
     def _start(self, spec: SandboxSpec, held: Held) -> Contained:
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
@@ -96,10 +86,13 @@ class Bubblewrap:
         if volume is not None:
             data += ["--bind", str(volume.point), spec.out]
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
+        points = held.points(spec.folder / "points")
+        spelled = held.spelled(arguments, points)
         # By descriptor, for the command line is what every run reads at /proc/1/cmdline.
-        passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *held.spelled(arguments), *own)))
+        passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *spelled, *own)))
         try:
             command = [str(self._binary), "--args", str(passed), *inside]
+            command = behind(command, points, own_user=not self._rooted, rights=False)
             descriptors = (passed, filtered, *texts, *held.descriptors)
             process = launch(command, spec.folder, group, descriptors, volume=volume, ends=spec.ends)
         finally:
@@ -137,7 +130,7 @@ class Bubblewrap:
             arguments += ["--ro-bind-try", path, path]
         for folder in spec.environment.folders:
             if not folder.is_relative_to("/usr"):
-                arguments += ["--ro-bind-fd", held.path(folder), str(folder)]
+                arguments += ["--ro-bind", held.path(folder), str(folder)]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         arguments += machine.cover()
         # Else a run that root has started in a user namespace could write core_pattern, as the owner of that file.
@@ -146,11 +139,11 @@ class Bubblewrap:
         arguments += ["--perms", "1777", "--size", str(spec.limits.tmp_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
         arguments += NO_TERMINALS
         arguments += ["--remount-ro", "/dev"]
-        arguments += ["--ro-bind-fd", held.path(GUARD), GUARD_INSIDE]
+        arguments += ["--ro-bind", held.path(GUARD), GUARD_INSIDE]
         for mount in spec.mounts:
-            # Never by path: bubblewrap mounts what lies there by then, and compares only where it has a descriptor.
+            # From the point where it is mounted for us alone: what lies at a path of the host may be swapped by then.
             arguments += [
-                "--bind-fd" if mount.writable else "--ro-bind-fd",
+                "--bind" if mount.writable else "--ro-bind",
                 held.descriptor(mount.source),
                 mount.target,
             ]

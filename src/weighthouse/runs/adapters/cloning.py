@@ -1,9 +1,10 @@
 """Mounts what the server holds by descriptor at private points, then becomes a sandbox's runtime.
 
-Guards runtimes that only take paths (runsc): mount(8) and /proc/self/fd follow the path behind a descriptor, and what
-lies there may have been swapped. In a mount namespace of its own this reopens each path, compares device and inode
-with the descriptor that the server checked, clones exactly what it holds (open_tree, move_mount), and hands the
-runtime the point, which nobody else sees. Runs with `python -I -S`; the control plane only takes its file name.
+Guards runtimes that go by a path (runsc takes nothing else; bubblewrap mounts the path behind a descriptor and gives
+up when it has been swapped): what lies there may be something else by then. In a mount namespace of its own this
+reopens each path, compares device and inode with the descriptor that the server checked, clones exactly what it holds
+(open_tree, move_mount), and hands the runtime the point, which nobody else sees. Runs with `python -I -S`; the
+control plane only takes its file name and its order.
 Source: Linux man-pages, open_tree(2), move_mount(2), mount_namespaces(7).
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import struct
 import sys
 import time
@@ -24,8 +26,8 @@ MOVE_EMPTY_PATH = 0x4
 AT_FDCWD = -100
 HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 LIMIT_S = 20.0
-SWAPPED = 95
 NOBODY = 65534
+PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION_3, PR_CAP_AMBIENT, AMBIENT_RAISE = 0x20080522, 47, 2
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -37,15 +39,19 @@ def check(result: int, what: str) -> int:
     return result
 
 
-def enter(own_user: bool) -> None:
+def enter(own_user: bool, rights: bool = True) -> None:
     """Take a mount namespace of our own, as an ordinary user inside a user namespace of our own."""
-    uid, gid = os.geteuid(), os.getegid()
+    parent, uid, gid = os.getppid(), os.geteuid(), os.getegid()
     check(libc.unshare(NEWNS | (NEWUSER if own_user else 0)), "a mount namespace of its own")
     if own_user:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  no import that is not needed
                 file.write(text)
-        keep_rights()
+        if rights:
+            keep_rights()
+    check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "a leash")  # other rights may have taken it off
+    if os.getppid() != parent:
+        sys.exit("what started it is gone")
     check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "a private tree of mounts")
 
 
@@ -85,12 +91,12 @@ def clone(wanted: int) -> int:
                 return tree
             os.close(tree)
         os.close(found)
-    return sys.exit(SWAPPED)
+    return sys.exit(f"what lies at {os.readlink(f'/proc/self/fd/{wanted}')} is never what was checked")  # noqa: PTH115
 
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    enter(order["own_user"])
+    enter(order["own_user"], order["rights"])
     for descriptor, point in order["points"]:
         tree = clone(descriptor)
         check(libc.syscall(MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(point), MOVE_EMPTY_PATH), "move_mount")

@@ -1,7 +1,7 @@
 """What a sandbox is given, each thing opened once and handed on by descriptor. Guards against a path looked at twice.
 
-Who checks a path and then mounts it mounts whatever lies there by then. Here what was opened is what is mounted: a
-runtime gets descriptors, and a mount that turns out to be something else is a start to be tried again, never a run.
+Who checks a path and then mounts it mounts whatever lies there by then. Here what was opened is what is mounted, at a
+point of its own, by the program in `cloning`; the runtime is given that point.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from weighthouse.core import folders
+from weighthouse.runs.adapters import cloning
 
 _MARK = "held:"
 
@@ -45,12 +49,33 @@ class Held:
         self._descriptors.append(descriptor)
         return f"{_MARK}{len(self._descriptors) - 1}"
 
-    def of(self, mark: str) -> int:
-        return self._descriptors[int(mark.removeprefix(_MARK))]
+    def points(self, folder: Path) -> list[tuple[int, str]]:
+        """Make a point in `folder` for each thing that is held, in the order in which it was."""
+        made = []
+        for number, descriptor in enumerate(self._descriptors):
+            point = folder / str(number)
+            make_point(point, stat.S_ISDIR(os.fstat(descriptor).st_mode))
+            made.append((descriptor, str(point)))
+        return made
 
-    def is_folder(self, mark: str) -> bool:
-        return stat.S_ISDIR(os.fstat(self.of(mark)).st_mode)
+    def spelled(self, arguments: Sequence[str], points: Sequence[tuple[int, str]]) -> list[str]:
+        """Return a command with the points in place of the marks."""
+        return [points[int(each.removeprefix(_MARK))][1] if each.startswith(_MARK) else each for each in arguments]
 
-    def spelled(self, arguments: Sequence[str]) -> list[str]:
-        """Return a command with the numbers in place of the marks."""
-        return [str(self.of(each)) if each.startswith(_MARK) else each for each in arguments]
+
+def behind(command: Sequence[str], points: Sequence[tuple[int, str]], *, own_user: bool, rights: bool) -> list[str]:
+    """Return `command` behind `cloning`, which mounts each descriptor at its point, for the command alone to see.
+
+    With `own_user` in a user namespace of its own; with `rights` the command keeps the rights over that.
+    """
+    order = {"own_user": own_user, "rights": rights, "points": points, "command": command}
+    return [sys.executable, "-I", "-S", cloning.__file__, msgspec.json.encode(order).decode()]
+
+
+def make_point(path: Path, folder: bool) -> None:
+    """Make what something can be mounted over: an empty folder, or else a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if folder:
+        path.mkdir(exist_ok=True)
+    else:
+        path.touch()

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import msgspec
 
 from weighthouse.core import canonical
 from weighthouse.core.ids import new_id
-from weighthouse.runs.adapters import cloning
 from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.adapters.contained import (
     GUARD,
@@ -31,7 +29,7 @@ from weighthouse.runs.adapters.contained import (
     limited,
     make_group,
 )
-from weighthouse.runs.adapters.held import Held
+from weighthouse.runs.adapters.held import Held, behind, make_point
 from weighthouse.runs.adapters.volume import VOLUME, make, said
 from weighthouse.runs.model import MIB, Limits
 from weighthouse.runs.ports import SandboxSpec
@@ -42,6 +40,7 @@ NOBODY = 65534
 OWN_BYTES = 256 * MIB  # gVisor's own kernel and file server, beside the run
 OWN_PROCESSES = 256  # their threads; inside, each of a run's threads has a few on the host
 GIB = 1024 * MIB
+POINTS = "points"  # where what is held is mounted, below the bundle
 SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
 CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
@@ -73,22 +72,21 @@ class Runsc:
 
     def start(self, spec: SandboxSpec) -> Contained:
         bundle, state = spec.folder / "bundle", spec.folder / "state"
-        for folder in (bundle, bundle / "rootfs", bundle / "points", state):
+        for folder in (bundle, bundle / "rootfs", bundle / POINTS, state):
             folder.mkdir(mode=0o700)
         with asked_of_the_machine(), Held() as held:
             return self._start(spec, bundle, state, held)
 
     def _start(self, spec: SandboxSpec, bundle: Path, state: Path, held: Held) -> Contained:
-        points: list[tuple[int, str]] = []
         volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
-        document = self._document(spec, bundle, held, points)
+        document = self._document(spec, bundle, held)
         (bundle / "config.json").write_bytes(msgspec.json.encode(document))
         name = new_id("box")
         threads = spec.limits.processes * 4 + OWN_PROCESSES
         group = make_group(self._groups, spec.limits, overhead_bytes=OWN_BYTES, processes=threads)
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
         largest = 0 if group else memory_file(spec.limits)
-        cloned = self._cloned(points, command)
+        cloned = behind(command, held.points(bundle / POINTS), own_user=not self._rooted, rights=True)
         process = launch(
             cloned, spec.folder, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
         )
@@ -114,18 +112,13 @@ class Runsc:
         flags += ["--gofer-network-namespace=new"]
         return [str(self._binary), *flags, *([] if self._rooted else ["--rootless"])]
 
-    def _cloned(self, points: list[tuple[int, str]], command: list[str]) -> list[str]:
-        """Return the command behind the program that mounts what we hold where the runtime looks for it."""
-        order = {"own_user": not self._rooted, "points": points, "command": command}
-        return [sys.executable, "-I", "-S", cloning.__file__, msgspec.json.encode(order).decode()]
-
     def _end(self, state: Path, name: str) -> None:
         """Kill the sandbox through its own runtime, which also reaps the file server process."""
         command = [*self._command(state), "delete", "--force", name]
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, capture_output=True, timeout=20, check=False)
 
-    def _document(self, spec: SandboxSpec, bundle: Path, held: Held, points: list[tuple[int, str]]) -> dict[str, Any]:
+    def _document(self, spec: SandboxSpec, bundle: Path, held: Held) -> dict[str, Any]:
         rootfs = bundle / "rootfs"
         order = guard_order({}, 0, spec.workdir, spec.command, dict(spec.variables))
         return {
@@ -142,13 +135,11 @@ class Runsc:
             },
             "root": {"path": str(rootfs), "readonly": True},
             "hostname": furniture.hostname(spec.name),
-            "mounts": self._mounts(spec, bundle, held, points),
+            "mounts": self._mounts(spec, bundle, held),
             "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")]},
         }
 
-    def _mounts(
-        self, spec: SandboxSpec, bundle: Path, held: Held, points: list[tuple[int, str]]
-    ) -> list[dict[str, Any]]:
+    def _mounts(self, spec: SandboxSpec, bundle: Path, held: Held) -> list[dict[str, Any]]:
         """Return the mounts, having made in the empty root each point that they cover.
 
         What is not the system's own comes from a private point, where `cloning` mounts the descriptor that is held.
@@ -164,11 +155,9 @@ class Runsc:
         given = [(held.path(folder), str(folder), False) for folder in outside]
         given += [(held.path(GUARD), GUARD_INSIDE, False)]
         given += [(held.descriptor(mount.source), mount.target, mount.writable) for mount in spec.mounts]
-        for mark, target, writable in given:
-            point = bundle / "points" / str(len(points))
-            _point(point, held.is_folder(mark))
-            points.append((held.of(mark), str(point)))
-            shown.append((point, target, writable))
+        points = held.points(bundle / POINTS)
+        for (_, target, writable), (_, point) in zip(given, points, strict=True):
+            shown.append((Path(point), target, writable))
         mounts: list[dict[str, Any]] = [{"destination": "/proc", "type": "proc", "source": "proc"}]
         options = ["nosuid", "nodev", "mode=1777", f"size={spec.limits.tmp_bytes}"]
         for target in ("/tmp", "/dev/shm"):  # noqa: S108  inside the sandbox
@@ -176,11 +165,11 @@ class Runsc:
         if spec.out:
             shown.append((spec.folder / VOLUME, spec.out, True))
         for source, target, writable in shown:
-            _point(rootfs / target[1:], source.is_dir())
+            make_point(rootfs / target[1:], source.is_dir())
             options = ["rbind" if source.is_dir() else "bind", "rw" if writable else "ro", "nosuid", "nodev"]
             mounts.append({"destination": target, "type": "bind", "source": str(source), "options": options})
         for path, text in furniture.files(spec.name, NOBODY).items():
-            _point(rootfs / path[1:], folder=False)
+            make_point(rootfs / path[1:], folder=False)
             (rootfs / path[1:]).write_text(text)
             (rootfs / path[1:]).chmod(0o444)
         for name in ("proc", "tmp", "dev", "sys"):
@@ -202,14 +191,6 @@ def memory_file(limits: Limits) -> int:
 def kept(group: Group | None) -> str:
     """Say what memory is limited by, for the facts of a run."""
     return limited(group) if group else "memory of the whole run limited, to the GiB, by gVisor's memory file"
-
-
-def _point(path: Path, folder: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if folder:
-        path.mkdir(exist_ok=True)
-    else:
-        path.touch()
 
 
 def _limits(limits: Limits) -> list[dict[str, Any]]:
