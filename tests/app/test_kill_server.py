@@ -161,6 +161,15 @@ def test_data_case_1_a_killed_server_loses_no_acknowledged_change(server: Server
     print(f"{KILLS} kills: {len(load.submitted)} submitted, {len(load.withdrawn)} withdrawn, none lost")
 
 
+def test_sigterm_at_the_very_moment_that_it_answers_ends_it_cleanly(tmp_path: Path) -> None:
+    """What would end it by the signal's default takes its last words, and the ends of its runs, with it."""
+    server = Server(tmp_path)
+    for _ in range(3):
+        server.start()
+        assert server.signal(signal.SIGTERM) == 0
+        assert server.log.read_text().rstrip().endswith("Stopping ...")
+
+
 def test_sigterm_ends_the_server_cleanly(tmp_path: Path) -> None:
     server = Server(tmp_path)
     server.start()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.runs.world import WREN, RunsWorld
-from tests.weights.world import LAB
+from tests.weights.world import LAB, StandIn
 from weighthouse.access import api as access
 from weighthouse.core.clock import HOUR, ManualClock
 from weighthouse.core.database import Database
@@ -21,6 +21,7 @@ from weighthouse.runs import store
 from weighthouse.runs.api import lasting
 from weighthouse.runs.model import Order
 from weighthouse.runs.rules.references import ACTIONS, PLAIN, references
+from weighthouse.weights import api as weights
 
 
 @pytest.fixture
@@ -164,6 +165,7 @@ def test_a_run_that_has_loaded_what_is_held_since_goes_on_no_more_though_it_neve
         )
     with still.unit() as unit:
         caller = identity.authenticate(unit, credential)
+    weights.lenders(still.system).keep(run.id, StandIn())
     still.load(caller, child.id)
     with still.unit() as unit:
         found = store.ticket(unit.conn, run.id)

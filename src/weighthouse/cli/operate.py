@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from weighthouse.cli.ending import asked_to_end
 from weighthouse.cli.show import say
 
 if TYPE_CHECKING:
@@ -169,10 +169,8 @@ def witness(state: Path, logs: tuple[str, ...], address: str, port: int, name: s
     """Run a witness that cosigns logs which only grow; prints its verifier key. Ctrl-C stops it."""
     from weighthouse.app.witness import Witness
 
+    ended = asked_to_end()
     running = Witness(state, name, logs, (address, port))
-    ended = threading.Event()
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(wanted, lambda *_: ended.set())
     serving = threading.Thread(target=running.serve, name="witness", daemon=True)
     serving.start()
     click.echo(running.key)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
+
+from weighthouse.cli.ending import asked_to_end
 
 
 @click.command("serve")
@@ -33,14 +33,12 @@ def command(state: Path | None, address: str | None, port: int | None, passphras
     settings = with_port(settings)
     refuse_taken(str(listening(settings)), settings.integer("server.port"))  # before anything is migrated
     system = initialise.serveable(settings, home)
+    ended = asked_to_end()
     house = House(system, home).start()
     redteam.offer(house)
     click.echo(f"Weighthouse serves {house.url} from {home.root} in mode {settings.text('mode')}. Ctrl-C stops it.")
     for fault in house.unheld():
         click.echo(f"warning: the weights of {fault.model} do not hold: {fault.why}. {fault.remedy}", err=True)
-    ended = threading.Event()
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(wanted, lambda *_: ended.set())
     ended.wait()
     click.echo("Stopping ...")
     house.stop()

@@ -20,7 +20,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import Invalid, NotFound, Unavailable, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 
-JOIN_S, LEAVE_S = 30.0, 3.0
+JOIN_S, LEAVE_S = 30.0, 10.0
 """How long the log may take to tell of a server before it serves, and of the last that it wrote before it stops."""
 
 
