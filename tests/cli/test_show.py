@@ -55,6 +55,17 @@ def test_a_table_is_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "steward, security" in out
 
 
+def test_a_last_day_is_shown_as_the_day_that_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    seat, columns = [{"until": 1_806_451_200_000}], [Column("until", "until", "day")]
+    listing(seat, columns, "plain", empty="None.")
+    assert capsys.readouterr().out.splitlines() == ["until", "2027-03-31"]
+    listing(seat, columns, "table", empty="None.")
+    assert "end of 2027-03-31 UTC" in capsys.readouterr().out
+
+
 def test_an_empty_table_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     listing([], COLUMNS, "table", empty="No grants; `weighthouse request` asks for one.")
     assert capsys.readouterr().out == "No grants; `weighthouse request` asks for one.\n"

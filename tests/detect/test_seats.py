@@ -14,6 +14,7 @@ from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.events import Event
 from weighthouse.detect import jobs
+from weighthouse.detect.rules import seats as rules
 from weighthouse.identity.events import DeviceEnded, KeyFellBack, PersonFrozen, SessionEnded
 
 ALERT = "detect.AlertRaised"
@@ -30,7 +31,7 @@ def told(watched: Watched) -> list[tuple[str, str, str]]:
 
 
 def ends(watched: Watched, days: int, *who: str) -> None:
-    """Publish the lab with a term of each of these members that ends at midnight, `days` from now."""
+    """Publish the lab with a term of each of these members whose last day is `days` from now."""
     day = datetime.datetime.fromtimestamp(watched.clock.now() / 1000 + days * 86_400, datetime.UTC).date().isoformat()
     text = LAB.read_text("utf-8")
     for one in who:
@@ -82,7 +83,7 @@ def test_who_tries_to_silence_or_to_pack_the_committee_is_told_of(watched: Watch
 
 
 def test_a_term_that_ends_is_told_ahead_and_at_the_moment_each_once(watched: Watched) -> None:
-    ends(watched, 20, "hana")
+    ends(watched, 19, "hana")
     jobs.watch_seats(watched.system)
     assert told(watched) == []
     watched.clock.advance(7 * DAY)
@@ -95,6 +96,28 @@ def test_a_term_that_ends_is_told_ahead_and_at_the_moment_each_once(watched: Wat
         jobs.watch_seats(watched.system)
         watched.settle()
     assert told(watched) == [(SEAT, "medium", "hana"), (SEAT, "high", "hana")]
+
+
+def test_a_term_has_not_ended_before_its_last_day_has(watched: Watched) -> None:
+    ends(watched, 1, "hana")
+    jobs.watch_seats(watched.system)
+    assert told(watched) == [(SEAT, "medium", "hana")]
+    watched.clock.set((watched.clock.now() // DAY + 2) * DAY - 1)
+    jobs.watch_seats(watched.system)
+    assert told(watched) == [(SEAT, "medium", "hana")]
+    watched.clock.advance(1)
+    jobs.watch_seats(watched.system)
+    assert told(watched) == [(SEAT, "medium", "hana"), (SEAT, "high", "hana")]
+
+
+def test_the_alert_names_the_last_day() -> None:
+    one = rules.Term(person="hana", day="2027-03-31", until=10 * DAY, ends=11 * DAY)
+    told = [rules.term(one, at, 14 * DAY, ()) for at in (10 * DAY, 11 * DAY - 1, 11 * DAY)]
+    assert [found.text.split("UTC)")[0] for found in told if found] == [
+        "The term of a member ends with 2027-03-31 (",
+        "The term of a member ends with 2027-03-31 (",
+        "The term of a member ended with 2027-03-31 (",
+    ]
 
 
 def test_how_far_ahead_is_a_setting(database: Database, clock: ManualClock, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.work import begin
 from weighthouse.egress import api as egress
 from weighthouse.egress.adapters.envoy import Envoy
+from weighthouse.egress.api.paying import payers
+from weighthouse.egress.model import Key
 
 
 def test_a_listed_host_is_reached_and_the_connection_is_one_entry(world: World, hub: Sink) -> None:
@@ -93,6 +95,41 @@ def test_an_entry_that_expired_while_the_way_was_open_is_refused(world: World, h
     clock.advance(3 * DAY)
     assert connect(way.socket, f"hub.test:{hub.port}") == 403
     assert [fact["code"] for fact in world.facts("egress.Refused")] == ["egress.entry_expired"]
+
+
+def test_the_last_day_of_an_entry_is_allowed_to_its_end(world: World, hub: Sink, clock: ManualClock) -> None:
+    world.publish(lab_text([entry("hub.test", hub.port, expires=day(0, clock.now()))]))
+    way = world.open()
+    over = (clock.now() // DAY + 1) * DAY
+    clock.advance(over - 1 - clock.now())
+    assert connect(way.socket, f"hub.test:{hub.port}") == 200
+    assert world.facts("egress.Refused") == []
+    clock.advance(1)
+    assert connect(way.socket, f"hub.test:{hub.port}") == 403
+    assert [fact["code"] for fact in world.facts("egress.Refused")] == ["egress.entry_expired"]
+
+
+def test_a_way_leads_to_an_entry_on_its_last_day_and_not_after_it(
+    world: World, hub: Sink, clock: ManualClock
+) -> None:
+    world.publish(lab_text([entry("hub.test", hub.port, expires=day(0, clock.now()))]))
+    clock.advance((clock.now() // DAY + 1) * DAY - 1 - clock.now())
+    world.open()
+    clock.advance(1)
+    world.open("run_later")
+    assert [fact["destinations"] for fact in world.facts("egress.WayOpened")] == [[f"hub.test:{hub.port}"], []]
+
+
+def test_an_entry_has_its_budget_to_the_end_of_its_last_day(world: World, hub: Sink, clock: ManualClock) -> None:
+    world.publish(lab_text([entry("hub.test", hub.port, expires=day(0, clock.now()))]))
+    row, destination = egress.WayRow(run="r", profile="out", model="model/tern", opened=0), f"hub.test:{hub.port}"
+    account, over = Key("destination", destination), (clock.now() // DAY + 1) * DAY
+    clock.advance(over - 1 - clock.now())
+    with begin(world.system, SYSTEM) as unit:
+        assert payers(unit, row, destination)[account] == 64 * 1024
+    clock.advance(1)
+    with begin(world.system, SYSTEM) as unit:
+        assert payers(unit, row, destination)[account] == 0
 
 
 def test_an_entry_that_left_the_policy_is_refused_at_the_next_connection(world: World, hub: Sink) -> None:

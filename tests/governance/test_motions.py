@@ -370,6 +370,22 @@ def test_case_c_02_a_term_that_ends_mid_vote_takes_its_ballot_with_it(committee:
     assert committee.close(motion).outcome == "carried"
 
 
+def test_a_member_votes_to_the_last_moment_of_their_last_day(committee: Committee) -> None:
+    committee.charter(
+        "hana: {kind: expert, independent: true}", 'hana: {kind: expert, independent: true, until: "{}"}'
+    )
+    motion = committee.open(str(committee.hold("gil").hold)).motion.id
+    midnight = (committee.clock.now() // DAY + 2) * DAY
+    committee.clock.advance(midnight - 1 - committee.clock.now())
+    committee.cast("hana", motion)
+    assert committee.motion(motion).tally.present == 1
+    committee.clock.advance(1)
+    assert committee.motion(motion).tally.present == 0
+    with pytest.raises(Denied) as unseated:
+        committee.cast("hana", motion)
+    assert code(unseated) == "governance.no_voting_seat"
+
+
 def test_case_c_02_whoever_has_left_the_lab_leaves_a_vacant_seat(committee: Committee) -> None:
     committee.charter(
         "    accounts: [{issuer: dev, subject: hana}]",

@@ -98,6 +98,17 @@ def test_one_empty_seat_of_three_is_no_fault() -> None:
     assert policy.parse(changed(until(HANA), until(IVO)), "lab.yaml", now=OVER - 1).committee is not None
 
 
+def test_the_last_day_of_a_term_is_part_of_it() -> None:
+    assert OVER is not None
+    text = changed(until(HANA), until(IVO))
+    kept = policy.parse(text, "lab.yaml", now=OVER + DAY - 1).committee
+    assert kept is not None
+    assert [seat.until for seat in kept.seats if seat.until is not None] == [OVER, OVER]  # what is kept has not moved
+    with pytest.raises(Invalid) as refusal:
+        policy.parse(text, "lab.yaml", now=OVER + DAY)
+    assert refusal.value.code == "policy.impossible_quorum"
+
+
 DECIDES = {
     "seat gone": [(f"    {IVO}\n", ""), (ACCOUNT % "ivo" + "    teams: [committee]", ACCOUNT % "ivo" + "    teams: []")],
     "seat changed": [(IVO, IVO.replace("director", "expert"))],

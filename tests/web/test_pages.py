@@ -13,9 +13,11 @@ from tests.web import world as worlds
 from tests.web.device import Device
 from tests.web.world import World, field
 from weighthouse.app.initialise import EXAMPLE_LAB
-from weighthouse.core.clock import HOUR
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.clock import DAY, HOUR, MINUTE, ManualClock
 from weighthouse.core.work import begin
 from weighthouse.policy import api as policy
+from weighthouse.web.words import stamp
 
 REASON = "Fine-tune Tern for the December evaluation, ticket TRN-412."
 ASK = {"resource": "model/tern", "entitlement": "tern-train", "duration": 2 * HOUR, "reason": REASON}
@@ -150,6 +152,21 @@ def test_every_page_renders_for_the_people_it_is_for(world: World, person: str) 
         if answer.headers["content-type"].startswith("text/html"):
             assert answer.text.count("<h1>") == 1 and "<main" in answer.text
             assert "None" not in re.sub(r"<[^>]+>", "", answer.text), path
+
+
+def test_a_last_day_reads_as_the_day_that_the_text_names(world: World, clock: ManualClock) -> None:
+    today = stamp(clock.now())[:10]
+    text = EXAMPLE_LAB.read_text("utf-8").replace(
+        "ivo: {kind: director, independent: false}", f'ivo: {{kind: director, independent: false, until: "{today}"}}'
+    )
+    with begin(world.system, SYSTEM) as unit:
+        policy.store(unit, text.replace('expires: "2036-12-31"', f'expires: "{today}"'), "lab.yaml")
+    clock.set((clock.now() // DAY) * DAY + DAY - 2 * MINUTE)
+    gil = world.browser("gil")
+    assert f"until the end of {today} UTC" in gil.get("/committee").text
+    assert today in gil.get("/egress").text and "ended: refused" not in gil.get("/egress").text
+    clock.advance(2 * MINUTE)
+    assert "ended: refused" in gil.get("/egress").text
 
 
 def test_the_committee_holds_a_release_and_lifts_it_by_a_signed_quorate_vote(world: World) -> None:

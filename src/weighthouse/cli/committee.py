@@ -25,7 +25,7 @@ _SEATS = (
     Column("seat", "kind"),
     Column("votes", "voting", "yes"),
     Column("independent", "independent", "yes"),
-    Column("until", "until", "time"),
+    Column("until", "until", "day"),
     Column("state", "state", "state"),
 )
 _MOTIONS = (

@@ -34,7 +34,7 @@ _PROFILES = (
     Column("owner", "owner"),
     Column("a day", "budget_bytes", "size"),
     Column("kind", "kind"),
-    Column("expires", "expires", "time"),
+    Column("expires", "expires", "day"),
     Column("reason", "reason"),
 )
 

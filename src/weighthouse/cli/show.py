@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-Kind = Literal["text", "time", "size", "span", "state", "yes"]
+Kind = Literal["text", "time", "day", "size", "span", "state", "yes"]
 Item = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -120,6 +120,8 @@ def word(value: Any, kind: Kind, *, exact: bool) -> str:
         return "" if exact else "-"
     if kind == "time":
         return utc(int(value)).replace(" ", "T") if exact else when(int(value))
+    if kind == "day":
+        return utc(int(value))[:10] if exact else f"end of {utc(int(value))[:10]} UTC"
     if kind == "size":
         return str(value) if exact else size(int(value))
     if kind == "span":

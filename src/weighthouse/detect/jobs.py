@@ -167,9 +167,12 @@ def watch_seats(system: System) -> None:
         now, base = access.seating(unit), policy.base_of(bundle)
         ahead = system.settings.integer("detect.seat_ahead_days") * DAY
         for seat in charter.seats:
-            if seat.person in now.seats and seat.until is not None:
-                then = policy.seating(charter, people, max(seat.until, unit.now))
-                _tell(unit, seats.term(seat.person, seat.until, unit.now, ahead, policy.stuck(then)))
+            if seat.person in now.seats and seat.until is not None and seat.ends is not None:
+                then = policy.seating(charter, people, max(seat.ends, unit.now))
+                term = seats.Term(
+                    person=seat.person, day=policy.date_text(seat.until), until=seat.until, ends=seat.ends
+                )
+                _tell(unit, seats.term(term, unit.now, ahead, policy.stuck(then)))
         for person in sorted(now.left):
             _tell(unit, seats.left(person, base))
         if policy.stuck(now):

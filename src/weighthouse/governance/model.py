@@ -34,7 +34,7 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     voting: bool
     independent: bool
     until: Millis | None = None
-    """The end of the term."""
+    """The last day of the term, as the UTC midnight that begins it; the seat counts to the end of that day."""
 
 
 class Quorum(msgspec.Struct, frozen=True, kw_only=True):

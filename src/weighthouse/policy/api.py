@@ -53,7 +53,7 @@ from weighthouse.policy.rules.accounts import account_ref, accounts_of, check_su
 from weighthouse.policy.rules.deciders import committee_teams, who_decides
 from weighthouse.policy.rules.difference import difference, shortened
 from weighthouse.policy.rules.notes import notes
-from weighthouse.policy.rules.quantities import duration_text, parse_duration, size_text
+from weighthouse.policy.rules.quantities import date_text, duration_text, parse_duration, size_text
 from weighthouse.policy.rules.quorum import CHOICES as BALLOTS
 from weighthouse.policy.rules.quorum import CLASSES as MOTIONS
 from weighthouse.policy.rules.quorum import (
@@ -83,7 +83,7 @@ __all__ = [
     "Entitlement", "Environment", "GrantFacts", "Lab", "MotionClass", "PersonEntry", "PolicyQuestion",
     "PrincipalFacts", "QuorumRule", "Resource", "ResourceFacts", "SeatEntry", "Seating", "SensitivityClass",
     "Separation", "Slot", "Tally", "Team", "Verdict", "account_ref", "accounts_of", "base_of", "check_succession",
-    "committee_teams", "current", "current_locked", "current_text", "decide", "difference", "digest_of",
+    "committee_teams", "current", "current_locked", "current_text", "date_text", "decide", "difference", "digest_of",
     "duration_text", "heard", "lacks", "learn", "may_hold", "notes", "of_digest", "once_in_force", "parse",
     "parse_duration", "published", "seating", "settled", "short", "shortened", "size_text", "store", "stuck",
     "tally", "text_of", "vacancies", "waiting", "who_decides",

@@ -180,8 +180,15 @@ class Separation(Named, frozen=True, kw_only=True):
     why: str
 
 
+def day_end(day: Millis) -> Millis:
+    """Return the moment at which a day that the text names is over, in UTC. Every such day is the last that counts:
+    whoever writes "until the 31st" means to work on the 31st."""
+    return day + DAY
+
+
 class EgressEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One allowed destination. `expires` is UTC midnight in milliseconds; `address` pins a private link."""
+    """One allowed destination. `expires` is the UTC midnight that begins its last day, in milliseconds; `address`
+    pins a private link."""
 
     host: str
     port: int
@@ -191,6 +198,11 @@ class EgressEntry(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["internet", "private-link"]
     address: str | None = None
     budget_bytes: int
+
+    @property
+    def ends(self) -> Millis:
+        """The first moment at which it is refused."""
+        return day_end(self.expires)
 
 
 class EgressProfile(Named, frozen=True, kw_only=True):
@@ -208,15 +220,20 @@ class SeatEntry(msgspec.Struct, frozen=True, kw_only=True):
     independent: bool
     chair: bool = False
     until: Millis | None = None
-    """The end of the term, UTC midnight in milliseconds; None for a seat without one."""
+    """The last day of the term, as the UTC midnight that begins it, in milliseconds; None for a seat without one."""
 
     @property
     def voting(self) -> bool:
         return self.kind in ("director", "expert")
 
+    @property
+    def ends(self) -> Millis | None:
+        """The first moment after the term."""
+        return None if self.until is None else day_end(self.until)
+
     def sits(self, now: Millis) -> bool:
         """Whether the term has not ended."""
-        return self.until is None or now < self.until
+        return self.ends is None or now < self.ends
 
 
 class QuorumRule(msgspec.Struct, frozen=True, kw_only=True):

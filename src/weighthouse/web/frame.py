@@ -28,8 +28,8 @@ from weighthouse.web.static_files import Assets
 _ROOT = Path(__file__).resolve().parent.parent
 
 _FILTERS = (
-    "browser", "clock", "does", "duration", "exact", "moment", "named", "opening", "people", "plain", "relative",
-    "said", "sentence", "short", "size", "stamp",
+    "browser", "clock", "day", "does", "duration", "exact", "moment", "named", "opening", "people", "plain",
+    "relative", "said", "sentence", "short", "size", "stamp",
 )  # fmt: skip
 
 BANNERS = {

@@ -98,6 +98,11 @@ def moment(at: Millis, now: Millis) -> Markup:
     )
 
 
+def day(at: Millis) -> str:
+    """Return the day of a lab's text that this UTC midnight begins, as the text spells it: `2026-11-23`."""
+    return stamp(at)[:10]
+
+
 def exact(at: Millis, now: Millis) -> Markup:
     """Return a time element with the exact UTC time and, after it, the relative text."""
     return Markup('<span class="stamp">{}</span> <span class="quiet">{}</span>').format(stamp(at), moment(at, now))

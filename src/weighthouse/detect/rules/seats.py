@@ -61,19 +61,29 @@ def stopped(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> tuple
     return None
 
 
-def term(person: str, until: Millis, now: Millis, ahead: Millis, stuck: Iterable[str]) -> Incident | None:
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """The term of a member: its last `day` as the text spells it, the midnight that begins that day, and the moment
+    after it."""
+
+    person: str
+    day: str
+    until: Millis
+    ends: Millis
+
+
+def term(of: Term, now: Millis, ahead: Millis, stuck: Iterable[str]) -> Incident | None:
     """Return the incident of a term that has ended, or will within `ahead`; `stuck` are the classes of motions that
     nobody can carry once it has."""
     classes = ", ".join(stuck)
     lost = f" Nothing of these classes can be decided then: {classes}." if classes else ""
     remedy = "Renew `until`, or seat somebody else: that takes a motion of those who sit."
-    if now >= until:
-        text = f"The term of a member has ended, and the seat stands empty.{lost} {remedy}"
-        return _incident(f"over:{person}:{until}", "high", person, (), text)
-    if now >= until - ahead:
-        days = -(-(until - now) // DAY)
-        text = f"The term of a member ends within {days} days.{lost} {remedy}"
-        return _incident(f"ending:{person}:{until}", "high" if lost else "medium", person, (), text)
+    if now >= of.ends:
+        text = f"The term of a member ended with {of.day} (UTC), and the seat stands empty.{lost} {remedy}"
+        return _incident(f"over:{of.person}:{of.until}", "high", of.person, (), text)
+    if now >= of.ends - ahead:
+        days = -(-(of.ends - now) // DAY)
+        text = f"The term of a member ends with {of.day} (UTC), within {days} days.{lost} {remedy}"
+        return _incident(f"ending:{of.person}:{of.until}", "high" if lost else "medium", of.person, (), text)
     return None
 
 

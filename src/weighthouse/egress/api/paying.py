@@ -31,7 +31,7 @@ def payers(unit: Unit, way: WayRow, destination: str) -> dict[Key, int]:
     profile = lab.egress_profiles.get(way.profile)
     entries = profile.entries if profile else ()
     # An entry that has left the policy or has expired has no budget left.
-    standing = [entry for entry in entries if entry.expires > unit.now]
+    standing = [entry for entry in entries if entry.ends > unit.now]
     entry = sum(entry.budget_bytes for entry in standing if f"{entry.host}:{entry.port}" == destination)
     total = profile.total_budget_bytes if profile else 0
     settings = unit.system.settings

@@ -102,7 +102,7 @@ def _listed(unit: Unit, way: WayRow, authority: Authority) -> str:
     entry = next((e for e in named if e.port == authority.port), None)
     if entry is None:
         return "egress.unknown_port" if named else "egress.unknown_host"
-    if entry.expires <= unit.now:
+    if entry.ends <= unit.now:
         return "egress.entry_expired"
     return "" if f"{authority.host}:{authority.port}" in way.leads.split() else "egress.leads_inside"
 

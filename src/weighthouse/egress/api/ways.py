@@ -134,7 +134,7 @@ def _add(
         entry: rules.lease_size(list(payers(unit, row, f"{entry.host}:{entry.port}").values()))
         for entry in found.entries
     }
-    live = [entry for entry in found.entries if entry.expires > unit.now]
+    live = [entry for entry in found.entries if entry.ends > unit.now]
     pinned = {entry: _pin(entry, resolved.get(entry, ()), rules.rate(sizes[entry])) for entry in live}
     destinations = tuple(place for place in pinned.values() if place is not None)
     fact = WayOpened(

@@ -43,7 +43,10 @@ def check(request: Request, body: PolicyText) -> dict[str, Any]:
 
 @router.get("/egress/profiles")
 def profiles(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
-    """List the profiles a run may name, with their entries, owners, reasons and ends."""
+    """List the profiles a run may name, with their entries, owners, reasons and last days.
+
+    `expires` is the UTC midnight that begins the last day of an entry, which is refused from the end of that day.
+    """
     with door(request).enter(request, write=False) as (unit, caller):
         return paging.answer(
             paging.window(api.profiles(unit, caller), limit, "profiles", lambda one: (one.id,), cursor, (str,))

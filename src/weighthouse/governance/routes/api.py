@@ -65,7 +65,10 @@ def _shown(built: dict[str, Any]) -> dict[str, Any]:
 
 @router.get("/committee")
 def read_committee(request: Request) -> dict[str, Any]:
-    """The charter in force, with its seats and what it lacks. For everybody who is signed in."""
+    """The charter in force, with its seats and what it lacks. For everybody who is signed in.
+
+    `until` of a seat is the UTC midnight that begins the last day of its term, which counts to the end of that day.
+    """
     with door(request).enter(request, write=False) as (unit, _caller):
         charter: dict[str, Any] = msgspec.to_builtins(api.charter_of(unit))
         return {**charter, "vacancies": list(api.vacancies(unit))}

@@ -39,7 +39,7 @@ def parse_size(text: str) -> int | None:
 
 
 def parse_date(text: str) -> Millis | None:
-    """Return the UTC midnight that begins the day `text` (YYYY-MM-DD), or None."""
+    """Return the UTC midnight that begins the day `text` (YYYY-MM-DD), or None. When it is over: `model.day_end`."""
     if _DATE.fullmatch(text) is None:
         return None
     try:
