@@ -21,6 +21,7 @@ from weighthouse.detect import api, jobs
 from weighthouse.detect.api import signals
 from weighthouse.detect.model import BULK, ELSEWHERE, SPRAY, STOPPED, Incident
 from weighthouse.identity.events import SessionUsedElsewhere
+from weighthouse.identity.rules import risk
 from weighthouse.weights.events import LoadStarted
 from weighthouse_sdk.client import Client, ProblemError
 
@@ -64,12 +65,16 @@ def settle_first_device(lab: Watched, who: str) -> Client:
 
 
 def break_in(lab: Watched, who: str = "eve", *, peer: str = "127.0.0.1") -> Client:
-    """Get in on a strange device, with a guessed password and a second factor that was talked out of its owner.
+    """Get in on a strange device with a password that was guessed at the second try, and no second factor.
 
-    The risk check would turn that away, so somebody with the database has hidden the failures from it.
+    The risk check asks everybody for one there, so somebody has talked it out of that. What would have come with one
+    is left alone, whoever it is: an office must not be kept from working by whoever fails in its name.
     """
-    lab.sql("DELETE FROM identity_result WHERE outcome = 'failure'")
-    return lab.sign_in(who, lab.client(peer=peer))
+    lab.fail(who, address=peer)
+    with pytest.MonkeyPatch.context() as patch:
+        fooled = risk.Verdict("allow", (risk.Reason("new_device", "", "step_up"),))
+        patch.setattr("weighthouse.identity.api.results.judge", lambda *_: fooled)
+        return lab.sign_in(who, lab.client(peer=peer))
 
 
 def test_spray_then_success_ends_the_session_that_got_in_within_one_pass(watched: Watched) -> None:
@@ -81,7 +86,7 @@ def test_spray_then_success_ends_the_session_that_got_in_within_one_pass(watched
     assert not works(client)
     (alert,) = watched.facts(ALERT)
     assert (alert["rule"], alert["severity"], alert["principal"]) == (SPRAY, "high", "eve")
-    assert len(alert["evidence"]) == 6
+    assert len(alert["evidence"]) == 7
     (response,) = watched.facts(RESPONSE)
     assert response["alert"] == alert["alert"]
     assert response["failed"] == []
@@ -115,7 +120,7 @@ def test_the_evidence_names_log_entries_that_tell_of_the_attack(watched: Watched
     (alert,) = watched.facts(ALERT)
     with read(watched.system) as unit:
         kinds = [audit.entry(unit, index).kind for index in alert["evidence"]]
-    assert kinds == ["identity.SignInFailed"] * 5 + ["identity.SessionStarted"]
+    assert kinds == ["identity.SignInFailed"] * 6 + ["identity.SessionStarted"]
 
 
 def test_a_failure_that_is_reported_after_the_success_of_that_moment_still_completes_the_spray(
@@ -127,8 +132,8 @@ def test_a_failure_that_is_reported_after_the_success_of_that_moment_still_compl
     assert works(client)
     watched.fail("u5")  # the clock stands still: it happened in the same millisecond, and is told of later
     watched.follow()
-    assert not works(client)
-    assert len(watched.facts(ALERT)) == 1
+    assert works(client)  # which a stranger can time, so that it ends nobody
+    assert [one["severity"] for one in watched.facts(ALERT)] == ["medium"]
 
 
 @pytest.mark.parametrize(

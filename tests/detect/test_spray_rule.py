@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weighthouse.core.clock import HOUR, MINUTE
-from weighthouse.detect.model import Attempt
+from weighthouse.detect.model import Asked, Attempt
 from weighthouse.detect.rules import spray
 
 T = 10 * HOUR
@@ -17,8 +17,18 @@ def fail(index: int, account: str, at: int = T, network: str = "n") -> Attempt:
     return Attempt(index=index, at=at, network=network, account=account, succeeded=False)
 
 
-def success(index: int, at: int = T, session: str = "ses_1") -> Attempt:
-    return Attempt(index=index, at=at, network="n", account="eve", succeeded=True, session=session, principal="eve")
+def success(index: int, at: int = T, session: str = "ses_1", *, level: int = 2, strange: bool = False) -> Attempt:
+    return Attempt(
+        index=index,
+        at=at,
+        network="n",
+        account="eve",
+        succeeded=True,
+        session=session,
+        principal="eve",
+        level=level,
+        strange=strange,
+    )
 
 
 def entered(index: int, person: str, at: int = T) -> Attempt:
@@ -44,7 +54,50 @@ def test_a_spray_that_succeeded_fires_once_with_its_evidence() -> None:
     assert incident.session == "ses_1"
     assert incident.principal == "eve"
     assert incident.evidence == (0, 1, 2, 3, 4, 9)
-    assert incident.severity == "high"
+    assert incident.text == (
+        "5 names failed to sign in from one network within 60 minutes; then this sign-in succeeded from it, with a "
+        "second factor, on a device that its person had used before."
+    )
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("strange", [True, False])
+def test_a_guess_that_came_right_is_high_and_what_shows_more_is_medium(own: bool, level: int, strange: bool) -> None:
+    """High ends the session: one factor, a device nobody knows, and that very account was tried before. A stranger can
+    fail under any name, so that each of the three is needed, and their first two the risk check lets nobody have."""
+    tried = [*fails(5), *([mistyped(7, "eve")] if own else [])]
+    (incident,) = spray.find([*tried, success(9, level=level, strange=strange)], 5, HOUR)
+    assert incident.severity == ("high" if own and level == 1 and strange else "medium")
+    assert ("this person's among them" in incident.text) is own
+
+
+def asked(index: int, at: int = T, person: str = "eve", network: str = "n") -> Asked:
+    return Asked(index=index, at=at, network=network, principal=person)
+
+
+@pytest.mark.parametrize(
+    ("story", "demands", "began", "told"),
+    [
+        ("nobody answers", [asked(1)], [], [(1,)]),
+        ("the owner answers", [asked(1)], [success(2, T + MINUTE)], []),
+        ("with one factor, which answers nothing", [asked(1)], [success(2, T, level=1)], [(1,)]),
+        ("too late to be the answer", [asked(1)], [success(2, T + 11 * MINUTE)], [(1,)]),
+        ("before it was asked", [asked(5)], [success(2)], [(5,)]),
+        ("a thief asks, and the owner too, who signs in", [asked(1), asked(2, T + 1)], [success(3, T + 2)], [(1,)]),
+        ("from another network", [asked(1, network="m")], [success(2)], [(1,)]),
+        ("of somebody else", [asked(1, person="ada")], [success(2)], [(1,)]),
+        ("a thief tries again and again", [asked(1), asked(2), asked(3)], [], [(1, 2, 3)]),
+        ("two people", [asked(1), asked(2, person="ada")], [], [(1,), (2,)]),
+    ],
+)
+def test_a_right_password_without_its_second_factor_is_told_of_once(
+    story: str, demands: list[Asked], began: list[Attempt], told: list[tuple[int, ...]]
+) -> None:
+    found = spray.unanswered(demands, began, T + 12 * MINUTE)
+    assert [one.evidence for one in found] == told, story
+    assert all("change" not in one.text and one.session == "" for one in found)
+    assert spray.unanswered(demands, [], T + 5 * MINUTE) == ()  # there is time yet
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import DAY, MINUTE, SECOND
+from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, Unit, begin
@@ -40,6 +38,8 @@ MOST_MUTES = 200
 LOOK_BACK = 5_000  # entries of the log that a rule over a short time looks back at
 _STOPPED = {one: audit.Lines(one, by="principal") for one in ("identity.StepUpDemanded", "access.Denied")}
 _MUTED = audit.Lines(facts.SPENT, by="person")
+_DEMANDED, _STARTED = audit.Lines("identity.StepUpDemanded", by=""), audit.Lines("identity.SessionStarted", by="")
+UNANSWERED_SPAN: Millis = 2 * HOUR  # that a server which stood still for a while still looks back at
 
 
 def limits(unit: Unit) -> Limits:
@@ -56,26 +56,44 @@ def limits(unit: Unit) -> Limits:
 
 
 def on_sign_in(unit: Unit, entry: audit.Entry) -> None:
-    """Spray, then success: whichever fact arrives last completes it; the session that got in ends."""
-    if facts.guessed(entry.kind, entry.data):
+    """Spray, then success: whichever fact arrives last completes it. A guess that came right ends; whoever has shown
+    more than a password is told of and left alone, for anybody can fail from behind somebody's address."""
+    if facts.turned_away(entry.kind, entry.data):
         person, network = facts.text(entry.data, "principal"), facts.text(entry.data, "origin")
-        turned_away = spray.guessed(entry.index, entry.at, person, network)
-        if not api.known(unit, turned_away):
-            _act(unit, turned_away, _nothing_got_in)
+        _tell_of_right_password(unit, spray.turned_away(entry.index, entry.at, person, network))
     one = facts.attempt(entry.index, entry.at, entry.kind, entry.data)
     if one is None:
         return
     now = limits(unit)
     kept = api.attempts_from(unit, entry, one.network, now.spray_window)
     if not one.succeeded:
-        _tell(unit, stopped.sprayed(one.network, one.at, _failing(kept, one, now), 2 * now.spray_accounts))
+        _tell(unit, stopped.sprayed(one.network, one.at, _failing(kept, one, now), now))
     for incident in spray.find(kept, now.spray_accounts, now.spray_window):
-        if api.known(unit, incident):
-            continue
-        if _is_the_owner(unit, incident):
-            _act(unit, msgspec.structs.replace(incident, severity="medium"), _leave)
-        else:
-            _act(unit, incident, _end_one)
+        if not api.known(unit, incident):
+            _act(unit, incident, _end_one if incident.severity == "high" else _leave)
+
+
+def watch_unanswered(system: System) -> None:
+    """Tell of passwords that were right amid a spray, and whose second factor nobody gave: each once."""
+    with begin(system, SYSTEM) as unit:
+        since = unit.now - UNANSWERED_SPAN
+        demands = [facts.asked(one.index, one.at, one.data) for one in _since(unit, _DEMANDED, since)]
+        amid_spray = [one for one in demands if one is not None]
+        if not amid_spray:
+            return
+        began = [facts.attempt(one.index, one.at, one.kind, one.data) for one in _since(unit, _STARTED, since)]
+        sessions = [one for one in began if one is not None]
+        for incident in spray.unanswered(amid_spray, sessions, unit.now):
+            _tell_of_right_password(unit, incident)
+
+
+def _since(unit: Unit, lines: audit.Lines, at: Millis) -> list[audit.Entry]:
+    return lines.of(unit, start=lines.since(unit, at), limit=LOOK_BACK, newest_first=True)
+
+
+def _tell_of_right_password(unit: Unit, incident: Incident) -> None:
+    if not api.known(unit, incident):
+        _act(unit, incident, _nothing_got_in)
 
 
 def _failing(kept: list[Attempt], newest: Attempt, now: Limits) -> dict[str, int]:
@@ -89,19 +107,6 @@ def _failing(kept: list[Attempt], newest: Attempt, now: Limits) -> dict[str, int
         else:
             failing[one.principal or one.account] = one.index
     return failing
-
-
-def _is_the_owner(unit: Unit, incident: Incident) -> bool:
-    """Whether the session that got in was opened on a device of the person's own, with a second factor.
-
-    A guessed password comes without both. Ending such a session would let anybody behind an office's address keep
-    everybody there from working, by failing a few times an hour.
-    """
-    try:
-        live = [one for one in identity.sessions_of(unit, incident.principal) if one.id == incident.session]
-    except WeighthouseError:  # an edited row speaks for nobody
-        return False
-    return bool(live) and live[0].assurance.level >= 2 and not facts.STRANGE & set(live[0].reasons)
 
 
 def on_used_elsewhere(unit: Unit, entry: audit.Entry) -> None:
@@ -280,11 +285,11 @@ def _end_one(unit: Unit, incident: Incident) -> str:
 
 
 def _leave(_unit: Unit, incident: Incident) -> str:
-    return f"left {incident.session} alone: a known device and a second factor"
+    return f"left {incident.session} alone: it shows more than a password"
 
 
-def _nothing_got_in(_unit: Unit, incident: Incident) -> str:
-    return f"nothing to end: {incident.principal} needs a new password"
+def _nothing_got_in(_unit: Unit, _incident: Incident) -> str:
+    return "nothing to end: nobody got in"
 
 
 def _ended_already(_unit: Unit, incident: Incident) -> str:
@@ -337,7 +342,10 @@ FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.opened", opened.KINDS, on_opened),
     audit.Follower("detect.published", published.KINDS, on_published),
 )
-timers: tuple[Timer, ...] = (Timer("detect-seats", MINUTE, watch_seats),)
+timers: tuple[Timer, ...] = (
+    Timer("detect-seats", MINUTE, watch_seats),
+    Timer("detect-unanswered", MINUTE, watch_unanswered),
+)
 
 
 def follow(system: System) -> int:

@@ -38,7 +38,7 @@ TITLES: dict[str, str] = {
     STOPPED: "Somebody tried a door that held",
     SEVERAL_COUNTRIES: "One session is used from several countries",
     NEW_KEY: "Another key was enrolled for somebody who has one",
-    SPRAY: "Many accounts failed from one network, then one got in",
+    SPRAY: "Many names failed from one network, and one sign-in was right",
     ELSEWHERE: "A session was used without the key it is bound to",
     OUTPUT: "One person's runs say more than training needs",
     BULK: "One person read more weights than the work needs",
@@ -95,7 +95,8 @@ settings: tuple[Setting, ...] = (
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One sign-in attempt. `network` and `account` are pseudonyms; `session` is set when it succeeded."""
+    """One sign-in attempt. `network` and `account` are pseudonyms; `session` is set when it succeeded, `level` is how
+    many factors it came with, and `strange` whether its person had not used that device before."""
 
     index: int
     at: Millis
@@ -104,6 +105,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: bool
     session: str = ""
     principal: str = ""
+    level: int = 0
+    strange: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A second factor that was asked for after a right first one, amid a spray from this network."""
+
+    index: int
+    at: Millis
+    network: str
+    principal: str
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weighthouse.core.clock import Millis
-from weighthouse.detect.model import Attempt, Read
+from weighthouse.detect.model import Asked, Attempt, Read
 
 DENIED = "identity.SignInDenied"
 SIGN_IN_KINDS = frozenset({"identity.SessionStarted", "identity.SignInFailed", DENIED})
@@ -49,6 +49,8 @@ def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attem
             succeeded=True,
             session=text(data, "session"),
             principal=text(data, "principal"),
+            level=whole(data, "level"),
+            strange=bool(STRANGE & _reasons(data)),
         )
     if kind == "identity.SignInFailed" and text(data, "account_mark"):
         return Attempt(
@@ -62,12 +64,22 @@ def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attem
     return None
 
 
-def guessed(kind: str, data: Mapping[str, Any]) -> bool:
-    """Whether the risk check turned a right password away because of a spray."""
-    reasons = data.get("reasons")
-    return (
-        kind == DENIED and isinstance(reasons, list | tuple) and "spray" in reasons and bool(text(data, "principal"))
-    )
+def turned_away(kind: str, data: Mapping[str, Any]) -> bool:
+    """Whether somebody for whom the provider had vouched was turned away in the middle of a spray."""
+    return kind == DENIED and "spray" in _reasons(data) and bool(text(data, "principal"))
+
+
+def asked(index: int, at: Millis, data: Mapping[str, Any]) -> Asked | None:
+    """Return what a demand for a second factor tells of that was made amid a spray: the first one was right."""
+    network, principal = text(data, "origin"), text(data, "principal")
+    if "spray" not in _reasons(data) or not network or not principal:
+        return None
+    return Asked(index=index, at=at, network=network, principal=principal)
+
+
+def _reasons(data: Mapping[str, Any]) -> frozenset[str]:
+    value = data.get("reasons")
+    return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else frozenset()
 
 
 def read(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Read | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from weighthouse.core.clock import DAY, MINUTE, Millis
-from weighthouse.detect.model import FROZEN, NOT_ME, STOPPED, Incident, Severity
+from weighthouse.detect.model import FROZEN, NOT_ME, STOPPED, Incident, Limits, Severity
 
 KINDS = frozenset(
     {
@@ -109,10 +109,13 @@ def _frozen(index: int, person: str, by: str) -> Incident:
 
 def fatigue(person: str, at: Millis, prompts: Iterable[tuple[int, Millis]]) -> Incident | None:
     """Return the incident of many demands for a second factor in a short time; `prompts` are (index, time) pairs."""
-    text = "A second factor was asked for again and again: somebody has the password, and hopes for a tired yes."
     found = tuple(sorted(index for index, when in prompts if at - FATIGUE_WINDOW < when <= at))
     if len(found) < FATIGUE_PROMPTS:
         return None
+    text = (
+        f"A second factor was asked for {len(found)} times within {FATIGUE_WINDOW // MINUTE} minutes, each after a "
+        "right first one. Ask whether it was they: if not, somebody knows their password, and hopes for a tired yes."
+    )
     return _incident(f"fatigue:{person}:{at // DAY}", "medium", person, "", found[-64:], text)
 
 
@@ -125,11 +128,12 @@ def refusals(person: str, at: Millis, denied: Iterable[tuple[int, Millis]]) -> I
     return _incident(f"refusals:{person}:{at // DAY}", "medium", person, "", found[-64:], text)
 
 
-def sprayed(network: str, at: Millis, failing: Mapping[str, int], accounts: int) -> Incident | None:
+def sprayed(network: str, at: Millis, failing: Mapping[str, int], now: Limits) -> Incident | None:
     """Return the incident of many accounts failing from one network, none got in; by who fails, their index."""
-    if len(failing) < accounts:
+    if len(failing) < 2 * now.spray_accounts:
         return None
-    text = f"{len(failing)} accounts failed to sign in from one network; none has got in from it so far."
+    within = f"within {now.spray_window // MINUTE} minutes"
+    text = f"{len(failing)} names failed to sign in from one network {within}; none of them has got in from it."
     return _incident(f"sprayed:{network}:{at // DAY}", "medium", "", "", tuple(sorted(failing.values()))[-64:], text)
 
 

@@ -1,8 +1,9 @@
 """The risk check at session creation. Guards the way in from people who have a password but are not its owner.
 
 Pure: facts in, verdict out, every reason named. What is unknown, and every detector that failed, asks for a second
-factor; it never counts as fine. A second factor settles a demand to step up, never a denial. Thresholds follow
-published detections (ten people failing, 500 km at 800 km/h), lowered for small labs.
+factor; it never counts as fine. A second factor settles a demand to step up, never a denial. What a stranger can
+bring about, with no more than names and the same address, never denies: it could be aimed at everybody behind that
+address. Thresholds follow published detections (ten people failing, 500 km at 800 km/h), lowered for small labs.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Around(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens around this attempt: people failing from the same address, and what the lab has seen before."""
+    """What happens around this attempt: names failing from the same address, which anybody can bring about, and what
+    the lab has seen before, which only sign-ins that led to a session make."""
 
     failing_people: int
     lab_sign_ins: int
@@ -117,12 +119,13 @@ def _from_history(attempt: Attempt, history: Sequence[Success]) -> list[Reason]:
 def _from_around(attempt: Attempt, around: Around, known_device: bool) -> list[Reason]:
     found: list[Reason] = []
     if around.failing_people >= SPRAY_PEOPLE:
-        # A guessed password arrives from the sprayer's own device; colleagues behind one office address have theirs.
-        asks: Outcome = "step_up" if known_device else "deny"
-        found.append(Reason("spray", "Passwords of many people are being tried from this address.", asks))
+        # Whoever has guessed a password has no second factor; the colleague on a new laptop has. Invented names are
+        # enough for this, so that a denial would lock an office out for as long as anybody likes.
+        text = "Many names have failed to sign in from this address within the hour."
+        found.append(Reason("spray", text, "step_up"))
     country = attempt.place.country if attempt.place else ""
     if country and not around.country_seen and around.lab_sign_ins >= LAB_IS_KNOWN:
-        asks = "step_up" if known_device else "deny"
+        asks: Outcome = "step_up" if known_device else "deny"
         found.append(Reason("new_country_for_lab", "Nobody of this lab has signed in from this country.", asks))
     return found
 
