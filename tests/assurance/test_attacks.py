@@ -18,9 +18,10 @@ from tests.attacks.removed_guards import REMOVALS
 from weighthouse.assurance import api
 from weighthouse.assurance.api import attacks
 from weighthouse.assurance.model import Outcome
+from weighthouse.assurance.scenarios import thief
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import Denied, NotFound, WeighthouseError
-from weighthouse.core.work import begin, read
+from weighthouse.core.work import Unit, begin, read
 from weighthouse.detect import jobs
 from weighthouse.identity.model import Workload
 from weighthouse.keys.adapters.embedded import SealedKeys
@@ -278,3 +279,18 @@ def test_an_unknown_scenario_is_refused_before_anything_runs(ground: LabGround) 
     assert refusal.value.code == "assurance.no_such_scenario"
     with read(ground.system) as unit:
         assert audit.entries(unit, kind="assurance.AttackRun") == []
+
+
+def test_a_thief_asks_again_where_the_server_cannot_answer_yet_and_meets_what_it_says_then(
+    ground: LabGround, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ["access.refusals_behind", "access.refusals_behind", "access.no_grant"]
+    monkeypatch.setattr(thief, "PATIENCE_S", 10.0)
+
+    def act(_unit: Unit) -> None:
+        raise Denied(answers.pop(0), "No.", "Ask for it.")
+
+    assert thief.tried(ground, None, "a key", act).code == "access.no_grant" and answers == []
+    monkeypatch.setattr(thief, "PATIENCE_S", 0.0)
+    answers.append("access.refusals_behind")
+    assert thief.tried(ground, None, "a key", act).code == "access.refusals_behind", "nor is that ever what held"

@@ -14,15 +14,19 @@ SOURCE = (
 import os, time
 report(met="nothing yet", got_out=False)
 sent, met = 0, "nothing"
-try:
-    way, met = tunnel("mirror.lab.internal:8443")
-    context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
-    inside = context.wrap_socket(way, server_hostname="mirror.lab.internal")
-    inside.sendall(b"POST / HTTP/1.1\\r\\nHost: mirror.lab.internal\\r\\nContent-Length: 4194304\\r\\n\\r\\n")
-    while sent < 4194304:
-        inside.sendall(os.urandom(2048)); sent += 2048; time.sleep(0.01)
-except OSError as error:
-    met = type(error).__name__ + " after " + str(sent) + " bytes"
+for _ in range(8):  # a way that was not fed in time lets go of its tunnels, and takes new ones
+    try:
+        way, met = tunnel("mirror.lab.internal:8443")
+        context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
+        inside = context.wrap_socket(way, server_hostname="mirror.lab.internal")
+        inside.sendall(b"POST / HTTP/1.1\\r\\nHost: mirror.lab.internal\\r\\nContent-Length: 4194304\\r\\n\\r\\n")
+        while sent < 4194304:
+            inside.sendall(os.urandom(2048)); sent += 2048; time.sleep(0.01)
+        break
+    except OSError as error:
+        met = type(error).__name__ + " after " + str(sent) + " bytes"
+        report(met=met, got_out=False)
+        time.sleep(0.5)
 report(met=met, got_out=sent >= 4194304)
 """
 )

@@ -20,15 +20,26 @@ from weighthouse.identity import api as identity
 from weighthouse.keys import api as keys
 from weighthouse.policy import api as policy
 
+NOT_YET, PATIENCE_S = frozenset({"access.refusals_behind"}), 30.0
+"""Refusals that say nothing of the act, only that the server cannot answer yet; and how long a thief asks again."""
+
 
 def tried(ground: Ground, caller: Caller | None, what: str, act: Callable[[Unit], object]) -> Observed:
-    """Try one act in a unit of its own. A refusal is what was observed; success is `what` as loot."""
-    try:
-        with begin(ground.system, caller) as unit:
-            act(unit)
-    except WeighthouseError as refusal:
-        return Observed(code=refusal.code, message=refusal.message)
-    return Observed(loot=what)
+    """Try one act in a unit of its own. A refusal is what was observed; success is `what` as loot.
+
+    A server that was too busy to know what it must refuse says so, and a thief tries again, as anybody would.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with begin(ground.system, caller) as unit:
+                act(unit)
+        except WeighthouseError as refusal:
+            if refusal.code in NOT_YET and time.monotonic() < until:
+                time.sleep(0.2)
+                continue
+            return Observed(code=refusal.code, message=refusal.message)
+        return Observed(loot=what)
 
 
 def published(ground: Ground, text: str, what: str) -> Observed:
