@@ -214,16 +214,15 @@ def test_history_put_in_by_hand_makes_no_device_familiar(lab: Lab) -> None:
     assert lab.log("StepUpDemanded")[-1].data["reasons"] == ["first_sign_in"]
 
 
+def typed(browser: Browser, who: str, password: str, code: str = "") -> httpx.Response:
+    """What the provider answers to its form."""
+    page = browser.get(browser.get("/login").headers["location"]).text
+    form = {"handle": page.split('name="handle" value="')[1].split('"')[0], "account": who}
+    return browser.send("POST", page.split('action="')[1].split('"')[0], {**form, "password": password, "code": code})
+
+
 def spray(browser: Browser, people: list[str]) -> list[httpx.Response]:
-    answers = []
-    for who in people:
-        start = browser.get("/login").headers["location"]
-        page = browser.get(start).text
-        handle = page.split('name="handle" value="')[1].split('"')[0]
-        action = page.split('action="')[1].split('"')[0]
-        form = {"handle": handle, "account": who, "password": "Winter2026!", "code": ""}
-        answers.append(browser.send("POST", action, form))
-    return answers
+    return [typed(browser, who, "Winter2026!") for who in people]
 
 
 OFFICE = "192.168.1.1"
@@ -301,10 +300,55 @@ def test_identity_case_49_unknown_wrong_and_locked_look_the_same_at_the_provider
     spray(browser, ["ada"] * 4)
     start = browser.get("/login").headers["location"]
     with pytest.raises(AssertionError, match="not right, or is locked"):
-        browser.to_callback(start, "ada")  # the right password, too late
+        browser.to_callback(start, "ada")  # the right password, alone, and too late
     lab.clock.advance(15 * MINUTE)
     assert browser.to_callback(browser.get("/login").headers["location"], "ada").startswith(
         ORIGIN + "/callback?code="
     )
     strip = [answer.text.split("<form")[0] for answer in (unknown, wrong)]
     assert strip[0] == strip[1] and abs(len(unknown.text) - len(wrong.text)) == 0
+
+
+def test_g8_a_stranger_who_knows_a_name_does_not_lock_its_owner_out_at_the_provider(lab: Lab) -> None:
+    """Five wrong passwords locked the account for a quarter of an hour, whoever had typed them and from wherever."""
+    spray(lab.browser(), ["ada"] * 30)
+    owner = lab.browser()
+    target = owner.to_callback(owner.get("/login").headers["location"], "ada", code=lab.code("ada"))
+    lab.clock.advance(STEP)
+    answer = owner.get(owner.to_callback(owner.get(target).headers["location"], "ada", code=lab.code("ada")))
+    assert answer.headers["location"] == "/" and owner.me().json()["principal"] == "ada"
+    spray(lab.browser(), ["ben"] * 30)
+    assert lab.sign_in("ben").get("me")["principal"] == "ben"  # and so does a command line, which is told no once
+
+
+def test_codes_are_not_guessed_by_whoever_has_the_password_and_nobody_else_locks_them(lab: Lab) -> None:
+    owner = lab.browser()
+
+    def guess(password: str, code: str) -> httpx.Response:
+        return typed(owner, "ada", password, code)
+
+    right = lab.secret("ada").password
+    for number in range(30):
+        assert guess("Winter2026!", f"{number:06d}").status_code == 403
+    assert guess(right, lab.code("ada")).status_code == 303
+    for number in range(5):
+        assert guess(right, f"{number:06d}").status_code == 403
+    spray(lab.browser(), INVENTED * 2)  # nor do invented names push the count out
+    assert guess(right, lab.code("ada")).status_code == 403
+    lab.clock.advance(15 * MINUTE)
+    assert guess(right, lab.code("ada")).status_code == 303
+
+
+def test_whoever_asks_the_provider_without_end_empties_nobody_elses_desk(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weighthouse.identity.adapters.dev_idp.desk.MOST", 8)
+    flood, colleague = lab.browser(), lab.browser()
+    for _ in range(7):
+        flood.get(flood.get("/login").headers["location"])
+    page = colleague.get(colleague.get("/login").headers["location"]).text
+    for _ in range(7):
+        flood.get(flood.get("/login").headers["location"])
+    form = {"handle": page.split('name="handle" value="')[1].split('"')[0], "account": "ada", "code": ""}
+    form["password"] = lab.secret("ada").password
+    assert colleague.send("POST", page.split('action="')[1].split('"')[0], form).status_code == 303

@@ -49,7 +49,8 @@ def next_code(secret: str, now: Callable[[], float] = time.time) -> str:
 def walker(
     http: httpx.Client, account: str, password: str, totp_secret: str, code: Code = ""
 ) -> Callable[[str], dict[str, str]]:
-    """Return a walk that signs `account` in; the code is given only when the page demands one.
+    """Return a walk that signs `account` in; the code is given when the page demands one, or has said no without it:
+    after wrong passwords, whoever typed them, it takes no password alone.
 
     A given `code` is sent as it is, or asked for each time (tests with a clock of their own).
     """
@@ -70,8 +71,9 @@ def walker(
             location = answer.headers.get("location", "")
             if answer.status_code == 303 and location.startswith(REDIRECT + "?"):
                 return dict(parse_qsl(urlsplit(location).query))
-            if not asked or code:
+            if (asked and code) or not (code or totp_secret):
                 break  # another process may have spent a code of this moment; a password does not get better
+            asked = True
         raise _stuck(answer)
 
     return walk

@@ -1,6 +1,9 @@
 """The desk of the development provider: pending questions, codes, lockout. Guards each from being used twice.
 
-Everything is in memory and small: this is one process on loopback, and what it forgets at exit nobody misses.
+Wrong passwords lock nobody out: whoever knows a name could keep its owner from working. After a few of them a
+password alone is not taken any more, right or wrong; password and code together are. Wrong codes lock, for six digits
+can be guessed; but only those count that came with the right password, which a stranger does not have. Everything is
+in memory and small: this is one process on loopback, and what it forgets at exit nobody misses.
 """
 
 from __future__ import annotations
@@ -53,6 +56,29 @@ class Tried(msgspec.Struct, frozen=True):
     second_factor: bool = False
 
 
+class Failures:
+    """How often each person's form was wrong of late. What comes once it was often enough makes it last no longer."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._of: dict[str, tuple[int, Millis]] = {}
+
+    def many(self, subject: str) -> bool:
+        count, since = self._of.get(subject, (0, 0))
+        return count >= TRIES and self._clock.now() - since < LOCKED_FOR
+
+    def add(self, subject: str) -> None:
+        now = self._clock.now()
+        count, since = self._of.get(subject, (0, 0))
+        if now - since >= LOCKED_FOR:
+            count = 0
+        if count < TRIES:
+            self._of[subject] = (count + 1, now)
+
+    def forget(self, subject: str) -> None:
+        self._of.pop(subject, None)
+
+
 class Desk:
     """Holds the short-lived state of the provider."""
 
@@ -66,7 +92,8 @@ class Desk:
         self._questions: dict[str, Question] = {}
         self._codes: dict[str, Answer] = {}
         self._pushed: dict[str, tuple[Millis, dict[str, str]]] = {}
-        self._failures: dict[str, tuple[int, Millis]] = {}
+        self._passwords = Failures(clock)
+        self._wrong_codes = Failures(clock)
         self._answered: dict[str, Millis] = {}
         self._steps: dict[str, set[int]] = {}
         self._lock = threading.Lock()
@@ -91,8 +118,8 @@ class Desk:
         with self._lock:
             now = self._clock.now()
             self._questions = {key: kept for key, kept in self._questions.items() if kept.expires > now}
-            if len(self._questions) >= MOST:
-                self._questions.clear()
+            while len(self._questions) >= MOST:  # the oldest: whoever asks without end empties nobody else's desk
+                del self._questions[next(iter(self._questions))]
             self._questions[handle] = question
         return handle
 
@@ -108,38 +135,34 @@ class Desk:
         right = hmac.compare_digest(_digest(password), _digest(secret.password))
         step = matching_step(secret.totp, code, self._clock.now())
         with self._lock:
-            failures, since = self._failures.get(subject, (0, 0))
-            if self._clock.now() - since >= LOCKED_FOR:
-                failures = 0
-            reason = self._judge(person, failures, right, step, code, second_factor)
-            if reason == "locked":  # knocking on a locked door keeps nobody out for longer
+            reason = self._judge(person, right, step, code, second_factor)
+            if person is None or reason:
                 return Tried(None, reason)
-            if reason:
-                if len(self._failures) >= MOST:
-                    self._failures.clear()
-                self._failures[subject] = (failures + 1, self._clock.now())
-                return Tried(None, reason)
-            self._failures.pop(subject, None)
+            self._passwords.forget(subject)
             if step is not None:
+                self._wrong_codes.forget(subject)
                 spent = self._steps.get(subject, set())
                 self._steps[subject] = {one for one in spent if one >= self._clock.now() // STEP - 1} | {step}
         return Tried(person, second_factor=step is not None)
 
-    def _judge(
-        self, person: DevPerson | None, failures: int, right: bool, step: int | None, code: str, second_factor: bool
-    ) -> str:
+    def _judge(self, person: DevPerson | None, right: bool, step: int | None, code: str, second_factor: bool) -> str:
         if person is None:
-            return "unknown account"
-        if failures >= TRIES:
-            return "locked"
+            return "unknown account"  # which counts nowhere, so that invented names push nobody's count out
+        subject = person.subject
         if not right:
+            self._passwords.add(subject)
             return "wrong password"
+        if self._wrong_codes.many(subject):
+            return "locked"
         if code or second_factor:
             if step is None:
+                self._wrong_codes.add(subject)
                 return "wrong code"
-            if step in self._steps.get(person.subject, ()):  # a code that was watched over a shoulder is spent
+            if step in self._steps.get(subject, ()):  # a code that was watched over a shoulder is spent
+                self._wrong_codes.add(subject)
                 return "code used before"
-        return ""
+            return ""
+        return "locked" if self._passwords.many(subject) else ""
 
     def answer(self, handle: str, person: DevPerson, *, second_factor: bool) -> tuple[str, Question] | None:
         """Turn a question into a code, once."""

@@ -37,6 +37,9 @@ from weighthouse.identity.rules.id_token import half_hash
 TENANT = "7d3f1a52-0b6e-4c19-9a57-5e0c2d8b41f6"
 ISSUER_NAME = "dev"
 STEP_UP = "c2"
+WRONG = (
+    "Account, password or code is not right, or is locked. After several failures, give password and code together."
+)
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
 
 
@@ -224,7 +227,7 @@ class DevIdp:
             )
         )
         if tried.person is None:
-            return self._form(fields["handle"], question, "Account, password or code is not right, or is locked.")
+            return self._form(fields["handle"], question, WRONG)
         answered = self._desk.answer(fields["handle"], tried.person, second_factor=tried.second_factor)
         if answered is None:
             return self._page(pages.refusal("This sign-in has been used or has taken too long."), "", 400)
