@@ -15,11 +15,11 @@ from weighthouse.core.clock import MINUTE, SECOND
 from weighthouse.core.errors import Unavailable
 from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.identity.adapters.oidc import OidcProvider
-from weighthouse.identity.api import pacing
+from weighthouse.identity.api import DEVICE_COOKIE, pacing
 from weighthouse.identity.model import IssuerProfile
 from weighthouse.identity.ports import Wish
 from weighthouse.identity.rules.discovery import Unfit, read_discovery, with_query
-from weighthouse_sdk.client import Client
+from weighthouse_sdk.client import Client, ProblemError
 from weighthouse_sdk.client.headless import REDIRECT, walker
 from weighthouse_sdk.errors import SdkError
 
@@ -111,6 +111,43 @@ def test_whoever_floods_the_way_in_asks_the_provider_no_more_and_keeps_nobody_el
     pushing.clock.advance(MINUTE)
     network = [pushing.browser(peer=f"2001:db8::{one}").get("/login").status_code for one in range(1, 5)]
     assert network == [303, 303, 303, 429]
+
+
+def test_g8_whoever_floods_from_the_offices_address_keeps_no_known_browser_or_key_out(
+    pushing: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests a second from behind an office's address were enough that nobody there could begin to sign in."""
+    office = "198.51.100.7"
+    colleague, desk, laptop = pushing.browser(peer=office), pushing.client(peer=office), pushing.client(peer=office)
+    colleague.sign_in("ada")
+    pushing.sign_in("ben", desk).enrol("desk")
+    mark = colleague.cookies[DEVICE_COOKIE]
+    monkeypatch.setattr(pacing, "A_MINUTE", 3)
+    monkeypatch.setattr(pacing, "KNOWN_A_MINUTE", 4)
+    pushing.clock.advance(MINUTE)
+    flood = pushing.browser(peer=office)
+    assert [flood.get("/login", accept="application/json").status_code for _ in range(5)][3:] == [429, 429]
+
+    assert colleague.get("/login", accept="application/json").status_code == 303
+    back = "http://127.0.0.1:5000/callback"
+    assert desk.post("login", {"redirect_uri": back, "device_jwk": desk.key.jwk})["url"]
+    with pytest.raises(ProblemError) as refusal:  # what nobody has signed in with is what a flood is made of
+        laptop.post("login", {"redirect_uri": back, "device_jwk": laptop.key.jwk})
+    assert refusal.value.code == "identity.too_many_begun"
+
+    secret, _, code = mark.partition(".")
+    for made_up in (
+        secret,
+        f"{secret}.",
+        f"{secret}.{code[::-1]}",
+        f"x{secret}.{code}",
+        f"{'a' * 43}.{'0' * 32}",
+        "\xe9.\xe9",
+    ):
+        flood.cookies[DEVICE_COOKIE] = made_up
+        assert flood.get("/login", accept="application/json").status_code == 429
+    flood.cookies[DEVICE_COOKIE] = mark  # and whoever has one floods with that no more than with an address
+    assert [flood.get("/login", accept="application/json").status_code for _ in range(5)][-2:] == [429, 429]
 
 
 def refusing(answer: httpx.Response) -> OidcProvider:

@@ -8,7 +8,6 @@ before the provider is asked; the session and its log entry commit together, aft
 from __future__ import annotations
 
 import hmac
-import secrets
 from collections.abc import Mapping
 from typing import NoReturn
 
@@ -22,6 +21,7 @@ from weighthouse.identity.api.acts import factor_given
 from weighthouse.identity.api.authentication import caller_of, end_former
 from weighthouse.identity.api.directory import person_for
 from weighthouse.identity.api.freshness import check_first_use, check_nonce, check_nonce_first
+from weighthouse.identity.api.marks import fresh_mark
 from weighthouse.identity.api.once import first_spent
 from weighthouse.identity.api.results import assess, clean, distrusts, failed, learn, place_of, stopped_since
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
@@ -311,7 +311,7 @@ def _open(
 ) -> SignedIn:
     device_mark = "" if start.key else arrival.device_mark  # shown again, so that it does not run out under a session
     if not device:
-        device_mark = secrets.token_urlsafe(32)
+        device_mark = fresh_mark(unit.system)
         device = f"browser:{mark(unit, 'browser', device_mark)}"
     if arrival.session_secret:
         end_former(unit, arrival, by=person)

@@ -55,16 +55,18 @@ def begin_sign_in(
     redirect_uri: str,
     device_jwk: Mapping[str, str] | None = None,
     address: str = "",
+    device_mark: str = "",
 ) -> SignInStart:
     """Begin a sign-in; return where to send the person, and the secret of this attempt.
 
-    A CLI gives its device's public key and a loopback address; a browser gives neither. Raises
-    `identity.bad_return_path`, `identity.bad_redirect`, `identity.bad_key`, `identity.provider_unavailable`.
+    A CLI gives its device's public key and a loopback address; a browser gives neither, but its mark if it has one.
+    Raises `identity.bad_return_path`, `identity.bad_redirect`, `identity.bad_key`, `identity.too_many_begun`,
+    `identity.provider_unavailable`.
     """
     key = thumbprint(device_key(device_jwk).jwk) if device_jwk is not None else ""
     check_return_path(return_to)
     check_redirect(redirect_uri, own=callback_of(system), loopback=bool(key))
-    check_pace(system, address)
+    check_pace(system, address, device_mark=device_mark, key=key)
     profile = provider_of(system).profile()
     draft = draft_of(
         purpose="sign_in", issuer=profile.issuer, redirect_uri=redirect_uri, return_to=return_to, key=key

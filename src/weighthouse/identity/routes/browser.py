@@ -63,8 +63,14 @@ def _begun(request: Request, start: SignInStart) -> str:
 def login(request: Request, return_to: str = "/") -> Response:
     """Begin a sign-in and send the browser to the identity provider."""
     system = system_of(request)
-    address = arrival_of(request, system).address
-    start = api.begin_sign_in(system, return_to, redirect_uri=api.callback_of(system), address=address)
+    came = arrival_of(request, system)
+    start = api.begin_sign_in(
+        system,
+        return_to,
+        redirect_uri=api.callback_of(system),
+        address=came.address,
+        device_mark=came.device_mark,
+    )
     return _to_provider(request, start)
 
 
