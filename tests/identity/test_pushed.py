@@ -16,6 +16,7 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.identity.adapters.oidc import OidcProvider
 from weighthouse.identity.api import DEVICE_COOKIE, pacing
+from weighthouse.identity.api.marks import given_here
 from weighthouse.identity.model import IssuerProfile
 from weighthouse.identity.ports import Wish
 from weighthouse.identity.rules.discovery import Unfit, read_discovery, with_query
@@ -136,16 +137,10 @@ def test_g8_whoever_floods_from_the_offices_address_keeps_no_known_browser_or_ke
     assert refusal.value.code == "identity.too_many_begun"
 
     secret, _, code = mark.partition(".")
-    for made_up in (
-        secret,
-        f"{secret}.",
-        f"{secret}.{code[::-1]}",
-        f"x{secret}.{code}",
-        f"{'a' * 43}.{'0' * 32}",
-        "\xe9.\xe9",
-    ):
+    for made_up in (secret, f"{secret}.", f"{secret}.{code[::-1]}", f"x{secret}.{code}", f"{'a' * 43}.{'0' * 32}"):
         flood.cookies[DEVICE_COOKIE] = made_up
         assert flood.get("/login", accept="application/json").status_code == 429
+    assert not given_here(pushing.system, "\xe9.\udcff")  # a cookie is bytes of whoever sends it
     flood.cookies[DEVICE_COOKIE] = mark  # and whoever has one floods with that no more than with an address
     assert [flood.get("/login", accept="application/json").status_code for _ in range(5)][-2:] == [429, 429]
 
