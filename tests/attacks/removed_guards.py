@@ -87,8 +87,8 @@ REMOVALS = (
     Removal(
         "queued-before-hold",
         "runs/api/references.py",
-        '    if access.held(unit, "run.submit", order.dataset, ticket.owner):',
-        "    if not order.dataset:",
+        '    return access.held_by(unit, "run.submit", order.dataset, ticket.owner) or known',
+        "    return known",
     ),
     Removal(
         "destroyed-under-hold",

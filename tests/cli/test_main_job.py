@@ -159,6 +159,12 @@ def test_11_a_hold_stops_the_lab_until_it_is_lifted(seat: Any) -> None:
     chi = seat("chi")
     hold = chi.json("hold", "place", "model/tern", "--reason", "Odd reads last night.")
     assert hold["id"] in {one["id"] for one in chi.json("hold", "list")["items"]}
+    assert "It has stopped nothing so far." in chi.run("hold", "show", hold["id"], "-o", "table")
+    assert chi.json("hold", "show", hold["id"])["stopped"] == 0
+    asked = ("request", "new", "tern-train", "model/tern", "--for", "1h", "--reason", "To go on with it.")
+    seat("eve").run(*asked, status=exits.REFUSED)
+    shown = chi.json("hold", "show", hold["id"])
+    assert (shown["stopped"], [one["by"] for one in shown["items"]]) == (1, ["eve"])
     chi.run("hold", "lift", hold["id"], "--reason", "It was the nightly evaluation.")
     assert hold["id"] not in chi.run("hold", "list")
 

@@ -244,7 +244,8 @@ class WorkloadBound(Event, frozen=True, kw_only=True):
 
 
 class Denied(Event, frozen=True, kw_only=True):
-    """A decision was no, or a step of access was refused. `code` is the deciding reason."""
+    """A decision was no, or a step of access was refused. `code` is the deciding reason, and `hold` the hold that is
+    it: of several that stand against it the one placed first; empty in old lines."""
 
     KIND: ClassVar[str] = "access.Denied"
     SUBJECT: ClassVar[str] = "resource"
@@ -258,6 +259,7 @@ class Denied(Event, frozen=True, kw_only=True):
     grant: str
     policy_digest: str
     context: dict[str, str | int | bool]
+    hold: str = ""
 
 
 class PolicyPublished(Event, frozen=True, kw_only=True):

@@ -68,6 +68,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     policy_digest: str = ""
     remedy: str = ""
     missing: tuple[str, ...] = ()
+    hold: str = ""
+    """The hold that stands against it, where one is the reason."""
 
     def __bool__(self) -> NoReturn:
         raise TypeError("A decision has no truth value: read .allowed, or call access.require, which raises.")
@@ -249,6 +251,13 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
         if self.actions:
             return action in self.actions
         return self.subject == person or action not in STILL_OPEN
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """That an act is stopped, and by which hold: of several the one that was placed first. Empty where none alone is
+    why, as when enough members have called for one."""
+
+    hold: str = ""
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from weighthouse.cli.connection import connect, fresh
-from weighthouse.cli.show import Column, card, listing, output, say
+from weighthouse.cli.show import Column, card, form, listing, many, output, say
 
 _COLUMNS = (
     Column("id", "id"),
@@ -60,6 +60,42 @@ def preview(ctx: click.Context, subject: str, actions: tuple[str, ...], fmt: str
         say(line)
     found = [one for one in answer["stops"] if one["count"]]
     listing(found, _STOPS, fmt, empty="Nothing of it is under way now; what begins later is stopped.", answer=answer)
+
+
+_SHOWN = (
+    *(
+        Column(one.title, f"hold.{one.key}" if isinstance(one.key, str) else one.key, one.kind)
+        for one in _COLUMNS[:3]
+    ),
+    Column("stops", lambda shown: shown["hold"]["actions"] or "everything"),
+    Column("by", "hold.placed_by"),
+    Column("since", "hold.at", "time"),
+    Column("lifted", "hold.lifted", "time"),
+    Column("reason", "hold.reason"),
+    Column("has stopped", "stopped"),
+)
+_ACTS = (
+    Column("index", "index"),
+    Column("at", "at", "time"),
+    Column("what", "what"),
+    Column("by", "by"),
+    Column("about", "about"),
+)
+
+
+@command.command("show")
+@click.argument("hold")
+@many(10)
+@output
+@click.pass_context
+def show(ctx: click.Context, hold: str, limit: int, fmt: str | None) -> None:
+    """Show HOLD, standing or lifted, and what it has stopped so far, the newest first."""
+    connection = connect(ctx)
+    shown = connection.get(f"/holds/{hold}")
+    acts = list(connection.items(f"/holds/{hold}/stopped", most=limit or None))
+    if form(fmt) != "json":
+        card(shown, _SHOWN, fmt)
+    listing(acts, _ACTS, fmt, empty="It has stopped nothing so far.", answer={**shown, "items": acts})
 
 
 @command.command("place")

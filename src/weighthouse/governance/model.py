@@ -11,7 +11,8 @@ import msgspec
 
 from weighthouse.core.clock import DAY, MINUTE, Millis
 
-if TYPE_CHECKING:  # the count is policy's, and what it returns; this room only carries it
+if TYPE_CHECKING:  # the count is policy's, holds are access's; this room only carries what they return
+    from weighthouse.access.api import Hold
     from weighthouse.policy.api import Tally
 
 SeatKind = Literal["director", "expert", "adviser", "observer"]
@@ -163,6 +164,24 @@ class HoldPreview(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[str, ...]
     words: tuple[str, ...]
     stops: tuple[Stopping, ...]
+
+
+class HoldShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold, standing or lifted, and how many lines of the log say that it has stopped something."""
+
+    hold: Hold
+    stopped: int
+
+
+class StoppedAct(msgspec.Struct, frozen=True, kw_only=True):
+    """One act that a hold has stopped, as the line `index` of the log tells it: what, by whom, on what."""
+
+    index: int
+    at: Millis
+    what: str
+    by: str
+    about: str
+    kind: str
 
 
 class ReleaseStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,6 +37,8 @@ class ReferenceRefused(Event, frozen=True, kw_only=True):
     field: str
     reference: str
     code: str
+    hold: str = ""
+    """The hold that is why, where one is."""
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class RunStopped(Event, frozen=True, kw_only=True):
     by: str
     text: str
     sent_bytes: int
+    hold: str = ""
+    """The hold that is why, where one is and still stands."""
 
 
 class RunFailed(Event, frozen=True, kw_only=True):
@@ -103,6 +107,8 @@ class RunFailed(Event, frozen=True, kw_only=True):
     code: str
     exit_status: int | None
     sent_bytes: int
+    hold: str = ""
+    """The hold that kept it from starting, where one did."""
 
 
 class VolumeFilled(Event, frozen=True, kw_only=True):

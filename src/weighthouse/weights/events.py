@@ -188,6 +188,8 @@ class DestructionUndone(Event, frozen=True, kw_only=True):
     by: str
     code: str
     reason: str
+    hold: str = ""
+    """The hold that is why, where one is."""
 
 
 class CheckpointDestroyed(Event, frozen=True, kw_only=True):

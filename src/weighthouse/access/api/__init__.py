@@ -13,11 +13,11 @@ from weighthouse.access.api.decision import explain, explain_for, explain_withou
 from weighthouse.access.api.doubting import close_on_doubt
 from weighthouse.access.api.grants import give_back, grants_of, grants_page, revoke, valid_grant
 from weighthouse.access.api.holds import holds, lift_hold, list_holds, log_doubts, place_hold, remembered_holds
-from weighthouse.access.api.lasting import bound_lost, held, lost, refused_for_good, taken_back
+from weighthouse.access.api.lasting import bound_lost, held, held_by, lost, refused_for_good, taken_back
 from weighthouse.access.api.learning import close_for_good, doubt_after, learnt, learnt_to
 from weighthouse.access.api.overtaking import told
 from weighthouse.access.api.owing import declare, refuse_for_good, say_for_good, unheard
-from weighthouse.access.api.previewing import hold_as_asked, stopped_grants, stopped_requests, would_stop
+from weighthouse.access.api.previewing import check_looks, hold_as_asked, stopped_grants, stopped_requests, would_stop
 from weighthouse.access.api.publishing import plan_policy, policy_in_force, policy_text, publish_policy
 from weighthouse.access.api.requests import my_requests, requests_page, submit, withdraw
 from weighthouse.access.api.seating import seating
@@ -46,6 +46,7 @@ from weighthouse.access.model import (
     Reason,
     Request,
     Slot,
+    Stop,
     Suggestion,
     Vote,
     VoteSignature,
@@ -71,6 +72,7 @@ __all__ = [
     "Reason",
     "Request",
     "Slot",
+    "Stop",
     "Suggestion",
     "Vote",
     "VoteSignature",
@@ -81,6 +83,7 @@ __all__ = [
     "called",
     "callers",
     "card",
+    "check_looks",
     "check_silence",
     "close_for_good",
     "close_on_doubt",
@@ -94,6 +97,7 @@ __all__ = [
     "grants_of",
     "grants_page",
     "held",
+    "held_by",
     "hold_as_asked",
     "holds",
     "holds_about",

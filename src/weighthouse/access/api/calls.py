@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from weighthouse.access.api.about import About, about
-from weighthouse.access.api.holds_on import every_hold, holds_on
+from weighthouse.access.api.holds_on import every_hold, first_of, holds_on
 from weighthouse.access.api.owing import STANDS, owed
 from weighthouse.access.api.seating import seating
 from weighthouse.access.events import HoldPlaced
-from weighthouse.access.model import HELD_ACTIONS, IRREVERSIBLE, HoldCall
+from weighthouse.access.model import HELD_ACTIONS, IRREVERSIBLE, HoldCall, Stop
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import calls as rows
 from weighthouse.audit import api as audit
@@ -35,23 +35,33 @@ LATEST = 10  # of a clock that was set back meanwhile
 _PLACED = audit.Lines(HoldPlaced.KIND, by="held kind")
 
 
-def stopped(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object = "") -> bool:
-    """Whether a hold stands against one of these actions on `resource` (and its `version`) by `person`, or calls that
-    suffice for one."""
-    return any(_each(unit, actions, resource, person, version))
+def stop_of(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object = "") -> Stop | None:
+    """What stands against one of these actions on `resource` (and its `version`) by `person`: a hold, or calls that
+    suffice for one; None if nothing does."""
+    return next((one for one in _each(unit, actions, resource, person, version) if one is not None), None)
 
 
-def stopped_whole(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object = "") -> bool:
-    """Whether every one of these actions is stopped."""
-    return all(_each(unit, actions, resource, person, version))
+def whole_stop_of(
+    unit: Unit, actions: Iterable[str], resource: str, person: str, version: object = ""
+) -> Stop | None:
+    """What stands against every one of these actions; None if one of them is open."""
+    found = list[Stop]()
+    for one in _each(unit, actions, resource, person, version):
+        if one is None:
+            return None
+        found.append(one)
+    return next((one for one in found if one.hold), Stop())
 
 
-def _each(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object) -> Iterator[bool]:
+def _each(unit: Unit, actions: Iterable[str], resource: str, person: str, version: object) -> Iterator[Stop | None]:
     found = about(unit, resource, version)
     standing, also = holds_on(unit, resource, person, found), found.all
     for one in actions:
-        held = any(hold.stops(one, resource, person, also) for hold in standing)
-        yield held or (one in _OUT and (_called(unit, resource, found) or _untold(unit, found)))
+        against = [hold for hold in standing if hold.stops(one, resource, person, also)]
+        if against:
+            yield Stop(hold=first_of(unit, against))
+        else:
+            yield Stop() if one in _OUT and (_called(unit, resource, found) or _untold(unit, found)) else None
 
 
 def _called(unit: Unit, model: str, found: About) -> bool:

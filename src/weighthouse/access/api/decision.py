@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from weighthouse.access.api import binding
-from weighthouse.access.api.calls import stopped
+from weighthouse.access.api.calls import stop_of
 from weighthouse.access.api.facts import LabIndex, index_of, member
 from weighthouse.access.api.verifying import Standing, standing_of
 from weighthouse.access.events import Allowed
@@ -115,6 +115,7 @@ def refusal(caller: Caller, decision: Decision, context: Context) -> Weighthouse
         grant=first.grant or "",
         policy_digest=decision.policy_digest,
         context={key: value[:300] if isinstance(value, str) else value for key, value in context.items()},
+        hold=decision.hold,
     )
     return kind(first.code, first.text, decision.remedy, record=[line])
 
@@ -136,19 +137,22 @@ def judge(
     basis = bool(asker.teams & standing) and asker.kind == "person"
     best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, named, thing.id, context)
     key = None if keyed else _key(unit, bundle.lab, caller, action)
+    stop = stop_of(unit, sorted({action, named}), thing.id, asker.person, context.get("version"))
     question = policy.PolicyQuestion(
         principal=msgspec.structs.replace(asker, key=action in policy.KEYED and key is None),
         action=action,
         resource=_resource(bundle.lab, thing),
         standing=standing,
         grant=_grant_facts(best, context),
-        held=stopped(unit, {action, named}, thing.id, asker.person, context.get("version")),
+        held=stop is not None,
         now=unit.now,
     )
     verdict = policy.decide(question)
     if not verdict.allowed and best is None and not problems and _unknown_to(bundle.lab, asker.person, thing, index):
         return _no(caller, action, resource, bundle, (_NO_RESOURCE,))
     decision = _decision(bundle, question, verdict, best, problems, index, key)
+    if stop is not None and decision.reasons[0].code == "access.held":
+        return msgspec.structs.replace(decision, hold=stop.hold)
     if decision.reasons[0].code != "access.outside_run":
         return decision
     missing = _advised(bundle, index, question, "run.submit")

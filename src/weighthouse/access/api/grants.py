@@ -13,7 +13,7 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.access.api.apart import remember
-from weighthouse.access.api.calls import stopped_whole
+from weighthouse.access.api.calls import whole_stop_of
 from weighthouse.access.api.decision import authorise
 from weighthouse.access.api.facts import person_of
 from weighthouse.access.api.outcomes import grant_as_it_stands
@@ -57,9 +57,11 @@ def valid_grant(unit: Unit, grant_id: str) -> Grant:
     if not grant.not_before <= unit.now < found.end:
         text = "The grant is not valid at this time; it has ended or not begun."
         _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.grant_expired", text)
-    if stopped_whole(unit, found.actions, grant.resource, grant.person, grant.request.operation.get("version")):
+    version = grant.request.operation.get("version")
+    stop = whole_stop_of(unit, sorted(found.actions), grant.resource, grant.person, version)
+    if stop is not None:
         text = "A hold stands against this; a hold beats every grant."
-        _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.held", text)
+        _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.held", text, stop.hold)
     return msgspec.structs.replace(
         grant,
         end=found.end,
@@ -68,7 +70,7 @@ def valid_grant(unit: Unit, grant_id: str) -> Grant:
 
 
 def _refuse(
-    unit: Unit, bundle: policy.Bundle, grant: str, person: str, resource: str, code: str, text: str
+    unit: Unit, bundle: policy.Bundle, grant: str, person: str, resource: str, code: str, text: str, hold: str = ""
 ) -> NoReturn:
     line = DeniedEvent(
         principal=person,
@@ -80,6 +82,7 @@ def _refuse(
         grant=grant,
         policy_digest=bundle.digest,
         context={},
+        hold=hold,
     )
     raise Denied(code, text, words.remedy_of(code), record=[line])
 

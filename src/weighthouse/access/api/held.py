@@ -7,11 +7,11 @@ closes doors. A hold that names actions stops these and nothing else.
 
 from __future__ import annotations
 
-from weighthouse.access.api.calls import stopped_whole
+from weighthouse.access.api.calls import whole_stop_of
 from weighthouse.access.api.facts import person_of
-from weighthouse.access.api.holds_on import holds_on
+from weighthouse.access.api.holds_on import first_of, holds_on
 from weighthouse.access.events import Denied as DeniedEvent
-from weighthouse.access.model import Request
+from weighthouse.access.model import Hold, Request
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
@@ -20,7 +20,11 @@ from weighthouse.policy import api as policy
 
 def is_held(unit: Unit, person: str) -> bool:
     """Whether a hold stops this person from everything."""
-    return any(hold.subject == person and not hold.actions for hold in holds_on(unit, person, person))
+    return bool(_on(unit, person))
+
+
+def _on(unit: Unit, person: str) -> list[Hold]:
+    return [hold for hold in holds_on(unit, person, person) if hold.subject == person and not hold.actions]
 
 
 def free_person(unit: Unit, bundle: policy.Bundle, caller: Caller, action: str, subject: str) -> str:
@@ -28,20 +32,23 @@ def free_person(unit: Unit, bundle: policy.Bundle, caller: Caller, action: str, 
     person = person_of(unit, bundle, caller)
     if is_held(unit, person):
         text = "A hold on you stands; while it does, you ask for nothing, decide nothing and see only what is yours."
-        raise _held(bundle, caller.principal, action, subject, text)
+        raise _held(bundle, caller.principal, action, subject, text, first_of(unit, _on(unit, person)))
     return person
 
 
 def check_open(unit: Unit, bundle: policy.Bundle, request: Request, action: str) -> None:
     """Raise Denied `access.held` if holds on thing, person or lab, or enough calls for one, stop everything that a
     request asks for."""
-    if request.actions and stopped_whole(
-        unit, request.actions, request.resource, request.person, request.operation.get("version")
-    ):
-        raise _held(bundle, request.person, action, request.resource, "A hold stands against all of this.")
+    if not request.actions:
+        return
+    version = request.operation.get("version")
+    stop = whole_stop_of(unit, request.actions, request.resource, request.person, version)
+    if stop is not None:
+        text = "A hold stands against all of this."
+        raise _held(bundle, request.person, action, request.resource, text, stop.hold)
 
 
-def _held(bundle: policy.Bundle, person: str, action: str, subject: str, text: str) -> Denied:
+def _held(bundle: policy.Bundle, person: str, action: str, subject: str, text: str, hold: str) -> Denied:
     line = DeniedEvent(
         principal=person,
         kind="person",
@@ -52,5 +59,6 @@ def _held(bundle: policy.Bundle, person: str, action: str, subject: str, text: s
         grant="",
         policy_digest=bundle.digest,
         context={},
+        hold=hold,
     )
     return Denied("access.held", text, "Ask who placed the hold; only lifting it opens this again.", record=[line])

@@ -5,10 +5,13 @@ A file of its own, so that the seats of the committee and the decision both ask 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from weighthouse.access.api.about import About
 from weighthouse.access.model import Hold
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import holds as rows
+from weighthouse.core.ids import is_id
 from weighthouse.core.work import Unit
 
 NOTHING = About(frozenset())
@@ -29,6 +32,14 @@ def holds_on(unit: Unit, resource: str, person: str, also: About = NOTHING) -> l
         if not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)
     return list(found.values())
+
+
+def first_of(unit: Unit, against: Iterable[Hold]) -> str:
+    """The id of the hold that was placed first of those that stop an act: it is said to have stopped it. What is
+    remembered comes before what a row alone says, so that no row takes an act from the hold that stopped it."""
+    refusals = unit.part(Refusals)
+    first = min(against, key=lambda one: (refusals.hold(one.id) is None, one.at, one.id))
+    return first.id if is_id(first.id, "hld") else ""
 
 
 def every_hold(unit: Unit, subject: str | None = None) -> list[Hold]:

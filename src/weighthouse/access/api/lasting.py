@@ -7,13 +7,14 @@ or a follower that somebody moved on keeps nothing alive. Nothing here leaves a 
 from __future__ import annotations
 
 from weighthouse.access.api.binding import bound
-from weighthouse.access.api.calls import stopped
+from weighthouse.access.api.calls import stop_of
 from weighthouse.access.api.decision import judge
 from weighthouse.access.api.facts import member
 from weighthouse.access.api.grants import valid_grant
 from weighthouse.access.api.outcomes import end_of_grant
 from weighthouse.access.api.sealing import agrees, open_grant
 from weighthouse.access.api.voiding import without_void
+from weighthouse.access.model import Stop
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.core.caller import Assurance, Caller
@@ -33,7 +34,7 @@ def lost(unit: Unit, person: str, account: str, grant: str | None, action: str, 
     one = member(unit, policy.current(unit), person)
     if one is None or not one.active:
         return "access.person_inactive"
-    if stopped(unit, [action], resource, person):
+    if stop_of(unit, [action], resource, person) is not None:
         return "access.held"
     if grant is not None:
         try:
@@ -65,7 +66,12 @@ def bound_lost(unit: Unit, workload: str) -> str:
 
 def held(unit: Unit, action: str, resource: str, person: str, version: str = "") -> bool:
     """Whether a hold stands against `action` on `resource`, and on one version of it, by `person`."""
-    return stopped(unit, [action], resource, person, version)
+    return held_by(unit, action, resource, person, version) is not None
+
+
+def held_by(unit: Unit, action: str, resource: str, person: str, version: str = "") -> Stop | None:
+    """The same, and by which hold; None while nothing stands against it."""
+    return stop_of(unit, [action], resource, person, version)
 
 
 def taken_back(unit: Unit, grant: str) -> str:

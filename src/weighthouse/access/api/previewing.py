@@ -42,6 +42,15 @@ def hold_as_asked(unit: Unit, caller: Caller, subject: str, actions: tuple[str, 
     )
 
 
+def check_looks(unit: Unit, caller: Caller, subject: str) -> None:
+    """Raise Denied, with its line, unless the caller may see what a hold on `subject` has stopped: who may place
+    holds there, hold releases, or read the log."""
+    where = subject if subject in policy.current(unit).lab.resources else policy.LAB_RESOURCE
+    others = (("committee.hold", where), ("audit.read", policy.LAB_RESOURCE))
+    if not any(explain(unit, caller, action, thing).allowed for action, thing in others):
+        authorise(unit, caller, "hold.place", where)
+
+
 def would_stop(unit: Unit, hold: Hold, action: str, resource: str, person: str, version: str = "") -> bool:
     """Whether this hold would stand against an act; no other hold is looked at."""
     return hold.stops(action, resource, person, about(unit, resource, version).all)

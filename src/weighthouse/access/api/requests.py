@@ -176,9 +176,17 @@ def _submitted(request: Request) -> RequestSubmitted:
 
 
 def refuse(
-    bundle: policy.Bundle, caller: Caller, action: str, subject: str, code: str, text: str, remedy: str
+    bundle: policy.Bundle,
+    caller: Caller,
+    action: str,
+    subject: str,
+    code: str,
+    text: str,
+    remedy: str,
+    *,
+    hold: str = "",
 ) -> Denied:
-    """A refusal of a step of this room, with its one line for the log."""
+    """A refusal of a step of this room, with its one line for the log; `hold` is the hold that is why."""
     line = DeniedEvent(
         principal=caller.principal,
         kind=caller.kind,
@@ -189,6 +197,7 @@ def refuse(
         grant="",
         policy_digest=bundle.digest,
         context={},
+        hold=hold,
     )
     return Denied(code, text, remedy, record=[line])
 

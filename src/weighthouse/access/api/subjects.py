@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from weighthouse.access.api.about import CLASS, ENVIRONMENT, about, is_version, model_of
-from weighthouse.access.api.holds_on import every_hold, holds_on
+from weighthouse.access.api.holds_on import every_hold, first_of, holds_on
 from weighthouse.access.api.requests import refuse
 from weighthouse.access.model import IRREVERSIBLE, Hold, Request
 from weighthouse.core.caller import Caller
@@ -98,6 +98,7 @@ def check_kept(unit: Unit, caller: Caller, before: policy.Bundle, after: policy.
                 before, caller, "policy.publish", policy.LAB_RESOURCE, "access.hold_would_slip",
                 f"The hold {hold.id} on '{hold.subject}' stands, and this text takes {lost} away from it.",
                 "Leave it as it is until the hold is lifted; a person may be made inactive instead.",
+                hold=first_of(unit, [hold]),
             )  # fmt: skip
 
 

@@ -155,6 +155,7 @@ def explain(
             answer: dict[str, Any] = _plain(api.explain(unit, caller, action, resource))
         else:
             answer = _plain(api.explain_for(unit, caller, principal, action, resource))
+        del answer["hold"]  # the log's: who is refused need not know of what it stands on
         return answer
 
 

@@ -95,6 +95,10 @@ class Lines:
             places = places[::-1]
         return [one for one in _read(unit, log, places[:limit]) if self._is(one, value)]
 
+    def count(self, unit: Unit, value: str = "") -> int:
+        """Return how many lines about `value` there are, without reading them again."""
+        return len(_places(unit, TrustedLog(unit), (self._kind, self._by, value)))
+
     def newest(self, unit: Unit, value: str = "") -> Entry | None:
         """Return the newest line about `value`, if there is one."""
         return next(iter(self.of(unit, value, limit=1, newest_first=True)), None)

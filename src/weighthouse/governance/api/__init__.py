@@ -8,16 +8,19 @@ from weighthouse.governance.api.closing import close
 from weighthouse.governance.api.deciding import cast, motion, motions, motions_page, open_motion
 from weighthouse.governance.api.holding import bind_calls, place_release_hold, release_status
 from weighthouse.governance.api.previewing import preview_hold
+from weighthouse.governance.api.stopped import show_hold, stopped_page
 from weighthouse.governance.model import (
     CHOICES,
     CLASSES,
     Ballot,
     Charter,
     HoldPreview,
+    HoldShown,
     Motion,
     MotionView,
     ReleaseStatus,
     Seat,
+    StoppedAct,
     Stopping,
     ballot_statement,
 )
@@ -28,10 +31,12 @@ __all__ = [
     "Ballot",
     "Charter",
     "HoldPreview",
+    "HoldShown",
     "Motion",
     "MotionView",
     "ReleaseStatus",
     "Seat",
+    "StoppedAct",
     "Stopping",
     "ballot_statement",
     "bind_calls",
@@ -46,5 +51,7 @@ __all__ = [
     "preview_hold",
     "release_status",
     "seats",
+    "show_hold",
+    "stopped_page",
     "vacancies",
 ]

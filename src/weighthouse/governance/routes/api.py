@@ -155,6 +155,22 @@ def preview_hold(
         return shown
 
 
+@router.get("/holds/{hold_id}")
+def show_hold(request: Request, hold_id: str) -> dict[str, Any]:
+    """A hold, standing or lifted, and how often it has stopped something. For who may place holds, hold releases, or
+    read the log."""
+    with door(request).enter(request) as (unit, caller):
+        shown: dict[str, Any] = msgspec.to_builtins(api.show_hold(unit, caller, hold_id))
+        return shown
+
+
+@router.get("/holds/{hold_id}/stopped")
+def stopped(request: Request, hold_id: str, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """What a hold has stopped, newest first, by the lines of the log that name it. For the same people."""
+    with door(request).enter(request) as (unit, caller):
+        return paging.answer(api.stopped_page(unit, caller, hold_id, cursor=cursor, limit=limit))
+
+
 @router.get("/releases")
 def read_release(request: Request, model: Annotated[str, Query(max_length=200)]) -> dict[str, Any]:
     """Whether the release of a model is held, and what would change that. For everybody who is signed in."""

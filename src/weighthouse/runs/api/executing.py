@@ -182,12 +182,13 @@ def end(
     if refused:
         audit.append(unit, RefusedOften(run=run, model=model, code="runs.too_many_refusals", refused=refused))
     fact: Event
+    hold = lasting.hold_against(unit, run, reason)
     if state == "succeeded":
         fact = RunFinished(run=run, model=model, sent_bytes=sent_bytes)
     elif state == "stopped":
-        fact = RunStopped(run=run, model=model, why=reason, by=by, text=text, sent_bytes=sent_bytes)
+        fact = RunStopped(run=run, model=model, why=reason, by=by, text=text, sent_bytes=sent_bytes, hold=hold)
     else:
-        fact = RunFailed(run=run, model=model, code=reason, exit_status=exit_status, sent_bytes=sent_bytes)
+        fact = RunFailed(run=run, model=model, code=reason, exit_status=exit_status, sent_bytes=sent_bytes, hold=hold)
     audit.append(unit, fact)
     return state
 

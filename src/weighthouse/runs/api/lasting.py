@@ -7,10 +7,16 @@ runner asks access, identity and the memory outside the database again, at the s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
+from weighthouse.runs import store
 from weighthouse.runs.api import references
 from weighthouse.runs.model import Ticket
 from weighthouse.runs.ports import Ground
@@ -46,6 +52,29 @@ def lost(unit: Unit, ticket: Ticket) -> str:
         return "runs.session_ended"
     # Last, for it may leave the run a while to save, which nothing above does.
     return "runs.stopped_by_person" if access.refused_for_good(unit, ticket.run) else ""
+
+
+def hold_against(unit: Unit, run: str, code: str) -> str:
+    """Return the id of the hold for which a run is ended with `code`; empty if it is for something else, or if none
+    stands any more. It only tells: nothing that cannot be read here may keep a run from ending."""
+    if code not in ("access.held", "runs.held"):
+        return ""
+    try:
+        found = store.ticket(unit.conn, run)
+        return next(filter(None, _holds(unit, found[0])), "") if found is not None else ""
+    except (WeighthouseError, msgspec.MsgspecError):
+        return ""
+
+
+def _holds(unit: Unit, ticket: Ticket) -> Iterator[str]:
+    """The holds against what a run rests on, in the order in which `lost` asks."""
+    own = access.held_by(unit, "run.submit", ticket.order.model, ticket.owner)
+    yield own.hold if own is not None else ""
+    refused = references.first_refused(unit, ticket, unit.part(Ground).sandbox().tier)
+    yield refused.hold if refused is not None else ""
+    for version, model in weights.opened(unit, ticket.run):
+        stop = access.held_by(unit, "weights.load", model, ticket.owner, version)
+        yield stop.hold if stop is not None else ""
 
 
 def _opened_held(unit: Unit, ticket: Ticket) -> bool:

@@ -31,7 +31,7 @@ _CODES = {
     "environment": "runs.environment_refused",
     "egress_profile": "runs.egress_profile_refused",
 }
-Asked = Callable[[Unit, Ticket, str], access.Decision | str]
+Asked = Callable[[Unit, Ticket, str], access.Decision | access.Stop | str]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -41,6 +41,7 @@ class Refused(msgspec.Struct, frozen=True):
     code: str
     message: str
     remedy: str
+    hold: str = ""
 
 
 def attributes_of(unit: Unit, ticket: Ticket, tier: str) -> dict[str, str]:
@@ -68,6 +69,7 @@ def check(unit: Unit, ticket: Ticket, tier: str) -> None:
         field=found.reference.field,
         reference=found.reference.id,
         code=found.code,
+        hold=found.hold,
     )
     kind = NotFound if found.code in ("weights.no_version", "runs.no_dataset") else Denied
     raise kind(found.code, found.message, found.remedy, record=[line])
@@ -83,10 +85,13 @@ def first_refused(unit: Unit, ticket: Ticket, tier: str) -> Refused | None:
         if isinstance(found, str):
             text = f"The order names {reference.field} '{reference.id}', {found}."
             return Refused(reference, _CODES[reference.field], text, "Name another one, or ask for access.")
+        if isinstance(found, access.Stop):
+            text = f"A hold stands on '{reference.id}'."
+            return Refused(reference, "access.held", text, "Ask who placed the hold.", found.hold)
         if not found.allowed:
             first = found.reasons[0]
             text = f"The order names {reference.field} '{reference.id}', for which {reference.action} is refused: "
-            return Refused(reference, first.code, text + first.text, found.remedy)
+            return Refused(reference, first.code, text + first.text, found.remedy, found.hold)
     return None
 
 
@@ -135,7 +140,7 @@ def _parent(unit: Unit, ticket: Ticket, tier: str) -> access.Decision:
     return access.explain(unit, _run(unit, ticket, tier), "weights.load", model, version=ticket.order.parent)
 
 
-def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | str:
+def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | access.Stop | str:
     order = ticket.order
     lab = policy.current(unit).lab
     listed = lab.resources.get(order.dataset)
@@ -149,9 +154,7 @@ def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | str:
     if cls.images and order.environment not in cls.images:
         return "whose class does not list the environment of the run among its images"
     known = access.explain(unit, _person(unit, ticket), "catalogue.read", order.dataset)
-    if access.held(unit, "run.submit", order.dataset, ticket.owner):
-        raise Denied("access.held", f"A hold stands on '{order.dataset}'.", "Ask who placed the hold.")
-    return known
+    return access.held_by(unit, "run.submit", order.dataset, ticket.owner) or known
 
 
 def _environment(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | str:

@@ -151,7 +151,9 @@ def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
     asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
     ended = {"state": "stopped", "ended": unit.now, "reason": code, **asked}
     if store.change(unit.conn, run.id, expect=("queued",), **ended):
-        audit.append(unit, RunStopped(run=run.id, model=run.model, why=code, by=by, text=text, sent_bytes=0))
+        hold = lasting.hold_against(unit, run.id, code)
+        line = RunStopped(run=run.id, model=run.model, why=code, by=by, text=text, sent_bytes=0, hold=hold)
+        audit.append(unit, line)
         return
     store.change(unit.conn, run.id, expect=("preparing", "running"), **asked)
     kept = store.stop_of(unit.conn, run.id) == (code, by, text)

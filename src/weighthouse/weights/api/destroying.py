@@ -128,6 +128,10 @@ def _finish(system: System, version: str) -> bool:
                 audit.append(unit, line)
             _undo(unit, order, None, code=refusal.code)
             return False
+        stop = access.held_by(unit, ACTION, found.model, order.data["person"], found.id)
+        if stop is not None:
+            _undo(unit, order, found, code="access.held", hold=stop.hold)
+            return False
         code = _against(unit, order, found)
         if code:
             _undo(unit, order, found, code=code)
@@ -137,10 +141,8 @@ def _finish(system: System, version: str) -> bool:
 
 
 def _against(unit: Unit, order: audit.Entry, found: Version) -> str:
-    """The code of what stands against an order at its end; empty if nothing does."""
+    """The code of what else than a hold stands against an order at its end; empty if nothing does."""
     said = order.data
-    if access.held(unit, ACTION, found.model, said["person"], found.id):
-        return "access.held"
     if identity.disclaimed(unit, said["person"], said["session"], order.at):
         return "identity.session_ended"
     if found.state != DOOMED:
@@ -162,7 +164,14 @@ def _end(unit: Unit, order: audit.Entry, found: Version) -> None:
 
 
 def _undo(
-    unit: Unit, order: audit.Entry, found: Version | None, *, by: str = "system", code: str = "", reason: str = ""
+    unit: Unit,
+    order: audit.Entry,
+    found: Version | None,
+    *,
+    by: str = "system",
+    code: str = "",
+    reason: str = "",
+    hold: str = "",
 ) -> None:
     if found is not None and found.state == DOOMED:
         _turn(unit, found, COMMITTED)
@@ -170,7 +179,13 @@ def _undo(
     audit.append(
         unit,
         DestructionUndone(
-            order=said["order"], version=said["version"], model=said["model"], by=by, code=code, reason=reason
+            order=said["order"],
+            version=said["version"],
+            model=said["model"],
+            by=by,
+            code=code,
+            reason=reason,
+            hold=hold,
         ),
     )
 
