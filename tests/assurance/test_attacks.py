@@ -40,6 +40,7 @@ ON_THE_STAGE = {
     "renamed-hold",
     "lost-line",
     # What needs somebody who has really signed in.
+    "aimed-spray",
     "stolen-voice",
     "hidden-vote",
     "disowned-key",

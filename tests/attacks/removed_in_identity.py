@@ -107,6 +107,12 @@ IN_IDENTITY = (
         "        assurance = session.assurance\n",
     ),
     Removal(
+        "aimed-spray",
+        "identity/rules/risk.py",
+        '        found.append(Reason("spray", text, "step_up"))',
+        '        found.append(Reason("spray", text, "step_up" if known_device else "deny"))',
+    ),
+    Removal(
         "provider-thaw",
         "identity/api/openings.py",
         "    verify_device_signature(unit, signed.device, person, said, signed.value, before=before)\n",

@@ -7,6 +7,7 @@ import msgspec
 from weighthouse.assurance.ports import Scenario
 from weighthouse.assurance.scenarios import (
     address_literal,
+    aimed_spray,
     already_done_row,
     alternating_roles,
     banked_requests,
@@ -161,6 +162,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     destroyed_under_hold.SCENARIO,
     reused_factor.SCENARIO,
     roaming_thief.SCENARIO,
+    aimed_spray.SCENARIO,
     outliving_device.SCENARIO,
     outliving_key.SCENARIO,
     provider_thaw.SCENARIO,

@@ -59,6 +59,11 @@ class Ground(Protocol):
     def act_as(self, person: str) -> Actor:
         """Sign a person of the lab in, with a second factor; the same actor for the same person."""
 
+    def sign_in(self, account: str, address: str, *, password: str = "", factor: bool = True) -> Callable[[], bool]:
+        """Walk a sign-in over HTTP from `address`, on a device that nobody has used: with the account's own password
+        unless another is typed, and without its second factor if there is to be none. Returns what says whether its
+        session is taken still; raises what it was refused with. Only on a copy."""
+
     def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         """Run Python source in the real sandbox, as a run on `model/wren` with the egress profile `mirror`."""
 

@@ -8,7 +8,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -18,6 +18,7 @@ from sqlalchemy import text
 from weighthouse.access import jobs as access_jobs
 from weighthouse.app.demo import committee
 from weighthouse.app.demo.actor import Actor as Players
+from weighthouse.app.demo.doorway import Door
 from weighthouse.app.home import Home
 from weighthouse.app.house import House, application
 from weighthouse.app.initialise import load_settings
@@ -97,6 +98,9 @@ class LiveGround:
 
     def act_as(self, person: str) -> Actor:
         return self._stage.actor(person)
+
+    def sign_in(self, account: str, address: str, *, password: str = "", factor: bool = True) -> Callable[[], bool]:
+        not_here("a sign-in from another address at the live server; take a copy")
 
     def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         client = self._stage.actor("eve").client
@@ -181,6 +185,7 @@ class CopyGround:
         self._system = system
         self._home = home
         self._clock = clock
+        self._door: Door | None = None
         self._workers = Workers(system)
         self._learning = Learning(system, system.settings.path("state") / "memory" / "learnt")
 
@@ -190,6 +195,10 @@ class CopyGround:
 
     def act_as(self, person: str) -> Actor:
         return self._stage.actor(person)
+
+    def sign_in(self, account: str, address: str, *, password: str = "", factor: bool = True) -> Callable[[], bool]:
+        self._door = self._door or Door(self._system)
+        return self._door.sign_in(account, address, password=password, factor=factor)
 
     def submit_attack_run(self, code: str, wall_clock_s: int = 600) -> RunOutcome:
         """By a runner of the copy's own: what it spends of anybody's day is thrown away with the copy."""
