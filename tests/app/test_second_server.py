@@ -19,6 +19,8 @@ from weighthouse.app.lock import StateLock
 from weighthouse.app.server import Served, free_port
 from weighthouse.cli import exits
 from weighthouse.core.errors import Conflict, Unavailable
+from weighthouse.weights.adapters import windows
+from weighthouse.weights.adapters.lending import MEMORY
 
 
 @pytest.fixture
@@ -81,12 +83,15 @@ def test_commands_that_only_read_go_on_beside_a_running_server(server: Server) -
         assert "ada" in done.stdout or "sandbox" in done.stdout
 
 
-def test_the_lock_of_a_killed_server_is_free_and_its_sockets_are_taken_over(server: Server) -> None:
+def test_the_lock_of_a_killed_server_is_free_and_what_it_left_is_taken_over_or_removed(server: Server) -> None:
     server.start()
     within("the judge", (Home(server.state).sockets / "judge").is_socket)
     server.signal(signal.SIGKILL)
     assert (Home(server.state).sockets / "judge").is_socket(), "else this shows nothing"
+    window = windows.make(MEMORY, windows.mark_of(server.state)) / windows.NAME  # as if killed while a sandbox starts
+    window.write_bytes(b"plain weights")
     server.start()
+    within("what it left in memory is gone", lambda: not window.parent.exists())
     assert server.actor("ada").client.get("me")["principal"] == "ada"
     assert server.signal(signal.SIGTERM) == 0
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from weighthouse.assurance.model import Expected, Line, Observed, Outcome, Trace
-from weighthouse.assurance.rules import judge, score
+from weighthouse.assurance.model import Expected, Line, Observed, Trace
+from weighthouse.assurance.rules import judge
 
 EXPECTED = Expected(
     status="BLOCKED",
@@ -62,30 +62,3 @@ def test_the_verdict_names_the_line_that_proves_it() -> None:
 )
 def test_traces_look_into_nested_data(path: str, found: list[str]) -> None:
     assert judge.lookup({"a": "1", "b": [{"c": "x"}, {"c": "y"}]}, path) == found
-
-
-def outcome(name: str, status: Any, expected: str = "BLOCKED") -> Outcome:
-    return Outcome(
-        id=name,
-        title="",
-        techniques=(),
-        status=status,
-        room="r",
-        rule="r.x",
-        reason="",
-        log_index=1,
-        expected=expected,
-        at=1,
-    )
-
-
-def test_what_was_not_run_earns_nothing() -> None:
-    outcomes = {"a": outcome("a", "BLOCKED"), "b": outcome("b", "NOT RUN"), "c": outcome("c", "DETECTED")}
-    assert score.percent(outcomes, ["a", "b", "c", "d"]) == 25
-    assert score.percent({}, []) == 0
-
-
-def test_regressions_are_what_held_and_holds_no_more() -> None:
-    before = {"a": outcome("a", "BLOCKED"), "b": outcome("b", "MISSED")}
-    after = {"a": outcome("a", "MISSED"), "b": outcome("b", "MISSED")}
-    assert score.regressions(before, after) == ("a",)

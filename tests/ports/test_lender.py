@@ -290,7 +290,7 @@ def test_one_that_is_stuck_is_not_waited_for_for_ever(lent: Lent, monkeypatch: p
 
 def test_plain_weights_are_put_on_no_disk(short: Path) -> None:
     with pytest.raises(Unavailable) as caught:
-        LenderProcesses(Path("/proc")).start(short)
+        LenderProcesses(short, Path("/proc")).start(short)
     assert caught.value.code == "weights.no_lender"
     assert "no tmpfs" in caught.value.message
     assert not (short / "lender").exists()

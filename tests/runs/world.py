@@ -44,7 +44,7 @@ class RunsWorld(World):
         chosen = {"state": state, "mode": "development", "runs.sandbox": "bubblewrap", **flags}
         self.system.settings = Settings(declared.settings(), flags=chosen)
         self.system.bind(Proxy, Envoy())
-        self.system.bind(Lending, LenderProcesses())
+        self.system.bind(Lending, LenderProcesses(short))
         self.system.bind(Ground, ThisMachine(self.system.settings))
         self.judge = JudgeServer(short / "judge", lambda question: egress.answer(self.system, question))
         application = web.build(

@@ -22,7 +22,7 @@ class Lent:
 
     def __init__(self, folder: Path, out: Path, roots: Sequence[int] | None = ()) -> None:
         folder.mkdir(mode=0o700)
-        self.process = LenderProcesses().start(folder)
+        self.process = LenderProcesses(folder).start(folder)
         self.held = [folders.hold(self.process.socket), folders.hold(self.process.window), os.open(out, folders.READ)]
         if roots is not None:
             self.begin(*roots)

@@ -29,7 +29,8 @@ class Runs:
             with begin(system, SYSTEM) as unit:
                 runs.note_foreign_peer(unit, run, process, user)
 
-        system.bind(Lending, LenderProcesses())
+        self._lending = LenderProcesses(home.root)
+        system.bind(Lending, self._lending)
         self._gates = Gates(Broker(application), told)
 
         def verdict(question: Question) -> bool:
@@ -39,6 +40,7 @@ class Runs:
         self._runner = Runner(system, folder=home.runs, sockets=home.sockets / "w", judge=judge, gates=self._gates)
 
     def start(self) -> Runs:
+        self._lending.remove_left()  # the lock of the state folder is ours, so no other server of it shows any
         self._gates.start()
         self._judge.start()
         self._runner.start()

@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ import msgspec
 
 from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.leash import leashed
+from weighthouse.weights.adapters import windows
 from weighthouse.weights.adapters.lender.control import receive_answer, send_order
 from weighthouse.weights.model import LoadTicket, SaveTicket
 from weighthouse_sdk.lending_frames import WINDOW_BYTES
@@ -31,38 +31,43 @@ from weighthouse_sdk.lending_frames import WINDOW_BYTES
 MEMORY = Path("/dev/shm")  # noqa: S108  memory, in a folder of our own that nobody else may enter
 ANSWER_LIMIT_S = 20.0
 PROGRAM = "weighthouse.weights.adapters.lender"
-READABLE, WRITABLE = (
-    0o644,
-    0o666,
-)  # the folders above are what keeps strangers out; the run's user id differs from ours
+# The folders above are what keeps strangers out; the run's user id differs from ours.
+READABLE = 0o644
+WRITABLE = 0o666
 
 
 class LenderProcesses:
-    """Starts lenders. `memory` is where a tmpfs is mounted."""
+    """Starts lenders of the server whose state folder is `state`. `memory` is where a tmpfs is mounted."""
 
-    def __init__(self, memory: Path = MEMORY) -> None:
+    def __init__(self, state: Path, memory: Path = MEMORY) -> None:
         self._memory = memory
+        self._mark = windows.mark_of(state)
 
     def start(self, folder: Path) -> LenderProcess:
         """Start one whose socket lies in `folder` (private, 0700), from the thread that lives as long as the run."""
-        return LenderProcess(folder, self._memory)
+        return LenderProcess(folder, self._memory, self._mark)
+
+    def remove_left(self) -> int:
+        """Remove what a server of this state folder that was killed has left in memory; return how many windows."""
+        return windows.remove_left(self._memory, self._mark)
 
 
 class LenderProcess:
     """One running lender."""
 
-    def __init__(self, folder: Path, memory: Path) -> None:
+    def __init__(self, folder: Path, memory: Path, mark: str) -> None:
         self.socket = folder / "lender"
         self._out = folder / "lender.out"
         self._lock = threading.Lock()
         self._keys: dict[str, bytes] = {}
+        self._shown: Path | None = None
         self._pipe, theirs = socket.socketpair()
         self._pipe.settimeout(ANSWER_LIMIT_S)
         try:
             if not is_memory(memory):
                 raise OSError(f"{memory} is no tmpfs, and plain weights are put on no disk")
-            self._shown = Path(tempfile.mkdtemp(prefix="weighthouse-", dir=memory))
-            self.window = self._shown / "window"
+            self._shown = windows.make(memory, mark)
+            self.window = self._shown / windows.NAME
             with theirs, socket.socket(socket.AF_UNIX) as listener, self.window.open("w+b") as window:
                 os.posix_fallocate(window.fileno(), 0, WINDOW_BYTES)
                 self.window.chmod(READABLE)
@@ -130,7 +135,7 @@ class LenderProcess:
     def hide(self) -> None:
         """Let no path lead to socket and window any more: who has them, has them."""
         self.socket.unlink(missing_ok=True)
-        with contextlib.suppress(AttributeError):
+        if self._shown is not None:
             shutil.rmtree(self._shown, ignore_errors=True)
 
     def stop(self) -> None:
