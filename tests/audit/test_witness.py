@@ -101,13 +101,20 @@ def test_a_witness_that_is_away_is_asked_again_later(ring: Ring, tmp_path: Path)
     assert verifier(lab.export(tmp_path / "log"), "--witness-policy", ring.policy).returncode == 0
 
 
-def test_case_11_a_witness_refuses_a_log_that_lost_its_tail(ring: Ring) -> None:
+def test_case_11_a_witness_refuses_a_log_that_lost_its_tail(ring: Ring, caplog: pytest.LogCaptureFixture) -> None:
     lab = ring.lab
     lab.many(10)
     api.ask_witnesses(lab.system)
     short = sign_checkpoint(lab.system, 7, bytes(32), 1)
+    caplog.clear()
     for old, status in ((10, 400), (7, 409), (0, 409)):
         assert ring.desks[0].add_checkpoint(witnessing.format_submission(old, [], short))[0] == status
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["refused weighthouse.local/log with 409: it has 7 entries, and had 10"] * 2
+    caplog.clear()
+    lab.many(1)
+    api.ask_witnesses(lab.system)
+    assert caplog.records == [], "a round in which a log that grows asks where the witness stands alarms nobody"
 
 
 def test_case_11_and_14_a_fork_is_refused_shouted_about_and_put_on_record(

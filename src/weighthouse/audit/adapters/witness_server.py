@@ -66,9 +66,14 @@ class WitnessDesk:
 
     def _judge(self, submission: protocol.Submission) -> Answer:
         with self._lock:  # two requests at once must not roll the memory back
-            refusal = protocol.judge(submission, self._logs, self._seen(submission.checkpoint.origin))
+            origin, size = submission.checkpoint.origin, submission.checkpoint.size
+            seen = self._seen(origin)
+            refusal = protocol.judge(submission, self._logs, seen)
             if refusal is not None:
-                logger.warning("refused %s with %d", submission.checkpoint.origin, refusal.status)
+                if refusal.status != 409:
+                    logger.warning("refused %s with %d: %s", origin, refusal.status, refusal.text.strip())
+                elif size < seen.size:  # else it is how a log asks where the witness stands, round by round
+                    logger.warning("refused %s with 409: it has %d entries, and had %d", origin, size, seen.size)
                 kind = protocol.SIZE_TYPE if refusal.status == 409 else _PLAIN
                 return refusal.status, kind, refusal.text.encode()
             now = self._clock.now() // SECOND
