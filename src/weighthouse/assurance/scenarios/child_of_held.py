@@ -7,14 +7,13 @@ import os
 import msgspec
 
 from weighthouse.assurance.model import Expected, Observed, Trace
-from weighthouse.assurance.ports import Ground, Scenario, not_here
-from weighthouse.assurance.scenarios import honest, lesser, saving
+from weighthouse.assurance.ports import Ground, Scenario
+from weighthouse.assurance.scenarios import honest, lab_text, lesser, saving
 from weighthouse.assurance.scenarios.saving import Saving
 from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.core.clock import HOUR
-from weighthouse.core.work import begin, read
+from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
-from weighthouse.policy import api as policy
 from weighthouse.weights import api as weights
 from weighthouse_sdk.checkpoint_binding import Recipient
 
@@ -60,13 +59,7 @@ class Laid(msgspec.Struct, frozen=True):
 
 
 def prepare(ground: Ground) -> Laid:
-    with read(ground.system) as unit:
-        text = policy.current_text(unit)
-    for above, added in _PLACES:
-        if text.count(above) != 1:
-            not_here("the example lab")
-        text = text.replace(above, added + above)
-    honest.publish(ground, text)
+    honest.publish(ground, lab_text.with_added(ground, _PLACES))
     tern = saving.written(ground, honest.grant(ground, "eve", "tern-train"), "model/tern", "frontier")
     saving.commit(ground, tern)
     _approved(ground, "heron-save")

@@ -9,13 +9,12 @@ import os
 
 import msgspec
 
-from weighthouse.assurance.ports import Ground, not_here
-from weighthouse.assurance.scenarios import honest, saving
+from weighthouse.assurance.ports import Ground
+from weighthouse.assurance.scenarios import honest, lab_text, saving
 from weighthouse.assurance.scenarios.saving import Saving
 from weighthouse.core.caller import Caller
-from weighthouse.core.work import begin, read
+from weighthouse.core.work import begin
 from weighthouse.identity import api as identity
-from weighthouse.policy import api as policy
 from weighthouse.weights import api as weights
 
 PLOVER = "model/plover"
@@ -50,13 +49,7 @@ class Laid(msgspec.Struct, frozen=True):
 
 def lay(ground: Ground) -> Laid:
     """Publish the second model, save a checkpoint of Tern, and begin a run on Plover."""
-    with read(ground.system) as unit:
-        text = policy.current_text(unit)
-    for above, added in _PLACES:
-        if text.count(above) != 1:
-            not_here("the example lab")
-        text = text.replace(above, added + above)
-    honest.publish(ground, text)
+    honest.publish(ground, lab_text.with_added(ground, _PLACES))
     tern = saving.written(ground, honest.grant(ground, "eve", "tern-train"), "model/tern", "frontier")
     saving.commit(ground, tern)
     honest.ask(ground, "eve", "plover-save", PLOVER)

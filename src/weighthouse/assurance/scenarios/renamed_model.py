@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario, not_here
-from weighthouse.assurance.scenarios import honest
+from weighthouse.assurance.scenarios import honest, lab_text
 from weighthouse.assurance.scenarios.thief import published
-from weighthouse.core.work import read
-from weighthouse.policy import api as policy
 
 CODE = "access.hold_would_slip"
 OLD, NEW = "model/tern", "model/heron"
 
 
 def prepare(ground: Ground) -> str:
-    with read(ground.system) as unit:
-        text = policy.current_text(unit)
+    text = lab_text.current(ground)
     if OLD not in text or NEW in text:
         not_here("the example lab's frontier model")
     text = text.replace(OLD, NEW)

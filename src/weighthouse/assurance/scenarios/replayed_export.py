@@ -5,8 +5,8 @@ from __future__ import annotations
 from weighthouse.access import api as access
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
+from weighthouse.assurance.scenarios.approved_export import APPROVERS, Approved, approved, over
 from weighthouse.assurance.scenarios.thief import tried
-from weighthouse.assurance.scenarios.young_export import APPROVERS, Approved, approved, over
 from weighthouse.core.work import begin
 from weighthouse.weights import api as weights
 

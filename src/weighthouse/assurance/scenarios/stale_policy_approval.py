@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario, not_here
-from weighthouse.assurance.scenarios import honest
+from weighthouse.assurance.scenarios import honest, lab_text
 from weighthouse.assurance.scenarios.thief import published
-from weighthouse.core.work import read
-from weighthouse.policy import api as policy
 
 CODE = "access.base_moved"
 LOADS = "    duration: {default: 1h, longest: 8h, chain: 2d}\n    approval:\n"
@@ -16,8 +14,7 @@ HARMLESS = "# Words that decide nothing.\n"
 
 
 def prepare(ground: Ground) -> str:
-    with read(ground.system) as unit:
-        text = policy.current_text(unit)
+    text = lab_text.current(ground)
     if text.count(LOADS) != 1:
         not_here("the example lab's role that loads Tern")
     banked = HARMLESS + text
