@@ -80,3 +80,21 @@ def test_markup_in_somebodys_text_is_text(capsys: pytest.CaptureFixture[str]) ->
 def test_a_card_leaves_out_what_has_no_value(capsys: pytest.CaptureFixture[str]) -> None:
     card(ITEMS[1], COLUMNS, "plain")
     assert capsys.readouterr().out == "id\tgrt_2\nstate\tended\nfresh\tno\n"
+
+
+def test_what_is_too_wide_for_a_terminal_is_shown_one_block_a_thing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eleven columns in eighty characters were a table of 'satis' and 'not-t', with no name and no reason."""
+    columns = [Column("id", "id"), Column("result", "result", "state"), *(Column(f"n{n}", "title") for n in range(5))]
+    items = [{"id": f"E-0{n}", "result": "satisfied", "title": "Every grant had its approvers"} for n in (1, 2)]
+    monkeypatch.setenv("COLUMNS", "80")
+    listing(items, columns, "table", empty="None.")
+    shown = capsys.readouterr().out
+    assert shown.count("satisfied") == 2 and shown.count("Every grant had its approvers") == 10
+    assert max(map(len, shown.splitlines())) <= 80 and shown.count("\n\n") == 1
+    monkeypatch.setenv("COLUMNS", "200")
+    listing(items, columns, "table", empty="None.")
+    wide = capsys.readouterr().out
+    assert wide.count("satisfied") == 2 and len([line for line in wide.splitlines() if "E-0" in line]) == 2
+    assert "result" in wide.strip().splitlines()[0]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Kind = Literal["text", "time", "day", "size", "span", "state", "yes"]
 Item = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
+SENTENCE, BETWEEN = 20, 3  # the narrowest column that a sentence is read in, and what lies between two columns
 
 _GOOD = {
     "active",
@@ -136,7 +137,7 @@ def word(value: Any, kind: Kind, *, exact: bool) -> str:
 
 
 def console() -> Console:
-    """Return Rich's console for standard output, at least 100 wide so that ids are not broken."""
+    """Return Rich's console for standard output."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=False)
@@ -168,16 +169,49 @@ def listing(
 
 
 def _table(items: Sequence[Item], columns: Sequence[Column]) -> None:
+    """Print a table, or one block a thing where this terminal is too narrow for it to be read."""
     from rich import box
     from rich.table import Table
 
+    shown = [[word(column.value(item), column.kind, exact=False) for column in columns] for item in items]
+    if _least_width(columns, shown) > console().width:
+        for number, item in enumerate(items):
+            if number:
+                click.echo()
+            _grid(item, columns)
+        return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        wrap = column.kind == "text" and column.title not in ("id", "index")
-        table.add_column(column.title, no_wrap=not wrap, overflow="fold")
-    for item in items:
-        table.add_row(*(_painted(word(c.value(item), c.kind, exact=False), c.kind) for c in columns))
+        table.add_column(column.title, no_wrap=not _wraps(column), overflow="fold")
+    for texts in shown:
+        table.add_row(*(_painted(text, column.kind) for text, column in zip(texts, columns, strict=True)))
     console().print(table)
+
+
+def _wraps(column: Column) -> bool:
+    return column.kind == "text" and column.title not in ("id", "index")
+
+
+def _least_width(columns: Sequence[Column], shown: Sequence[Sequence[str]]) -> int:
+    """Return how wide a terminal has to be for a table: no word is broken, and a sentence has room for a few."""
+    width = 1
+    for column, texts in zip(columns, zip(*shown, strict=True), strict=True):
+        longest = max(map(len, texts))
+        if _wraps(column):
+            longest = min(longest, max(SENTENCE, *(len(part) for text in texts for part in text.split() or [""])))
+        width += max(longest, len(column.title)) + BETWEEN
+    return width
+
+
+def _grid(item: Item, rows: Iterable[Column]) -> None:
+    from rich.table import Table
+
+    told = [(row, row.value(item)) for row in rows]
+    grid = Table.grid(padding=(0, 2))
+    for row, value in told:
+        if value not in (None, "", [], {}, ()):
+            grid.add_row(_bold(row.title), _painted(word(value, row.kind, exact=False), row.kind))
+    console().print(grid)
 
 
 def card(item: Item, rows: Iterable[Column], fmt: str | None, *, answer: object = None) -> None:
@@ -186,18 +220,12 @@ def card(item: Item, rows: Iterable[Column], fmt: str | None, *, answer: object 
     if chosen == "json":
         emit_json(item if answer is None else answer)
         return
-    told = [(row, row.value(item)) for row in rows]
-    told = [(row, value) for row, value in told if value not in (None, "", [], {}, ())]
-    if chosen == "plain":
-        for row, value in told:
-            click.echo(f"{row.title}\t{word(value, row.kind, exact=True)}")
+    if chosen == "table":
+        _grid(item, rows)
         return
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2))
-    for row, value in told:
-        grid.add_row(_bold(row.title), _painted(word(value, row.kind, exact=False), row.kind))
-    console().print(grid)
+    for row in rows:
+        if (value := row.value(item)) not in (None, "", [], {}, ()):
+            click.echo(f"{row.title}\t{word(value, row.kind, exact=True)}")
 
 
 def _bold(text: str) -> Text:
