@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, make_url, text
 
 from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
@@ -309,10 +309,88 @@ def test_a_server_that_is_silent_while_nobody_can_ask_is_missed_all_the_same(pai
     assert is_behind(pair.second)
 
 
-def test_a_machine_that_slept_misses_nobody(pair: Pair) -> None:
+def test_a_machine_that_slept_misses_nobody_and_waits_for_a_word_that_was_said_since(pair: Pair) -> None:
     pair.minutes(1)
     pair.clock.advance(8 * HOUR)
+    assert is_behind(pair.second) and is_behind(pair.first), "what the other refused meanwhile nobody knows yet"
+    pair.minutes(1)
     assert not is_behind(pair.second) and not is_behind(pair.first)
+
+
+def test_a_server_that_runs_in_slices_knows_nothing_of_the_others(pair: Pair) -> None:
+    """Attack: stop one server after it said no, and let the other run for a moment every half minute: all of its time
+    is sleep, so the first one's silence would never be a minute old."""
+    pair.minutes(1)
+    for _ in range(10):
+        pair.clock.advance(21 * SECOND)
+        api.say(pair.first.system)
+        assert is_behind(pair.first)
+
+
+def test_a_server_that_is_said_to_have_left_changes_nothing_more(pair: Pair) -> None:
+    """Attack: have a living server declared gone, by another over its folder or by an operator: nobody waits for what
+    it refuses, so it refuses nothing more, and allows nothing."""
+    api.join(pair.first.system)
+    pair.second.settle()
+    leaving.end(pair.second.system, mine(pair.first))
+    for lab in (pair.first, pair.second):  # whichever leads
+        lab.settle()
+    with pytest.raises(Unavailable) as refusal:
+        pair.write(pair.first)
+    assert refusal.value.code == "audit.server_left"
+    pair.write(pair.second)
+    assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
+
+
+def test_words_of_a_server_that_reads_another_log_are_no_words(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, postgres_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """Attack: give the servers a copy of the database each, and carry over nothing but what they say."""
+    api.join(pair.first.system)
+    api.say(pair.second.system, left=True)
+    pair.minutes(1, saying=(pair.first,))
+    pair.first.system.database.close()
+    own = make_url(postgres_url)
+    administrator = create_engine(own.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with administrator.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{own.database}_split" TEMPLATE "{own.database}"'))
+    shutil.copytree(tmp_path, tmp_path.with_name("elsewhere"), ignore=shutil.ignore_patterns("a", "b"))
+    clone = Database(own.set(database=f"{own.database}_split").render_as_string(hide_password=False))
+    try:
+        third = folder_of(make_system(clone), tmp_path.with_name("elsewhere"), "c")
+        pair.clock.advance(11 * SECOND)
+        api.join(third.system)
+
+        def carry() -> None:
+            for one, two in ((pair.first, third), (third, pair.first)):
+                words = one.rows("SELECT name, said, seal FROM log_server WHERE name = :name", name=mine(one))
+                for name, said, seal in words:
+                    two.sql("DELETE FROM log_server WHERE name = :name", name=name)
+                    two.sql("INSERT INTO log_server VALUES (:name, :said, :seal)", name=name, said=said, seal=seal)
+
+        def minutes(count: int) -> None:
+            for _ in range(count * 12):
+                pair.clock.advance(5 * SECOND)
+                for lab in (pair.first, third):
+                    lab.settle()
+                    api.say(lab.system)  # with no line on its way, which the other would wait for
+                carry()
+                api.behind(third.system)
+
+        minutes(1)
+        assert not is_behind(third), "so far the one log continues the other"
+        pair.write(pair.first)  # what it says no to from here on, nobody else reads
+        pair.first.settle()
+        minutes(2)
+        assert is_behind(third)
+        assert api.behind(third.system).why == f"the server {mine(pair.first)} is not heard"
+        assert f"the server {mine(pair.first)} reads another log, which this one does not continue" in caplog.text
+    finally:
+        clone.close()
+        with administrator.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{own.database}_split" WITH (FORCE)'))
+        administrator.dispose()
 
 
 def test_a_process_ticks_while_its_database_answers_nobody(pair: Pair) -> None:

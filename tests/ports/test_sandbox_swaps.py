@@ -17,8 +17,9 @@ import pytest
 from tests.ports.benches import Bench
 
 from weighthouse.core import folders
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.runs.adapters import cloning
+from weighthouse.runs.adapters.held import Held
 from weighthouse.runs.ports import Mount
 
 pytestmark = pytest.mark.ordinary
@@ -121,3 +122,18 @@ def test_r1_what_is_cloned_for_a_runtime_is_always_what_is_held(short: Path, tri
     finally:
         os.close(held)
     assert done.stdout.split() == [str(tries), "0"], done.stderr
+
+
+def test_a_link_that_is_held_in_place_of_what_was_meant_is_given_to_no_sandbox(short: Path) -> None:
+    """A runtime that goes by the path of a point follows a link there, out of the sandbox."""
+    link = short / "link"
+    link.symlink_to("/etc")
+    held_link = os.open(link, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        with Held() as held:
+            held.descriptor(held_link)
+            with pytest.raises(Unavailable) as refused:
+                held.points(short / "points")
+    finally:
+        os.close(held_link)
+    assert refused.value.code == "runs.sandbox_failed" and not (short / "points").exists()

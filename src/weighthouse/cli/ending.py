@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def asked_to_end() -> threading.Event:
+class Ending:
+    """Whether the end was asked for. A pipe, for what a signal interrupts may hold any lock, an Event's own too."""
+
+    def __init__(self) -> None:
+        self._asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(self._asked, True)
+        for wanted in SIGNALS:
+            signal.signal(wanted, self._end)
+
+    def _end(self, *_: object) -> None:
+        for wanted in SIGNALS:
+            signal.signal(wanted, signal.SIG_DFL)
+        os.write(self._ask, b".")
+
+    def wait(self) -> None:
+        """Return once it was, also if that was long ago."""
+        os.read(self._asked, 1)
+
+
+def asked_to_end() -> Ending:
     """Return what is set by the first Ctrl-C or SIGTERM from now on; a second one ends the process at once.
 
     Call it before anything is served: the default of SIGTERM is to end without a word to anybody.
     """
-    ended = threading.Event()
-
-    def end(*_: object) -> None:
-        ended.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    for wanted in SIGNALS:
-        signal.signal(wanted, end)
-    return ended
+    return Ending()

@@ -133,7 +133,8 @@ class Taken:
         self.lane = Lane(last_word) if last_word else self._all.take(beats=_BEATS in unit.memo)
         while self.lane.name in gone:  # missed already, by somebody else than the next transaction
             self.lane = self._all.take()
-        self.state = outbox.transaction(unit.conn, self.lane.name, self.lane.number)
+        left = rules.left(self._all.writer)
+        self.state = outbox.transaction(unit.conn, self.lane.name, self.lane.number, left)
         if self.state.xid <= self.lane.xid:  # rows of one lane are taken in the order of their transactions
             self._all.give_back(self.lane)
             self.lane = self._all.make()
@@ -172,12 +173,14 @@ def end(unit: Unit, writer: str) -> None:
 def put(unit: Unit, leaves: list[bytes]) -> outbox.State:
     """Chain `leaves` in the transaction of their change, and see that they are there; return the outbox's state.
 
-    Raises `audit.line_not_kept`, `audit.lines_lost` if the row before them is nowhere, and `audit.cluster_changed` if
-    the sequencer could never take them: the log never had a floor above a transaction that can still write.
+    Raises `audit.line_not_kept`, `audit.lines_lost` if the row before them is nowhere, `audit.server_left` if nobody
+    waits for this process any more, and `audit.cluster_changed` if the sequencer could never take them: the log never
+    had a floor above a transaction that can still write.
     """
     taken: Taken | None = unit.memo.get(_LANE)
     if taken is None:
         taken = unit.memo[_LANE] = Taken(unit)
+        _check_serves(taken)
         _check_last(unit, taken)
     state, rows = taken.state, []
     if state.xid < state.floor:
@@ -191,6 +194,17 @@ def put(unit: Unit, leaves: list[bytes]) -> outbox.State:
     if outbox.kept(unit.conn, taken.lane.name, rows[0].number) != rows:
         raise growing.not_kept(len(rows))
     return state
+
+
+def _check_serves(taken: Taken) -> None:
+    """A last word binds whom it was said for: no server waits for what this process refuses since."""
+    if taken.state.told:
+        taken.drop()
+        raise Unavailable(
+            "audit.server_left",
+            "The log tells that this server has left, so no other waits for what it says: it changes nothing more.",
+            "Stop it and start it again; find out who ran another server over its state folder, or forgot it.",
+        )
 
 
 def _check_last(unit: Unit, taken: Taken) -> None:

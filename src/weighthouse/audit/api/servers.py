@@ -11,24 +11,33 @@ server has heard of each other one, and counts as said when that was: nobody has
 
 Attack: take away the words too, from before server B starts, so that B has never heard of A. So the sealed head says
 which servers there are: each has a heartbeat in the log before it serves, and a last word when all it wrote is there.
+
+Attack: give each server a copy of the database, and carry over nothing but the words. So a word names the log that
+its server reads, and counts as said to whoever reads one that continues it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from weakref import WeakKeyDictionary
 
 import msgspec
 
-from weighthouse.audit.api import arrears, lanes, leaving, signing
+from weighthouse.audit.api import appending, arrears, lanes, leaving, signing, waking
+from weighthouse.audit.api.proving import consistency
+from weighthouse.audit.api.reading import TrustedLog
 from weighthouse.audit.api.waking import awake
 from weighthouse.audit.rules import lanes as rules
+from weighthouse.audit.rules import tree
 from weighthouse.audit.store import servers as store
 from weighthouse.core import signing as codes
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 
+logger = logging.getLogger("weighthouse.audit")
 EVERY: Millis = 5 * SECOND
 REMEMBERED = 100  # times that this process spoke; what answers an older one is no news
 MOST = 200
@@ -37,7 +46,8 @@ MOST = 200
 
 class Said(msgspec.Struct, frozen=True):
     """What a server says: for the how manieth time, over which folder, whether it stops, which rows are due, for how
-    long it has owed the log a no, and how often each other server had spoken that it has heard."""
+    long it has owed the log a no, how often each other server had spoken that it has heard, and the size and root (in
+    hex) of the log that it reads."""
 
     beat: int
     folder: str
@@ -45,6 +55,8 @@ class Said(msgspec.Struct, frozen=True):
     due: dict[str, int]
     owes: Millis = 0
     heard: dict[str, int] = {}
+    size: int = 0
+    root: str = ""
 
 
 class _Heard(msgspec.Struct):
@@ -79,7 +91,8 @@ class Servers:
             self._kept = now
         folder, due = lanes.memory(unit.system).folder(), lanes.due(unit.system, lanes.known(unit))
         heard = {one: other.beat for one, other in _read(unit)[0].items() if one != name and not other.left}
-        said = Said(self._beat + 1, folder, left, due, arrears.owed(unit), heard)
+        size, root = _log(unit)
+        said = Said(self._beat + 1, folder, left, due, arrears.owed(unit), heard, size, root)
         row = _sealed(unit.system, name, said)
         store.put(unit.conn, row)
         self._beat, self._row = said.beat, row.said  # if this is not committed, the next look finds it so
@@ -88,14 +101,14 @@ class Servers:
 
     def _speak_for_the_last(self, unit: Unit) -> None:
         """A process that died over this folder says nothing any more; what it promised is still waited for."""
-        known = lanes.known(unit)
+        known, (size, root) = lanes.known(unit), _log(unit)
         for name, said in _read(unit)[0].items():
             own = said.folder == lanes.memory(unit.system).folder()
             if _is_over(said, known):
                 if name not in known.serving():  # else its last word is still to come, and its own word explains it
                     store.drop(unit.conn, name)
             elif own and (said.owes or not said.left):  # what it owed this process owes, and says so itself
-                gone = msgspec.structs.replace(said, beat=said.beat + 1, left=True, owes=0)
+                gone = msgspec.structs.replace(said, beat=said.beat + 1, left=True, owes=0, size=size, root=root)
                 store.put(unit.conn, _sealed(unit.system, name, gone))
 
     def hear(self, unit: Unit) -> list[tuple[str, Millis]]:
@@ -106,9 +119,10 @@ class Servers:
             self._foreign = (self._foreign or now) if foreign else None
             for name, one in said.items():
                 if name != lanes.writer(unit.system):
-                    self._take(name, one, known, now, one.heard.get(lanes.writer(unit.system), 0))
+                    self._take(unit, name, one, known, now)
             self._know(unit, known, now)
-            found = [(name, self._age(one, known, now)) for name, one in self._heard.items()]
+            woke = waking.of(unit.system).woke
+            found = [(name, self._age(one, known, now, woke)) for name, one in self._heard.items()]
             if self._kept is not None:
                 found.append((lanes.writer(unit.system), now - self._kept))
             if self._foreign is not None:
@@ -123,23 +137,26 @@ class Servers:
             if known.has_left(name):
                 one.left, one.owes, one.due = True, 0, {}
 
-    def _take(self, name: str, said: Said, known: rules.Progress, now: Millis, answers: int) -> None:
+    def _take(self, unit: Unit, name: str, said: Said, known: rules.Progress, now: Millis) -> None:
         one = self._heard.get(name)
         if one is None:
             if _is_over(said, known):
                 return
-            one = self._heard[name] = _Heard(said.beat, now, said.left)
-        elif said.beat <= one.beat:  # what it said before, shown once more
+            one = self._heard[name] = _Heard(0, now, False)
+        if said.beat <= one.beat or not _continues(unit, name, said):  # shown once more, or not said to us
             return
+        answers = said.heard.get(lanes.writer(unit.system), 0)
         one.beat, one.left, one.owes = said.beat, said.left, said.owes
         one.since = max(one.since, self._spoke.get(answers, one.since))
         for lane, number in said.due.items():
             one.due.setdefault(lane, (number, now))
 
-    def _age(self, one: _Heard, known: rules.Progress, now: Millis) -> Millis:
+    def _age(self, one: _Heard, known: rules.Progress, now: Millis, woke: Millis | None) -> Millis:
         one.due = {lane: row for lane, row in one.due.items() if known.reached(lane) < row[0]}
         ages = [now - since for _, since in one.due.values()]
         silent = now - one.since
+        if woke is not None and one.since <= woke:  # it may have said no while this process slept
+            silent = max(silent, appending.LATE + 1)
         return max([*ages, 0 if one.left else silent, one.owes + silent if one.owes else 0])
 
 
@@ -195,6 +212,30 @@ def _read(unit: Unit) -> tuple[dict[str, Said], bool]:
 def _sealed(system: System, name: str, said: Said) -> store.Row:
     data = msgspec.json.encode(said)
     return store.Row(name, data, signing.seal_server(system, name, data))
+
+
+def _log(unit: Unit) -> tuple[int, str]:
+    """The size and the root of the log that this process reads; nothing that anybody believes if it is not whole."""
+    try:
+        head = TrustedLog(unit).head
+    except WeighthouseError:
+        return 0, ""
+    return head.size, head.root.hex()
+
+
+def _continues(unit: Unit, name: str, said: Said) -> bool:
+    """Whether the log that is read here continues the one that is read where this was said."""
+    try:
+        head, root = TrustedLog(unit).head, bytes.fromhex(said.root)
+        if said.size > head.size:  # not yet
+            return False
+        proof = consistency(unit, said.size, head.size)
+    except (ValueError, WeighthouseError):
+        return False
+    found = tree.verify_consistency(said.size, head.size, proof, root, head.root)
+    if not found:
+        logger.critical("the server %s reads another log, which this one does not continue", name)
+    return found
 
 
 def _is_over(said: Said, known: rules.Progress) -> bool:

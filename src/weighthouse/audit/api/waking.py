@@ -4,6 +4,9 @@ A machine or a process that slept has heard nobody, and nobody is to blame, so t
 lock what is asked, for most of every half minute, and a time in which nothing could be asked looks like sleep. So
 sleep is a time without ticks, and a tick asks no database: one comes every second from a thread of its own, and one
 with every attempt to ask, answered or not.
+
+Attack: let the process run for a moment every half minute, so that all its time is sleep. So whoever has slept knows
+nothing of others until they have answered what it said since.
 """
 
 from __future__ import annotations
@@ -20,10 +23,11 @@ TICK_S = 1.0
 
 
 class Waking:
-    """The waking time of one process: since the machine's start, less what it slept."""
+    """The waking time of one process: since the machine's start, less what it slept; `woke` is its newest waking."""
 
     def __init__(self) -> None:
         self.ticked: Millis | None = None
+        self.woke: Millis | None = None
         self._slept: Millis = 0
         self._lock = threading.Lock()
 
@@ -33,6 +37,7 @@ class Waking:
             now = max(now, self.ticked or now)
             if self.ticked is not None and now - self.ticked > ASLEEP:
                 self._slept += now - self.ticked
+                self.woke = now - self._slept
             self.ticked = now
             return now - self._slept
 

@@ -43,14 +43,15 @@ class Row(NamedTuple):
 
 
 class State(NamedTuple):
-    """The transaction's number, about how many rows wait, the log's epoch and floor, and whether a lane's last row
-    waits."""
+    """The transaction's number, about how many rows wait, the log's epoch and floor, whether a lane's last row waits,
+    and whether the head tells of a certain other lane."""
 
     xid: int
     waiting: int
     epoch: int
     floor: int
     last_waits: bool
+    told: bool
 
 
 _STATE = text(
@@ -58,7 +59,8 @@ _STATE = text(
     "coalesce((SELECT last_value FROM log_outbox_id_seq) - (SELECT min(id) FROM log_outbox) + 1, 0), "
     "coalesce((SELECT epoch FROM log_head), 0), "
     "coalesce((SELECT floor FROM log_head), 0), "
-    "EXISTS (SELECT 1 FROM log_outbox WHERE lane = :lane AND number = :number)"
+    "EXISTS (SELECT 1 FROM log_outbox WHERE lane = :lane AND number = :number), "
+    "coalesce((SELECT strpos(lanes, :told) > 0 FROM log_head), false)"
 )
 _COLUMNS = (outbox.c.id, outbox.c.xid, outbox.c.leaf, outbox.c.mac, outbox.c.lane, outbox.c.number, outbox.c.prev)
 _WAITING = select(*_COLUMNS)
@@ -81,9 +83,12 @@ _LANES = text(
 )
 
 
-def transaction(conn: Connection, lane: str, number: int) -> State:
-    """Return the state of the outbox, as the transaction sees it that adds to `lane` after its row `number`."""
-    return State(*conn.execute(_STATE, {"lane": lane, "number": number}).one())
+def transaction(conn: Connection, lane: str, number: int, told: str) -> State:
+    """Return the state of the outbox, as the transaction sees it that adds to `lane` after its row `number`.
+
+    `told` is the lane of which the head may tell.
+    """
+    return State(*conn.execute(_STATE, {"lane": lane, "number": number, "told": f'"{told}"'}).one())
 
 
 def put(conn: Connection, at: Millis, rows: Sequence[Row]) -> None:

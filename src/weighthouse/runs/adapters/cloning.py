@@ -25,7 +25,7 @@ CLONE, CLOEXEC, RECURSIVE, EMPTY_PATH = 1, os.O_CLOEXEC, 0x8000, 0x1000
 MOVE_EMPTY_PATH = 0x4
 AT_FDCWD = -100
 HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-LIMIT_S = 20.0
+LIMIT_S, PAUSE_S = 20.0, 0.0005
 NOBODY = 65534
 PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION_3, PR_CAP_AMBIENT, AMBIENT_RAISE = 0x20080522, 47, 2
@@ -82,7 +82,8 @@ def clone(wanted: int) -> int:
     while time.monotonic() < end:
         try:
             found = os.open(os.readlink(f"/proc/self/fd/{wanted}"), HELD)  # noqa: PTH115  no import that is not needed
-        except OSError:
+        except OSError:  # nothing lies there at this moment, or never will again
+            time.sleep(PAUSE_S)
             continue
         if same(found, wanted):
             tree = check(libc.syscall(OPEN_TREE, found, b"", EMPTY_PATH | RECURSIVE | CLONE | CLOEXEC), "open_tree")

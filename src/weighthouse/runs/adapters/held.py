@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from weighthouse.core import folders
+from weighthouse.core.errors import Unavailable
 from weighthouse.runs.adapters import cloning
 
 _MARK = "held:"
@@ -50,11 +51,20 @@ class Held:
         return f"{_MARK}{len(self._descriptors) - 1}"
 
     def points(self, folder: Path) -> list[tuple[int, str]]:
-        """Make a point in `folder` for each thing that is held, in the order in which it was."""
+        """Make a point in `folder` for each thing that is held, in the order in which it was.
+
+        Raises `runs.sandbox_failed` for anything but a folder or a file: a runtime would follow a link at its point.
+        """
         made = []
         for number, descriptor in enumerate(self._descriptors):
-            point = folder / str(number)
-            make_point(point, stat.S_ISDIR(os.fstat(descriptor).st_mode))
+            point, kind = folder / str(number), os.fstat(descriptor).st_mode
+            if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):
+                raise Unavailable(
+                    "runs.sandbox_failed",
+                    "What the sandbox is to be given is a link or a device: it was swapped while it was opened.",
+                    "Find out who writes to the folders of this server's environments and data; then submit again.",
+                )
+            make_point(point, stat.S_ISDIR(kind))
             made.append((descriptor, str(point)))
         return made
 
