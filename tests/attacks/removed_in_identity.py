@@ -67,12 +67,22 @@ IN_IDENTITY = (
         "if () and first_opening(",
         also=("identity/api/openings.py", "if signed_before_end(", "if () and signed_before_end("),
     ),
-    Removal("chained-keys", "identity/model.py", ", *self.rests)", ",)"),
+    Removal(
+        "chained-keys",
+        "identity/model.py",
+        ", *self.rests)",
+        ",)",
+        also=(  # else the session in which the first key signed falls, and what was confirmed there
+            "identity/api/devices.py",
+            "    for session in sorted(sessions_with(unit, key, since)):",
+            "    for session in sorted(sessions_with(unit, key, since) if () else ()):",
+        ),
+    ),
     Removal(
         "recusing-key",
         "identity/api/devices.py",
-        "        disown_sessions_with(unit, read_back(unit, device_id), line.since, by or line.by)",
-        "        assert disown_sessions_with",
+        "    for session in sorted(sessions_with(unit, key, since)):",
+        "    for session in sorted(sessions_with(unit, key, since) if () else ()):",
     ),
     Removal(
         "revived-ballot",

@@ -15,11 +15,14 @@ from weighthouse.audit import api as audit
 from weighthouse.core.clock import DAY, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Denied, NotFound
+from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
 from weighthouse.core.work import begin, read
 from weighthouse.detect import api as detect
 from weighthouse.detect import jobs as detection
 from weighthouse.identity import api as identity
+from weighthouse.identity.api.confirming import mark_confirmed
+from weighthouse.identity.jobs import followers as keys
 from weighthouse.policy import api as policy
 
 TEXT = LAB.read_text("utf-8")
@@ -41,6 +44,11 @@ class Publishing(Signed):
         for who in PEOPLE:
             self.begin_session(who)
             self.device(who)
+        self.publish_here(text)
+        return self.sessions[thief] if thief else ""
+
+    def publish_here(self, text: str) -> None:
+        """Publish a text in the sessions that there are, with the keys that there are."""
         digest = policy.digest_of(text)
         granted = self.grant("dee", "policy-change", "lab", operation={"policy": digest}, approvers=PEOPLE[1:])
         assert granted is not None
@@ -48,7 +56,6 @@ class Publishing(Signed):
         with begin(self.system, self.person("dee")) as unit:
             access.publish_policy(unit, self.person("dee"), text, "lab.yaml")
         self.clock.advance(1)
-        return self.sessions[thief] if thief else ""
 
     def sign_out(self, who: str) -> None:
         with begin(self.system) as unit:
@@ -65,9 +72,9 @@ class Publishing(Signed):
             self.stop(how, who, session)
         self.follow()
 
-    def follow(self) -> None:
+    def follow(self, *more: audit.Follower) -> None:
         for _ in range(2):
-            for follower in followers:
+            for follower in (*more, *followers):
                 while audit.pump(self.system, follower):
                     pass
             while detection.follow(self.system):
@@ -81,6 +88,24 @@ class Publishing(Signed):
     def in_force(self) -> str:
         with read(self.system) as unit:
             return policy.current(unit).digest
+
+
+def confirmed_by_a_thief(lab: Publishing) -> tuple[str, identity.Device]:
+    """New keys wait from here on. Gil's is confirmed in a stolen session of ben's, the others by the operator."""
+    stolen = new_id("ses")
+    for who in PEOPLE:
+        lab.begin_session(who)
+        lab.device(who)
+    lab.system.settings = lab.system.settings.changed(**{"identity.new_keys": "confirm"})
+    with begin(lab.system) as unit:
+        for who in PEOPLE:
+            key = identity.device(unit, lab.device(who)[0])
+            if who == "gil":
+                gils = key
+            by, session = ("ben", stolen) if who == "gil" else ("system", "")
+            mark_confirmed(unit, key, by, "said", session=session)
+    lab.clock.advance(1)
+    return stolen, gils
 
 
 @pytest.fixture
@@ -106,6 +131,41 @@ def test_a_text_published_on_a_thiefs_approval_stays_and_is_told_once(lab: Publi
         assert said in alert.text
     lab.taken_back("hana", lab.sessions["hana"], "its owner")  # the second approval of the same text
     assert len(lab.alerts()) == len(lab.facts("access.PublicationFell")) == 1
+
+
+LEFT = ("live", "signed out", "signed out and its row hidden", "its key hidden", "its key retired")
+
+
+@pytest.mark.parametrize("bound", [True, False], ids=["in a session of the key", "in another session"])
+@pytest.mark.parametrize("left", LEFT)
+def test_a_text_on_the_vote_of_a_key_that_fell_back_is_told_once_wherever_it_was_sent(
+    lab: Publishing, left: str, bound: bool
+) -> None:
+    """Attack: what a key gives that a thief confirmed is sent from another session, which is left in time."""
+    stolen, key = confirmed_by_a_thief(lab)
+    session = lab.begin_session("gil", key.thumbprint if bound else "")
+    lab.publish_here(NEW)
+    if left.startswith("signed out"):
+        lab.sign_out("gil")
+    if left == "its key retired":
+        with begin(lab.system, lab.person("gil")) as unit:
+            identity.end_device(unit, lab.person("gil"), key.id, "an old laptop", retired=True)
+    if left.endswith("its row hidden"):
+        assert lab.sql("DELETE FROM identity_session WHERE id = :i", i=session)
+    if left == "its key hidden":
+        assert lab.sql("DELETE FROM identity_device WHERE id = :i", i=key.id)
+    lab.follow(*keys)
+    assert lab.facts("access.PublicationFell") == []
+    with begin(lab.system) as unit:
+        identity.end_session(unit, stolen, "not mine", "chi", of="ben")
+    lab.clock.advance(1)
+    lab.follow(*keys)
+    (line,) = lab.facts("access.PublicationFell")
+    assert (line["fell"], line["person"], line["session"]) == ("access.VoteCast", "gil", session)
+    (alert,) = lab.alerts()
+    assert (alert.severity, alert.principal) == ("high", "gil")
+    fell = [] if left == "its key retired" else [key.id]
+    assert [one["device"] for one in lab.facts("identity.KeyFellBack")] == fell
 
 
 def test_a_text_that_a_thief_asked_for_and_published_is_told_once(lab: Publishing) -> None:

@@ -24,8 +24,8 @@ from weighthouse.identity.api import owing
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience, outdated
-from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_RETIRED, OWN
-from weighthouse.identity.api.key_sessions import from_when, sessions_with
+from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_FELL, KEY_RETIRED, OWN
+from weighthouse.identity.api.key_sessions import EnrolledKey, from_when, key_told, sessions_with
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
@@ -337,23 +337,52 @@ def _end(unit: Unit, line: DeviceEnded, by: Caller | str = "") -> None:
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
-    if line.key:
-        why = KEY_RETIRED if line.whose == OWN else KEY_ENDED
-        end_sessions_of_key(unit, person, line.key, line.by, reason=why)
-    else:  # hidden or edited: who knows which of the sessions are its
+    if not line.key:  # hidden or edited: who knows which of the sessions are its
         end_sessions_of(unit, person, KEY_ENDED, line.by)
-    if line.whose == FOREIGN and line.key:
-        disown_sessions_with(unit, read_back(unit, device_id), line.since, by or line.by)
+    elif line.whose != FOREIGN:
+        end_sessions_of_key(unit, person, line.key, line.by, reason=KEY_RETIRED if line.whose == OWN else KEY_ENDED)
+    if line.whose == FOREIGN:
+        never_theirs(unit, person, device_id, line.since, by or line.by)
     audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
 
 
-def disown_sessions_with(unit: Unit, device: Device, since: Millis, by: Caller | str) -> None:
-    """Disown what somebody may have done who had this key, signed out or not. The session of whoever says so goes on,
-    for they hold it in their hands, unless it is bound to the key itself."""
+def never_theirs(
+    unit: Unit,
+    person: str,
+    device_id: str,
+    since: Millis,
+    by: Caller | str,
+    *,
+    reason: str = KEY_ENDED,
+    over: bool = False,
+) -> None:
+    """THE end of what was done with a key that was not its person's, from `since` on: ended as stolen, enrolled in a
+    session that was somebody else's, or fallen with who vouched for it. Its sessions end, and whatever somebody may
+    have done who had it is disowned, in whatever session it was sent, signed out or not.
+
+    The session of whoever says so goes on, for they hold it in their hands, unless it is bound to the key itself. If
+    the key was ended before (`over`), so were the sessions that were bound to it then.
+    """
     here = by.session if isinstance(by, Caller) else None
-    for session in sorted(sessions_with(unit, device, since)):
+    key = _key_as_known(unit, person, device_id)
+    if key is None:
+        return
+    if not over:
+        end_sessions_of_key(unit, person, key.thumbprint, name_of(by), reason=reason)
+    if reason == KEY_FELL:  # what enrolled it is judged by itself (`taken_back`)
+        key = msgspec.structs.replace(key, session="")
+    for session in sorted(sessions_with(unit, key, since)):
         if session != here:
-            end_session(unit, session, KEY_ENDED, by, of=device.person)
+            end_session(unit, session, reason, by, of=person)
+
+
+def _key_as_known(unit: Unit, person: str, device_id: str) -> Device | EnrolledKey | None:
+    """A key by its row, or by the log alone where that is hidden or edited; None if nobody can tell what it was."""
+    with suppress(WeighthouseError):
+        found = read_back(unit, device_id)
+        if found.person == person:
+            return found
+    return key_told(unit, person, device_id)
 
 
 owing.again(DeviceEnded, _end, unsure=("version",))

@@ -3,8 +3,9 @@
 What counts is judged at every use (`vouchers`); this follows the log and writes down what is over: a key that was
 enrolled in a session that was somebody else's is ended, one that was confirmed there waits again, one that was let
 count again there is set aside again, and so is whatever such a key vouched for, each with its line. The sessions of a
-key that fell end with it as foreign ones, so that votes and ballots given in them fall for good; so do those of a key
-that was enrolled there, though whoever enrolled it has ended it since. Read twice, it finds nothing more to do.
+key that fell, and those that it signed in, end with it as foreign ones (`never_theirs`), so that votes and ballots
+given in them fall for good; so do those of a key that was enrolled, confirmed or let count again there, though it was
+ended or retired since: a thief covers up so. Read twice, it finds nothing more to do.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.devices import counting, disown_sessions_with, drop_device, read_back
+from weighthouse.identity.api.devices import counting, drop_device, never_theirs, read_back
 from weighthouse.identity.api.ends import FOREIGN, KEY_FELL
-from weighthouse.identity.api.new_keys import without_guardian
-from weighthouse.identity.api.sessions import disowned, end_sessions_of_key
+from weighthouse.identity.api.new_keys import at_once, without_guardian
+from weighthouse.identity.api.sessions import disowned, disowned_lately
 from weighthouse.identity.api.states import change_state, state_of
-from weighthouse.identity.api.vouchers import stands, taken_back
+from weighthouse.identity.api.vouchers import OPERATOR, stands, taken_back
 from weighthouse.identity.events import DeviceConfirmed, DeviceEnrolled, KeyFellBack, KeysRestored
 from weighthouse.identity.model import Device, PrincipalState, Voucher
 
@@ -30,6 +31,7 @@ KINDS = frozenset(
     {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"}
 )
 _ACTS = ("confirm", "restore", "beside")
+_OF_DEVICE = [audit.Lines(one, by="device") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 ENROLLED = "it was enrolled in a session that was ended"
 _ENROLLED_IN = audit.Lines(DeviceEnrolled.KIND, by="session")
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
@@ -45,12 +47,18 @@ def fall(unit: Unit, entry: audit.Entry) -> None:
     _end_enrolled(unit, person, by)
     _disown_enrolled(unit, person, session, by)
     given = _given(unit, _BY_SESSION, session) if session else _given(unit, _BY_PERSON, person)
-    for one in sorted(_reached(unit, given)):
+    for one in sorted(_reached(unit, _whose(given))):
         _fall_back(unit, one)
+    for line in given:
+        _disown_ended(unit, line)
 
 
-def _given(unit: Unit, lines: list[audit.Lines], value: str) -> set[str]:
-    return {str(line.data["principal"]) for one in lines for line in one.of(unit, value)}
+def _given(unit: Unit, lines: list[audit.Lines], value: str) -> list[audit.Entry]:
+    return [line for one in lines for line in one.of(unit, value)]
+
+
+def _whose(lines: list[audit.Entry]) -> set[str]:
+    return {str(line.data["principal"]) for line in lines}
 
 
 def _reached(unit: Unit, given: set[str]) -> set[str]:
@@ -59,7 +67,7 @@ def _reached(unit: Unit, given: set[str]) -> set[str]:
     while left:
         one = left.pop()
         found.add(one)
-        left |= _given(unit, _BY_PERSON, one) - found
+        left |= _whose(_given(unit, _BY_PERSON, one)) - found
     return found
 
 
@@ -75,9 +83,29 @@ def _disown_enrolled(unit: Unit, person: str, session: str, by: str) -> None:
     if not lines or not disowned(unit, person, session, unit.now):
         return
     for line in lines:
-        with suppress(WeighthouseError):  # one whose row cannot be read is over by that alone
+        with suppress(WeighthouseError):  # a record that is not believed lets no key count
             if line.data["principal"] == person and line.subject not in state_of(unit, person).devices:
-                disown_sessions_with(unit, read_back(unit, line.subject), line.at, by)
+                never_theirs(unit, person, line.subject, line.at, by, over=True)
+
+
+def _disown_ended(unit: Unit, line: audit.Entry) -> None:
+    """Of a key that is over, what let it count is in the log alone. If that was said in a session which was somebody
+    else's, and nobody else said it, what was done with the key since is disowned as of one that falls."""
+    person, device = str(line.data["principal"]), str(line.data.get("device", ""))
+    if not device or at_once(unit.system) or _said(unit, line):
+        return
+    with suppress(WeighthouseError):  # a record that is not believed lets no key count
+        state = state_of(unit, person)
+        if device in (*state.devices, *state.suspended):
+            return
+        if not any(_said(unit, one) for lines in _OF_DEVICE for one in lines.of(unit, device)):
+            never_theirs(unit, person, device, line.at, "system", reason=KEY_FELL, over=True)
+
+
+def _said(unit: Unit, line: audit.Entry) -> bool:
+    """Whether who let a key count by this line was themselves, by all that is known."""
+    by, session = str(line.data["by"]), str(line.data.get("session", ""))
+    return by == OPERATOR or not disowned_lately(unit, by, session, line.at)
 
 
 def _readable(unit: Unit, person: str) -> Iterable[Device]:
@@ -110,9 +138,7 @@ def _fall_back(unit: Unit, person: str) -> None:
         audit.append(unit, KeyFellBack(device=device, principal=person, act=act, by=by))
     for device in sorted(over):
         since = min(one.at for one in fallen if one.device == device)
-        with suppress(WeighthouseError):  # one whose row cannot be read is over by that alone
-            key = read_back(unit, device).thumbprint
-            end_sessions_of_key(unit, person, key, "system", reason=KEY_FELL, since=since)
+        never_theirs(unit, person, device, since, "system", reason=KEY_FELL)
 
 
 def _lost(left: PrincipalState, fallen: list[Voucher]) -> dict[str, set[str]]:

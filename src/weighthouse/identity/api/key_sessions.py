@@ -6,11 +6,16 @@ who ends a key as not theirs alone disowns these, signed out or not: what is bou
 it was enrolled in. They are found in the log, for a row may be hidden just then; rows tell of those from before the
 log named keys.
 
+A key that falls with whoever vouched for it was nobody's either, from then on, and takes along the same. So there is
+one function for both, `never_theirs` in `devices`, and it asks the log what the key was: its own row may be hidden.
+
 It reaches back to a moment, a week unless another is named: as far as a session that is over is shown. An old laptop
 that is ended as lost undoes no years of honest work, and one that its owner retires undoes nothing.
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core import ids
@@ -20,7 +25,7 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api import ends
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.api.weeks import WEEK
-from weighthouse.identity.events import OpeningSigned, SessionStarted
+from weighthouse.identity.events import DeviceEnrolled, OpeningSigned, SessionStarted
 from weighthouse.identity.model import Device, Session
 from weighthouse.identity.store import sessions as store
 
@@ -28,6 +33,30 @@ from weighthouse.identity.store import sessions as store
 _SIGNED = {OpeningSigned.KIND: "principal", "access.VoteCast": "voter", "governance.BallotCast": "member"}
 _BY_DEVICE = {kind: audit.Lines(kind, by="device") for kind in _SIGNED}
 _BEGUN = audit.Lines(SessionStarted.KIND, by="key")
+_ENROLLED = audit.Lines(DeviceEnrolled.KIND)
+
+
+class EnrolledKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as the line of its enrolment names it, whatever became of its row."""
+
+    id: str
+    person: str
+    thumbprint: str
+    at: Millis
+    session: str = ""
+
+
+def key_told(unit: Unit, person: str, device_id: str) -> EnrolledKey | None:
+    """The key that `person` enrolled as this device, by the log; None if that does not tell of it."""
+    try:
+        lines = _ENROLLED.of(unit, device_id)
+    except WeighthouseError:  # as below
+        return None
+    for one in lines:
+        if one.data["principal"] == person:
+            mark, session = str(one.data["thumbprint"]), str(one.data.get("session", ""))
+            return EnrolledKey(id=device_id, person=person, thumbprint=mark, at=one.at, session=session)
+    return None
 
 
 def from_when(unit: Unit, since: Millis | None) -> Millis:
@@ -43,13 +72,13 @@ def from_when(unit: Unit, since: Millis | None) -> Millis:
     return since
 
 
-def sessions_with(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
+def sessions_with(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozenset[str]:
     """The sessions of a device's person that lived at `since` or later and were of whoever had its key."""
     found = _bound(unit, device, since) | signed_in(unit, device, since)
     return frozenset(one for one in found if ids.is_id(one, "ses"))  # what never was one keeps no key from its end
 
 
-def signed_in(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
+def signed_in(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozenset[str]:
     """Those in which it signed something since, or was enrolled: whatever they are bound to."""
     lines = (
         one
@@ -61,7 +90,7 @@ def signed_in(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
     return frozenset({str(one.data.get("session", "")) for one in lines} | {enrolled}) - {""}
 
 
-def _bound(unit: Unit, device: Device, since: Millis) -> frozenset[str]:
+def _bound(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozenset[str]:
     longest = unit.system.settings.integer("identity.absolute_s") * SECOND
     lines = _since(unit, _BEGUN, max(0, since - longest), device.thumbprint)
     told = {one.subject for one in lines if one.data["principal"] == device.person}
@@ -78,7 +107,7 @@ def _since(unit: Unit, lines: audit.Lines, since: Millis, value: str) -> list[au
         return []
 
 
-def _of(session: Session, device: Device) -> bool:
+def _of(session: Session, device: Device | EnrolledKey) -> bool:
     return session.person == device.person and session.key == device.thumbprint
 
 

@@ -308,6 +308,10 @@ def _from_elsewhere(session: Session, reason: str, by: Caller | str) -> bool:
     return not own or reason in (KEY_ENDED, NOT_ME)
 
 
+_ALONE = (ALIKE, ends.KEY_FELL)
+"""Ends that take along no other session of the browser: that a key fell says nothing against it."""
+
+
 def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, of: str = "") -> None:
     """End one session now, by its id. Ending one that is over changes nothing, unless it ended of itself or by its
     own hand and is ended from elsewhere now: a thief may have been first, and what was done in it is taken back.
@@ -338,13 +342,13 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     )
     if reason not in ends.FOLLOWS:
         owing.owe(unit, line, of=person)
-    if foreign and session is not None and reason not in (ALIKE, *ends.FOLLOWS):
+    if foreign and session is not None and reason not in (*_ALONE, *ends.FOLLOWS):
         end_mark(unit, session.device_mark, by)
     drop(unit, person, frozenset({session_id}))
     if session is not None:
         write_end(unit, session, end)
     audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
-    if foreign and session is not None and reason != ALIKE:
+    if foreign and session is not None and reason not in _ALONE:
         _end_alike(unit, session, by)
 
 
@@ -509,18 +513,14 @@ def _rows(unit: Unit, principal: str) -> list[store.Row]:
     return list({row.id: row for row in rows}.values())
 
 
-def end_sessions_of_key(
-    unit: Unit, person: str, key: str, by: str, *, reason: str = KEY_ENDED, since: Millis | None = None
-) -> None:
-    """End the sessions that are bound to a key which is nobody's from now on: whoever holds it holds them. With
-    `since`, those too that ended after it, so that what was done in them is taken back."""
+def end_sessions_of_key(unit: Unit, person: str, key: str, by: str, *, reason: str = KEY_ENDED) -> None:
+    """End the sessions that are bound to a key which is nobody's from now on: whoever holds it holds them."""
     end_mark(unit, key, by)
-    rows = _rows(unit, person) if since is None else store.of_person(unit.conn, person, since=since)
-    for row in rows:
+    for row in _rows(unit, person):
         session = unseal(unit, "session", row.body, row.seal, Session)
         if session is None or session.person != person or session.key != key:
             continue
-        if session.ended is None or (since is not None and session.ended >= since):
+        if session.ended is None:
             end_session(unit, session.id, reason, by)
     for hidden in unreadable(unit, person):
         end_session(unit, hidden, reason, by, of=person)
