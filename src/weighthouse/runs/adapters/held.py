@@ -53,15 +53,15 @@ class Held:
     def points(self, folder: Path) -> list[tuple[int, str]]:
         """Make a point in `folder` for each thing that is held, in the order in which it was.
 
-        Raises `runs.sandbox_failed` for anything but a folder or a file: a runtime would follow a link at its point.
+        Raises `runs.sandbox_failed` for a link, which a runtime would follow at its point.
         """
         made = []
         for number, descriptor in enumerate(self._descriptors):
             point, kind = folder / str(number), os.fstat(descriptor).st_mode
-            if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):
+            if stat.S_ISLNK(kind):
                 raise Unavailable(
                     "runs.sandbox_failed",
-                    "What the sandbox is to be given is a link or a device: it was swapped while it was opened.",
+                    "What the sandbox is to be given is a link by now: it was swapped while it was opened.",
                     "Find out who writes to the folders of this server's environments and data; then submit again.",
                 )
             make_point(point, stat.S_ISDIR(kind))
