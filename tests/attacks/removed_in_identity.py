@@ -108,7 +108,17 @@ IN_IDENTITY = (
         "    used_factor(unit, given, act)\n",
         "    assert used_factor\n",
     ),
-    Removal("outliving-device", "identity/api/devices.py", "key=_key_of(unit, device_id),", 'key="another",'),
+    Removal(
+        "outliving-device",
+        "identity/api/devices.py",
+        "key=_key_of(unit, device_id),",
+        'key="another",',
+        also=(  # else what the log tells of the key ends its sessions
+            "identity/api/devices.py",
+            "    if line.whose == FOREIGN:\n",
+            "    if line.whose == FOREIGN and ():\n",
+        ),
+    ),
     Removal("outliving-key", "identity/api/sessions.py", "moments.stopped(unit, over, session.created)", "not over"),
     Removal(
         "roaming-thief",
