@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -49,6 +50,28 @@ def test_two_signals_however_close_leave_nobody_deaf(second: signal.Signals | No
                 time.sleep(number * 5e-7)
                 os.kill(child, second)
             assert status_of(child) in ((0, -second) if second else (0,))
+    finally:
+        os.close(ready)
+        os.close(told)
+
+
+def test_a_signal_that_interrupts_no_instruction_of_python_is_heard() -> None:
+    """A handler in Python waits for the next instruction, and the read for the handler: both for ever."""
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        ended = asked_to_end()
+        threading.Thread(target=time.sleep, args=(LIMIT_S,), daemon=True).start()
+        # Delivered to the other thread, the signal does not interrupt the read.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        os.write(told, b".")
+        ended.wait()
+        os._exit(0)
+    try:
+        os.read(ready, 1)
+        time.sleep(0.2)
+        os.kill(child, signal.SIGTERM)
+        assert status_of(child) == 0
     finally:
         os.close(ready)
         os.close(told)

@@ -9,22 +9,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Ending:
-    """Whether the end was asked for. A pipe, for what a signal interrupts may hold any lock, an Event's own too."""
+    """Whether the end was asked for. A pipe, for what a signal interrupts may hold any lock, an Event's own too.
+
+    The interpreter's own handler writes to it (`signal.set_wakeup_fd`): one written in Python runs between two of
+    its instructions only, so a signal that came just before the read would wait for the next one.
+    """
 
     def __init__(self) -> None:
         self._asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(self._asked, True)
+        signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
         for wanted in SIGNALS:
             signal.signal(wanted, self._end)
 
     def _end(self, *_: object) -> None:
         for wanted in SIGNALS:
             signal.signal(wanted, signal.SIG_DFL)
-        os.write(self._ask, b".")
 
     def wait(self) -> None:
         """Return once it was, also if that was long ago."""
-        os.read(self._asked, 1)
+        while os.read(self._asked, 1)[0] not in SIGNALS:
+            pass
 
 
 def asked_to_end() -> Ending:
