@@ -110,9 +110,16 @@ def test_e19_counts_what_held_of_the_whole_catalogue() -> None:
 
 def test_e19_an_old_success_proves_nothing_and_an_old_failure_stays_one() -> None:
     old = e19([attack(1, "A", "BLOCKED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
-    assert (old.result, old.detail) == ("not-tested", "1 of 2 attacks held (50 %). Not tested: A (not run lately).")
+    assert (old.result, old.detail) == ("not-tested", "1 of 2 attacks held (50 %). Not tested: 1 not run lately (A).")
     missed = e19([attack(1, "A", "MISSED"), attack(9, "B", "BLOCKED")], ["A", "B"], fresh_since=5)
     assert missed.result == "not-satisfied"
+
+
+def test_e19_says_why_attacks_prove_nothing_and_names_a_few() -> None:
+    names = [f"A{n}" for n in range(9)]
+    found = e19([attack(1, "A0", "BLOCKED"), attack(9, "A1", "BLOCKED")], names, fresh_since=5)
+    why = "1 not run lately (A0); 7 never run (A2, A3, A4, A5, A6, and 2 more)"
+    assert (found.result, found.detail) == ("not-tested", f"1 of 9 attacks held (11 %). Not tested: {why}.")
 
 
 def test_samples_name_failing_leaves_first_and_pin_down_the_whole_population() -> None:

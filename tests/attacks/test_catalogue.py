@@ -1,4 +1,7 @@
-"""Every theft of the catalogue, on one real stage, in one go: all are stopped or detected as was promised for them."""
+"""Every theft of the catalogue on the demo's stage, in one go: all are stopped or detected as was promised for them.
+
+A kept server is asked the same whenever tests run (test_evidence_page.py).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ LIMIT_S = 1200  # some wait a minute for what they would steal
 EVERY = "import sys; from weighthouse.app.demo.play import play; sys.exit(play(script=True, every=True))"
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(LIMIT_S + 60)
 def test_every_theft_of_the_catalogue_is_held() -> None:
     done = run(EVERY, limit_s=LIMIT_S)

@@ -157,6 +157,11 @@ def test_10_security_freezes_a_person_and_nothing_works_for_them(seat: Any) -> N
 
 def test_11_a_hold_stops_the_lab_until_it_is_lifted(seat: Any) -> None:
     chi = seat("chi")
+    place = ("hold", "place", "model/tern", "--reason", "Odd reads last night.", "-o", "table")
+    assert "No hold stands." in chi.run("hold", "list", "-o", "table")
+    chi.run(*place, typed="n\n", status=exits.INTERRUPTED)
+    assert "It is on model/tern and on what was made from it." in chi.said
+    assert "No hold stands." in chi.run("hold", "list", "-o", "table")
     hold = chi.json("hold", "place", "model/tern", "--reason", "Odd reads last night.")
     assert hold["id"] in {one["id"] for one in chi.json("hold", "list")["items"]}
     assert "It has stopped nothing so far." in chi.run("hold", "show", hold["id"], "-o", "table")

@@ -196,6 +196,36 @@ def test_the_committee_holds_a_release_and_lifts_it_by_a_signed_quorate_vote(wor
     assert "Held by" not in gil.get("/resources/model/tern").text
 
 
+def test_a_member_sees_what_a_hold_would_stop_and_afterwards_what_it_has_stopped(world: World) -> None:
+    gil, fay, ada = world.browser("gil"), world.browser("fay"), world.browser("ada")
+    asked = {"model": "model/tern", "reason": "Drill <b>found</b> a drip."}
+    before = len(world.facts("access.HoldPlaced"))
+    would = gil.get("/committee/holds/new", params=asked).text
+    assert "It stops weights.export." in would and "Drill &lt;b&gt;found" in would and "Call the hold" in would
+    assert len(world.facts("access.HoldPlaced")) == before and gil.get("/committee").text.count("hld_") == 0
+    assert ada.get("/committee/holds/new", params=asked).status_code == 403
+    assert world.send(gil, "/committee", "/committee/holds", asked).status_code == 303
+    hold = re.search(r'href="/committee/holds/(hld_\w+)"', gil.get("/committee").text)
+    assert hold
+    path = f"/committee/holds/{hold.group(1)}"
+    assert "It has stopped nothing so far" in gil.get(path).text
+    export = {
+        **ASK,
+        "entitlement": "tern-export",
+        "duration": HOUR,
+        "op_version": "ver_1",
+        "op_destination": "x.example",
+    }
+    refused = world.send(ada, "/sessions", "/request", export)
+    assert "access.held" in refused.text, refused.text
+    for reader in (gil, fay):
+        page = reader.get(path).text
+        assert "stands" in page and "1 in all" in page and "request.submit" in page, page
+    assert 'href="/audit/' in fay.get(path).text
+    assert ada.get(path).status_code == 403 and path not in ada.get("/committee").text
+    assert gil.get("/committee/holds/hld_nothing").status_code in (400, 404)
+
+
 def test_ending_a_session_on_its_page_ends_it(world: World) -> None:
     here, there = world.browser("ada"), world.browser("ada")
     rows = re.findall(r"<tr>.*?</tr>", here.get("/sessions").text, re.DOTALL)

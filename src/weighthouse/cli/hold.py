@@ -5,9 +5,11 @@ One that the committee placed cannot be lifted here, whoever asks: it takes a vo
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from weighthouse.cli.connection import connect, fresh
+from weighthouse.cli.connection import Connection, connect, fresh
 from weighthouse.cli.show import Column, card, form, listing, many, output, say
 
 _COLUMNS = (
@@ -55,7 +57,11 @@ _STOPS = (
 @click.pass_context
 def preview(ctx: click.Context, subject: str, actions: tuple[str, ...], fmt: str | None) -> None:
     """Show what a hold on SUBJECT would stop now, and place none."""
-    answer = connect(ctx).get("/holds/preview", subject=subject, actions=",".join(actions) or None)
+    _show_preview(connect(ctx), subject, actions, fmt)
+
+
+def _show_preview(connection: Connection, subject: str, actions: tuple[str, ...], fmt: str | None) -> None:
+    answer = connection.get("/holds/preview", subject=subject, actions=",".join(actions) or None)
     for line in answer["words"]:
         say(line)
     found = [one for one in answer["stops"] if one["count"]]
@@ -102,15 +108,21 @@ def show(ctx: click.Context, hold: str, limit: int, fmt: str | None) -> None:
 @click.argument("subject")
 @click.option("--reason", required=True, help="Why; it goes into the log.")
 @click.option("--action", "actions", multiple=True, help="Only stop this action; may be given again.")
+@click.option("-y", "--yes", "at_once", is_flag=True, help="Place it at once, without showing what it would stop.")
 @output
 @click.pass_context
-def place(ctx: click.Context, subject: str, reason: str, actions: tuple[str, ...], fmt: str | None) -> None:
+def place(
+    ctx: click.Context, subject: str, reason: str, actions: tuple[str, ...], at_once: bool, fmt: str | None
+) -> None:
     """Place a hold on SUBJECT; needs hold.place.
 
     SUBJECT is a resource (model/tern, dataset/stdlib), a version (ver_…), class:ID, environment:ID, a person, or lab.
-    `weighthouse hold preview` shows before what it would stop.
+    At a terminal you see first what it would stop, as `weighthouse hold preview` shows it, and are asked.
     """
     connection = connect(ctx)
+    if not at_once and sys.stdin.isatty() and form(fmt) != "json":
+        _show_preview(connection, subject, actions, "table")
+        click.confirm("\nPlace this hold?", default=True, abort=True, err=True)
     body = {"subject": subject, "reason": reason, "actions": list(actions)}
     card(fresh(connection, lambda: connection.post("/holds", body)), _COLUMNS, fmt)
 

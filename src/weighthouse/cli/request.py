@@ -150,7 +150,7 @@ def show(ctx: click.Context, request: str, fmt: str | None) -> None:
 
 def show_card(answer: dict[str, Any], fmt: str | None) -> None:
     """Show an approval card: the same words that the console shows and that a signature covers."""
-    card(answer["request"], COLUMNS, fmt, answer=answer)
+    card(answer["request"], (*COLUMNS, Column("digest", lambda _: answer["digest"])), fmt, answer=answer)
     if fmt == "json":
         return
     for title, lines in (

@@ -6,7 +6,7 @@ check, however old and whatever could not be run since; one that was not run lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from weighthouse.assurance.checks.facts import Fact, samples
 from weighthouse.assurance.model import NOT_RUN, Finding, Ran, Version
@@ -14,6 +14,7 @@ from weighthouse.assurance.rules.proof import proof, version_in
 from weighthouse.core.clock import Millis
 
 KIND = "assurance.AttackRun"
+NAMED = 5  # attacks by name for each reason; `weighthouse redteam results` names them all
 
 
 def compute(facts: Sequence[Fact], catalogue: Sequence[str], version: Version, fresh_since: Millis) -> Finding:
@@ -24,7 +25,7 @@ def compute(facts: Sequence[Fact], catalogue: Sequence[str], version: Version, f
             runs[str(one.data["scenario"])].append(one)
     proofs = {name: proof(map(_ran, runs[name]), version, fresh_since) for name in catalogue}
     missed = {name: one.index for name, one in proofs.items() if one.result == "missed"}
-    untested = [f"{name} ({one.why})" for name, one in proofs.items() if one.result == "not tested"]
+    untested = {name: one.why for name, one in proofs.items() if one.result == "not tested"}
     held = sum(one.result == "held" for one in proofs.values())
     population = sum(any(fact.data.get("status") != NOT_RUN for fact in runs[name]) for name in catalogue)
     failing = tuple(sorted(index for index in missed.values() if index is not None))
@@ -35,9 +36,20 @@ def compute(facts: Sequence[Fact], catalogue: Sequence[str], version: Version, f
         detail = f"{score} Missed: {', '.join(sorted(missed))}."
         return Finding(result="not-satisfied", detail=detail, population=population, failing=failing, samples=digests)
     if untested or not catalogue:
-        detail = f"{score} Not tested: {', '.join(untested) or 'there is no catalogue'}."
+        detail = f"{score} Not tested: {_grouped(untested) or 'there is no catalogue'}."
         return Finding(result="not-tested", detail=detail, population=population, samples=digests)
     return Finding(result="satisfied", detail=score, population=population, samples=digests)
+
+
+def _grouped(untested: Mapping[str, str]) -> str:
+    """Return the attacks by why they prove nothing, a few by name and the others as a number."""
+    reasons = {why: [name for name, other in untested.items() if other == why] for why in untested.values()}
+    return "; ".join(f"{len(names)} {why} ({_named(names)})" for why, names in reasons.items())
+
+
+def _named(names: Sequence[str]) -> str:
+    rest = len(names) - NAMED
+    return ", ".join([*names[:NAMED], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _ran(fact: Fact) -> Ran:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -23,6 +23,7 @@ from weighthouse.policy import api as policy
 router = APIRouter(include_in_schema=False)
 
 _READING = ("committee.vote", "audit.read")
+_LOOKING = ("committee.hold", "audit.read", "hold.place")
 _DONE = {
     "called": "Your call is on record. It binds at once if you chair, or when a second member joins it.",
     "opened": "The motion is open. Members answer below, each with their own signature.",
@@ -32,6 +33,7 @@ _DONE = {
 PAGE = 25
 Text = Annotated[str, Form(min_length=1, max_length=10_000)]
 Short = Annotated[str, Form(min_length=1, max_length=200)]
+Asked = Annotated[str, Query(min_length=1, max_length=1_000)]
 
 
 @router.get("/committee")
@@ -58,6 +60,7 @@ def committee(request: Request, done: str = "", cursor: Cursor = None) -> Respon
             classes=CLASSES,
             seats=seats,
             sits=caller.principal in seats.sitting,
+            looks=any(access.explain(unit, caller, action, "lab").allowed for action in _LOOKING),
             done=_DONE.get(done, ""),
         )
 
@@ -70,6 +73,27 @@ def _act(view: MotionView) -> dict[str, object]:
 def _releases(unit: Unit) -> list[ReleaseStatus]:
     models = (one for one in policy.current(unit).lab.resources.values() if one.kind == "model")
     return [api.release_status(unit, model.id) for model in models]
+
+
+@router.get("/committee/holds/new")
+def preview_hold(request: Request, model: Asked, reason: Asked) -> Response:
+    """What a hold on a model's release would stop now, before the member calls for it."""
+    with door(request).enter(request) as (unit, caller):
+        would = api.preview_hold(unit, caller, model, access.HELD_ACTIONS)
+        return door(request).render(request, "governance/hold_new.html", would=would, model=model, reason=reason)
+
+
+@router.get("/committee/holds/{hold_id}")
+def show_hold(request: Request, hold_id: str, cursor: Cursor = None) -> Response:
+    """One hold, standing or lifted, and what it has stopped, the newest first."""
+    with door(request).enter(request) as (unit, caller):
+        shown = api.show_hold(unit, caller, hold_id)
+        found = api.stopped_page(unit, caller, hold_id, cursor=cursor, limit=PAGE)
+        here = paging.links(found, f"/committee/holds/{shown.hold.id}")
+        logs = access.explain(unit, caller, "audit.read", "lab").allowed
+        return door(request).render(
+            request, "governance/hold.html", shown=shown, here=here, names=access.names(unit), logs=logs
+        )
 
 
 @router.post("/committee/holds")
