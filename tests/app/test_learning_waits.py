@@ -6,6 +6,7 @@ a minute nothing is decided, whatever the rows say of how long they have waited.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,4 +76,31 @@ def test_what_a_follower_would_take_back_is_not_decided_on_while_it_stands_still
     assert refusals.holds() == ()
     lines = lab.entries(kind="audit.FellBehind")
     assert [one.data["why"] for one in lines] == ["the follower test.voiding stands still"]
+    database.close()
+
+
+def test_what_was_learnt_is_as_fresh_as_the_moment_before_it_was_asked_for(
+    postgres_url: str, make_system: Callable[[Database], System], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: hold back the last answer, or the process with that answer in its socket, for as long as one likes."""
+    database = Database(postgres_url)
+    database.create_all()
+    lab = Lab(bind_log(make_system(database), tmp_path))
+    lab.system.bind(Refusals, FileRefusals(tmp_path / "refusals"))
+    learning, refusals, behind = Learning(lab.system, tmp_path / "learnt"), lab.system.part(Refusals), audit.behind
+    monkeypatch.setattr("weighthouse.app.learning.DOUBT_S", 0.5)
+
+    def late(system: System) -> audit.Behind:
+        found = behind(system)
+        time.sleep(0.6)
+        return found
+
+    monkeypatch.setattr(audit, "behind", late)
+    learning.catch_up()
+    with pytest.raises(Unavailable) as refusal:
+        refusals.holds()
+    assert refusal.value.code == "access.refusals_behind"
+    monkeypatch.setattr(audit, "behind", behind)
+    learning.catch_up()
+    assert refusals.holds() == ()
     database.close()

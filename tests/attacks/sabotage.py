@@ -36,9 +36,12 @@ class Removal(NamedTuple):
 
 
 def build(removal: Removal, folder: Path) -> Path:
-    """Copy the source and take the guard out; return what PYTHONPATH must begin with."""
+    """Copy the source and take the guard out; return what PYTHONPATH must begin with.
+
+    Bytecode comes along: it names the moment and size of its source, and the file that is changed has others.
+    """
     copy = folder / "src"
-    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("*.egg-info"))
     shutil.copytree(SOURCE.parent / "examples", folder / "examples")
     for file, line, instead in filter(None, ((removal.file, removal.line, removal.instead), removal.also)):
         path = copy / "weighthouse" / file

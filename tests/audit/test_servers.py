@@ -6,6 +6,7 @@ lines that do not come, is behind after a minute, and so is the server whose wor
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -19,7 +20,7 @@ from sqlalchemy import create_engine, make_url, text
 from tests.audit.support import Lab, Noted, bind_log
 from weighthouse.audit import api
 from weighthouse.audit.adapters.acknowledged import FileLines
-from weighthouse.audit.api import lanes, leaving, waking
+from weighthouse.audit.api import lanes, leaving, meeting, waking
 from weighthouse.audit.ports import LineMemory
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock
@@ -342,6 +343,30 @@ def test_a_server_that_is_said_to_have_left_changes_nothing_more(pair: Pair) -> 
     assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
 
 
+@contextlib.contextmanager
+def cloned(postgres_url: str, suffix: str) -> Iterator[Database]:
+    """A copy of the whole database, for a while; nobody may be connected to it when it is made."""
+    own = make_url(postgres_url)
+    administrator = create_engine(own.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with administrator.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{own.database}{suffix}" TEMPLATE "{own.database}"'))
+    clone = Database(own.set(database=f"{own.database}{suffix}").render_as_string(hide_password=False))
+    try:
+        yield clone
+    finally:
+        clone.close()
+        with administrator.connect() as connection:
+            connection.execute(text(f'DROP DATABASE "{own.database}{suffix}" WITH (FORCE)'))
+        administrator.dispose()
+
+
+def carry(one: Lab, two: Lab) -> None:
+    """Carry over what a server says."""
+    for name, said, seal in one.rows("SELECT name, said, seal FROM log_server WHERE name = :name", name=mine(one)):
+        two.sql("DELETE FROM log_server WHERE name = :name", name=name)
+        two.sql("INSERT INTO log_server VALUES (:name, :said, :seal)", name=name, said=said, seal=seal)
+
+
 def test_words_of_a_server_that_reads_another_log_are_no_words(
     pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, postgres_url: str,
     caplog: pytest.LogCaptureFixture,
@@ -351,23 +376,11 @@ def test_words_of_a_server_that_reads_another_log_are_no_words(
     api.say(pair.second.system, left=True)
     pair.minutes(1, saying=(pair.first,))
     pair.first.system.database.close()
-    own = make_url(postgres_url)
-    administrator = create_engine(own.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with administrator.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{own.database}_split" TEMPLATE "{own.database}"'))
-    shutil.copytree(tmp_path, tmp_path.with_name("elsewhere"), ignore=shutil.ignore_patterns("a", "b"))
-    clone = Database(own.set(database=f"{own.database}_split").render_as_string(hide_password=False))
-    try:
+    with cloned(postgres_url, "_split") as clone:
+        shutil.copytree(tmp_path, tmp_path.with_name("elsewhere"), ignore=shutil.ignore_patterns("a", "b"))
         third = folder_of(make_system(clone), tmp_path.with_name("elsewhere"), "c")
         pair.clock.advance(11 * SECOND)
         api.join(third.system)
-
-        def carry() -> None:
-            for one, two in ((pair.first, third), (third, pair.first)):
-                words = one.rows("SELECT name, said, seal FROM log_server WHERE name = :name", name=mine(one))
-                for name, said, seal in words:
-                    two.sql("DELETE FROM log_server WHERE name = :name", name=name)
-                    two.sql("INSERT INTO log_server VALUES (:name, :said, :seal)", name=name, said=said, seal=seal)
 
         def minutes(count: int) -> None:
             for _ in range(count * 12):
@@ -375,7 +388,8 @@ def test_words_of_a_server_that_reads_another_log_are_no_words(
                 for lab in (pair.first, third):
                     lab.settle()
                     api.say(lab.system)  # with no line on its way, which the other would wait for
-                carry()
+                carry(pair.first, third)
+                carry(third, pair.first)
                 api.behind(third.system)
 
         minutes(1)
@@ -386,11 +400,101 @@ def test_words_of_a_server_that_reads_another_log_are_no_words(
         assert is_behind(third)
         assert api.behind(third.system).why == f"the server {mine(pair.first)} is not heard"
         assert f"the server {mine(pair.first)} reads another log, which this one does not continue" in caplog.text
-    finally:
-        clone.close()
-        with administrator.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{own.database}_split" WITH (FORCE)'))
-        administrator.dispose()
+
+
+class Living:
+    """A server that goes on hearing, answering and sequencing in a thread, as one that serves does."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab, self._stop = lab, threading.Event()
+        self._thread = threading.Thread(target=self._go_on, daemon=True)
+
+    def _go_on(self) -> None:
+        while not self._stop.wait(0.05):
+            api.behind(self._lab.system)
+            api.answer(self._lab.system)
+            api.sequence(self._lab.system)
+
+    def __enter__(self) -> Living:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def test_a_server_serves_once_each_other_one_has_answered_it(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "MEET_S", 0.5)
+    api.meet(pair.second.system)  # nobody else serves
+    api.join(pair.first.system)
+    api.say(pair.first.system)
+    third = started(pair, make_system, tmp_path, "c")
+    with pytest.raises(Unavailable) as refusal:
+        api.meet(third.system)
+    assert refusal.value.code == "audit.not_answered" and mine(pair.first) in str(refusal.value)
+    monkeypatch.setattr(meeting, "MEET_S", 20)
+    with Living(pair.first):
+        api.meet(third.system)
+    again = started(pair, make_system, tmp_path, "a")  # over the folder of the first, which died
+    with Living(third):
+        api.meet(again.system)
+    with read(again.system) as unit:
+        assert lanes.known(unit).serving() == {mine(third), mine(again)}
+
+
+def test_servers_that_start_at_one_moment_answer_each_other(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "MEET_S", 20)
+    labs = [started(pair, make_system, tmp_path, name) for name in ("c", "d")]
+    failed: list[BaseException] = []
+
+    def meets(lab: Lab) -> None:
+        try:
+            api.meet(lab.system)
+            with Living(lab):
+                time.sleep(1)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=meets, args=(lab,)) for lab in labs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_a_server_over_a_copy_of_the_database_of_which_nobody_hears_does_not_serve(
+    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Attack: copy the database while the second server is restarted, and give it the copy: what it refuses, the first
+    never hears; with every word of the first carried over to it, for it to seem heard."""
+    monkeypatch.setattr(meeting, "MEET_S", 1.0)
+    first = pair.first
+    api.join(first.system)
+    api.say(pair.second.system, left=True)
+    pair.minutes(1, saying=(first,))
+    first.system.database.close()
+    with cloned(postgres_url, "_fork") as clone:
+        shutil.copytree(tmp_path, tmp_path.with_name("beside"), ignore=shutil.ignore_patterns("a", "b"))
+        third = folder_of(make_system(clone), tmp_path.with_name("beside"), "c")
+        pair.clock.advance(11 * SECOND)
+        api.join(third.system)
+        api.say(third.system)
+        for both_ways in (False, True):
+            if both_ways:
+                carry(third, first)
+                api.behind(first.system)
+            api.say(first.system)
+            carry(first, third)
+            with pytest.raises(Unavailable) as refusal:
+                api.meet(third.system)
+            assert refusal.value.code == "audit.not_answered"
 
 
 def test_a_process_ticks_while_its_database_answers_nobody(pair: Pair) -> None:

@@ -75,9 +75,10 @@ class Refusals(Protocol):
     def placed(self, hold_id: str) -> bool:
         """Whether this hold was ever placed here, lifted or not; answers also while this memory is behind."""
 
-    def doubt_after(self, seconds: float) -> None:
-        """Answer no question any more after `seconds`, until this is called again: what was refused elsewhere since
-        is not known here. Never called, as in a process that serves nobody, it answers always."""
+    def doubt_after(self, seconds: float, since: float | None = None) -> None:
+        """Answer no question any more `seconds` after the moment `since` (of `core.clock.since_start`; now, if none),
+        until this is called again: what was refused elsewhere since is not known here. Never called, as in a process
+        that serves nobody, it answers always."""
 
     def stopping(self) -> AbstractContextManager[None]:
         """Answer this thread inside also while others may have refused more: it is about to stop something."""

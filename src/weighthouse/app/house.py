@@ -84,12 +84,14 @@ class House:
         """Start every part in order; on a failure stop what was started and raise.
 
         What outsiders have seen of the log is asked before anything is served: yesterday's folder, put back, must
-        not release anything until the first round of the witnesses. On PostgreSQL the log tells of this server first.
+        not release anything until the first round of the witnesses. On PostgreSQL the log tells of this server first,
+        and each other one has answered it.
         """
         try:
             audit.ask_witnesses(self.system)
             access.close_on_doubt(self.system)
             audit.join(self.system)
+            audit.meet(self.system)
             for part in (self._learning, self._served, self._runs, self.workers, self._telling):
                 part.start()
                 self._started.append(part)

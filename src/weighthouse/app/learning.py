@@ -14,7 +14,7 @@ from pathlib import Path
 from weighthouse.access import api as access
 from weighthouse.app import declared, memories
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import SECOND
+from weighthouse.core.clock import SECOND, since_start
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System
 from weighthouse.identity import api as identity
@@ -43,14 +43,18 @@ class Learning:
         Attack: stall the sequencer, so that a revocation waits while the log ends before it and all looks learnt. So
         what is known is as fresh as the oldest line that waits. And lock the followers' table, so that what they take
         back stays: what the log tells is done no later than it is known.
+
+        Attack: hold back an answer, or this process with an answer in its socket. So what was learnt is as fresh as
+        the moment before it was asked for, however late the answer is.
         """
+        asked = since_start()
         while (after := audit.learn(self.system, self.place, self._learners)) != self.place:
-            self.place = after
+            self.place, asked = after, since_start()
         if not 0 <= self.place - self._marked < KEEP_AFTER:  # less than before: the log is a shorter one
             self._mark()
         found = audit.behind(self.system)
         left = BEHIND_S - found.since / SECOND
-        access.doubt_after(self.system, max(0.0, min(DOUBT_S, left)))
+        access.doubt_after(self.system, max(0.0, min(DOUBT_S, left)), asked)
         if left <= 0 < self._left:
             audit.tell_behind(self.system, found)
         self._left = left

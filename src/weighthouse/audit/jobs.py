@@ -31,6 +31,7 @@ def timers(system: System) -> list[Timer]:
         found.append(Timer("audit.backlog", 10 * SECOND, watch_backlog))
         found.append(Timer("audit-lines", SECOND, api.watch_lines))
         found.append(Timer("audit-servers", api.SAY_EVERY, api.say))
+        found.append(Timer("audit-answers", SECOND // 2, api.answer))
     return found
 
 

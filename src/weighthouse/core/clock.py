@@ -24,6 +24,11 @@ LEAP_TOLERANCE: Millis = 5 * MINUTE
 _SINCE_START = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+def since_start() -> float:
+    """Seconds since the machine was started, its sleep included; no wall clock moves it."""
+    return time.clock_gettime(_SINCE_START)
+
+
 class Clock(Protocol):
     """Wall time in UTC milliseconds, and a monotonic reading of the same unit for spotting leaps."""
 

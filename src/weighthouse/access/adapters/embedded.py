@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 
 from weighthouse.access.model import Apart, Hold, HoldCall, Look, Owed
 from weighthouse.core import durable
+from weighthouse.core.clock import since_start
 from weighthouse.core.errors import Unavailable
 
 
@@ -128,8 +128,8 @@ class FileRefusals:
         self._catch_up()
         return hold_id in self._holds or hold_id in self._lifted
 
-    def doubt_after(self, seconds: float) -> None:
-        self._doubt_at = time.monotonic() + seconds
+    def doubt_after(self, seconds: float, since: float | None = None) -> None:
+        self._doubt_at = (since_start() if since is None else since) + seconds
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
@@ -141,7 +141,7 @@ class FileRefusals:
 
     def _answer(self) -> None:
         """Get ready to answer; refuse where other servers may have refused what is not known here."""
-        doubtful = self._doubt_at is not None and time.monotonic() > self._doubt_at
+        doubtful = self._doubt_at is not None and since_start() > self._doubt_at
         if doubtful and not getattr(self._stopping, "on", False):
             raise Unavailable(
                 "access.refusals_behind",

@@ -121,6 +121,7 @@ def learnt_to(system: System, place: int) -> None:
     system.part(Refusals).learnt_to(place)
 
 
-def doubt_after(system: System, seconds: float) -> None:
-    """Let every decision be refused unless the log is learnt from again within `seconds`."""
-    system.part(Refusals).doubt_after(seconds)
+def doubt_after(system: System, seconds: float, since: float | None = None) -> None:
+    """Let every decision be refused unless the log is learnt from again within `seconds` of when it was asked last:
+    `since`, a reading of `core.clock.since_start`."""
+    system.part(Refusals).doubt_after(seconds, since)

@@ -24,7 +24,7 @@ class Attack(BaseModel):
     """Which scenarios to run; none named means all."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    scenarios: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=100)
+    scenarios: list[Annotated[str, Field(max_length=64)]] = Field(default_factory=list, max_length=500)
 
 
 def _outcome(one: api.Outcome) -> dict[str, Any]:

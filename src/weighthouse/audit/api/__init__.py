@@ -17,6 +17,7 @@ from weighthouse.audit.api.forking import accept_fork, last_signed
 from weighthouse.audit.api.growing import begin
 from weighthouse.audit.api.learning import learn
 from weighthouse.audit.api.leaving import forget_server, join
+from weighthouse.audit.api.meeting import meet
 from weighthouse.audit.api.missing import LOST, watch_lines
 from weighthouse.audit.api.personal import erase, reveal
 from weighthouse.audit.api.proving import consistency, export, key, keys, prove, state
@@ -24,7 +25,7 @@ from weighthouse.audit.api.reading import entries, entry, head
 from weighthouse.audit.api.scanning import look
 from weighthouse.audit.api.sequencing import backlog, sequence
 from weighthouse.audit.api.servers import EVERY as SAY_EVERY
-from weighthouse.audit.api.servers import say
+from weighthouse.audit.api.servers import answer, say
 from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally, since
 from weighthouse.audit.api.waiting import unsaid, waited
@@ -66,6 +67,7 @@ __all__ = [
     "Ticking",
     "Witnessed",
     "accept_fork",
+    "answer",
     "append",
     "ask_witnesses",
     "backlog",
@@ -91,6 +93,7 @@ __all__ = [
     "last_signed",
     "learn",
     "look",
+    "meet",
     "on_its_way",
     "overdue",
     "prove",

@@ -14,6 +14,9 @@ which servers there are: each has a heartbeat in the log before it serves, and a
 
 Attack: give each server a copy of the database, and carry over nothing but the words. So a word names the log that
 its server reads, and counts as said to whoever reads one that continues it.
+
+Attack: start a server over a copy, of which nobody else hears. So each serves once all others have answered it
+(`meeting`), and nothing is answered but what was said by one who reads the same log.
 """
 
 from __future__ import annotations
@@ -60,14 +63,15 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class _Heard(msgspec.Struct):
-    """What was heard of another server: the newest count, when it is known to have lived, and which rows of it are
-    waited for."""
+    """What was heard of another server: the newest count, when it is known to have lived, which rows of it are
+    waited for, and whether it has heard this process."""
 
     beat: int
     since: Millis
     left: bool
     due: dict[str, tuple[int, Millis]] = {}
     owes: Millis = 0
+    answered: bool = False
 
 
 class Servers:
@@ -79,6 +83,7 @@ class Servers:
         self._spoke: dict[int, Millis] = {}  # when this process spoke for the how manieth time
         self._kept: Millis | None = None  # when its own word was last found as it wrote it
         self._foreign: Millis | None = None  # since when there have been rows that no server wrote
+        self.asked = False  # whether one waits for this process to answer before it serves
         self._lock = threading.Lock()
 
     def say(self, unit: Unit, *, left: bool) -> None:
@@ -90,7 +95,9 @@ class Servers:
         if self._kept is None or (found is not None and found.said == self._row):
             self._kept = now
         folder, due = lanes.memory(unit.system).folder(), lanes.due(unit.system, lanes.known(unit))
-        heard = {one: other.beat for one, other in _read(unit)[0].items() if one != name and not other.left}
+        with self._lock:
+            heard = {one: other.beat for one, other in self._heard.items() if other.beat and not other.left}
+            self.asked = False
         size, root = _log(unit)
         said = Said(self._beat + 1, folder, left, due, arrears.owed(unit), heard, size, root)
         row = _sealed(unit.system, name, said)
@@ -129,6 +136,13 @@ class Servers:
                 found.append(("of a forged row", now - self._foreign))
         return sorted(found, key=lambda one: -one[1])
 
+    def unanswered(self, unit: Unit) -> list[str]:
+        """Return the servers of which the log tells and which have not heard this process."""
+        self.hear(unit)
+        serving = lanes.known(unit).serving() - {lanes.writer(unit.system)}
+        with self._lock:
+            return sorted(name for name in serving if not (self._heard[name].answered or self._heard[name].left))
+
     def _know(self, unit: Unit, known: rules.Progress, now: Millis) -> None:
         """Take from the log which servers there are, for rows of them may be hidden, and which have left."""
         for name in known.serving() - {lanes.writer(unit.system)}:
@@ -146,7 +160,8 @@ class Servers:
         if said.beat <= one.beat or not _continues(unit, name, said):  # shown once more, or not said to us
             return
         answers = said.heard.get(lanes.writer(unit.system), 0)
-        one.beat, one.left, one.owes = said.beat, said.left, said.owes
+        self.asked = self.asked or not one.beat
+        one.beat, one.left, one.owes, one.answered = said.beat, said.left, said.owes, answers > 0
         one.since = max(one.since, self._spoke.get(answers, one.since))
         for lane, number in said.due.items():
             one.due.setdefault(lane, (number, now))
@@ -187,6 +202,12 @@ def say(system: System, *, left: bool = False) -> None:
         for name in known.serving() & said.keys():
             if _is_over(said[name], known):
                 leaving.end(system, name)
+
+
+def answer(system: System) -> None:
+    """Tell the others at once if one of them has spoken for the first time: it waits for that before it serves."""
+    if of(system).asked:
+        say(system)
 
 
 def unheard(unit: Unit) -> list[tuple[str, Millis]]:
