@@ -227,9 +227,9 @@ def test_a_processor_without_a_table_of_calls_starts_nothing(
 def test_a_filter_that_was_left_out_starts_no_submitted_code(
     environment: Environment, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without(command: list[str], points: list[tuple[int, str]], *, own_user: bool, rights: bool) -> list[str]:
+    def without(command: list[str], points: list[tuple[int, str]], **others: bool) -> list[str]:
         at = command.index("--seccomp")
-        return held.behind([*command[:at], *command[at + 2 :]], points, own_user=own_user, rights=rights)
+        return held.behind([*command[:at], *command[at + 2 :]], points, **others)
 
     monkeypatch.setattr(bubblewrap, "behind", without)
     with pytest.raises(Unavailable) as refused:

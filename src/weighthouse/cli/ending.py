@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -19,6 +20,7 @@ class Ending:
         self._asked, self._ask = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(self._asked, True)
         signal.set_wakeup_fd(self._ask, warn_on_full_buffer=False)
+        sys.unraisablehook = _ends_at_once
         for wanted in SIGNALS:
             signal.signal(wanted, self._end)
 
@@ -30,6 +32,13 @@ class Ending:
         """Return once it was, also if that was long ago."""
         while os.read(self._asked, 1)[0] not in SIGNALS:
             pass
+
+
+def _ends_at_once(odd: sys.UnraisableHookArgs) -> None:
+    """End by the second signal, if it came while the first took its handler away: the interpreter drops that one."""
+    if isinstance(odd.exc_value, OSError) and "ignored due to race condition" in str(odd.exc_value):
+        os.kill(os.getpid(), signal.SIGTERM)
+    sys.__unraisablehook__(odd)
 
 
 def asked_to_end() -> Ending:

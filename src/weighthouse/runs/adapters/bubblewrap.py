@@ -41,7 +41,7 @@ SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/localtime")
 FIRST_UID = 1_600_000_000  # outside every range that distributions hand out
 NOBODY = 65534  # the user inside a user namespace
-OWN_PROCESSES = 6  # bubblewrap's two, what starts it, and the guard's two
+OWN_PROCESSES = 7  # bubblewrap's two, the two that start it, and the guard's two
 GUARDS_OWN = 2  # of these, what runs as the run's own user
 PARTS = 8  # of all files that this machine can have open, a run takes one part, however many processes it makes
 LEAST_FILES = 64
@@ -92,7 +92,7 @@ class Bubblewrap:
         passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *spelled, *own)))
         try:
             command = [str(self._binary), "--args", str(passed), *inside]
-            command = behind(command, points, own_user=not self._rooted, rights=False)
+            command = behind(command, points, own_user=not self._rooted, rights=False, processes=True)
             descriptors = (passed, filtered, *texts, *held.descriptors)
             process = launch(command, spec.folder, group, descriptors, volume=volume, ends=spec.ends)
         finally:

@@ -5,20 +5,25 @@ up when it has been swapped): what lies there may be something else by then. In 
 reopens each path, compares device and inode with the descriptor that the server checked, clones exactly what it holds
 (open_tree, move_mount), and hands the runtime the point, which nobody else sees. Runs with `python -I -S`; the
 control plane only takes its file name and its order.
-Source: Linux man-pages, open_tree(2), move_mount(2), mount_namespaces(7).
+
+Guards also against what outlives its start: bubblewrap's second process is on no leash before all is mounted. So it
+starts as the first process of a namespace, with which the kernel ends everything in there, whatever it is doing.
+Source: Linux man-pages, open_tree(2), move_mount(2), mount_namespaces(7), pid_namespaces(7).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
+import resource
 import signal
 import struct
 import sys
 import time
 
-NEWNS, NEWUSER = 0x00020000, 0x10000000
+NEWNS, NEWUSER, NEWPID = 0x00020000, 0x10000000, 0x20000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 OPEN_TREE, MOVE_MOUNT = 428, 429  # the same on every processor that the filter of system calls knows
 CLONE, CLOEXEC, RECURSIVE, EMPTY_PATH = 1, os.O_CLOEXEC, 0x8000, 0x1000
@@ -27,6 +32,7 @@ AT_FDCWD = -100
 HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 LIMIT_S, PAUSE_S = 20.0, 0.0005
 NOBODY = 65534
+GONE = "what started it is gone"
 PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION_3, PR_CAP_AMBIENT, AMBIENT_RAISE = 0x20080522, 47, 2
 
@@ -39,10 +45,12 @@ def check(result: int, what: str) -> int:
     return result
 
 
-def enter(own_user: bool, rights: bool = True) -> None:
-    """Take a mount namespace of our own, as an ordinary user inside a user namespace of our own."""
+def enter(own_user: bool, rights: bool = True, processes: bool = False) -> None:
+    """Take a mount namespace of our own, as an ordinary user inside a user namespace of our own; with `processes`
+    return as the first process of a namespace of those, too."""
     parent, uid, gid = os.getppid(), os.geteuid(), os.getegid()
-    check(libc.unshare(NEWNS | (NEWUSER if own_user else 0)), "a mount namespace of its own")
+    kinds = NEWNS | (NEWUSER if own_user else 0) | (NEWPID if processes else 0)
+    check(libc.unshare(kinds), "a mount namespace of its own")
     if own_user:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{NOBODY} {uid} 1"), ("gid_map", f"{NOBODY} {gid} 1")):
             with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  no import that is not needed
@@ -51,8 +59,29 @@ def enter(own_user: bool, rights: bool = True) -> None:
             keep_rights()
     check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "a leash")  # other rights may have taken it off
     if os.getppid() != parent:
-        sys.exit("what started it is gone")
+        sys.exit(GONE)
+    if processes:
+        become_first()
     check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "a private tree of mounts")
+
+
+def become_first() -> None:
+    """Return in the first process of the new namespace; stay behind to hand on how it ends, and never return."""
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(tell)
+        check(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "a leash")
+        os.set_blocking(told, False)
+        with contextlib.suppress(BlockingIOError):  # as long as the parent lives, which has no number in here
+            if not os.read(told, 1):
+                sys.exit(GONE)
+        os.close(told)
+        return
+    os.closerange(0, tell)  # the pipes are the command's alone
+    os.closerange(tell + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os._exit(code if code >= 0 else 128 - code)
 
 
 def keep_rights() -> None:
@@ -97,7 +126,7 @@ def clone(wanted: int) -> int:
 
 def main() -> None:
     order = json.loads(sys.argv[1])
-    enter(order["own_user"], order["rights"])
+    enter(order["own_user"], order["rights"], order["processes"])
     for descriptor, point in order["points"]:
         tree = clone(descriptor)
         check(libc.syscall(MOVE_MOUNT, tree, b"", AT_FDCWD, os.fsencode(point), MOVE_EMPTY_PATH), "move_mount")

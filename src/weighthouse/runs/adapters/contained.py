@@ -35,6 +35,7 @@ GUARD = Path(__file__).with_name("guard.py")
 GUARD_INSIDE = "/weighthouse/guard.py"
 QUEUED_LINES = 512
 READ_BYTES = 16384
+REPORT_BYTES = 65536
 START_LIMIT_S = 60
 LOOK_S = 1.0  # between two looks at what a run takes beyond what limits it
 # What the kernel answers where the machine, not the order, has nothing left: memory, processes, files; and memory for
@@ -172,26 +173,43 @@ class Contained:
 
     def _admit(self, expected: Expected) -> None:
         """Wait for the guard's report, judge it, and only then let the submitted code start."""
-        alarm = threading.Timer(START_LIMIT_S, self._process.kill)
-        alarm.start()
         try:
-            assert self._process.stdout is not None and self._process.stdin is not None
-            report = self._process.stdout.readline(65536)
-            try:
-                seen = msgspec.json.decode(report, type=Seen)
-            except msgspec.DecodeError:
-                said = self._said()
-                if any(text in said.lower() for text in LACKING_TEXTS):
-                    raise _lacking(said) from None
-                raise Unavailable(
-                    "runs.sandbox_failed",
-                    f"The {expected.tier} sandbox did not start: {said or 'it gave no report'}.",
-                    "Run `weighthouse doctor`, which tries each sandbox and says what it lacks.",
-                ) from None
-            self._facts = judge(seen, expected)
-            self._say(b"go\n")
-        finally:
-            alarm.cancel()
+            seen = msgspec.json.decode(self._report(), type=Seen)
+        except msgspec.DecodeError:
+            said = self._said()
+            if any(text in said.lower() for text in LACKING_TEXTS):
+                raise _lacking(said) from None
+            raise Unavailable(
+                "runs.sandbox_failed",
+                f"The {expected.tier} sandbox did not start: {said or 'it gave no report'}.",
+                "Run `weighthouse doctor`, which tries each sandbox and says what it lacks.",
+            ) from None
+        self._facts = judge(seen, expected)
+        if self._process.poll() is not None:  # what reported is out of our hands, and starts nothing
+            raise Unavailable(
+                "runs.sandbox_failed",
+                f"The {expected.tier} sandbox was ended while it started.",
+                "Find out who ended it, the kernel for want of memory perhaps; then submit again.",
+            )
+        self._say(b"go\n")
+
+    def _report(self) -> bytes:
+        """Read the guard's report; whoever else may hold that pipe open, no longer than a start may take."""
+        assert self._process.stdout is not None
+        pipe, said, end = self._process.stdout.fileno(), b"", time.monotonic() + START_LIMIT_S
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        while not said.endswith(b"\n") and len(said) < REPORT_BYTES and (left := end - time.monotonic()) > 0:
+            over = self._process.poll() is not None  # asked first: what it said before its end is there then
+            if poll.poll(0 if over else min(left, LOOK_S) * 1000):
+                if not (data := os.read(pipe, REPORT_BYTES)):
+                    break
+                said += data
+            elif over:
+                return said
+        if time.monotonic() >= end:
+            self.kill()
+        return said
 
     def _said(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -95,11 +95,12 @@ def begin(order: dict[str, Any]) -> None:
 
 
 def hand_on(child: int) -> None:
-    """Ask the workload to end whenever the driver outside says so."""
+    """Ask the workload to end whenever the driver outside says so; end it when nobody can say so any more."""
     while said := os.read(0, 5):
         if said == b"term\n":
             with contextlib.suppress(OSError):
                 os.kill(child, signal.SIGTERM)
+    os._exit(98)
 
 
 def main() -> None:

@@ -73,12 +73,17 @@ class Held:
         return [points[int(each.removeprefix(_MARK))][1] if each.startswith(_MARK) else each for each in arguments]
 
 
-def behind(command: Sequence[str], points: Sequence[tuple[int, str]], *, own_user: bool, rights: bool) -> list[str]:
+def behind(
+    command: Sequence[str], points: Sequence[tuple[int, str]], *, own_user: bool, rights: bool, processes: bool
+) -> list[str]:
     """Return `command` behind `cloning`, which mounts each descriptor at its point, for the command alone to see.
 
-    With `own_user` in a user namespace of its own; with `rights` the command keeps the rights over that.
+    With `own_user` in a user namespace of its own; with `rights` the command keeps the rights over that. With
+    `processes` it is the first of a namespace of those, and whatever it starts ends with it.
     """
-    order = {"own_user": own_user, "rights": rights, "points": points, "command": command}
+    order = {
+        "own_user": own_user, "rights": rights, "processes": processes, "points": points, "command": command,
+    }  # fmt: skip
     return [sys.executable, "-I", "-S", cloning.__file__, msgspec.json.encode(order).decode()]
 
 

@@ -86,7 +86,9 @@ class Runsc:
         group = make_group(self._groups, spec.limits, overhead_bytes=OWN_BYTES, processes=threads)
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
         largest = 0 if group else memory_file(spec.limits)
-        cloned = behind(command, held.points(bundle / POINTS), own_user=not self._rooted, rights=True)
+        cloned = behind(
+            command, held.points(bundle / POINTS), own_user=not self._rooted, rights=True, processes=False
+        )
         process = launch(
             cloned, spec.folder, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
         )
