@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 
@@ -36,8 +37,9 @@ class Ending:
 
 def _ends_at_once(odd: sys.UnraisableHookArgs) -> None:
     """End by the second signal, if it came while the first took its handler away: the interpreter drops that one."""
-    if isinstance(odd.exc_value, OSError) and "ignored due to race condition" in str(odd.exc_value):
-        os.kill(os.getpid(), signal.SIGTERM)
+    dropped = re.fullmatch(r"Signal (\d+) ignored due to race condition", str(odd.exc_value))
+    if dropped:
+        os.kill(os.getpid(), int(dropped[1]))
     sys.__unraisablehook__(odd)
 
 
