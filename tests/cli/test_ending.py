@@ -49,7 +49,8 @@ def test_two_signals_however_close_leave_nobody_deaf(second: signal.Signals | No
             if second is not None:
                 time.sleep(number * 5e-7)
                 os.kill(child, second)
-            assert status_of(child) in ((0, -second) if second else (0,))
+            # Of two that came together the interpreter handles the lower number first; the other one ends it at once.
+            assert status_of(child) in ((0, -second, -signal.SIGTERM) if second else (0,))
     finally:
         os.close(ready)
         os.close(told)
