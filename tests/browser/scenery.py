@@ -53,7 +53,7 @@ def play(visits: Visits) -> Scene:
     pending = ask(pages["ada"], "weights-admin", REASON + " The narrower roles do not let me stop a run that hangs.")
     decide(visits, pages["ben"], "ben", pending)
     ask(pages["ada"], "wren-train", "Try a smaller learning rate on Wren.", "model/wren")
-    hold(visits, pages["gil"], pages["hana"])
+    held = hold(visits, pages["gil"], pages["hana"])
     version = save(world, parent=save(world, parent=None))
     runs = [run(world, state, minutes) for state, minutes in (("failed", 90), ("succeeded", 40), ("running", 9))]
     alarms(world)
@@ -68,7 +68,11 @@ def play(visits: Visits) -> Scene:
         },
         "ben": {"voted": pending},
         "chi": {"card": pending},
-        "gil": {"committee-member-card": pending},
+        "gil": {
+            "committee-member-card": pending,
+            "hold": held,
+            "hold-preview": "/committee/holds/new?model=model/tern&reason=The+drill+of+November+found+a+slow+drip.",
+        },
     }
     return Scene(pages, more)
 
@@ -88,10 +92,12 @@ def decide(visits: Visits, page: Page, person: str, card: str) -> None:
     page.get_by_text("Your vote counts.").wait_for()
 
 
-def hold(visits: Visits, chair: Page, member: Page) -> None:
+def hold(visits: Visits, chair: Page, member: Page) -> str:
+    """Hold the release of Tern and propose to lift it; return the page of the hold."""
     chair.goto("/committee")
     chair.get_by_label("Release of").select_option("model/tern")
     chair.get_by_label("Reason").fill("The exfiltration drill of 20 November found a slow drip.")
+    chair.get_by_role("button", name="See what it would stop").click()
     chair.get_by_role("button", name="Call the hold").click()
     name = chair.locator("code[title^='hld_']").first.get_attribute("title")
     chair.get_by_label("Class").select_option("lift_hold")
@@ -101,6 +107,7 @@ def hold(visits: Visits, chair: Page, member: Page) -> None:
     member.goto("/committee")
     visits.decide(member, "hana", "For")
     member.get_by_text("Your ballot counts.").wait_for()
+    return f"/committee/holds/{name}"
 
 
 def person(world: World, name: str) -> Caller:

@@ -60,6 +60,7 @@ def test_the_committee_votes_with_keys_of_its_own(visits: Visits) -> None:
     gil = visits.sign_in(visits.context(), "gil", "/committee")
     gil.get_by_label("Release of").select_option("model/tern")
     gil.get_by_label("Reason").fill("The drill of November found a slow drip.")
+    gil.get_by_role("button", name="See what it would stop").click()
     gil.get_by_role("button", name="Call the hold").click()
     hold = gil.locator("code[title^='hld_']").first.get_attribute("title")
     assert hold
