@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.audit.pairs import Pair, folder_of
 from tests.audit.support import Lab, bind_log
+from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.work import System
 
@@ -30,4 +32,15 @@ def postgres_lab(make_system: Callable[[Database], System], postgres_url: str, t
     database = Database(postgres_url)
     database.create_all()
     yield Lab(bind_log(make_system(database), tmp_path))
+    database.close()
+
+
+@pytest.fixture
+def pair(
+    postgres_url: str, make_system: Callable[[Database], System], tmp_path: Path, clock: ManualClock
+) -> Iterator[Pair]:
+    database = Database(postgres_url)
+    database.create_all()
+    labs = [folder_of(make_system(database), tmp_path, name) for name in ("a", "b")]
+    yield Pair(clock, *labs)
     database.close()

@@ -6,73 +6,29 @@ lines that do not come, is behind after a minute, and so is the server whose wor
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import text
 
-from tests.audit.support import Lab, Noted, bind_log
+from tests.audit.pairs import Pair, carry, cloned, folder_of, mine, started
+from tests.audit.support import Lab
 from weighthouse.audit import api
 from weighthouse.audit.adapters.acknowledged import FileLines
-from weighthouse.audit.api import lanes, leaving, meeting, waking
+from weighthouse.audit.api import leaving, waking
 from weighthouse.audit.ports import LineMemory
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import HOUR, MINUTE, SECOND, ManualClock
+from weighthouse.core.clock import HOUR, MINUTE, SECOND
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
-from weighthouse.core.work import System, begin, read
+from weighthouse.core.work import System, read
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.model import Owed
-
-Nothing = Callable[[], object]
-
-
-class Pair:
-    """Two servers that say every few seconds that they live."""
-
-    def __init__(self, clock: ManualClock, first: Lab, second: Lab) -> None:
-        self.clock, self.first, self.second = clock, first, second
-        for lab in (first, second):
-            self.write(lab)
-        first.settle()
-
-    def write(self, lab: Lab) -> None:
-        with begin(lab.system) as unit:
-            api.append(unit, Noted(number=1))
-
-    def minutes(self, count: int, *, attack: Nothing = lambda: None, saying: tuple[Lab, ...] | None = None) -> None:
-        for _ in range(count * 6):
-            self.clock.advance(10 * SECOND)
-            for lab in (self.first, self.second) if saying is None else saying:
-                api.say(lab.system)
-            attack()
-            self.second.settle()
-            self.first.settle()
-            for lab in (self.first, self.second, *(saying or ())):
-                api.behind(lab.system)
-
-
-def folder_of(system: System, folder: Path, name: str) -> Lab:
-    (folder / name).mkdir(exist_ok=True)
-    system.bind(LineMemory, FileLines(folder / name / "lines"))
-    return Lab(bind_log(system, folder))
-
-
-@pytest.fixture
-def pair(
-    postgres_url: str, make_system: Callable[[Database], System], tmp_path: Path, clock: ManualClock
-) -> Iterator[Pair]:
-    database = Database(postgres_url)
-    database.create_all()
-    labs = [folder_of(make_system(database), tmp_path, name) for name in ("a", "b")]
-    yield Pair(clock, *labs)
-    database.close()
 
 
 def is_behind(lab: Lab) -> bool:
@@ -80,10 +36,6 @@ def is_behind(lab: Lab) -> bool:
     with read(lab.system) as unit:
         assert any("has not been heard" in one for one in api.condition(unit).problems) == found
     return found
-
-
-def mine(lab: Lab) -> str:
-    return lanes.writer(lab.system)
 
 
 def test_servers_that_are_heard_leave_nobody_behind(pair: Pair) -> None:
@@ -146,14 +98,6 @@ def test_who_starts_anew_over_a_folder_speaks_for_the_process_that_died(
     pair.write(again)
     pair.minutes(1, saying=(pair.second, again))
     assert not is_behind(pair.second)
-
-
-def started(pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, name: str) -> Lab:
-    """A server that starts over a folder, and the log tells of it before it serves."""
-    lab = folder_of(make_system(pair.first.system.database), tmp_path, name)
-    pair.clock.advance(11 * SECOND)  # nobody sequences here but who is asked to, so its lease ends
-    api.join(lab.system)
-    return lab
 
 
 def test_a_server_that_starts_anew_waits_for_one_whose_words_it_never_saw(
@@ -343,30 +287,6 @@ def test_a_server_that_is_said_to_have_left_changes_nothing_more(pair: Pair) -> 
     assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
 
 
-@contextlib.contextmanager
-def cloned(postgres_url: str, suffix: str) -> Iterator[Database]:
-    """A copy of the whole database, for a while; nobody may be connected to it when it is made."""
-    own = make_url(postgres_url)
-    administrator = create_engine(own.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with administrator.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{own.database}{suffix}" TEMPLATE "{own.database}"'))
-    clone = Database(own.set(database=f"{own.database}{suffix}").render_as_string(hide_password=False))
-    try:
-        yield clone
-    finally:
-        clone.close()
-        with administrator.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{own.database}{suffix}" WITH (FORCE)'))
-        administrator.dispose()
-
-
-def carry(one: Lab, two: Lab) -> None:
-    """Carry over what a server says."""
-    for name, said, seal in one.rows("SELECT name, said, seal FROM log_server WHERE name = :name", name=mine(one)):
-        two.sql("DELETE FROM log_server WHERE name = :name", name=name)
-        two.sql("INSERT INTO log_server VALUES (:name, :said, :seal)", name=name, said=said, seal=seal)
-
-
 def test_words_of_a_server_that_reads_another_log_are_no_words(
     pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, postgres_url: str,
     caplog: pytest.LogCaptureFixture,
@@ -400,101 +320,6 @@ def test_words_of_a_server_that_reads_another_log_are_no_words(
         assert is_behind(third)
         assert api.behind(third.system).why == f"the server {mine(pair.first)} is not heard"
         assert f"the server {mine(pair.first)} reads another log, which this one does not continue" in caplog.text
-
-
-class Living:
-    """A server that goes on hearing, answering and sequencing in a thread, as one that serves does."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab, self._stop = lab, threading.Event()
-        self._thread = threading.Thread(target=self._go_on, daemon=True)
-
-    def _go_on(self) -> None:
-        while not self._stop.wait(0.05):
-            api.behind(self._lab.system)
-            api.answer(self._lab.system)
-            api.sequence(self._lab.system)
-
-    def __enter__(self) -> Living:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
-def test_a_server_serves_once_each_other_one_has_answered_it(
-    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(meeting, "MEET_S", 0.5)
-    api.meet(pair.second.system)  # nobody else serves
-    api.join(pair.first.system)
-    api.say(pair.first.system)
-    third = started(pair, make_system, tmp_path, "c")
-    with pytest.raises(Unavailable) as refusal:
-        api.meet(third.system)
-    assert refusal.value.code == "audit.not_answered" and mine(pair.first) in str(refusal.value)
-    monkeypatch.setattr(meeting, "MEET_S", 20)
-    with Living(pair.first):
-        api.meet(third.system)
-    again = started(pair, make_system, tmp_path, "a")  # over the folder of the first, which died
-    with Living(third):
-        api.meet(again.system)
-    with read(again.system) as unit:
-        assert lanes.known(unit).serving() == {mine(third), mine(again)}
-
-
-def test_servers_that_start_at_one_moment_answer_each_other(
-    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(meeting, "MEET_S", 20)
-    labs = [started(pair, make_system, tmp_path, name) for name in ("c", "d")]
-    failed: list[BaseException] = []
-
-    def meets(lab: Lab) -> None:
-        try:
-            api.meet(lab.system)
-            with Living(lab):
-                time.sleep(1)
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=meets, args=(lab,)) for lab in labs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-
-
-def test_a_server_over_a_copy_of_the_database_of_which_nobody_hears_does_not_serve(
-    pair: Pair, make_system: Callable[[Database], System], tmp_path: Path, postgres_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    """Attack: copy the database while the second server is restarted, and give it the copy: what it refuses, the first
-    never hears; with every word of the first carried over to it, for it to seem heard."""
-    monkeypatch.setattr(meeting, "MEET_S", 1.0)
-    first = pair.first
-    api.join(first.system)
-    api.say(pair.second.system, left=True)
-    pair.minutes(1, saying=(first,))
-    first.system.database.close()
-    with cloned(postgres_url, "_fork") as clone:
-        shutil.copytree(tmp_path, tmp_path.with_name("beside"), ignore=shutil.ignore_patterns("a", "b"))
-        third = folder_of(make_system(clone), tmp_path.with_name("beside"), "c")
-        pair.clock.advance(11 * SECOND)
-        api.join(third.system)
-        api.say(third.system)
-        for both_ways in (False, True):
-            if both_ways:
-                carry(third, first)
-                api.behind(first.system)
-            api.say(first.system)
-            carry(first, third)
-            with pytest.raises(Unavailable) as refusal:
-                api.meet(third.system)
-            assert refusal.value.code == "audit.not_answered"
 
 
 def test_a_process_ticks_while_its_database_answers_nobody(pair: Pair) -> None:
