@@ -107,7 +107,7 @@ def test_a_key_is_enrolled_listed_and_ended(at: At) -> None:
     [
         (["--retired"], "Nothing is said against"),
         (["--since", "2026-01-02T03:04"], "since 2026-01-02 03:04 UTC is taken back"),
-        ([], "in the last week is taken back"),
+        ([], "in the week before it ended is taken back"),
     ],
 )
 def test_a_key_is_ended_as_retired_or_as_stolen_and_not_both(at: At, words: list[str], said: str) -> None:

@@ -168,6 +168,25 @@ def test_a_text_on_the_vote_of_a_key_that_fell_back_is_told_once_wherever_it_was
     assert [one["device"] for one in lab.facts("identity.KeyFellBack")] == fell
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["first then second", "second then first"])
+def test_a_text_on_a_vote_between_two_stolen_words_for_its_key_is_told_once(lab: Publishing, order: int) -> None:
+    stolen, key = confirmed_by_a_thief(lab)
+    session, another = lab.begin_session("gil"), new_id("ses")
+    lab.publish_here(NEW)
+    lab.sign_out("gil")
+    with begin(lab.system) as unit:
+        mark_confirmed(unit, identity.device(unit, key.id), "ben", "said", session=another)
+    lab.clock.advance(1)
+    for one in [stolen, another][::order]:
+        assert lab.facts("access.PublicationFell") == []
+        with begin(lab.system) as unit:
+            identity.end_session(unit, one, "not mine", "chi", of="ben")
+        lab.clock.advance(1)
+        lab.follow(*keys)
+    (line,) = lab.facts("access.PublicationFell")
+    assert (line["fell"], line["session"], len(lab.alerts())) == ("access.VoteCast", session, 1)
+
+
 def test_a_text_that_a_thief_asked_for_and_published_is_told_once(lab: Publishing) -> None:
     session = lab.publish(NEW, thief="dee")
     lab.taken_back("dee", session, "its owner")

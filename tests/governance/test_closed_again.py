@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.governance.test_disowned_ballots import STOPS, Signed
+from tests.governance.test_ended_keys import COVERS
 from weighthouse.access import api as access
 from weighthouse.access.api.holds import stand
 from weighthouse.access.api.sealing import unb64
@@ -21,6 +22,10 @@ from weighthouse.core.ids import HoldId, new_id
 from weighthouse.core.work import begin, read
 from weighthouse.detect.rules import opened
 from weighthouse.identity import api as identity
+from weighthouse.identity.api.confirming import mark_confirmed
+from weighthouse.identity.api.devices import drop_device
+from weighthouse.identity.api.ends import ACCOUNT_GONE
+from weighthouse.identity.jobs import followers as keys
 
 
 class Open(Signed):
@@ -91,6 +96,68 @@ def test_what_a_thief_thawed_and_lifted_as_security_is_closed_again(lab: Open, h
     lab.stop(how, "chi", thief)
     lab.follow()
     lab.follow()
+    assert (lab.frozen("eve"), lab.held()) == (True, [("ada", "security")])
+    assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
+
+
+def opened_by_a_thief(lab: Open) -> None:
+    """In a session of chi's, which signs out, a thief thaws eve and lifts a security hold with her key."""
+    lab.freeze("eve")
+    with begin(lab.system, lab.person("chi")) as unit:
+        hold = access.place_hold(unit, lab.person("chi"), "ada", "bulk reads")
+    thief = lab.begin_session("chi")
+    lab.thaw("chi", "eve")
+    lab.lift("chi", hold.id)
+    lab.clock.advance(1)
+    with begin(lab.system) as unit:
+        identity.end_session(unit, thief, identity.SIGNED_OUT, lab.person("chi"))
+    lab.clock.advance(1)
+
+
+@pytest.mark.parametrize("cover", COVERS)
+def test_what_a_key_opened_that_was_ended_first_is_closed_when_it_is_ended_as_stolen(lab: Open, cover: str) -> None:
+    opened_by_a_thief(lab)
+    key = lab.device("chi")[0]
+    lab.begin_session("chi")
+    with begin(lab.system, lab.person("chi")) as unit:
+        if cover == "account gone":
+            drop_device(unit, "chi", key, ACCOUNT_GONE, by="system")
+        else:
+            now = None if cover == "retired" else unit.now
+            identity.end_device(unit, lab.person("chi"), key, "hidden", retired=cover == "retired", since=now)
+    lab.clock.advance(HOUR)
+    lab.follow()
+    assert (lab.frozen("eve"), lab.held()) == (False, [])
+    lab.begin_session("chi")
+    with begin(lab.system, lab.person("chi")) as unit:
+        identity.end_device(unit, lab.person("chi"), key, "stolen")
+    for _ in range(2):
+        lab.follow()
+    assert (lab.frozen("eve"), lab.held()) == (True, [("ada", "security")])
+    assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
+
+
+def test_what_a_key_opened_between_two_stolen_words_for_it_is_closed_again(lab: Open) -> None:
+    lab.system.settings = lab.system.settings.changed(**{"identity.new_keys": "confirm"})
+    stolen = [new_id("ses"), new_id("ses")]
+
+    def confirmed(session: str) -> None:
+        with begin(lab.system) as unit:
+            mark_confirmed(unit, identity.device(unit, lab.device("chi")[0]), "gil", "said", session=session)
+        lab.clock.advance(1)
+
+    confirmed(stolen[0])
+    opened_by_a_thief(lab)
+    confirmed(stolen[1])
+    for one in stolen:
+        assert (lab.frozen("eve"), lab.held(), lab.told()) == (False, [], [])
+        with begin(lab.system) as unit:
+            identity.end_session(unit, one, "not mine", "fay", of="gil")
+        lab.clock.advance(1)
+        for follower in keys:
+            while audit.pump(lab.system, follower):
+                pass
+        lab.follow()
     assert (lab.frozen("eve"), lab.held()) == (True, [("ada", "security")])
     assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
 

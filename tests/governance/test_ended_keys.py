@@ -13,6 +13,8 @@ from weighthouse.core.errors import Conflict, Invalid, NotFound
 from weighthouse.core.work import begin
 from weighthouse.detect import api as detect
 from weighthouse.identity import api as identity
+from weighthouse.identity.api.devices import drop_device
+from weighthouse.identity.api.ends import ACCOUNT_GONE
 
 
 @pytest.fixture
@@ -98,16 +100,40 @@ def test_a_recusal_stands_when_its_member_retires_the_key(committee: Signed, mot
     assert refusal.value.code == "governance.recused"
 
 
-def test_a_key_that_a_thief_retired_is_ended_as_stolen_afterwards(committee: Signed, motion: str) -> None:
+COVERS = ("retired", "stolen since now", "account gone")
+
+
+def covers_up(committee: Signed, key: str, cover: str) -> None:
+    """Whoever has a session of hana's, and no key, ends a key of hers so that nothing falls; or policy does."""
+    if cover == "account gone":
+        with begin(committee.system) as unit:
+            drop_device(unit, "hana", key, ACCOUNT_GONE, by="system")
+    else:
+        retired = cover == "retired"
+        ends(committee, key, retired=retired, since=None if retired else committee.clock.now())
+    committee.clock.advance(HOUR)
+
+
+@pytest.mark.parametrize("how", ["its owner", "security"])
+@pytest.mark.parametrize("cover", COVERS)
+def test_a_recusal_by_a_key_that_was_ended_first_falls_when_it_is_ended_as_stolen(
+    committee: Signed, motion: str, cover: str, how: str
+) -> None:
     key, _ = thief_steps_back(committee, motion)
-    ends(committee, key, retired=True)
-    with pytest.raises(NotFound):
+    covers_up(committee, key, cover)
+    assert recused(committee, motion) == ("hana",), "it outlives a key that is over"
+    with pytest.raises(Conflict) as again:
         ends(committee, key, retired=True)
-    ends(committee, key)
+    assert again.value.code == "identity.end_not_wider"
+    ends(committee, key, how)
     assert recused(committee, motion) == ()
-    with pytest.raises(NotFound) as refusal:
-        ends(committee, key)
-    assert refusal.value.code == "identity.device_unknown"
+    lines = len(committee.facts("identity.DeviceEnded"))
+    with pytest.raises(Conflict) as refusal:
+        ends(committee, key, how)
+    assert refusal.value.code == "identity.end_not_wider"
+    assert lines == len(committee.facts("identity.DeviceEnded")) == 2
+    with pytest.raises(NotFound):
+        ends(committee, committee.devices["gil"][0], how)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def end_device(ctx: click.Context, device: str, reason: str, retired: bool, sinc
     if since:
         said["since"] = int(since.replace(tzinfo=datetime.UTC).timestamp() * 1000)
     connect(ctx).post(f"/devices/{device}/end", said)
-    what = f"since {since:%Y-%m-%d %H:%M} UTC" if since else "in the last week"
+    what = f"since {since:%Y-%m-%d %H:%M} UTC" if since else "in the week before it ended"
     left = (
         "Nothing is said against what was done with it."
         if retired

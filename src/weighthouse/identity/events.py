@@ -269,7 +269,8 @@ class DeviceConfirmed(Event, frozen=True, kw_only=True):
 
 
 class KeyFellBack(Event, frozen=True, kw_only=True):
-    """What let a key count (`act`: confirm, restore, beside) was said in a session not `by`'s, or rests on one."""
+    """What let a key count (`act`: confirm, restore, beside) was said in a session not `by`'s, or rests on one.
+    `since` is when the first of what fell with it was said, 0 in old lines."""
 
     KIND: ClassVar[str] = "identity.KeyFellBack"
     SUBJECT: ClassVar[str] = "device"
@@ -277,6 +278,7 @@ class KeyFellBack(Event, frozen=True, kw_only=True):
     principal: str
     act: str
     by: str
+    since: int = 0
 
 
 class KeyNotConfirmed(Event, frozen=True, kw_only=True):

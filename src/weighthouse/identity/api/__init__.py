@@ -20,8 +20,6 @@ from weighthouse.identity.api.devices import (
     check_key,
     device,
     devices_of,
-    end_device,
-    end_device_of,
     enrol_device,
     possession,
     thumbprint_of,
@@ -30,6 +28,7 @@ from weighthouse.identity.api.devices import (
 )
 from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
 from weighthouse.identity.api.disowning import disown
+from weighthouse.identity.api.ending import end_device, end_device_of
 from weighthouse.identity.api.ends import SIGNED_OUT
 from weighthouse.identity.api.freezing import freeze, is_frozen, thaw
 from weighthouse.identity.api.freshness import fresh_nonce

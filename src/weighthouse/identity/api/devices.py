@@ -25,7 +25,7 @@ from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience, outdated
 from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_FELL, KEY_RETIRED, OWN
-from weighthouse.identity.api.key_sessions import EnrolledKey, from_when, key_told, sessions_with
+from weighthouse.identity.api.key_sessions import EnrolledKey, key_told, sessions_with
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
@@ -50,7 +50,6 @@ from weighthouse.identity.rules.signature import verify_es256
 from weighthouse.identity.store import devices as store
 
 MAX_DEVICES = 20
-_ENDED = audit.Lines(DeviceEnded.KIND)
 
 
 def _statement(device: Device) -> bytes:
@@ -247,51 +246,6 @@ def counting(unit: Unit, state: PrincipalState, *, before: bool = False) -> froz
     return frozenset(found)
 
 
-def end_device(
-    unit: Unit,
-    caller: Caller,
-    device_id: str,
-    reason: str,
-    *,
-    retired: bool = False,
-    since: Millis | None = None,
-) -> None:
-    """End one of the caller's own devices, live or aside; no vote or ballot that it signed counts any more.
-
-    What else was done with it, from `since` or for a week, falls as with a session that was somebody else's, unless
-    its owner says that they retire it. Raises as `end_device_of` does.
-    """
-    end_device_of(unit, caller.principal, device_id, reason, by=caller, retired=retired, since=since)
-
-
-def end_device_of(
-    unit: Unit,
-    person: str,
-    device_id: str,
-    reason: str,
-    *,
-    by: Caller,
-    retired: bool = False,
-    since: Millis | None = None,
-) -> None:
-    """End one device of `person`, live or aside, as stolen or retired; who may is the caller's to judge.
-
-    One that was retired is ended as stolen still: a thief may have been first. Raises `identity.device_unknown`,
-    `identity.since_ahead`.
-    """
-    state = state_of(unit, person)
-    known = (*state.devices, *state.suspended)  # sealed, so it says whose it is though the row be gone
-    if device_id not in known and (retired or not _was_retired(unit, person, device_id)):
-        raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from the list of devices.")
-    whose, begins = (OWN, 0) if retired else (FOREIGN, from_when(unit, since))
-    drop_device(unit, person, device_id, reason, by=by, whose=whose, since=begins)
-
-
-def _was_retired(unit: Unit, person: str, device_id: str) -> bool:
-    told = _ENDED.newest(unit, device_id)
-    return told is not None and told.data["principal"] == person and told.data.get("whose") == OWN
-
-
 def drop_device(
     unit: Unit, person: str, device_id: str, reason: str, *, by: Caller | str, whose: str = "", since: Millis = 0
 ) -> None:
@@ -364,7 +318,7 @@ def never_theirs(
     the key was ended before (`over`), so were the sessions that were bound to it then.
     """
     here = by.session if isinstance(by, Caller) else None
-    key = _key_as_known(unit, person, device_id)
+    key = key_as_known(unit, person, device_id)
     if key is None:
         return
     if not over:
@@ -376,7 +330,7 @@ def never_theirs(
             end_session(unit, session, reason, by, of=person)
 
 
-def _key_as_known(unit: Unit, person: str, device_id: str) -> Device | EnrolledKey | None:
+def key_as_known(unit: Unit, person: str, device_id: str) -> Device | EnrolledKey | None:
     """A key by its row, or by the log alone where that is hidden or edited; None if nobody can tell what it was."""
     with suppress(WeighthouseError):
         found = read_back(unit, device_id)

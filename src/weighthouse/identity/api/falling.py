@@ -16,6 +16,7 @@ from contextlib import suppress
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import counting, drop_device, never_theirs, read_back
@@ -32,6 +33,7 @@ KINDS = frozenset(
 )
 _ACTS = ("confirm", "restore", "beside")
 _OF_DEVICE = [audit.Lines(one, by="device") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
+_FELL = audit.Lines(KeyFellBack.KIND)
 ENROLLED = "it was enrolled in a session that was ended"
 _ENROLLED_IN = audit.Lines(DeviceEnrolled.KIND, by="session")
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
@@ -99,7 +101,20 @@ def _disown_ended(unit: Unit, line: audit.Entry) -> None:
         if device in (*state.devices, *state.suspended):
             return
         if not any(_said(unit, one) for lines in _OF_DEVICE for one in lines.of(unit, device)):
-            never_theirs(unit, person, device, line.at, "system", reason=KEY_FELL, over=True)
+            since = _since(unit, device, line.at)
+            never_theirs(unit, person, device, since, "system", reason=KEY_FELL, over=True)
+
+
+def _since(unit: Unit, device: str, known: Millis) -> Millis:
+    """From when on a key that counts no more let somebody act: since the first word for it that does not stand.
+
+    Attack: confirm a key in two stolen sessions. When the first is ended the other still stands, so its voucher goes
+    and nothing that the key did is taken back yet; when the second is, the log alone knows when it began.
+    """
+    words = (one.at for lines in _OF_DEVICE for one in lines.of(unit, device) if not _said(unit, one))
+    waiting = (one for one in audit.on_its_way(unit, KeyFellBack.KIND) if one["device"] == device)
+    fell = (int(one.get("since", 0)) for one in (*waiting, *(line.data for line in _FELL.of(unit, device))))
+    return min([known, *words, *(one for one in fell if one)])
 
 
 def _said(unit: Unit, line: audit.Entry) -> bool:
@@ -131,13 +146,15 @@ def _fall_back(unit: Unit, person: str) -> None:
     if not fallen:
         return
     left = change_state(unit, person, lambda now: without(unit, now, fallen))
-    over = _over(unit, left, _lost(left, fallen))
+    lost = _lost(left, fallen)
+    over = _over(unit, left, lost)
     told: set[tuple[str, str, str]] = {(one.device, one.act, one.by) for one in fallen if one.act != "beside"}
-    told |= {(one, "beside", person) for one in over - {device for device, _, _ in told}}
-    for device, act, by in sorted(told):
-        audit.append(unit, KeyFellBack(device=device, principal=person, act=act, by=by))
+    told |= {(one, "beside", person) for one in (over | lost["beside"]) - {device for device, _, _ in told}}
+    began = {one.device: one.at for one in sorted(fallen, key=lambda one: -one.at)}
+    for device, act, by in sorted(told):  # with when it began, for whoever ends what still lets it count
+        audit.append(unit, KeyFellBack(device=device, principal=person, act=act, by=by, since=began[device]))
     for device in sorted(over):
-        since = min(one.at for one in fallen if one.device == device)
+        since = _since(unit, device, began[device])
         never_theirs(unit, person, device, since, "system", reason=KEY_FELL)
 
 

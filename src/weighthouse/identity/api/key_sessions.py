@@ -59,10 +59,11 @@ def key_told(unit: Unit, person: str, device_id: str) -> EnrolledKey | None:
     return None
 
 
-def from_when(unit: Unit, since: Millis | None) -> Millis:
-    """From when on what was done with a key is disowned: as named, or for a week. Raises `identity.since_ahead`."""
+def from_when(unit: Unit, since: Millis | None, *, ended: Millis | None = None) -> Millis:
+    """From when on what was done with a key is disowned: as named, or for a week until it was first `ended`, for
+    afterwards it did nothing. Raises `identity.since_ahead`."""
     if since is None:
-        return max(0, unit.sure - WEEK)
+        return max(0, (unit.sure if ended is None else min(unit.sure, ended)) - WEEK)
     if since > unit.now:
         raise Invalid(
             "identity.since_ahead",
