@@ -113,3 +113,13 @@ def test_a_server_over_a_copy_of_the_database_of_which_nobody_hears_does_not_ser
             with pytest.raises(Unavailable) as refusal:
                 api.meet(third.system)
             assert refusal.value.code == "audit.not_answered"
+        pair.write(first)  # the logs go on separately
+        for lab in (first, third):
+            pair.clock.advance(11 * SECOND)
+            pair.write(lab)
+            lab.settle()
+        api.say(first.system)
+        carry(first, third)
+        with pytest.raises(Unavailable) as refusal:
+            api.meet(third.system)
+        assert refusal.value.code == "audit.another_log", "nobody is told to forget the other"

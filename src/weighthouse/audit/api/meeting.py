@@ -25,7 +25,7 @@ why it takes so long."""
 def meet(system: System) -> None:
     """Return once every server of which the log tells has answered this one; the others may be starting as well.
 
-    Raises `audit.not_answered`.
+    Raises `audit.not_answered` and `audit.another_log`.
     """
     if system.database.dialect != "postgresql":
         return
@@ -38,6 +38,13 @@ def meet(system: System) -> None:
             silent = servers.of(system).unanswered(unit)
         if not silent:
             return
+        if servers.of(system).elsewhere(silent[0]):
+            raise Unavailable(
+                "audit.another_log",
+                f"The server {silent[0]} reads another log, which the one in this database does not continue.",
+                "Forget no server. Find out who copied or set back a database, and which is the lab's; then start "
+                "this server over that one.",
+            )
         if time.monotonic() - began > MEET_S:
             raise Unavailable(
                 "audit.not_answered",

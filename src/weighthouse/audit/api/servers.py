@@ -64,7 +64,7 @@ class Said(msgspec.Struct, frozen=True):
 
 class _Heard(msgspec.Struct):
     """What was heard of another server: the newest count, when it is known to have lived, which rows of it are
-    waited for, and whether it has heard this process."""
+    waited for, whether it has heard this process, and whether it was found to read another log."""
 
     beat: int
     since: Millis
@@ -72,6 +72,7 @@ class _Heard(msgspec.Struct):
     due: dict[str, tuple[int, Millis]] = {}
     owes: Millis = 0
     answered: bool = False
+    elsewhere: bool = False
 
 
 class Servers:
@@ -143,6 +144,11 @@ class Servers:
         with self._lock:
             return sorted(name for name in serving if not (self._heard[name].answered or self._heard[name].left))
 
+    def elsewhere(self, name: str) -> bool:
+        """Whether the newest that was heard of a server is about another log than the one that is read here."""
+        with self._lock:
+            return name in self._heard and self._heard[name].elsewhere
+
     def _know(self, unit: Unit, known: rules.Progress, now: Millis) -> None:
         """Take from the log which servers there are, for rows of them may be hidden, and which have left."""
         for name in known.serving() - {lanes.writer(unit.system)}:
@@ -157,7 +163,11 @@ class Servers:
             if _is_over(said, known):
                 return
             one = self._heard[name] = _Heard(0, now, False)
-        if said.beat <= one.beat or not _continues(unit, name, said):  # shown once more, or not said to us
+        if said.beat <= one.beat:  # shown once more
+            return
+        continued = _continues(unit, name, said)
+        one.elsewhere = continued is False
+        if not continued:  # not said to us
             return
         answers = said.heard.get(lanes.writer(unit.system), 0)
         self.asked = self.asked or not one.beat
@@ -244,15 +254,16 @@ def _log(unit: Unit) -> tuple[int, str]:
     return head.size, head.root.hex()
 
 
-def _continues(unit: Unit, name: str, said: Said) -> bool:
-    """Whether the log that is read here continues the one that is read where this was said."""
+def _continues(unit: Unit, name: str, said: Said) -> bool | None:
+    """Whether the log that is read here continues the one that is read where this was said; None if nobody can say,
+    as while that one is longer."""
     try:
         head, root = TrustedLog(unit).head, bytes.fromhex(said.root)
-        if said.size > head.size:  # not yet
-            return False
+        if not said.root or said.size > head.size:  # it could not say, or not yet
+            return None
         proof = consistency(unit, said.size, head.size)
     except (ValueError, WeighthouseError):
-        return False
+        return None
     found = tree.verify_consistency(said.size, head.size, proof, root, head.root)
     if not found:
         logger.critical("the server %s reads another log, which this one does not continue", name)

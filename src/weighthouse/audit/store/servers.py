@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects.postgresql import insert
 
 from weighthouse.audit.store.tables import servers
 
@@ -31,10 +32,10 @@ def find(conn: Connection, name: str) -> Row | None:
 
 
 def put(conn: Connection, row: Row) -> None:
-    """Put the row of a server in place."""
+    """Put the row of a server in place, in one statement: others may write such rows."""
     values = {"said": row.said, "seal": row.seal}
-    if not conn.execute(update(servers).where(servers.c.name == row.name).values(**values)).rowcount:
-        conn.execute(insert(servers).values(name=row.name, **values))
+    statement = insert(servers).values(name=row.name, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=[servers.c.name], set_=values))
 
 
 def drop(conn: Connection, name: str | None = None) -> None:
