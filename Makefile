@@ -38,7 +38,7 @@ setup: $(VENV)/.dev ## make the virtual environment with everything locked
 check: $(VENV)/.dev ## style, types, contracts, house rules; under a minute
 	@$(CLOCK); $(BIN)/python -m tests.house.check && $(DONE)
 
-test: $(VENV)/.dev ## the tests that need nothing but Python; about twenty-five minutes on two cores
+test: $(VENV)/.dev ## the tests that need nothing but Python; about forty minutes on two cores
 	@$(CLOCK); $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not as_root and not browser and not control_group and not real_floe and not real_gvisor and not real_keyring and not real_pooler and not real_tlog and not foreign_oidc and not soak" $(ARGS) && $(DONE)
 
 demo: $(VENV)/.run ## the main job on this machine; Ctrl-C leaves nothing behind
@@ -64,7 +64,7 @@ $(PARTS)/tlog/judge: $(wildcard parts/tlog/*.* parts/tlog/*/*.go)
 	@$(CLOCK); sh parts/tlog/build.sh "$(CURDIR)/$(PARTS)/tlog" && $(DONE)
 
 test-gvisor: $(VENV)/.dev $(PARTS)/runsc ## the tests that run a real gVisor sandbox
-	@$(CLOCK); WEIGHTHOUSE_RUNS_RUNSC="$(CURDIR)/$(PARTS)/runsc" $(BIN)/python -m pytest -q -m real_gvisor && $(DONE)
+	@$(CLOCK); WEIGHTHOUSE_RUNS_RUNSC="$(CURDIR)/$(PARTS)/runsc" $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m real_gvisor && $(DONE)
 
 test-tlog: $(VENV)/.dev $(PARTS)/tlog/judge ## the tests in which other projects' programs judge the log
 	@$(CLOCK); $(BIN)/python -m pytest -q -m real_tlog && $(DONE)
