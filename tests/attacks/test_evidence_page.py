@@ -42,11 +42,12 @@ class Terminals:
 
     def __init__(self, server: Server, folder: Path) -> None:
         self._server, self._folder = server, folder
+        system = server.system()  # before it is served: later the log may grow between two looks at it
+        self._secrets = {person: dev_secret(system, person) for person in dict.fromkeys(who for who, _ in steps())}
+        system.database.close()
 
     def run(self, person: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        system = self._server.system()
-        secret = dev_secret(system, person)
-        system.database.close()
+        secret = self._secrets[person]
         environment = {
             **os.environ,
             "WEIGHTHOUSE_HOME": str(self._folder / person),
@@ -78,8 +79,8 @@ def again(
 def test_who_follows_the_page_has_green_evidence(tmp_path: Path) -> None:
     server = Server(tmp_path)
     try:
-        server.start()
         terminals, known = Terminals(server, tmp_path), {"req_…": ""}
+        server.start()
         todo = steps()
         assert [who for who, _ in todo] == ["ada", "ben", "ben", "chi", "chi", "kim", "fay"]
         for person in dict.fromkeys(who for who, _ in todo):
