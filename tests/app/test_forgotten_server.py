@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import text
 
 from tests.app.kept import REASON, State
+from weighthouse.app.home import Home
+from weighthouse.app.house import House
 from weighthouse.audit import api as audit
 from weighthouse.audit.api import lanes
 from weighthouse.cli import exits, main
+from weighthouse.core.errors import Unavailable
 from weighthouse.core.work import System, read
 
 
@@ -70,3 +74,17 @@ def test_a_server_that_is_gone_for_good_is_forgotten_by_an_operators_word(kept: 
         assert line.data["server"] == name
     finally:
         after.database.close()
+
+
+def test_a_server_that_another_one_does_not_answer_serves_nobody(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(_: System) -> None:
+        raise Unavailable("audit.not_answered", "The server wri_x did not answer.", "Start it.")
+
+    monkeypatch.setattr(audit, "meet", silent)
+    system = kept.opened()
+    house = House(system, Home(kept.root))
+    with pytest.raises(Unavailable) as refusal:
+        house.start()
+    assert refusal.value.code == "audit.not_answered"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(house.url)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,3 +78,14 @@ def test_a_signal_that_interrupts_no_instruction_of_python_is_heard() -> None:
     finally:
         os.close(ready)
         os.close(told)
+
+
+def test_a_second_signal_that_the_interpreter_drops_ends_it_at_once() -> None:
+    """It has come while the first one's handler took the handlers away; the interpreter says so, and forgets it."""
+    child = os.fork()
+    if child == 0:
+        asked_to_end()._end()
+        dropped = OSError(f"Signal {int(signal.SIGTERM)} ignored due to race condition")
+        sys.unraisablehook(SimpleNamespace(exc_value=dropped))  # type: ignore[arg-type]
+        os._exit(0)
+    assert status_of(child) == -signal.SIGTERM

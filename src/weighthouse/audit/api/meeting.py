@@ -38,10 +38,10 @@ def meet(system: System) -> None:
             silent = servers.of(system).unanswered(unit)
         if not silent:
             return
-        if servers.of(system).elsewhere(silent[0]):
+        for other in filter(servers.of(system).elsewhere, silent):
             raise Unavailable(
                 "audit.another_log",
-                f"The server {silent[0]} reads another log, which the one in this database does not continue.",
+                f"The server {other} reads another log, which the one in this database does not continue.",
                 "Forget no server. Find out who copied or set back a database, and which is the lab's; then start "
                 "this server over that one.",
             )
