@@ -24,7 +24,6 @@ from weighthouse.identity.adapters.dev_idp.people import STEP
 from weighthouse.identity.rules.proof import check_proof
 from weighthouse.identity.rules.signature import verify_es256
 from weighthouse_sdk.client import Client, DeviceKey, ProblemError
-from weighthouse_sdk.client.headless import next_code, totp
 from weighthouse_sdk.client.http import canonical, segment
 from weighthouse_sdk.client.loopback import Listener
 from weighthouse_sdk.errors import SdkError
@@ -175,12 +174,6 @@ def test_the_listener_takes_its_own_answer_only() -> None:
         )
         assert listener._server.answers == [{"code": "x"}]
         assert listener._server.server_address[0] == "127.0.0.1"
-
-
-def test_a_code_is_used_once_and_the_next_one_is_ready() -> None:
-    secret = base64.b32encode(b"12345678901234567890").decode()
-    codes = [next_code(secret, lambda: 3000.0) for _ in range(3)]
-    assert codes == [totp(secret, step) for step in (99, 100, 101)]
 
 
 def test_a_wrong_password_is_said_so(lab: Lab) -> None:

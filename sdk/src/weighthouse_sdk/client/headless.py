@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
+import secrets
 import time
 from collections.abc import Callable
 from html import unescape
@@ -24,7 +25,7 @@ CODES_TRIED = 3
 AHEAD = 60  # the development provider takes codes of the next half hour, each once
 _ACTION = re.compile(r'<form method="post" action="([^"]+)"')
 _HANDLE = re.compile(r'name="handle" value="([^"]+)"')
-_spent: dict[str, int] = {}
+_spent: dict[str, set[int]] = {}
 Code = str | Callable[[], str]
 
 
@@ -35,14 +36,18 @@ def totp(secret: str, step: int) -> str:
     return f"{(int.from_bytes(digest[offset : offset + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06d}"
 
 
-def next_code(secret: str, now: Callable[[], float] = time.time) -> str:
-    """Return a code that this process has not used lately, from the steps that the development provider takes."""
+def next_code(secret: str, now: Callable[[], float] = time.time, *, anywhere: bool = False) -> str:
+    """Return a code that this process has not used lately, from the steps that the development provider takes.
+
+    The earliest of them, so that a clock which is a little late does not matter; or one from anywhere among them, for
+    whoever was told that the earliest are spent: other processes that sign the same person in take them one by one.
+    """
     here, into = divmod(int(now()), STEP_S)
     earliest = here - 1 if into < STEP_S - 5 else here  # the step before is about to run out
-    step = max(earliest, _spent.get(secret, 0) + 1)
-    if step > here + AHEAD:
-        step = earliest
-    _spent[secret] = step
+    spent = _spent[secret] = {one for one in _spent.get(secret, ()) if one >= earliest}
+    free = [one for one in range(earliest, here + AHEAD + 1) if one not in spent] or [earliest]
+    step = secrets.choice(free) if anywhere else free[0]
+    spent.add(step)
     return totp(secret, step)
 
 
@@ -64,9 +69,9 @@ def walker(
         asked = re.search(r'name="code"[^>]* required', page.text) is not None
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        for _ in range(CODES_TRIED):
+        for tried in range(CODES_TRIED):
             if asked:
-                fields["code"] = code() if callable(code) else code or next_code(totp_secret)
+                fields["code"] = code() if callable(code) else code or next_code(totp_secret, anywhere=tried > 1)
             answer = http.post(urljoin(url, unescape(action[1])), data=fields, headers={"Origin": origin})
             location = answer.headers.get("location", "")
             if answer.status_code == 303 and location.startswith(REDIRECT + "?"):
