@@ -15,6 +15,8 @@ from weighthouse.audit import api as audit
 from weighthouse.core.clock import DAY, Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
+from weighthouse.identity.api import ends
+from weighthouse.identity.api.devices import devices_of
 from weighthouse.identity.api.sealing import unseal
 from weighthouse.identity.api.sessions import live_ids
 from weighthouse.identity.model import Session
@@ -84,6 +86,26 @@ def ended_lately(unit: Unit, person: str) -> list[Session]:
     mine = [one for one in opened if one is not None and one.person == person]
     over = [one for one in mine if unit.now < one.ends or _gave(unit, one.id)]
     return sorted(over, key=lambda one: -(one.ended or one.seen))[:MOST_ENDED]
+
+
+def news(unit: Unit, person: str) -> list[tuple[Millis, str]]:
+    """What somebody should know of their account without having looked for it, the newest first: when, and what.
+
+    Sessions of the last week that somebody else ended, or that ended because they were used wrongly; and keys of the
+    last day, with theirs or with anybody's hand. What only follows from their own next sign-in is no news.
+    """
+    ended = [
+        (one.ended, f"A session of yours was ended: {one.ended_reason}.")
+        for one in ended_lately(unit, person)
+        if one.ended and (one.foreign or one.ended_by != person) and one.ended_reason not in ends.FOLLOWS
+    ]
+    keys = [
+        (one.at, f"A new key signs for you: {one.name}.")
+        for one in devices_of(unit, person)
+        if unit.now - one.at < DAY
+    ]
+    recent = [one for one in (*ended, *keys) if unit.now - one[0] < KEEP_SESSIONS]
+    return sorted(recent, key=lambda told: -told[0])
 
 
 def _gave(unit: Unit, session: str) -> bool:

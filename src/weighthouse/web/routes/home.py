@@ -18,6 +18,7 @@ from weighthouse.core.paging import MOST
 from weighthouse.core.work import Unit
 from weighthouse.detect import api as detect
 from weighthouse.governance import api as governance
+from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.runs import api as runs
 
@@ -48,6 +49,7 @@ def home(request: Request) -> Response:
             more_requests=len(mine) > SHOWN,
             runs=running[:SHOWN],
             names=access.names(unit),
+            news=identity.news(unit, caller.principal)[:SHOWN],
             alarms=_alarms(unit, caller),
             **_committee(unit, caller),
         )
