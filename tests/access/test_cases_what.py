@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import msgspec
 import pytest
 
@@ -277,6 +280,8 @@ def test_one_operation_is_one_operation(lab: Lab) -> None:
     with pytest.raises(Invalid) as error:
         lab.ask("ada", "tern-export", duration=HOUR)
     assert refused(error) == "access.operation_missing"
+    form = re.search(r"--operation '(\{.*\})'", error.value.remedy)
+    assert form and set(json.loads(form[1])) == {"version", "destination"}, "the remedy is typed as it stands"
     pinned = {"version": "ver_1", "destination": "vault-b"}
     request = lab.ask("ada", "tern-export", duration=HOUR, operation=pinned)
     assert any("destination = vault-b" in line for line in lab.card("ben", request.id).lines)

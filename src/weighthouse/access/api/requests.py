@@ -265,10 +265,16 @@ def _operation(operation: Operation, terms: Terms) -> Operation:
     ]
     if set(operation) != set(terms.operation) or bad:
         wanted = ", ".join(terms.operation) or "nothing"
+        form = ", ".join(f'"{one}": "…"' for one in terms.operation)
+        remedy = (
+            f"Name each as a short text or number: --operation '{{{form}}}'. The grant will be good for that alone."
+            if form
+            else "Ask without naming an operation."
+        )
         raise Invalid(
             "access.operation_missing",
             f"This entitlement wants exactly these facts of the operation: {wanted}.",
-            "Name each as a short text or number; the grant will be good for that operation only.",
+            remedy,
         )
     return dict(sorted(operation.items()))
 

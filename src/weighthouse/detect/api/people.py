@@ -14,22 +14,28 @@ from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
 
+def _whose(unit: Unit, person: str) -> str:
+    """The id of somebody whom the lab knows or knew: what was done in a leaver's name is looked at and taken back
+    like anybody's. Raises `identity.person_unknown`."""
+    return person if identity.knew(unit, person) else identity.person(unit, person).id
+
+
 def sessions_of(unit: Unit, caller: Caller, person: str) -> list[identity.Session]:
-    """Return a person's live sessions for a responder. Raises Denied, or `identity.unknown_person`."""
+    """Return a person's live sessions for a responder. Raises Denied, or `identity.person_unknown`."""
     access.require(unit, caller, "session.end", "lab")
-    return identity.sessions_of(unit, identity.person(unit, person).id)
+    return identity.sessions_of(unit, _whose(unit, person))
 
 
 def ended_lately(unit: Unit, caller: Caller, person: str) -> list[identity.Session]:
     """Return a person's sessions that are over, and of which something may live on. Raises as `sessions_of` does."""
     access.require(unit, caller, "session.end", "lab")
-    return identity.ended_lately(unit, identity.person(unit, person).id)
+    return identity.ended_lately(unit, _whose(unit, person))
 
 
 def keys_of(unit: Unit, caller: Caller, person: str) -> list[identity.Device]:
-    """Return a person's live keys, for a responder. Raises Denied, or `identity.unknown_person`."""
+    """Return a person's live keys, for a responder. Raises Denied, or `identity.person_unknown`."""
     access.require(unit, caller, "person.freeze", "lab")
-    return identity.devices_of(unit, identity.person(unit, person).id)
+    return identity.devices_of(unit, _whose(unit, person))
 
 
 def keys_about(unit: Unit, caller: Caller, people: Iterable[str]) -> dict[str, list[identity.Device]]:
@@ -53,7 +59,7 @@ def end_key(
     without whom the committee could decide nothing."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
-    person = identity.person(unit, person).id
+    person = _whose(unit, person)
     if identity.is_only_voice(unit, person, device):
         access.check_silence(unit, caller, "person.freeze", person)
     identity.end_device_of(unit, person, device, reason, by=caller, since=since)
@@ -63,7 +69,7 @@ def end_key(
 def end_session(unit: Unit, caller: Caller, person: str, session: str, reason: str) -> None:
     """End one session of a person; nothing works for it any more. Raises Denied, `detect.no_such_session`."""
     access.require(unit, caller, "session.end", "lab")
-    person = identity.person(unit, person).id
+    person = _whose(unit, person)
     if not identity.is_of(unit, person, session):
         raise NotFound(
             "detect.no_such_session", "This person has, and lately had, no such session.", "List their sessions."
@@ -84,7 +90,7 @@ def frozen(unit: Unit, caller: Caller) -> list[identity.Person]:
 
 @access.stops
 def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
-    """End every session of a person and let nobody sign in as them. Raises Denied, `identity.unknown_person`, and
+    """End every session of a person and let nobody sign in as them. Raises Denied, `identity.person_unknown`, and
     `access.committee_silenced` for a member without whom the committee could decide nothing."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")
@@ -95,7 +101,7 @@ def freeze(unit: Unit, caller: Caller, person: str, reason: str) -> None:
 def keys_aside(unit: Unit, caller: Caller, person: str) -> list[identity.Device]:
     """Return the keys of a person that were set aside and may count again. Raises Denied."""
     access.require(unit, caller, "person.freeze", "lab")
-    return identity.keys_aside(unit, identity.person(unit, person).id)
+    return identity.keys_aside(unit, _whose(unit, person))
 
 
 def restore_key(
@@ -119,7 +125,7 @@ def confirm_key(unit: Unit, caller: Caller, person: str, device: str, *, signed:
 def thaw(
     unit: Unit, caller: Caller, person: str, reason: str, *, signed: identity.KeySignature | None = None
 ) -> None:
-    """Let a frozen person sign in again. Raises Denied, `identity.unknown_person`, and as `identity.require_opening`
+    """Let a frozen person sign in again. Raises Denied, `identity.person_unknown`, and as `identity.require_opening`
     does."""
     access.require(unit, caller, "person.freeze", "lab")
     visible.check(reason, "The reason")

@@ -26,7 +26,7 @@ from weighthouse.identity.api.devices import (
     verify_device_signature,
     waiting_keys,
 )
-from weighthouse.identity.api.directory import is_active, people, person, person_for, teams_of
+from weighthouse.identity.api.directory import is_active, knew, people, person, person_for, teams_of
 from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.ending import end_device, end_device_of
 from weighthouse.identity.api.ends import SIGNED_OUT
@@ -138,6 +138,7 @@ __all__ = [
     "is_only_voice",
     "issue_workload",
     "keys_aside",
+    "knew",
     "lately",
     "learnt",
     "learnt_to",

@@ -9,8 +9,10 @@ from __future__ import annotations
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.states import state_of
 from weighthouse.identity.model import RUN, Person
+from weighthouse.identity.store import principals as store
 from weighthouse.policy import api as policy
 
 
@@ -28,6 +30,16 @@ def person(unit: Unit, principal: str) -> Person:
         frozen=frozen,
         frozen_reason=reason,
     )
+
+
+def knew(unit: Unit, principal: str) -> bool:
+    """Whether this is somebody of the lab, or was: of whom a state is kept, or whose state was seen.
+
+    What a thief did in somebody's name outlives their place in the policy, so that it is taken back still.
+    """
+    if principal in policy.current(unit).lab.people:
+        return True
+    return store.read_state(unit.conn, principal) is not None or memory(unit.system).version(principal) > 0
 
 
 def _frozen(unit: Unit, principal: str) -> tuple[bool, str]:
