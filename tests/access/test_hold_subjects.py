@@ -37,8 +37,8 @@ def hold(world: World, subject: str, *actions: str) -> access.Hold:
         ("model/tren", ()),
         ("ver_" + "0" * 26, ()),
         ("ver_1", ()),
-        ("dataset/stdlib", ("weights.export",)),
-        ("dataset/stdlib", ("weights.load", "weights.save")),
+        ("dataset/stdlib", ("weights.save",)),
+        ("dataset/stdlib", ("policy.publish", "request.vote")),
     ],
 )
 def test_a_hold_that_would_stop_nothing_is_refused(world: World, subject: str, actions: tuple[str, ...]) -> None:

@@ -55,14 +55,12 @@ def test_what_is_said_is_what_is_stopped_then(world: HoldsWorld) -> None:
     assert counts(only) == {**NOTHING, "exporting": 1, "approved": 2, "destroying": 1}, "the grants to destroy, too"
     assert any("weights.destroy" in line for line in only.words)
     data = preview(world, "dataset/stdlib")
-    assert counts(data) == {**NOTHING, "queued": 1} and any("not on what was trained" in line for line in data.words)
+    assert counts(data) == {**NOTHING, "queued": 1, "leased": 1, "exporting": 1, "approved": 2, "destroying": 1}
+    assert any("on what was trained on it" in line for line in data.words)
     with begin(world.system, world.person("chi")) as unit:
         access.place_hold(unit, world.person("chi"), "dataset/stdlib", "look into it")
-    for point, stopped in (("start", True), ("export", False)):
-        if stopped:
-            with pytest.raises(Denied):
-                POINTS[point](world)
-        else:
+    for point in ("start", "export", "load"):
+        with pytest.raises(Denied):
             POINTS[point](world)
 
 

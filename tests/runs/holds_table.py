@@ -1,6 +1,7 @@
 """Which hold stops what, asked at every point that releases: `table` makes tests/house/golden/holds.txt.
 
-A version of Wren was loaded by a run that saved what came of it as Finch, under another name. Every hold is placed in
+A version of Wren was loaded by a run that saved what came of it as Finch, under another name; it was ordered with the
+public data set, from which it came as well. Every hold is placed in
 turn, and every point is asked for Finch's version, for a run on Finch that has it as its parent, and for the lab's
 policy. What is asked leaves nothing: a yes is rolled back. Nothing is held when the next one is placed.
 """
@@ -17,6 +18,8 @@ from tests.weights.world import APPROVERS, LAB
 from weighthouse.access import api as access
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import holds as rows
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import Caller
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import WeighthouseError
@@ -25,9 +28,11 @@ from weighthouse.policy import api as policy
 from weighthouse.runs import api as runs
 from weighthouse.runs import store
 from weighthouse.runs.api import executing, lasting
+from weighthouse.runs.events import RunSubmitted
 from weighthouse.runs.ports import Ground
 from weighthouse.weights import api as weights
 
+DATA = "dataset/stdlib"
 FINCH, DESTINATION = "model/finch", "x25519:" + "09" + "00" * 31
 MODEL = """  model/finch:
     name: Finch
@@ -103,6 +108,7 @@ class HoldsWorld(RunsWorld):
         self.grant("ada", "finch-train", FINCH)
         self.parent = self.save(self.run("ada", environment="research"), WREN)
         self.trainer = self.run("ada", environment="research")
+        self.order_with(self.trainer, DATA)
         self.lease = self.begin_load(self.trainer, self.parent.id)[0].lease
         self.child = self.save(self.trainer, FINCH, seed=2)  # it names no parent
         self.reader = self.run("ada", environment="research")
@@ -119,6 +125,15 @@ class HoldsWorld(RunsWorld):
         self.confirm("dee", "policy.publish", "lab", **digest)
 
         self.asked = ""
+
+    def order_with(self, run: Caller, dataset: str) -> None:
+        """Write down what the run was ordered with, as its submission does."""
+        said = RunSubmitted(
+            run=run.attributes["run"], model=FINCH, owner="ada", grant=None, order_digest="", environment="",
+            dataset=dataset, parent=None, risk="low", egress_profile="none", must_end=0,
+        )  # fmt: skip
+        with begin(self.system) as unit:
+            audit.append(unit, said)
 
     def subjects(self) -> dict[str, str]:
         """What a hold is placed on, by the words of the table."""
@@ -245,7 +260,8 @@ def kinds(world: HoldsWorld) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
         (FINCH, FINCH, "weights.export"),
         (FINCH, FINCH, "run.submit"),
         (FINCH, FINCH, "weights.save"),
-        ("dataset/stdlib", "dataset/stdlib", "run.submit"),
+        (DATA, DATA, "run.submit"),
+        (DATA, DATA, "weights.export"),
         ("class:internal", "class:internal", "weights.export"),
         ("lab", "lab", "weights.export"),
         ("ada", "ada", "weights.export"),

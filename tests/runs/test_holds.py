@@ -41,15 +41,29 @@ def test_a_hold_of_everything_stops_each_point_whatever_of_the_thing_it_is_on(po
     assert {found[row][point] for row in (*near, *made_from)} == {"held"}
 
 
-@pytest.mark.parametrize("row", ["dataset/stdlib", "dataset/stdlib: run.submit", "class:public, the data's"])
-def test_a_hold_on_a_data_set_stops_the_runs_that_read_it_at_every_moment(row: str) -> None:
-    found = cells()[row]
-    assert {point for point, cell in found.items() if cell == "held"} == {"submit", "start", "running"}
+READING = {"submit", "start", "running"}
+ENDS = {"destroy", "its end"}  # which any hold stops
+TRAINED = {"request", "load", "lease", "export"} | ENDS
+
+
+@pytest.mark.parametrize(
+    ("row", "stopped"),
+    [
+        ("dataset/stdlib", READING | TRAINED),
+        ("class:public, the data's", READING | TRAINED),
+        ("dataset/stdlib: run.submit", READING | ENDS),
+        ("dataset/stdlib: weights.export", {"request", "export"} | ENDS),
+    ],
+)
+def test_a_hold_on_a_data_set_stops_the_runs_that_read_it_and_what_was_trained_on_it(
+    row: str, stopped: set[str]
+) -> None:
+    assert {point for point, cell in cells()[row].items() if cell == "held"} == stopped
 
 
 def test_an_export_alone_is_stopped_by_a_hold_on_exports_wherever_it_is_placed() -> None:
     rows = [row for row in cells() if row.endswith(": weights.export") or row.startswith("committee")]
-    assert len(rows) == 7
+    assert len(rows) == 8
     for row in rows:
         found = {point for point, cell in cells()[row].items() if cell == "held"}
         assert found - {"destroy", "its end"} == {"request", "export"}, row

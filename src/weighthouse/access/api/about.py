@@ -1,9 +1,10 @@
 """What a hold may be on, of all that a thing belongs to. Guards a hold from being dodged by another name.
 
 A hold on a model is on whatever was made from its versions, whatever that was saved as; one on a version is on its
-children; one on a class or an environment is on all that is in it. What a version was made from is read in the log
-alone, where no row can be edited: the parent it names, whatever its run (or its person, outside of runs) had loaded
-before, and what the same run had saved before. These are facts for ever, so they are kept.
+children; one on a data set is on what was trained on it; one on a class or an environment is on all that is in it.
+What a version was made from is read in the log alone, where no row can be edited: the parent it names, whatever its
+run (or its person, outside of runs) had loaded before, what the same run had saved before, and the data set that its
+run was ordered with. These are facts for ever, so they are kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ WHOLE_KEPT, LONGEST_KEPT = 200, 2_000  # lineages that were asked about are kept
 _SEALED = audit.Lines("weights.CheckpointSealed")
 _SAVED = audit.Lines("weights.CheckpointSealed", by="person run")
 _LOADED = audit.Lines("weights.LoadStarted", by="person run")
+_ORDERED = audit.Lines("runs.RunSubmitted")
 
 
 class About(msgspec.Struct, frozen=True):
@@ -41,17 +43,19 @@ class About(msgspec.Struct, frozen=True):
 
 
 class _Made(msgspec.Struct, frozen=True):
-    """What the log says of one version: its model, and from which versions it was made."""
+    """What the log says of one version: its model, from which versions it was made, and on which data set."""
 
     model: str
     parents: tuple[str, ...]
+    data: frozenset[str]
 
 
 class _Whole(msgspec.Struct, frozen=True):
-    """A whole lineage: versions, the version itself among them, and their models."""
+    """A whole lineage: versions, the version itself among them, their models, and the data sets of their runs."""
 
     versions: frozenset[str]
     models: frozenset[str]
+    data: frozenset[str]
 
 
 _made: WeakKeyDictionary[System, dict[str, _Made]] = WeakKeyDictionary()
@@ -83,7 +87,8 @@ def model_of(unit: Unit, version: str) -> str:
 
 def _with_lineage(unit: Unit, near: frozenset[str], version: str) -> About:
     found = _lineage(unit, version)
-    far = found.versions.union(found.models, *(_belongs(unit, model) for model in found.models))
+    things = found.models | found.data
+    far = found.versions.union(things, *(_belongs(unit, one) for one in things))
     return About(near | {version}, far - near - {version}, found.models, not found.versions)
 
 
@@ -94,7 +99,8 @@ def _lineage(unit: Unit, version: str) -> _Whole:
     if found is None:
         versions = _walked(unit, version)
         told = {one: made for one, made in versions.items() if made is not None}
-        found = _Whole(frozenset(told), frozenset(made.model for made in told.values()))
+        data = frozenset[str]().union(*(made.data for made in told.values()))
+        found = _Whole(frozenset(told), frozenset(made.model for made in told.values()), data)
         if len(told) == len(versions) <= LONGEST_KEPT:
             if len(kept) >= WHOLE_KEPT:
                 kept.clear()
@@ -130,8 +136,15 @@ def _made_of(unit: Unit, version: str) -> _Made | None:
             return None
         if len(kept) >= MOST_KEPT:
             kept.clear()
-        found = kept[version] = _Made(str(line.data["model"]), _parents(unit, line))
+        found = kept[version] = _Made(str(line.data["model"]), _parents(unit, line), _data(unit, line))
     return found
+
+
+def _data(unit: Unit, line: audit.Entry) -> frozenset[str]:
+    """The data set that the run of a saved version was ordered with; none for what a person saved outside of runs."""
+    run = str(line.data["run"])
+    order = _ORDERED.newest(unit, run) if run else None
+    return frozenset({str(order.data["dataset"])} - {""}) if order is not None else frozenset()
 
 
 def _parents(unit: Unit, line: audit.Entry) -> tuple[str, ...]:

@@ -19,9 +19,10 @@ from weighthouse.core.ids import is_id
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 
-# What is asked about one version, and about a data set: a hold that names none of them there would stop nothing.
+# What is asked about one version, and about a data set or what was trained on it: a hold that names none of them
+# there would stop nothing.
 OF_VERSION = frozenset({"weights.load", "weights.describe", "weights.export", IRREVERSIBLE})
-OF_DATASET = frozenset({"run.submit", "catalogue.read", IRREVERSIBLE})
+OF_DATASET = OF_VERSION | {"run.submit", "catalogue.read"}
 
 
 def check_subject(unit: Unit, subject: str, actions: Sequence[str]) -> None:

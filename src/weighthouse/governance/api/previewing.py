@@ -67,5 +67,5 @@ def _far(subject: str) -> str:
     if subject == "lab":
         return ", which is everything and everybody"
     if subject.startswith("dataset/"):
-        return " and the runs that read it, not on what was trained on it"
+        return ", on the runs that read it, and on what was trained on it"
     return " and on what was made from it"
