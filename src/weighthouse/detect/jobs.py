@@ -20,6 +20,7 @@ from weighthouse.detect import api
 from weighthouse.detect.model import BULK, FROZEN, NEW_KEY, Alert, Attempt, Incident, Limits
 from weighthouse.detect.rules import (
     bulk,
+    destroying,
     elsewhere,
     facts,
     opened,
@@ -239,6 +240,11 @@ def on_published(unit: Unit, entry: audit.Entry) -> None:
     _tell(unit, published.conclude(entry.index, entry.data))
 
 
+def on_destruction(unit: Unit, entry: audit.Entry) -> None:
+    """What cannot be taken back later can still be undone: whoever answers alerts is told while there is time."""
+    _tell(unit, destroying.conclude(entry.index, entry.data))
+
+
 def on_written(unit: Unit, entry: audit.Entry) -> None:
     """Somebody writes the database: an alert, for whoever it is does not come through any door here."""
     incident = written.conclude(entry.index, entry.at, entry.kind, entry.subject, entry.data)
@@ -341,6 +347,7 @@ FOLLOWERS: tuple[audit.Follower, ...] = (
     audit.Follower("detect.written", written.KINDS, on_written),
     audit.Follower("detect.opened", opened.KINDS, on_opened),
     audit.Follower("detect.published", published.KINDS, on_published),
+    audit.Follower("detect.destroying", destroying.KINDS, on_destruction),
 )
 timers: tuple[Timer, ...] = (
     Timer("detect-seats", MINUTE, watch_seats),

@@ -30,6 +30,7 @@ WRITTEN = "database-written"
 OUTPUT = "output-volume"
 OPENED = "opened-by-somebody-else"
 PUBLISHED = "policy-on-fallen-approval"
+DESTROYING = "destruction-ordered"
 
 TITLES: dict[str, str] = {
     NOT_ME: "A person says that somebody acts in their name",
@@ -43,6 +44,7 @@ TITLES: dict[str, str] = {
     OUTPUT: "One person's runs say more than training needs",
     BULK: "One person read more weights than the work needs",
     OPENED: "What was opened in a session that was somebody else's is closed again",
+    DESTROYING: "A version of a model will be destroyed",
     PUBLISHED: "A policy text was published on what somebody else gave",
     WRITTEN: "Somebody writes the database against the control plane",
 }
