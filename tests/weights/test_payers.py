@@ -18,7 +18,7 @@ from weighthouse.core.work import begin, read
 from weighthouse.egress import api as egress
 from weighthouse.weights import api as weights
 
-STEPS = 16 + 32  # a save that was begun, and its commit
+STEPS = 16 + 24 + 2 * 8  # a save that was begun, and its commit: with the lengths of a shard and of its index
 TWIN = "model/twin"
 
 
@@ -93,6 +93,21 @@ def test_each_version_costs_bytes_whatever_its_size_and_number_until_none_are_le
         world.begin_save(run)
     assert caught.value.code == "egress.said_spent" and "hour" in caught.value.remedy
     assert world.since(before) == ["egress.StepRefused"]
+
+
+def test_the_length_of_each_shard_costs_as_much_as_it_can_spell(world: World) -> None:
+    """Whoever sees the storage reads how long each object is, and a save may have a thousand."""
+    run = world.run("ada", model=TERN)
+    draft = world.begin_save(run, shards=2)
+    world.commit(run, draft, draft.write(arrays(), largest=80_000))
+    assert said(world, TERN) == STEPS + 8
+    with begin(world.system) as unit:
+        egress.charge_step(unit, run.attributes["run"], 25_165 - 2 * STEPS - 8, model=TERN, person="ada")
+    draft = world.begin_save(run, shards=2)
+    envelope, before = draft.write(arrays(2), largest=80_000), world.size()
+    with pytest.raises(TooMany) as caught:
+        world.commit(run, draft, envelope)
+    assert caught.value.code == "egress.said_spent" and world.since(before) == ["egress.StepRefused"]
 
 
 def test_a_commit_that_nobody_pays_for_is_no_version(world: World) -> None:

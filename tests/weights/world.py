@@ -298,9 +298,11 @@ class Draft:
     def folder(self) -> Path:
         return self.world.state / "objects" / self.ticket.prefix
 
-    def write(self, tensors: dict[str, Any], signer: Ed25519PrivateKey | None = None) -> bytes:
+    def write(
+        self, tensors: dict[str, Any], signer: Ed25519PrivateKey | None = None, largest: int = 1 << 30
+    ) -> bytes:
         parsed = checkpoint.parse_save(msgspec.to_builtins(self.ticket))
-        plan = checkpoint.plan_shards(tensors, 1 << 30)
+        plan = checkpoint.plan_shards(tensors, largest)
         return checkpoint.save(tensors, parsed, self.recipient, signer or self.signer, self.folder, plan=plan)
 
 

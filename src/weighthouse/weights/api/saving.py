@@ -25,7 +25,7 @@ from weighthouse.weights.api.classes import class_of, person_of, resource_of, ru
 from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.lineage import check_class, check_opened, lowered
 from weighthouse.weights.api.sealing import certify, open_save, open_version, seal
-from weighthouse.weights.api.telling import BEGUN_BYTES, COMMITTED_BYTES, pay_save
+from weighthouse.weights.api.telling import BEGUN_BYTES, committed_bytes, pay_save
 from weighthouse.weights.events import CheckpointSealed, HeadMoved, ManifestRefused, SaveBegun
 from weighthouse.weights.model import (
     COMMITTED,
@@ -156,7 +156,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
         listed = open_manifest(envelope, save, store.find_keys(unit.conn, save.id))
         check_new(listed, envelope, save.signer)
         _check_objects(unit, save, listed)
-    pay_save(unit, save, COMMITTED_BYTES)
+    pay_save(unit, save, committed_bytes(save.shards))
     if not store.close_save(unit.conn, save.id):
         raise _already()
     version = Version(

@@ -1,8 +1,9 @@
 """What the registry itself tells of a run, and who pays for it. Guards the byte budgets from being gone around.
 
 Whoever may see the catalogue reads how large each version is, how many there are, when they came and from which
-parent; the run chooses all of that. So each step of a save costs a fixed number of bytes, as much as it could tell,
-of what the run may say. A load costs them too, and has the model that is loaded pay for the run from then on.
+parent; whoever sees the storage reads how long each object is; the run chooses all of that. So each step of a save
+costs as many bytes as it could tell of what the run may say. A load costs them too, and has the model that is loaded
+pay for the run from then on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from weighthouse.weights.api.sealing import open_version
 from weighthouse.weights.model import Save, Version
 
 BEGUN_BYTES = 16  # model and parent (a choice among all there are), number of shards, the moment
-COMMITTED_BYTES = 32  # size (8), what a digest can be made to begin with (8), which save, the moment
+SEALED_BYTES = 24  # what a digest can be made to begin with (8), which save, the moment
+LENGTH_BYTES = 8  # the length of one object, which whoever sees the storage reads; the run chose it
 LOADED_BYTES = 8  # a choice among all versions, the moment
 
 
@@ -36,6 +38,11 @@ def pay_save(unit: Unit, save: Save, count: int) -> None:
     """Charge a step of a run's save to all who pay for what the run says. Raises TooMany `egress.said_spent`."""
     if save.run:  # a person who saves from their own machine has the weights there
         egress.charge_step(unit, save.run, count, model=save.model, person=save.person)
+
+
+def committed_bytes(shards: int) -> int:
+    """What a commit of so many shards could tell, with their index, whose length says how its names are."""
+    return SEALED_BYTES + LENGTH_BYTES * (shards + 1)
 
 
 def pay_load(unit: Unit, caller: Caller, version: Version) -> None:
