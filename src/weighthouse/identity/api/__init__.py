@@ -41,7 +41,6 @@ from weighthouse.identity.api.results import record_sign_in
 from weighthouse.identity.api.sessions import (
     disclaimed,
     disowned,
-    end_session,
     end_sessions_of,
     ended_by_another,
     is_of,
@@ -53,6 +52,7 @@ from weighthouse.identity.api.signed_before import check_still_ours
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.told import disclaimed_in_log
+from weighthouse.identity.api.typed import end_session
 from weighthouse.identity.api.voices import has_voice, is_only_voice, rests_wholly_on
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload, workload_of
 from weighthouse.identity.model import (

@@ -23,6 +23,7 @@ from weighthouse.identity.api.ends import FOREIGN, OWN
 from weighthouse.identity.api.key_sessions import EnrolledKey, from_when, sessions_with
 from weighthouse.identity.api.sessions import ended_by_another
 from weighthouse.identity.api.states import state_of
+from weighthouse.identity.api.typed import typed
 from weighthouse.identity.events import DeviceEnded
 from weighthouse.identity.model import Device
 
@@ -61,6 +62,7 @@ def end_device_of(
     One that is over, however it ended, is ended as stolen still if that takes back more: a thief may have been first.
     Raises `identity.device_unknown`, `identity.end_not_wider`, `identity.since_ahead`.
     """
+    reason = typed(reason)
     state = state_of(unit, person)
     if device_id in (*state.devices, *state.suspended):  # sealed, so it says whose it is though the row be gone
         begins = 0 if retired else from_when(unit, since)

@@ -33,6 +33,10 @@ _WORDS = frozenset(
 )
 FOLLOWS = (CROWDED, ANEW, ACCOUNT, ACCOUNT_GONE)
 """Ends that only follow from another change, so that they are none where that is refused."""
+ALONE = (ALIKE, KEY_FELL)
+"""Ends that take along no other session of the browser: that a key fell says nothing against it."""
+DECIDING = frozenset({*FOLLOWS, *ALONE, KEY_ENDED, NOT_ME})
+"""The reasons on which it depends what an end takes along. No person's words are one of them (`typed`)."""
 FOREIGN, OWN = "foreign", "own"
 _HELD = frozenset({"browser"})
 """What a session was presented without by somebody who holds all its secrets: a mark, but another kind of browser."""

@@ -16,7 +16,8 @@ from weighthouse.identity.api import moments, owing
 from weighthouse.identity.api.keys_aside import set_keys_aside
 from weighthouse.identity.api.openings import require_opening
 from weighthouse.identity.api.sessions import disclaim, end_sessions_of, name_of
-from weighthouse.identity.api.states import change_state, state_of, stop_first, version_now
+from weighthouse.identity.api.states import UNBELIEVED, change_state, state_of, stop_first, version_now
+from weighthouse.identity.api.typed import typed
 from weighthouse.identity.events import PersonFrozen, PersonThawed
 from weighthouse.identity.model import Act, KeySignature, PrincipalState
 
@@ -26,7 +27,7 @@ def freeze(unit: Unit, principal: str, reason: str, by: Caller | str) -> None:
     now is taken back, as by `disown`: who signed out first is not spared. Freezing twice changes nothing."""
     if not 3 <= len(reason) <= 500:
         raise Invalid("identity.bad_reason", "A freeze needs a reason of 3 to 500 characters.", "Say why.")
-    line = PersonFrozen(principal=principal, reason=reason, by=name_of(by))
+    line = PersonFrozen(principal=principal, reason=typed(reason, UNBELIEVED), by=name_of(by))
     stop_first(unit, principal)
     disclaim(unit, principal)
     owing.owe(unit, line, of=principal)

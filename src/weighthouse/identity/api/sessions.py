@@ -308,10 +308,6 @@ def _from_elsewhere(session: Session, reason: str, by: Caller | str) -> bool:
     return not own or reason in (KEY_ENDED, NOT_ME)
 
 
-_ALONE = (ALIKE, ends.KEY_FELL)
-"""Ends that take along no other session of the browser: that a key fell says nothing against it."""
-
-
 def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, of: str = "") -> None:
     """End one session now, by its id. Ending one that is over changes nothing, unless it ended of itself or by its
     own hand and is ended from elsewhere now: a thief may have been first, and what was done in it is taken back.
@@ -342,13 +338,13 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     )
     if reason not in ends.FOLLOWS:
         owing.owe(unit, line, of=person)
-    if foreign and session is not None and reason not in (*_ALONE, *ends.FOLLOWS):
+    if foreign and session is not None and reason not in (*ends.ALONE, *ends.FOLLOWS):
         end_mark(unit, session.device_mark, by)
     drop(unit, person, frozenset({session_id}))
     if session is not None:
         write_end(unit, session, end)
     audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
-    if foreign and session is not None and reason not in _ALONE:
+    if foreign and session is not None and reason not in ends.ALONE:
         _end_alike(unit, session, by)
 
 
