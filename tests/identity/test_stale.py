@@ -54,6 +54,27 @@ def test_a_token_that_a_step_up_replaced_leaves_a_line_when_it_is_presented(lab:
     assert code_of(client) == ""
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_token_that_a_step_up_replaced_opens_nothing_with_its_old_row_put_back(lab: Lab, restarted: bool) -> None:
+    """Attack: whoever writes the database puts the session's row of before the step-up back, seal and all."""
+    client = lab.sign_in("ada")
+    copy = lab.client(key=client.key)
+    copy.token = client.token
+    session = str(client.get("me")["session"])
+    (row,) = lab.sql("SELECT secret, body, seal FROM identity_session WHERE id = :i", i=session)
+    lab.sign_in("ada", client, step_up=True)
+    if restarted:
+        lab.system.bind(Memory, FileMemory(lab.folder / "identity.memory", now=lab.clock.now()))
+    lab.sql(
+        "UPDATE identity_session SET secret = :s, body = :b, seal = :c WHERE id = :i",
+        s=row[0], b=row[1], c=row[2], i=session,
+    )  # fmt: skip
+    assert code_of(copy) == "identity.session_unknown"
+    lab.clock.advance(MINUTE)
+    assert code_of(copy) == "identity.session_unknown"
+    assert lab.told("CredentialRefused", "code") == ["identity.secret_replaced"]
+
+
 def test_a_token_that_never_was_one_leaves_none(lab: Lab) -> None:
     client = lab.sign_in("ada")
     client.token = "wht_" + "x" * 43

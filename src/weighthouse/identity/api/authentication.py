@@ -34,6 +34,7 @@ from weighthouse.identity.api.sessions import (
     is_over,
     keep_end,
     last_seen,
+    replaced,
     rewrite,
     write_end,
 )
@@ -103,11 +104,12 @@ def _account_gone(unit: Unit, session: Session, credential: Credential) -> Unaut
 
 
 def _session(unit: Unit, credential: Credential) -> Session:
-    row = store.by_secret(unit.conn, digest_of(credential.value))
-    if row is None:
+    secret = digest_of(credential.value)
+    row = store.by_secret(unit.conn, secret)
+    if row is None or memory(unit.system).condemned(replaced(secret)):
         raise unknown(unit, credential.value, credential.address)
     session = unseal(unit, "session", row.body, row.seal, Session)
-    if session is None or session.id != row.id or session.secret != digest_of(credential.value):
+    if session is None or session.id != row.id or session.secret != secret:
         raise refused("session", row.id, "the seal does not hold")
     return session
 

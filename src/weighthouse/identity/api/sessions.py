@@ -230,6 +230,11 @@ def rotated_out(session: Session, at: Millis) -> str:
     return f"rotated {session.secret} {session.id} {session.person} {at}"
 
 
+def replaced(secret: str) -> str:
+    """What the memory outside the database calls a secret that no session has any more, whatever row is put back."""
+    return f"replaced {secret}"
+
+
 def disclaim(unit: Unit, person: str) -> None:
     """Remember, before any row is written, that nothing asked for in the name of `person` until now is theirs."""
     moments.remember(unit, _disowned(person))

@@ -25,7 +25,7 @@ from weighthouse.identity.api.marks import fresh_mark
 from weighthouse.identity.api.once import first_spent
 from weighthouse.identity.api.results import assess, clean, distrusts, failed, learn, place_of, stopped_since
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, refused, unseal
-from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, rewrite, rotated_out
+from weighthouse.identity.api.sessions import digest_of, fresh_secret, open_session, replaced, rewrite, rotated_out
 from weighthouse.identity.api.stale import first_word
 from weighthouse.identity.api.starting import (
     AGAIN,
@@ -377,6 +377,7 @@ def _raise_session(unit: Unit, start: Start, claimed: Claimed, arrival: Arrival)
     rewrite(unit, raised)
     kept, rotated = memory(unit.system), rotated_out(session, unit.now)
     unit.before_commit(lambda: kept.condemn(rotated, session.ends))
+    unit.last_before_commit(lambda: kept.condemn(replaced(session.secret), session.ends))
     audit.append(
         unit,
         StepUpDone(
