@@ -43,7 +43,6 @@ from weighthouse.identity.api.sessions import (
     disowned,
     end_sessions_of,
     ended_by_another,
-    is_of,
     sessions_of,
 )
 from weighthouse.identity.api.settling import adopt_accounts, settle_accounts
@@ -51,7 +50,7 @@ from weighthouse.identity.api.sign_in import MOST_BEGUN, SEVERAL, finish_sign_in
 from weighthouse.identity.api.signed_before import check_still_ours
 from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, callback_of, sign_out_address
 from weighthouse.identity.api.tidying import tidy
-from weighthouse.identity.api.told import disclaimed_in_log
+from weighthouse.identity.api.told import disclaimed_in_log, is_of
 from weighthouse.identity.api.typed import end_session
 from weighthouse.identity.api.voices import has_voice, is_only_voice, rests_wholly_on
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload, workload_of

@@ -320,7 +320,7 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     `of` is whose it is, where the caller knows: then no row is needed. Otherwise `identity.session_unknown` is raised
     for one whose row is gone or not believed; its id is condemned all the same, and the line written.
     """
-    session = _sealed(unit, session_id)
+    session = believed_session(unit, session_id)
     over = session is None and bool(of) and memory(unit.system).condemned(session_id)
     if over and ended_by_another(unit, session_id, of):
         return
@@ -419,7 +419,7 @@ def unreadable(unit: Unit, person: str) -> list[str]:
         listed = state_of(unit, person).sessions
     except Unauthenticated:
         return []
-    return [one for one in listed if _sealed(unit, one) is None]
+    return [one for one in listed if believed_session(unit, one) is None]
 
 
 def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
@@ -437,7 +437,7 @@ def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
             end_session(unit, hidden, ALIKE, by, of=ended.person)
 
 
-def _sealed(unit: Unit, session_id: str) -> Session | None:
+def believed_session(unit: Unit, session_id: str) -> Session | None:
     """The session of this very id if its row is believed: another's sealed body may have been put there."""
     rows = store.by_ids(unit.conn, [session_id])
     session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
@@ -466,15 +466,6 @@ def _end_by_id(unit: Unit, session_id: str, reason: str, by: Caller | str) -> No
         "Pick one from the list of sessions.",
         record=lines,
     )
-
-
-def is_of(unit: Unit, person: str, session_id: str) -> bool:
-    """Whether a session is a person's: among those that live by their sealed state, whatever became of its row, or
-    one that is over and whose sealed row is still there."""
-    if session_id in state_of(unit, person).sessions:
-        return True
-    session = _sealed(unit, session_id)
-    return session is not None and session.person == person
 
 
 def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
