@@ -20,16 +20,16 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.core.work import Unit, begin, read
 from weighthouse.identity import api
 from weighthouse.identity.adapters.memory import FileMemory
-from weighthouse.identity.api import ends
+from weighthouse.identity.api import ends, sessions
 from weighthouse.identity.jobs import learners
 from weighthouse.identity.ports import Memory
 from weighthouse_sdk.client import Client, ProblemError
 
 How = Callable[[Unit, Lab, str], object]
 OWN: dict[str, How] = {
-    ends.SIGNED_OUT: lambda unit, lab, session: api.end_session(unit, session, ends.SIGNED_OUT, "ada"),
-    ends.ANEW: lambda unit, lab, session: api.end_session(unit, session, ends.ANEW, "ada"),
-    ends.CROWDED: lambda unit, lab, session: api.end_session(unit, session, ends.CROWDED, by="system"),
+    ends.SIGNED_OUT: lambda unit, lab, session: sessions.end_session(unit, session, ends.SIGNED_OUT, "ada"),
+    ends.ANEW: lambda unit, lab, session: sessions.end_session(unit, session, ends.ANEW, "ada"),
+    ends.CROWDED: lambda unit, lab, session: sessions.end_session(unit, session, ends.CROWDED, by="system"),
 }
 FOREIGN: dict[str, How] = {
     "by security": lambda unit, lab, session: api.end_session(unit, session, "odd", lab.person("chi")),
@@ -127,7 +127,7 @@ def test_a_row_that_was_put_back_after_a_sign_out_gets_no_second_line(lab: Lab) 
 def test_what_another_server_tells_of_a_crowded_session_takes_nothing_back(lab: Lab) -> None:
     session = str(lab.sign_in("ada").get("me")["session"])
     with begin(lab.system) as unit:
-        api.end_session(unit, session, ends.CROWDED, by="system")
+        sessions.end_session(unit, session, ends.CROWDED, by="system")
         at = unit.now
     lab.system.bind(Memory, FileMemory(lab.folder / "another.memory", now=lab.clock.now()))
     learn(lab)
