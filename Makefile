@@ -10,6 +10,9 @@ JOBS ?= 2
 CLOCK = start=$$(date +%s)
 DONE = echo "make $@: done in $$(( $$(date +%s) - start )) s"
 
+# Every server that a test starts is a new Python: without bytecode each would compile all of the source again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-run check test demo docs soak bench parts test-gvisor test-tlog test-browser test-groups test-root test-ordinary test-floe test-keyring test-pooler test-oidc lock clean
 
