@@ -7,9 +7,9 @@ longer stands exactly once in its file fails the test, so that this list cannot 
 from __future__ import annotations
 
 from tests.attacks.removed_in_identity import IN_IDENTITY
-from tests.attacks.sabotage import CATALOGUE, SCRIPT, Removal, build, run
+from tests.attacks.sabotage import CATALOGUE, LIMIT_S, SCRIPT, SOURCE, Removal, build, run
 
-__all__ = ["CATALOGUE", "REMOVALS", "SCRIPT", "Removal", "build", "run"]
+__all__ = ["CATALOGUE", "LIMIT_S", "REMOVALS", "SCRIPT", "SOURCE", "Removal", "build", "run"]
 
 REMOVALS = (
     *IN_IDENTITY,

@@ -41,14 +41,23 @@ def build(removal: Removal, folder: Path) -> Path:
     Bytecode comes along: it names the moment and size of its source, and the file that is changed has others.
     """
     copy = folder / "src"
-    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("*.egg-info"))
-    shutil.copytree(SOURCE.parent / "examples", folder / "examples")
+    shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("*.egg-info"), copy_function=_linked)
+    shutil.copytree(SOURCE.parent / "examples", folder / "examples", copy_function=_linked)
     for file, line, instead in filter(None, ((removal.file, removal.line, removal.instead), removal.also)):
         path = copy / "weighthouse" / file
         text = path.read_text("utf-8")
         assert text.count(line) == 1, f"{file} no longer has this line exactly once: {line!r}"
+        path.unlink()  # its name in the copy alone: the file is the source's own until here
         path.write_text(text.replace(line, instead))
     return copy
+
+
+def _linked(source: str, target: str) -> None:
+    """Have what is only read lie in the copy without being copied, where one file system holds both."""
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def run(

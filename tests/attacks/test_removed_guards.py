@@ -6,11 +6,13 @@ must exit non-zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.attacks.removed_guards import CATALOGUE, REMOVALS, SCRIPT, Removal, build, run
+from tests.attacks.fork_server import ForkServer, libraries
+from tests.attacks.removed_guards import CATALOGUE, LIMIT_S, REMOVALS, SCRIPT, Removal, build, run
 from weighthouse.assurance import api as assurance
 
 DEMO = {one.id for one in assurance.catalogue() if one.demo}
@@ -20,13 +22,20 @@ def named(removal: Removal) -> str:
     return removal.scenario
 
 
+@pytest.fixture(scope="module")
+def fork_server() -> Iterator[ForkServer]:
+    made = ForkServer(libraries())
+    yield made
+    made.close()
+
+
 def test_every_attack_of_the_catalogue_has_a_removed_guard() -> None:
     assert {one.id for one in assurance.catalogue()} == {one.scenario for one in REMOVALS}
 
 
 @pytest.mark.parametrize("removal", REMOVALS, ids=named)
-def test_an_attack_notices_that_its_guard_is_gone(removal: Removal, tmp_path: Path) -> None:
-    done = run(CATALOGUE, removal.scenario, source=build(removal, tmp_path))
+def test_an_attack_notices_that_its_guard_is_gone(removal: Removal, tmp_path: Path, fork_server: ForkServer) -> None:
+    done = fork_server.run(CATALOGUE, removal.scenario, source=build(removal, tmp_path), limit_s=LIMIT_S)
     print(f"{removal.scenario}: {done.stdout.strip()}")
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.startswith("MISSED"), done.stdout + done.stderr
