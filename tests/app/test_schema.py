@@ -33,6 +33,25 @@ def test_preparing_again_changes_nothing(empty: Database) -> None:
     empty.close()
 
 
+def test_one_start_makes_what_is_ours_once_and_compares_with_it_twice(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, made = schema.prepare(empty), []
+    expected = schema.expected
+    monkeypatch.setattr(schema, "expected", lambda *asked: made.append(asked) or expected(*asked))
+    known = schema.examine(empty)
+    assert known == head
+    with empty.engine.begin() as connection:
+        connection.execute(text("CREATE VIEW quiet AS SELECT 1 AS one"))
+    with pytest.raises(Unavailable) as refused:
+        schema.prepare(empty, known_at=known)
+    assert refused.value.code == "app.foreign_schema" and len(made) == 1
+    with pytest.raises(Unavailable):
+        schema.prepare(empty, known_at="0001")
+    assert len(made) == 2, "what is at another revision than was examined is made anew"
+    empty.close()
+
+
 def test_sqlite_tables_are_strict(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     schema.prepare(database)

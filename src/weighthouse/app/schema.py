@@ -38,10 +38,12 @@ def current(database: Database) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def examine(database: Database) -> str | None:
+def examine(database: Database, known_at: str | None = None) -> str | None:
     """Return the revision a database is at, None when it is empty; change nothing.
 
-    Raises `app.unknown_schema` for a revision that this software does not know, and `app.foreign_schema`.
+    What our migrations make is not made once more if it is at `known_at` still, as when it was examined before: on
+    PostgreSQL that takes most of a start. Raises `app.unknown_schema` for a revision that this software does not
+    know, and `app.foreign_schema`.
     """
     scripts = ScriptDirectory.from_config(configuration())
     known = {script.revision for script in scripts.walk_revisions()}
@@ -53,19 +55,22 @@ def examine(database: Database) -> str | None:
             "Start the version that wrote it, or a newer one; nothing was changed.",
         )
     if at is not None:
-        database.ours = expected(database, at)
+        if at != known_at or database.ours is None:
+            database.ours = expected(database, at)
         with database.engine.connect() as connection:
             _refuse_foreign(database, connection)
     return at
 
 
-def prepare(database: Database, judge: Callable[[Connection], None] | None = None) -> str:
-    """Bring a database to the newest revision and return it; raise as `examine` does.
+def prepare(
+    database: Database, judge: Callable[[Connection], None] | None = None, *, known_at: str | None = None
+) -> str:
+    """Bring a database to the newest revision and return it; raise as `examine` does, which is asked with `known_at`.
 
     `judge` looks at what the migrations made of a database that was not empty, before they are committed: what it
     refuses was not migrated, so that the version that wrote it can still be started.
     """
-    at, head = examine(database), ScriptDirectory.from_config(configuration()).get_current_head()
+    at, head = examine(database, known_at), ScriptDirectory.from_config(configuration()).get_current_head()
     assert head is not None
     if at == head:
         return head

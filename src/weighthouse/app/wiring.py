@@ -104,7 +104,7 @@ def assemble(
             memories.readable(system, home)
             machines.hold(system)
         with faults.spoken():
-            schema.prepare(database, partial(audit.recognise, system) if judging else None)
+            schema.prepare(database, partial(audit.recognise, system) if judging else None, known_at=at)
     return system
 
 
