@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
 from weighthouse.audit.model import Personal
 from weighthouse.audit.store.tables import followers, personal
 from weighthouse.core.clock import Millis
+from weighthouse.core.prepared import Prepared
+
+# Each commit wakes every follower, and each of them asks for its cursor several times.
+_CURSOR = select(followers.c.next, followers.c.seal).where(followers.c.name == bindparam("follower"))
+_READ, _LOCK = Prepared(_CURSOR), Prepared(_CURSOR.with_for_update())
+_FIRST = text("INSERT INTO log_follower (name, next, at) VALUES (:name, 0, 0) ON CONFLICT (name) DO NOTHING")
+_MOVE = (
+    update(followers)
+    .where(followers.c.name == bindparam("follower"))
+    .values(next=bindparam("to"), at=bindparam("moved"), seal=bindparam("sealed"))
+)
 
 
 def cursor(conn: Connection, name: str, *, lock: bool) -> tuple[int, bytes]:
     """Return the next index of this follower and the seal over it, as stored; make the row and lock it when asked."""
-    query = select(followers.c.next, followers.c.seal).where(followers.c.name == name)
     if lock:
-        conn.execute(
-            text("INSERT INTO log_follower (name, next, at) VALUES (:name, 0, 0) ON CONFLICT (name) DO NOTHING"),
-            {"name": name},
-        )
-        query = query.with_for_update()
-    row = conn.execute(query).first()
+        conn.execute(_FIRST, {"name": name})
+    row = next(iter((_LOCK if lock else _READ).all(conn, follower=name)), None)
     return (int(row[0]), bytes(row[1] or b"")) if row else (0, b"")
 
 
 def move_cursor(conn: Connection, name: str, to: int, at: Millis, seal: bytes) -> bool:
     """Let the follower go on at index `to`; return whether the database kept exactly that."""
-    conn.execute(update(followers).where(followers.c.name == name).values(next=to, at=at, seal=seal))
+    conn.execute(_MOVE, {"follower": name, "to": to, "moved": at, "sealed": seal})
     return cursor(conn, name, lock=False) == (to, seal)
 
 
