@@ -13,11 +13,15 @@ import time
 from pathlib import Path
 
 from weighthouse.app.demo.actor import Actor
-from weighthouse.app.home import Home
+from weighthouse.app.home import Home, database_url
 from weighthouse.app.initialise import initialise, load_settings, reopen
 from weighthouse.app.provider import dev_secret
 from weighthouse.app.server import free_port
+from weighthouse.app.wiring import bind_keys
+from weighthouse.core.clock import SystemClock
+from weighthouse.core.database import Database
 from weighthouse.core.work import System
+from weighthouse.keys.adapters.embedded import SealedKeys
 
 PASSPHRASE = "a passphrase for tests only"
 START_LIMIT_S = 60
@@ -76,10 +80,14 @@ class Server:
 
     def actor(self, person: str, *, enrol: bool = False) -> Actor:
         """Sign a person in over HTTP."""
-        system = self.system()
-        try:
-            actor = Actor.sign_in(system, self.url, person, dev_secret(system, person), enrol=enrol)
-            self._actors.append(actor)
-            return actor
-        finally:
-            system.database.close()
+        system = self._keys()
+        actor = Actor.sign_in(system, self.url, person, dev_secret(system, person), enrol=enrol)
+        self._actors.append(actor)
+        return actor
+
+    def _keys(self) -> System:
+        """The keys alone, of which people's passwords are derived: nothing of the database is opened for them."""
+        settings, home = load_settings(self.flags, state=self.state)
+        system = System(settings, SystemClock(), Database(database_url(settings, home)))
+        bind_keys(system, SealedKeys.open(home.keys_file, PASSPHRASE))
+        return system

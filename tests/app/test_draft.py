@@ -38,14 +38,16 @@ def watch(event, arguments):
         steps += 1
         if steps == last:
             os.kill(os.getpid(), signal.SIGKILL)
+def make(name, **more):
+    settings, home = load_settings({"mode": "development", "keys.scrypt_cost": 1024, **more}, state=Path(folder) / name)
+    initialise(settings, home, secret).database.close()
+make(f"before-{os.getpid()}")  # what a process works out once, each fork has from here
 sys.addaudithook(watch)
 for last in map(int, sys.argv[4:]):
     child = os.fork()
     if child == 0:
         steps = 0
-        flags = {"mode": "development", "keys.scrypt_cost": 1024, "database.url": url or None}
-        settings, home = load_settings(flags, state=Path(folder) / f"killed-{last}")
-        initialise(settings, home, secret).database.close()
+        make(f"killed-{last}", **{"database.url": url or None})
         print(steps, flush=True)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == (9 if last else 0), last
