@@ -20,6 +20,9 @@ _FLAG, _TAG_END = 0x1F3F4, 0xE007F
 # All that is worth a look: what stands below U+0300 and not here is seen, so that a long text costs little.
 _SUSPECT = re.compile("[\x00-\x1f\x7f-\x9f\xad\u0300-\U0010ffff]")
 _SUSPECT_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0300-\U0010ffff]")
+# The spaces that are not U+0020, as they stand between the brackets of a regular expression.
+SPACES = "".join(f"{chr(first)}-{chr(last)}" for first, last in letters.SPACES)
+_SPACE = re.compile(f"[{SPACES}]")
 _MOST_MARKS = 3  # on one letter; pointed Hebrew needs three, and more climb over the lines above and below
 
 
@@ -67,13 +70,9 @@ def check(text: str, what: str, *, lines: bool = True) -> None:
 def line_problem(text: str) -> str:
     """What is wrong with a value that stands on one line and is compared letter by letter: what `hidden` finds, or a
     space that looks like another (`U+00A0`), doubled, or at an end (`U+0020`); an empty text if nothing is."""
-    found = hidden(text) or next((f"U+{ord(one):04X}" for one in text if looks_like_space(one)), "")
+    space = _SPACE.search(text)
+    found = hidden(text) or (f"U+{ord(space.group()):04X}" if space else "")
     return found or ("U+0020" if text != " ".join(text.split(" ")).strip(" ") or "  " in text else "")
-
-
-def looks_like_space(letter: str) -> bool:
-    """Whether a letter is one of the spaces that are not U+0020."""
-    return _in(ord(letter), letters.SPACES)
 
 
 def cleaned(text: str) -> str:

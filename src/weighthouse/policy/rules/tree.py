@@ -31,6 +31,7 @@ _SURPRISE = re.compile(
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?"
     r"|<<|="
 )
+_UNLIKE_A_SPACE = re.compile(f"[\t\r{visible.SPACES}]")  # and yet taken for one; asked of every value of a lab
 _LONGEST_SAID = 400
 _LONGEST_WORD = 80
 
@@ -69,7 +70,8 @@ def hidden_in(text: str) -> str:
     place = next(visible.places(text, lines=True), None)
     if place is not None:
         return text[place]
-    return next((letter for letter in text if letter in "\t\r" or visible.looks_like_space(letter)), "")
+    unlike = _UNLIKE_A_SPACE.search(text)
+    return unlike.group() if unlike else ""
 
 
 def refuse(code: str, place: Place | str, message: str, remedy: str) -> NoReturn:
