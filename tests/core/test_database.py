@@ -277,3 +277,18 @@ def test_what_a_database_or_the_environment_sets_by_default_changes_nothing_of_o
     if encoding:
         monkeypatch.setenv("PGCLIENTENCODING", encoding)
     assert seen() == before
+
+
+def test_what_tests_make_at_once_is_what_is_declared(any_database: Database) -> None:
+    at_once = shape_of(any_database)
+    databases.metadata.drop_all(any_database.engine)
+    assert shape_of(any_database) < at_once
+    databases.metadata.create_all(any_database.engine)
+    assert shape_of(any_database) == at_once
+    any_database.create_all()  # where some are there, those that are missing are made, and none twice
+    assert shape_of(any_database) == at_once
+
+
+def shape_of(database: Database) -> shape.Shape:
+    with database.engine.connect() as connection:
+        return shape.read(connection)
