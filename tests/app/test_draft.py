@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -172,10 +173,12 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
         "--passphrase-file",
         str(secret),
     ]
+    cheap = {**os.environ, "WEIGHTHOUSE_KEYS_SCRYPT_COST": "1024"}
     for room in (0, 1_000, 40_000, 200_000):
         done = subprocess.run(
-            ["prlimit", f"--fsize={room}", *command], capture_output=True, text=True, timeout=120, check=False
-        )
+            ["prlimit", f"--fsize={room}", *command],
+            capture_output=True, text=True, timeout=120, check=False, env=cheap,
+        )  # fmt: skip
         assert done.returncode in (exits.NO_SYSTEM, exits.UNREACHABLE), done.stderr
         assert "app.no_room" in done.stderr or "core.database_unavailable" in done.stderr, done.stderr
         assert not state.exists()
