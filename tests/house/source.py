@@ -135,6 +135,7 @@ NOT_CODES = {
     "detect.new-key",
     "detect.opened",
     "detect.output",
+    "detect.destroying",
     "detect.published",
     "detect.spray",
     "detect.written",
