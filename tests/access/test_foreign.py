@@ -248,9 +248,9 @@ def test_the_owner_sees_what_a_session_asked_and_voted_however_often_it_was_refu
     live = {one["id"]: [told["what"] for told in one["lately"]] for one in owner.get("sessions")["items"]}
     assert said in live[session] and live[session][-1] == "Signed in."
     thief.sign_out()
-    answer = owner.get("sessions")
-    assert session not in {one["id"] for one in answer["items"]}
-    ended = {one["id"]: [told["what"] for told in one["lately"]] for one in answer["ended"]}
+    assert session not in {one["id"] for one in owner.get("sessions")["items"]}
+    over = owner.get("sessions/ended")["items"]
+    ended = {one["id"]: [told["what"] for told in one["lately"]] for one in over}
     assert said in ended[session]
 
 

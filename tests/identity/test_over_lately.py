@@ -16,7 +16,7 @@ from weighthouse.identity import api
 
 
 def over(lab: Lab, who: str = "ben") -> set[str]:
-    listed = {str(one["id"]) for one in lab.sign_in(who).get("sessions")["ended"]}
+    listed = {str(one["id"]) for one in lab.sign_in(who).get("sessions/ended")["items"]}
     chi = lab.person("chi")
     with begin(lab.system, chi) as unit:
         assert {str(one.id) for one in detect.ended_lately(unit, chi, who)} == listed
@@ -32,7 +32,7 @@ def test_a_session_out_of_use_is_listed_to_its_owner_and_to_security_and_taken_b
     strict.clock.advance(later)
     assert session in over(strict)
     owner = strict.sign_in("ben")
-    page = [one for one in owner.get("sessions")["ended"] if one["id"] == session]
+    page = [one for one in owner.get("sessions/ended")["items"] if one["id"] == session]
     assert any("Enrolled the key" in str(what) for what in page[0]["lately"])
     owner.post(f"sessions/{session}/end", {"reason": "not mine"})
     assert signs(strict, "ben", device, thief.key) == GONE
@@ -70,3 +70,24 @@ def test_security_sees_the_live_keys_of_a_person_and_ends_one(strict: Lab) -> No
 def detect_end(lab: Lab, by: Caller, device: str) -> None:
     with begin(lab.system, by) as unit:
         detect.end_key(unit, by, "ben", device, "He says it is not his.")
+
+
+def test_sessions_that_are_opened_and_closed_push_none_out_of_sight(lab: Lab) -> None:
+    """Attack: sign in and out until the list, which was cut at fifty, begins after the stolen session."""
+    thief = lab.sign_in("ben")
+    stolen = str(thief.get("me")["session"])
+    thief.sign_out()
+    for _ in range(60):
+        lab.clock.advance(1)
+        lab.sign_in("ben").sign_out()
+    owner, seen, cursor = lab.sign_in("ben"), list[str](), ""
+    while cursor is not None:
+        answer = owner.get("sessions/ended?limit=25" + (f"&cursor={cursor}" if cursor else ""))
+        seen += [str(one["id"]) for one in answer["items"]]
+        cursor = answer["next"]
+    assert len(seen) == len(set(seen)) == 61 and seen[-1] == stolen and answer["total"] == 61
+    chi = lab.person("chi")
+    with begin(lab.system, chi) as unit:
+        page = detect.ended_page(unit, chi, "ben", 50, None)
+        assert len(page.items) == 50
+        assert stolen in [one.id for one in detect.ended_page(unit, chi, "ben", 50, page.next).items]

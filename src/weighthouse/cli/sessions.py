@@ -19,6 +19,14 @@ _COLUMNS = (
     Column("ends", "ends", "time"),
     Column("lately", lambda one: "; ".join(said["what"] for said in one.get("lately", [])[:2])),
 )
+_ENDED = (
+    Column("id", "id"),
+    Column("client", "user_agent"),
+    Column("began", "created", "time"),
+    Column("ended", lambda one: one["ended"] or one["seen"], "time"),
+    Column("why", lambda one: (one.get("ended_why") or one.get("ended_reason")) if one["ended"] else "out of use"),
+    Column("lately", lambda one: "; ".join(said["what"] for said in one.get("lately", [])[:2])),
+)
 _PEOPLE = (
     Column("person", "id"),
     Column("name", "name"),
@@ -37,13 +45,17 @@ _FROZEN = (Column("person", "id"), Column("name", "name"), Column("why", "frozen
 
 @click.group("sessions", invoke_without_command=True)
 @click.option("--person", help="Whose sessions; the default is your own. Needs session.end.")
+@click.option("--ended", is_flag=True, help="Those that are over lately, which can be taken back still.")
 @output
 @click.pass_context
-def command(ctx: click.Context, person: str | None, fmt: str | None) -> None:
+def command(ctx: click.Context, person: str | None, ended: bool, fmt: str | None) -> None:
     """List and end sessions; freeze and thaw people."""
     if ctx.invoked_subcommand is None:
         path = f"/people/{person}/sessions" if person else "/sessions"
-        listing(list(connect(ctx).items(path)), _COLUMNS, fmt, empty="No live session.")
+        if ended:
+            listing(list(connect(ctx).items(f"{path}/ended")), _ENDED, fmt, empty="No session that ended lately.")
+        else:
+            listing(list(connect(ctx).items(path)), _COLUMNS, fmt, empty="No live session.")
 
 
 @command.command("end")

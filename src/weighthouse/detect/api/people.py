@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from weighthouse.access import api as access
-from weighthouse.core import visible
+from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict, NotFound, WeighthouseError
@@ -30,6 +30,14 @@ def ended_lately(unit: Unit, caller: Caller, person: str) -> list[identity.Sessi
     """Return a person's sessions that are over, and of which something may live on. Raises as `sessions_of` does."""
     access.require(unit, caller, "session.end", "lab")
     return identity.ended_lately(unit, _whose(unit, person))
+
+
+def ended_page(
+    unit: Unit, caller: Caller, person: str, limit: int, cursor: str | None
+) -> paging.Page[identity.Session]:
+    """A page of `ended_lately`. Raises as `sessions_of` does."""
+    access.require(unit, caller, "session.end", "lab")
+    return identity.ended_page(unit, _whose(unit, person), limit, cursor)
 
 
 def keys_of(unit: Unit, caller: Caller, person: str) -> list[identity.Device]:

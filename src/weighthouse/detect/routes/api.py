@@ -120,12 +120,19 @@ def list_frozen(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = 
 def list_sessions(
     request: Request, person: str, limit: Limit = paging.USUAL, cursor: Cursor = None
 ) -> dict[str, Any]:
-    """A person's live sessions, newest first; `ended` are those that are over, ended or idle, and may have given
-    something that lives on. Needs `session.end` on the lab."""
+    """A person's live sessions, newest first. Those that are over: `/ended`. Needs `session.end` on the lab."""
     with door(request).enter(request) as (unit, caller):
         found = api.sessions_of(unit, caller, person)
         shown = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
-        return {**paging.answer(shown), "ended": msgspec.to_builtins(api.ended_lately(unit, caller, person))}
+        return paging.answer(shown)
+
+
+@router.get("/people/{person}/sessions/ended")
+def list_ended(request: Request, person: str, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """A person's sessions that are over, ended or idle, the latest first, and may have given something that lives on.
+    Needs `session.end` on the lab."""
+    with door(request).enter(request) as (unit, caller):
+        return paging.answer(api.ended_page(unit, caller, person, limit, cursor))
 
 
 @router.post("/people/{person}/sessions/{session}/end")

@@ -33,7 +33,7 @@ from weighthouse.identity.api.ends import SIGNED_OUT
 from weighthouse.identity.api.freezing import freeze, is_frozen, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.keys_aside import gone_by_rule, keys_aside, restore_key
-from weighthouse.identity.api.lately import ended_lately, lately, news
+from weighthouse.identity.api.lately import ended_lately, ended_page, lately, news
 from weighthouse.identity.api.learning import learnt, learnt_to
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.openings import opening, require_opening
@@ -124,6 +124,7 @@ __all__ = [
     "end_workload",
     "ended_by_another",
     "ended_lately",
+    "ended_page",
     "enrol_device",
     "factor_given",
     "finish_sign_in",

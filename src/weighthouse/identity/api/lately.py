@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weighthouse.audit import api as audit
+from weighthouse.core import paging
 from weighthouse.core.clock import DAY, Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
@@ -26,7 +27,6 @@ from weighthouse.identity.store import sessions as store
 MOST = 5
 MOST_REFUSED = 2
 MOST_ELSEWHERE = 20
-MOST_ENDED = 50
 KEEP_SESSIONS: Millis = 7 * DAY
 _Words = Callable[[Mapping[str, Any]], str]
 _WORDS: dict[str, _Words] = {
@@ -85,7 +85,13 @@ def ended_lately(unit: Unit, person: str) -> list[Session]:
     opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows if row.id not in live)
     mine = [one for one in opened if one is not None and one.person == person]
     over = [one for one in mine if unit.now < one.ends or _gave(unit, one.id)]
-    return sorted(over, key=lambda one: -(one.ended or one.seen))[:MOST_ENDED]
+    return sorted(over, key=lambda one: -(one.ended or one.seen))
+
+
+def ended_page(unit: Unit, person: str, limit: int, cursor: str | None) -> paging.Page[Session]:
+    """A page of `ended_lately`, however many came between: nobody pushes a session out of sight by opening others."""
+    found = ended_lately(unit, person)
+    return paging.window(found, limit, "ended", lambda one: (-(one.ended or one.seen), one.id), cursor, (int, str))
 
 
 def news(unit: Unit, person: str) -> list[tuple[Millis, str]]:

@@ -134,16 +134,28 @@ def logout(request: Request) -> dict[str, Any]:
 
 @router.get("/sessions")
 def sessions(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
-    """The caller's own live sessions, newest first, each with what it did lately; `ended` are those that are
-    over, ended or idle, while their longest life is not, and for a week more where they gave something."""
+    """The caller's own live sessions, newest first, each with what it did lately. Those that are over: `/ended`."""
     with door(request).enter(request, write=False) as (unit, caller):
         found = api.sessions_of(unit, caller.principal)
         made = paging.window(found, limit, "sessions", lambda one: (-one.created, one.id), cursor, (int, str))
-        ended = [
-            {**_shown(unit, one, current=caller.session), "ended": one.ended, "ended_why": one.ended_reason}
-            for one in api.ended_lately(unit, caller.principal)
-        ]
-        return {**paging.answer(made.of(lambda one: _shown(unit, one, current=caller.session))), "ended": ended}
+        return paging.answer(made.of(lambda one: _shown(unit, one, current=caller.session)))
+
+
+@router.get("/sessions/ended")
+def ended(request: Request, limit: Limit = paging.USUAL, cursor: Cursor = None) -> dict[str, Any]:
+    """The caller's own sessions that are over, ended or idle, the latest first, each with what it did: while their
+    longest life is not, and for a week more where they gave something."""
+    with door(request).enter(request, write=False) as (unit, caller):
+        made = api.ended_page(unit, caller.principal, limit, cursor)
+        return paging.answer(
+            made.of(
+                lambda one: {
+                    **_shown(unit, one, current=caller.session),
+                    "ended": one.ended,
+                    "ended_why": one.ended_reason,
+                }
+            )
+        )
 
 
 @router.post("/sessions/{session}/end")

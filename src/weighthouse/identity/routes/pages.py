@@ -15,6 +15,7 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from weighthouse.core import paging
 from weighthouse.core.door import door
 from weighthouse.core.errors import Invalid, NotFound
 from weighthouse.identity import api
@@ -48,18 +49,20 @@ def sign_in(request: Request, return_to: str = "/", left: str = "") -> Response:
 
 
 @router.get("/sessions")
-def sessions(request: Request, done: str = "") -> Response:
-    """One's own live sessions and devices."""
+def sessions(request: Request, done: str = "", ended: str | None = None) -> Response:
+    """One's own live sessions and devices, and a page of the sessions that are over, from the cursor `ended` on."""
     with door(request).enter(request, write=False) as (unit, caller):
-        live, ended = api.sessions_of(unit, caller.principal), api.ended_lately(unit, caller.principal)
+        live = api.sessions_of(unit, caller.principal)
+        over = paging.links(api.ended_page(unit, caller.principal, paging.USUAL, ended), "/sessions", name="ended")
         return door(request).render(
             request,
             "identity/sessions.html",
             sessions=live,
-            ended=ended,
+            ended=over.items,
+            pages=over,
             devices=api.devices_of(unit, caller.principal),
             aside=api.keys_aside(unit, caller.principal),
-            lately={one.id: api.lately(unit, one.id) for one in (*live, *ended)},
+            lately={one.id: api.lately(unit, one.id) for one in (*live, *over.items)},
             waiting=api.waiting_keys(unit, caller.principal),
             at_once=api.at_once(unit.system),
             current=caller.session,
