@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.audit.pairs import Pair, carry, cloned, folder_of, mine, started
-from tests.audit.support import Lab
+from tests.audit.support import Lab, Noted
 from weighthouse.audit import api
 from weighthouse.audit.adapters.acknowledged import FileLines
 from weighthouse.audit.api import leaving, waking
@@ -26,7 +26,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import HOUR, MINUTE, SECOND
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
-from weighthouse.core.work import System, read
+from weighthouse.core.work import System, begin, read
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.model import Owed
 
@@ -283,6 +283,10 @@ def test_a_server_that_is_said_to_have_left_changes_nothing_more(pair: Pair) -> 
     with pytest.raises(Unavailable) as refusal:
         pair.write(pair.first)
     assert refusal.value.code == "audit.server_left"
+    with pytest.raises(Unavailable) as refusal, begin(pair.first.system) as unit:
+        unit.stands = "It stands, and its line follows."  # as whoever says no does, before any row
+        api.append(unit, Noted(number=2))
+    assert "stands on this server alone until it has been started again" in refusal.value.message
     pair.write(pair.second)
     assert [one.data["server"] for one in pair.second.entries(kind="audit.ServerLeft")] == [mine(pair.first)]
 

@@ -180,7 +180,7 @@ def put(unit: Unit, leaves: list[bytes]) -> outbox.State:
     taken: Taken | None = unit.memo.get(_LANE)
     if taken is None:
         taken = unit.memo[_LANE] = Taken(unit)
-        _check_serves(taken)
+        _check_serves(unit, taken)
         _check_last(unit, taken)
     state, rows = taken.state, []
     if state.xid < state.floor:
@@ -196,10 +196,12 @@ def put(unit: Unit, leaves: list[bytes]) -> outbox.State:
     return state
 
 
-def _check_serves(taken: Taken) -> None:
+def _check_serves(unit: Unit, taken: Taken) -> None:
     """A last word binds whom it was said for: no server waits for what this process refuses since."""
     if taken.state.told:
         taken.drop()
+        if unit.stands:
+            unit.stands = "What was said no to stands on this server alone until it has been started again."
         raise Unavailable(
             "audit.server_left",
             "The log tells that this server has left, so no other waits for what it says: it changes nothing more.",
