@@ -39,7 +39,8 @@ from weighthouse.core.database import Database
 from weighthouse.core.ids import GrantId, PrincipalId, RequestId, new_id
 from weighthouse.core.settings import DECLARED, Settings
 from weighthouse.core.signing import MemorySigners, Signers
-from weighthouse.core.work import Recorder, System, begin, read
+from weighthouse.core.work import Recorder, Revocation, System, begin, read
+from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.memory import FileMemory
 from weighthouse.identity.model import settings as identity_settings
 from weighthouse.identity.ports import Memory
@@ -98,6 +99,7 @@ def make_system(folder: Path) -> System:
     system.bind(Signers, MemorySigners(b"\x01" * 32))
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
     system.bind(Recorder, audit.append)
+    system.bind(Revocation, identity.check_under_way)
     system.bind(PolicyMemory, FilePolicyMemory(folder / "policy.memory"))
     system.bind(Refusals, FileRefusals(folder / "access.refusals"))
     system.bind(Memory, FileMemory(folder / "identity.memory", now=system.clock.now()))

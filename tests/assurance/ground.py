@@ -27,7 +27,7 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.clock import ManualClock, Millis
 from weighthouse.core.database import Database
 from weighthouse.core.signing import Signers
-from weighthouse.core.work import Recorder, System
+from weighthouse.core.work import Recorder, Revocation, System
 from weighthouse.detect import jobs
 from weighthouse.egress.adapters.books import FileBooks
 from weighthouse.egress.ports import Books
@@ -180,6 +180,7 @@ def _copied(live: LabGround) -> Iterator[CopyGround]:
         (Memory, FileMemory(folder / "identity.memory", now=clock.now())),
         (SignerMemory, FileSignerMemory(folder / "log.memory")),
         (Recorder, audit.append),
+        (Revocation, identity.check_under_way),
         (Books, FileBooks(folder / "egress.books")),
     ):
         system.bind(port, part)

@@ -15,9 +15,10 @@ from weighthouse.audit import api
 from weighthouse.audit.adapters.embedded import FileSignerMemory
 from weighthouse.audit.ports import SignerMemory
 from weighthouse.core.events import Event
-from weighthouse.core.work import Recorder, System, begin, read
+from weighthouse.core.work import Recorder, Revocation, System, begin, read
 from weighthouse.egress.adapters.books import FileBooks
 from weighthouse.egress.ports import Books
+from weighthouse.identity import api as identity
 
 VERIFIER = Path(weighthouse_verify.__file__).parent.parent
 
@@ -57,6 +58,7 @@ def bind_log(system: System, folder: Path) -> System:
     system.bind(SignerMemory, FileSignerMemory(folder / "log.memory"))
     system.bind(Books, FileBooks(folder / "egress.books"))
     system.bind(Recorder, api.append)
+    system.bind(Revocation, identity.check_under_way)
     api.begin(system)
     return system
 

@@ -24,7 +24,8 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import Clock, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
-from weighthouse.core.work import Recorder, System, begin, read
+from weighthouse.core.work import Recorder, Revocation, System, begin, read
+from weighthouse.identity import api as identity
 from weighthouse.identity.adapters.dev_idp.people import STEP, totp_code
 from weighthouse.identity.adapters.in_process import InProcess
 from weighthouse.identity.adapters.places import TablePlaces
@@ -66,6 +67,7 @@ class World:
         wiring.bind_keys(self.system, keys)
         wiring.bind_memories(self.system, home)
         self.system.bind(Recorder, audit.append)
+        self.system.bind(Revocation, identity.check_under_way)
         self.system.bind(Site, Site(self.origin))
         self.system.bind(Places, TablePlaces(None))
         self.system.bind(ObjectStore, FolderStore(home.objects))

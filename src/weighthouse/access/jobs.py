@@ -3,12 +3,13 @@ writes the lines that a no owes whose change could not be committed.
 
 Nothing depends on the first, for a decision reads the end itself. What the second finds is found again at every turn.
 The follower takes back what was asked for in sessions that were ended from elsewhere, voids what was voted in them,
-closes again what was opened in them, and tells which policy texts rest on what was given in them.
+closes again what was opened in them, and tells which policy texts rest on what was given in them: at the line of the
+end, and at that of the act, for either may come last.
 """
 
 from __future__ import annotations
 
-from weighthouse.access.api import close_on_doubt, owing, tidy
+from weighthouse.access.api import close_on_doubt, overtaken, owing, tidy
 from weighthouse.access.api.closed_again import close_person, close_session
 from weighthouse.access.api.foreign import settle_person, settle_session
 from weighthouse.access.api.learning import KINDS, learn
@@ -37,6 +38,9 @@ def run(system: System) -> int:
 
 def _ended(unit: Unit, entry: Entry) -> None:
     """Read twice, or long after, this ends nothing that was asked for since."""
+    if entry.kind in overtaken.KINDS:
+        overtaken.late(unit, entry)
+        return
     person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
     if not person:  # ended by its id alone, since its row was hidden
         return
@@ -56,9 +60,8 @@ def _ended(unit: Unit, entry: Entry) -> None:
 followers: tuple[Follower, ...] = (
     Follower(
         name="access-foreign",
-        kinds=frozenset(
-            {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"}
-        ),
+        kinds=overtaken.KINDS
+        | {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"},
         handle=_ended,
     ),
 )

@@ -30,7 +30,7 @@ from weighthouse.core.clock import Clock, SystemClock
 from weighthouse.core.database import Database
 from weighthouse.core.settings import Settings
 from weighthouse.core.signing import Signers
-from weighthouse.core.work import Recorder, System
+from weighthouse.core.work import Recorder, Revocation, System
 from weighthouse.egress.adapters.books import FileBooks
 from weighthouse.egress.adapters.envoy import Envoy
 from weighthouse.egress.ports import Books, Proxy
@@ -96,6 +96,7 @@ def assemble(
         bind_keys(system, keys)
         bind_memories(system, home)
         system.bind(Recorder, audit.append)
+        system.bind(Revocation, identity.check_under_way)
         bind_places(system)
         system.bind(ObjectStore, FolderStore(home.objects))
         system.bind(Ground, machine(settings, home))

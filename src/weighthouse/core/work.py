@@ -38,6 +38,13 @@ class Recorder(Protocol):
     def __call__(self, unit: Unit, event: Event) -> None: ...
 
 
+class Revocation(Protocol):
+    """Raises if the credential of a unit's caller has ended since it was presented; the app binds the identity room's
+    `check_under_way`."""
+
+    def __call__(self, unit: Unit, caller: Caller) -> None: ...
+
+
 class TimeKeeper:
     """Holds the high-water time of one process and decides when to persist it.
 
@@ -224,6 +231,15 @@ class Unit:
             raise
         self._outcome = True
 
+    def _ask_again(self) -> None:
+        """Refuse whose session or workload was ended while this unit was under way.
+
+        Attack: let the act of a stolen session wait for a lock, until its owner has been told that the session is
+        over. So it comes after every wait of this unit, and before anything is kept outside the database.
+        """
+        if self.actor is not None and self.actor.kind != "system" and not self.refuses:
+            self.part(Revocation)(self, self.actor)
+
     def _finish(self) -> None:
         for act in self._before:
             act()
@@ -232,6 +248,7 @@ class Unit:
             # Last before commit: on PostgreSQL this row's lock must not be held through a long unit.
             store.raise_high_water(self.conn, due)
             self._after.append(lambda: self.keeper.persisted(due))
+        self._ask_again()
         for act in self._last:
             act()
         self._commit()

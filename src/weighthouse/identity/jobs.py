@@ -3,13 +3,22 @@ fall with them, its learner takes from the log those of other servers."""
 
 from __future__ import annotations
 
-from weighthouse.audit.api import Follower, Learner
+from weighthouse.audit.api import Entry, Follower, Learner
 from weighthouse.core.clock import MINUTE
 from weighthouse.core.jobs import Timer
-from weighthouse.identity.api import falling, owing, tidy
+from weighthouse.core.work import Unit
+from weighthouse.identity.api import falling, overtaken, owing, tidy
 from weighthouse.identity.api.learning import KINDS, learn
 
-followers: tuple[Follower, ...] = (Follower(name="identity-keys", kinds=falling.KINDS, handle=falling.fall),)
+
+def _keys(unit: Unit, entry: Entry) -> None:
+    """Either may come last: the line of the end, or that of what was given by what ended."""
+    (falling.fall if entry.kind in falling.KINDS else overtaken.late)(unit, entry)
+
+
+followers: tuple[Follower, ...] = (
+    Follower(name="identity-keys", kinds=falling.KINDS | overtaken.KINDS, handle=_keys),
+)
 learners: tuple[Learner, ...] = (Learner(KINDS, learn),)
 timers: tuple[Timer, ...] = (
     Timer(name="identity-tidy", every_ms=MINUTE, run=tidy),

@@ -5,6 +5,9 @@ closed again once that session is disowned, each with its line, of which an aler
 ended that is what was opened in it; when its person says "this was not me" or is frozen, what was opened in their
 name while a session that they ended with it can have lived: not everybody whom they ever thawed. Who has looked
 anew since, and opened it in a session that is theirs, is not asked again.
+
+An act that was under way when its session was ended may have a line that comes after that of the end, and another
+server may hear of the end late. So it is asked at the line of the opening, too: whichever comes last closes.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from weighthouse.access.api.foreign import ender
 from weighthouse.access.api.holds import may_stand, stand
 from weighthouse.access.api.mandate import carries_still
 from weighthouse.access.api.seats import may_silence
@@ -35,11 +39,14 @@ _OPENED = {
     HoldLookedAt.KIND: "by",
     "governance.BallotCast": "member",
 }
+OPENED = frozenset(_OPENED)
 _BY_SESSION = {kind: audit.Lines(kind, by="session") for kind in _OPENED}
 _BY_PERSON = {kind: audit.Lines(kind, by=by) for kind, by in _OPENED.items()}
 _THAWS = audit.Lines("identity.PersonThawed")
 _LIFTS = audit.Lines(HoldLifted.KIND, by="hold")
 _CARRIED = audit.Lines(HoldLifted.KIND, by="authority")
+_LOOKS = audit.Lines(HoldLookedAt.KIND, by="hold")
+_ANSWERS = audit.Lines("governance.BallotCast", by="digest")
 _PLACED = audit.Lines(HoldPlaced.KIND, by="hold")
 _FELL = audit.Lines(OpeningFell.KIND, by="opened")
 
@@ -56,6 +63,22 @@ def close_person(unit: Unit, person: str, until: Millis, by: str) -> None:
     for kind, lines in _BY_PERSON.items():
         start = lines.since(unit, since, person)
         _close(unit, person, kind, [one for one in lines.of(unit, person, start=start) if one.at <= until], by)
+
+
+def close_late(unit: Unit, opening: audit.Entry) -> None:
+    """Close again what this line opened, if it was known by then that it was opened by somebody else."""
+    _close(unit, str(opening.data[_OPENED[opening.kind]]), opening.kind, [opening], ender(unit, opening))
+    if opening.kind == HoldLifted.KIND:
+        _close_carried(unit, opening)
+
+
+def _close_carried(unit: Unit, lift: audit.Entry) -> None:
+    """Close again what was lifted on looks or answers that have fallen before it was."""
+    for look in _LOOKS.of(unit, str(lift.data["hold"]), end=lift.index):
+        _close(unit, str(look.data["by"]), look.kind, [look], ender(unit, look))
+    digest = str(lift.data["authority"])
+    for ballot in _ANSWERS.of(unit, digest, end=lift.index) if digest else ():
+        _close(unit, str(ballot.data["member"]), ballot.kind, [ballot], ender(unit, ballot))
 
 
 def _close(unit: Unit, person: str, kind: str, lines: Iterable[audit.Entry], by: str) -> None:
@@ -104,17 +127,17 @@ def _hold(unit: Unit, lift: audit.Entry, opening: audit.Entry, by: str) -> None:
 def _freeze(unit: Unit, thaw: audit.Entry, by: str) -> None:
     """Freeze a person again whom nobody has frozen or thawed since; not a member without whom nothing is decided."""
     person, newest = str(thaw.data["principal"]), _THAWS.newest(unit, str(thaw.data["principal"]))
-    if (
-        newest is None
-        or newest.index != thaw.index
-        or identity.is_frozen(unit, person)
-        or _FELL.any(unit, str(thaw.index))
-    ):
+    if newest is None or newest.index != thaw.index or identity.is_frozen(unit, person) or _told(unit, thaw):
         return
     again = may_silence(unit, person)
     if again:
         identity.freeze(unit, person, THAWED, by)
     _say(unit, thaw, "person", person, by, again=again)
+
+
+def _told(unit: Unit, opening: audit.Entry) -> bool:
+    opened = str(opening.index)
+    return _FELL.any(unit, opened) or any(one["opened"] == opened for one in audit.on_its_way(unit, OpeningFell.KIND))
 
 
 def _say(unit: Unit, opening: audit.Entry, what: str, about: str, by: str, *, again: bool, hold: str = "") -> None:

@@ -20,13 +20,22 @@ from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as rows
 from weighthouse.access.store.grants import StoredGrant
 from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Conflict
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 
 ENDED = "access.session_ended"
+_ENDED = audit.Lines("identity.SessionEnded")
 Concerns = Callable[[Request], bool]
+
+
+def ender(unit: Unit, act: audit.Entry) -> str:
+    """Who ended the session in which this was done, by the log; the system, where that does not tell."""
+    session = str(act.data.get("session", ""))
+    ended = _ENDED.newest(unit, session) if session else None
+    return str(ended.data["by"]) if ended is not None else SYSTEM.principal
 
 
 def settle_session(unit: Unit, person: str, session: str, by: str) -> int:

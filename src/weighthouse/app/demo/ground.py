@@ -34,8 +34,9 @@ from weighthouse.audit.ports import Witnesses
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import Clock, Millis, SystemClock
 from weighthouse.core.database import Database
-from weighthouse.core.work import Recorder, System, begin, read
+from weighthouse.core.work import Recorder, Revocation, System, begin, read
 from weighthouse.egress.ports import Proxy
+from weighthouse.identity import api as identity
 from weighthouse.identity import jobs as identity_jobs
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.keys.ports import KeyService
@@ -373,6 +374,7 @@ def _system(source: System, home: Home, database: Database, clock: LaterClock, k
     bind_memories(system, home)
     bind_places(system)
     system.bind(Recorder, audit.append)
+    system.bind(Revocation, identity.check_under_way)
     system.bind(ObjectStore, FolderStore(home.objects))
     system.bind(Offered, machine(system.settings, home))
     system.bind(Proxy, envoy())

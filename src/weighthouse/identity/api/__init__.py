@@ -52,6 +52,7 @@ from weighthouse.identity.api.starting import begin_sign_in, begin_step_up, call
 from weighthouse.identity.api.tidying import tidy
 from weighthouse.identity.api.told import disclaimed_in_log, is_of
 from weighthouse.identity.api.typed import end_session
+from weighthouse.identity.api.under_way import check_under_way
 from weighthouse.identity.api.voices import has_voice, is_only_voice, rests_wholly_on
 from weighthouse.identity.api.workloads import end_workload, issue_workload, renew_workload, workload_of
 from weighthouse.identity.model import (
@@ -105,6 +106,7 @@ __all__ = [
     "check_act",
     "check_key",
     "check_still_ours",
+    "check_under_way",
     "client_address",
     "confirm_first_key",
     "confirm_others_key",

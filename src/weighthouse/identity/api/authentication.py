@@ -13,7 +13,7 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core.brief import briefly, within_a_moment
-from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.caller import Assurance, Caller, Life
 from weighthouse.core.clock import SECOND
 from weighthouse.core.errors import Unauthenticated, Unavailable, WeighthouseError
 from weighthouse.core.events import Event
@@ -285,4 +285,5 @@ def caller_of(unit: Unit, session: Session, state: PrincipalState, *, address: s
         device=device,
         address=address,
         user_agent=user_agent,
+        life=Life(mark=session.device_mark, began=session.created, epoch=session.epoch),
     )

@@ -42,6 +42,7 @@ from weighthouse.identity.api.sessions import (
 )
 from weighthouse.identity.api.states import STANDS, change_state, state_of, version_now
 from weighthouse.identity.api.then import check_counted_then
+from weighthouse.identity.api.under_way import used_key
 from weighthouse.identity.api.vouchers import rests_on, taken_back, with_voucher
 from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, RecordRefused
 from weighthouse.identity.model import Act, Device, PrincipalState, Voucher
@@ -377,6 +378,7 @@ def verify_device_signature(
         )
     state = state_of(unit, person)
     check_grown(unit, found, state)
+    used_key(unit, person, found.id)
     if at is not None:
         check_counted_then(unit, found, state, at)
 
@@ -399,6 +401,7 @@ def check_key(unit: Unit, caller: Caller) -> None:
     if found.person != caller.principal:
         _refuse(found.id, "the key is of another person than the session")
     check_grown(unit, found, state_of(unit, caller.principal))
+    used_key(unit, caller.principal, found.id)
 
 
 def waiting_keys(unit: Unit, person: str) -> list[tuple[Device, Millis | None]]:

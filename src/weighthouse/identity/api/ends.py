@@ -11,6 +11,8 @@ import msgspec
 
 from weighthouse.audit.api import Entry
 from weighthouse.core.clock import Millis
+from weighthouse.core.work import Unit
+from weighthouse.identity.api import moments
 from weighthouse.identity.events import SessionUsedElsewhere
 from weighthouse.identity.ports import Memory
 
@@ -62,8 +64,11 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
         return self.foreign or (self.by == "system" and self.reason != CROWDED)
 
 
-def remember(kept: Memory, end: End, until: Millis) -> None:
-    """Remember an end with its reason; the reason first, so that no kill leaves the end alone."""
+def remember(kept: Memory, end: End, until: Millis, unit: Unit | None = None) -> None:
+    """Remember an end with its reason; the reason first, so that no kill leaves the end alone. `unit` is the one that
+    says it."""
+    if unit is not None:
+        moments.said(unit).add(end.session)
     known = recalled(kept, end.session) if kept.condemned(end.session) else None
     if known is not None and (known.foreign or not end.foreign):
         return  # as when the log is read in which this server told of it

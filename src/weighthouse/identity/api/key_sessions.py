@@ -30,8 +30,8 @@ from weighthouse.identity.model import Device, Session
 from weighthouse.identity.store import sessions as store
 
 # Kinds of any room whose line names the key that signed, with the field that names its person.
-_SIGNED = {OpeningSigned.KIND: "principal", "access.VoteCast": "voter", "governance.BallotCast": "member"}
-_BY_DEVICE = {kind: audit.Lines(kind, by="device") for kind in _SIGNED}
+SIGNED = {OpeningSigned.KIND: "principal", "access.VoteCast": "voter", "governance.BallotCast": "member"}
+_BY_DEVICE = {kind: audit.Lines(kind, by="device") for kind in SIGNED}
 _BEGUN = audit.Lines(SessionStarted.KIND, by="key")
 _ENROLLED = audit.Lines(DeviceEnrolled.KIND)
 
@@ -83,7 +83,7 @@ def signed_in(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozen
     """Those in which it signed something since, or was enrolled: whatever they are bound to."""
     lines = (
         one
-        for kind, person in _SIGNED.items()
+        for kind, person in SIGNED.items()
         for one in _since(unit, _BY_DEVICE[kind], since, device.id)
         if one.data[person] == device.person
     )

@@ -29,9 +29,16 @@ def note(unit: Unit, name: str) -> None:
 
 def remember(unit: Unit, name: str) -> None:
     """Remember a stop outside the database, as of now; after one of a leap that was taken back, beside that."""
+    said(unit).add(name)
     name = series(unit, name)
     note(unit, name)
     memory(unit.system).raise_version(name, unit.now)
+
+
+def said(unit: Unit) -> set[str]:
+    """The ends that this unit itself has said: none of them is one that overtook it (`under_way`)."""
+    found: set[str] = unit.memo.setdefault("ends said", set())
+    return found
 
 
 def stopped(unit: Unit, name: str, at: Millis) -> bool:

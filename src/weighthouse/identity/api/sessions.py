@@ -92,7 +92,7 @@ def open_session(
 
 def _list(unit: Unit, person: str, session: str) -> PrincipalState:
     """Let a person's state list a new session, in no epoch that the memory says is over."""
-    least = memory(unit.system).version(_epoch(person))
+    least = memory(unit.system).version(epoch_name(person))
 
     def listed(state: PrincipalState) -> PrincipalState:
         sessions = (*state.sessions, session)
@@ -209,7 +209,7 @@ def keep_end(unit: Unit, end: End, until: Millis, person: str, mark: str = "") -
     kept = memory(unit.system)
 
     def keep() -> None:
-        ends.remember(kept, end, until)
+        ends.remember(kept, end, until, unit)
         if end.foreign:
             kept.raise_version(_foreign(end.session), unit.now)
             moments.remember(unit, _one_foreign(person))
@@ -237,7 +237,7 @@ def replaced(secret: str) -> str:
 
 def disclaim(unit: Unit, person: str) -> None:
     """Remember, before any row is written, that nothing asked for in the name of `person` until now is theirs."""
-    moments.remember(unit, _disowned(person))
+    moments.remember(unit, disowned_name(person))
     weeks.remember(unit, person)
 
 
@@ -250,7 +250,7 @@ def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
     of the person that was ended from elsewhere since may be the one.
     """
     kept = memory(unit.system)
-    if moments.stopped(unit, _disowned(person), at):
+    if moments.stopped(unit, disowned_name(person), at):
         return True
     return kept.version(_foreign(session)) > 0 if session else moments.stopped(unit, _one_foreign(person), at)
 
@@ -270,12 +270,12 @@ def disowned_lately(unit: Unit, person: str, session: str, at: Millis) -> bool:
         return True
     if not session and moments.stopped(unit, _one_foreign(person), at):
         return True
-    last = memory(unit.system).version(_disowned(person))  # one of before weeks were kept is for all until then
-    before = not weeks.is_kept(unit, person, last) and moments.stopped(unit, _disowned(person), at)
+    last = memory(unit.system).version(disowned_name(person))  # one of before weeks were kept is for all until then
+    before = not weeks.is_kept(unit, person, last) and moments.stopped(unit, disowned_name(person), at)
     return before or weeks.stopped(unit, person, at)
 
 
-def _disowned(person: str) -> str:
+def disowned_name(person: str) -> str:
     return f"disowned {person}"
 
 
@@ -287,7 +287,7 @@ def learn_foreign(system: System, entry: audit.Entry) -> None:
     """Remember what a line of another server says of it."""
     if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
         person = str(entry.data["principal"])
-        memory(system).raise_version(_disowned(person), entry.at)
+        memory(system).raise_version(disowned_name(person), entry.at)
         weeks.learn(system, person, entry.at)
     elif ends.told(entry).foreign:
         memory(system).raise_version(_foreign(entry.subject), entry.at)
@@ -367,7 +367,7 @@ def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
     one that is hidden now is over when it comes back. The session of whoever says so is spared."""
     kept = memory(unit.system)
     if isinstance(by, Caller) and by.session:
-        kept.raise_version(_spared(by.session), unit.now)
+        kept.raise_version(spared_of(by.session), unit.now)
     if mark:
         moments.remember(unit, over_name(mark))
 
@@ -392,11 +392,11 @@ def over_name(mark: str) -> str:
     return f"over {mark}"
 
 
-def _spared(session: str) -> str:
+def spared_of(session: str) -> str:
     return f"spared {session}"
 
 
-def _epoch(person: str) -> str:
+def epoch_name(person: str) -> str:
     return f"epoch {person}"
 
 
@@ -407,8 +407,8 @@ def is_over(unit: Unit, session: Session) -> bool:
     over = over_name(session.device_mark)
     return (
         kept.condemned(session.id)
-        or (moments.stopped(unit, over, session.created) and kept.version(_spared(session.id)) < kept.version(over))
-        or session.epoch < kept.version(_epoch(session.person))
+        or (moments.stopped(unit, over, session.created) and kept.version(spared_of(session.id)) < kept.version(over))
+        or session.epoch < kept.version(epoch_name(session.person))
     )
 
 
@@ -570,10 +570,10 @@ def _end_epoch(unit: Unit, principal: str) -> int:
     return the epoch from which on sessions count again."""
     kept = memory(unit.system)
     try:
-        epoch = max(state_of(unit, principal).epoch + 1, kept.version(_epoch(principal)))
+        epoch = max(state_of(unit, principal).epoch + 1, kept.version(epoch_name(principal)))
     except Unauthenticated:  # no session lives by a state that is not believed
-        epoch = kept.version(_epoch(principal))
-    kept.raise_version(_epoch(principal), epoch)
+        epoch = kept.version(epoch_name(principal))
+    kept.raise_version(epoch_name(principal), epoch)
     moments.remember(unit, stopped_name(principal))
     unit.stands = STANDS
     return epoch

@@ -11,13 +11,14 @@ from typing import NoReturn
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import Assurance, Caller
-from weighthouse.core.clock import MINUTE, SECOND, Millis
+from weighthouse.core.caller import Assurance, Caller, Life
+from weighthouse.core.clock import HOUR, MINUTE, SECOND, Millis
 from weighthouse.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId
 from weighthouse.core.work import Unit, begin
+from weighthouse.identity.api import moments
 from weighthouse.identity.api.accounts import account_holds
-from weighthouse.identity.api.sealing import mark_of_origin, refused, seal, unseal
+from weighthouse.identity.api.sealing import mark_of_origin, memory, refused, seal, unseal
 from weighthouse.identity.api.sessions import digest_of, fresh_secret
 from weighthouse.identity.api.states import change_state, state_of, version_now
 from weighthouse.identity.events import CredentialRefused, WorkloadEnded, WorkloadStarted
@@ -74,7 +75,7 @@ def renew_workload(unit: Unit, run: str) -> Millis:
     row = store.workload_by_run(unit.conn, run)
     workload = unseal(unit, "workload", row[0], row[1], Workload) if row else None
     if workload is None or unit.now >= workload.expires or not state_of(unit, RUN + run).sessions:
-        _over()
+        workload_over()
     return _renewed(unit, workload).expires
 
 
@@ -84,7 +85,8 @@ def _renewed(unit: Unit, workload: Workload) -> Workload:
     return renewed
 
 
-def _over() -> NoReturn:
+def workload_over() -> NoReturn:
+    """Refuse a run whose identity has ended."""
     raise Unauthenticated(
         "identity.workload_ended",
         "This run's identity has ended.",
@@ -106,7 +108,15 @@ def end_workload(unit: Unit, run: str) -> None:
         return msgspec.structs.replace(state, sessions=(), epoch=state.epoch + 1)
 
     change_state(unit, RUN + run, emptied, mend=True)
+    name = ended_name(RUN + run)
+    moments.said(unit).add(name)  # said before the commit, so that nothing of the run is committed after it
+    unit.last_before_commit(lambda: memory(unit.system).condemn(name, unit.now + HOUR))
     audit.append(unit, WorkloadEnded(run=run, version=version_now(unit, RUN + run)))
+
+
+def ended_name(principal: str) -> str:
+    """What the memory calls a workload that ended this hour: what it has under way then lasts no longer."""
+    return f"workload {principal}"
 
 
 def _lives(unit: Unit, run: str) -> bool:
@@ -127,8 +137,9 @@ def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
     workload = unseal(unit, "workload", row[0], row[1], Workload)
     if workload is None or workload.secret != digest_of(credential.value):
         raise refused("workload", "", "the seal does not hold")
-    if unit.now >= workload.expires or workload.secret[:16] not in state_of(unit, RUN + workload.run).sessions:
-        _over()
+    state = state_of(unit, RUN + workload.run)
+    if unit.now >= workload.expires or workload.secret[:16] not in state.sessions:
+        workload_over()
     if credential.proof != workload.run:
         line = CredentialRefused(
             subject_id=workload.run,
@@ -154,6 +165,7 @@ def authenticate_workload(unit: Unit, credential: Credential) -> Caller:
         address=credential.address,
         user_agent=credential.user_agent,
         attributes=workload.attributes,
+        life=Life(version=state.version),
     )
 
 

@@ -1,0 +1,56 @@
+"""Keys whose gift came after the end of what gave it. Guards from acts that won the race against the end by a moment.
+
+An act under way is refused at its commit once its session, or the key that signed it, has ended. One that committed
+in that very moment, or at a server that had not heard of the end, has a line that comes after that of the end. So the
+lines of enrolling, confirming and restoring keys are looked at as well as those of ends, and those of what keys sign:
+the session in which an ended key signs, after it was ended as stolen, ends as those do in which it signed before.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+
+from weighthouse.audit import api as audit
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import Unit
+from weighthouse.identity.api.ends import FOREIGN, KEY_ENDED
+from weighthouse.identity.api.falling import fall
+from weighthouse.identity.api.key_sessions import SIGNED
+from weighthouse.identity.api.sessions import disowned, disowned_lately, end_session, ended_by_another, over_for_good
+from weighthouse.identity.api.vouchers import OPERATOR
+from weighthouse.identity.events import DeviceConfirmed, DeviceEnded, DeviceEnrolled, KeysRestored, SessionEnded
+
+_GIVEN = frozenset({DeviceEnrolled.KIND, DeviceConfirmed.KIND, KeysRestored.KIND})
+KINDS = _GIVEN | frozenset(SIGNED)
+_SESSIONS, _DEVICES = audit.Lines(SessionEnded.KIND), audit.Lines(DeviceEnded.KIND)
+
+
+def late(unit: Unit, entry: audit.Entry) -> None:
+    """Let this gift of a key fall, or end the session in which a key signed, if what it rests on was over by then."""
+    session = str(entry.data.get("session", ""))
+    if not session:
+        return
+    if entry.kind in SIGNED:
+        _signed(unit, entry, session)
+        return
+    person = str(entry.data["principal" if entry.kind == DeviceEnrolled.KIND else "by"])
+    asked = disowned if entry.kind == DeviceEnrolled.KIND else disowned_lately
+    if person != OPERATOR and asked(unit, person, session, entry.at):
+        ended = _SESSIONS.newest(unit, session)
+        by = str(ended.data["by"]) if ended is not None else "system"
+        fall(unit, msgspec.structs.replace(entry, data={"principal": person, "session": session, "by": by}))
+
+
+def _signed(unit: Unit, entry: audit.Entry, session: str) -> None:
+    """After the line of the end alone: what was signed before was looked at when the key was ended."""
+    person, device = str(entry.data[SIGNED[entry.kind]]), str(entry.data.get("device", ""))
+    if not device or not over_for_good(unit, device) or ended_by_another(unit, session, person):
+        return
+    for ended in _DEVICES.of(unit, device, end=entry.index):
+        stolen = ended.data.get("whose") == FOREIGN and ended.data["principal"] == person
+        if stolen and entry.at >= int(ended.data.get("since", 0)):
+            with suppress(WeighthouseError):  # what never was a session keeps nobody from reading on
+                end_session(unit, session, KEY_ENDED, str(ended.data["by"]), of=person)
+            return
