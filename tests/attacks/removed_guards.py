@@ -128,6 +128,18 @@ REMOVALS = (
         "        assert close_session",
     ),
     Removal(
+        "late-act",
+        "identity/api/under_way.py",
+        "    elif _ended(unit, caller):",
+        "    elif not caller.principal and _ended(unit, caller):",
+    ),
+    Removal(
+        "covered-key",
+        "identity/api/ending.py",
+        "    if retired or (taken and min(taken) <= begins",
+        "    if retired or not taken or (min(taken) <= begins",
+    ),
+    Removal(
         "copied-state",
         "keys/adapters/sealed_file.py",
         ".derive(passphrase.encode())",
