@@ -50,6 +50,7 @@ def ends(watched: Watched, days: int, *who: str) -> None:
         (SessionEnded(session="ses_x", principal="gil", reason="", by="chi"), [(SEAT, "medium", "gil")]),
         (DeviceEnded(device="dev_x", principal="gil", reason="", by="chi"), [(SEAT, "high", "gil")]),
         (KeyFellBack(device="dev_x", principal="gil", act="confirm", by="chi"), [(SEAT, "high", "gil")]),
+        (KeyFellBack(device="dev_x", principal="gil", act="enrol", by="gil"), []),  # it counts on
         (DeviceEnded(device="dev_x", principal="gil", reason="", by="gil"), []),
         (DeviceEnded(device="dev_x", principal="ada", reason="", by="chi"), []),
         (held("gil", "weights.export"), []),

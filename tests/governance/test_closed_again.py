@@ -149,8 +149,8 @@ def test_what_a_key_opened_between_two_stolen_words_for_it_is_closed_again(lab: 
     confirmed(stolen[0])
     opened_by_a_thief(lab)
     confirmed(stolen[1])
+    assert (lab.frozen("eve"), lab.held(), lab.told()) == (False, [], [])
     for one in stolen:
-        assert (lab.frozen("eve"), lab.held(), lab.told()) == (False, [], [])
         with begin(lab.system) as unit:
             identity.end_session(unit, one, "not mine", "fay", of="gil")
         lab.clock.advance(1)
@@ -158,8 +158,8 @@ def test_what_a_key_opened_between_two_stolen_words_for_it_is_closed_again(lab: 
             while audit.pump(lab.system, follower):
                 pass
         lab.follow()
-    assert (lab.frozen("eve"), lab.held()) == (True, [("ada", "security")])
-    assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
+        assert (lab.frozen("eve"), lab.held()) == (True, [("ada", "security")])
+        assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
 
 
 def test_what_was_opened_anew_since_or_long_before_stays_open(lab: Open) -> None:

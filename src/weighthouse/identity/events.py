@@ -254,6 +254,8 @@ class DeviceEnrolled(Event, frozen=True, kw_only=True):
     thumbprint: str
     name: str
     session: str = ""
+    beside: tuple[str, ...] = ()
+    """The keys of theirs that counted then, under whose eyes it grows up; not told in old lines."""
 
 
 class DeviceConfirmed(Event, frozen=True, kw_only=True):
@@ -270,7 +272,9 @@ class DeviceConfirmed(Event, frozen=True, kw_only=True):
 
 class KeyFellBack(Event, frozen=True, kw_only=True):
     """What let a key count (`act`: confirm, restore, beside) was said in a session not `by`'s, or rests on one.
-    `since` is when the first of what fell with it was said, 0 in old lines."""
+    `since` is when the first of what fell with it was said, 0 in old lines; `sessions` is where, and `waits` whether
+    the key counts by nothing else. Neither is told in old lines. `act` enrol: the key counts on by who looked at it
+    since, but what it did before in the session that enrolled it fell."""
 
     KIND: ClassVar[str] = "identity.KeyFellBack"
     SUBJECT: ClassVar[str] = "device"
@@ -279,6 +283,8 @@ class KeyFellBack(Event, frozen=True, kw_only=True):
     act: str
     by: str
     since: int = 0
+    sessions: tuple[str, ...] = ()
+    waits: bool = False
 
 
 class KeyNotConfirmed(Event, frozen=True, kw_only=True):

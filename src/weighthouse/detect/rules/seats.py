@@ -55,7 +55,7 @@ def stopped(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> tuple
     if kind == "identity.DeviceEnded" and by not in (person, "system", ""):
         text = f"{by} ended a key of a member of the committee. {_MUTE}"
         return person, _incident(f"key:{index}", "high", person, (index,), text)
-    if kind == "identity.KeyFellBack":
+    if kind == "identity.KeyFellBack" and data.get("act") != "enrol":  # that key counts on
         text = f"A key of a member counts no more, with what {by} did in a session that was disowned since. {_MUTE}"
         return person, _incident(f"fell:{person}:{at // DAY}", "high", person, (index,), text)
     return None

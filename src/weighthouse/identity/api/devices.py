@@ -125,7 +125,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         listed = msgspec.structs.replace(state, devices=(*state.devices, device.id), first=first)
         return with_voucher(listed, *watching)
 
-    change_state(unit, caller.principal, listed)
+    left = change_state(unit, caller.principal, listed)
     certificate = unit.part(Signers).signer("device").sign(_statement(device))
     store.insert_device(
         unit.conn,
@@ -135,7 +135,7 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
         body=encode(msgspec.to_builtins(device)).decode(),
         certificate=certificate,
     )
-    audit.append(unit, _enrolled(device))
+    audit.append(unit, _enrolled(device, left))
     return device
 
 
@@ -158,13 +158,14 @@ def _watching(unit: Unit, state: PrincipalState, device: Device) -> list[Voucher
     return found
 
 
-def _enrolled(device: Device) -> DeviceEnrolled:
+def _enrolled(device: Device, state: PrincipalState) -> DeviceEnrolled:
     return DeviceEnrolled(
         device=device.id,
         principal=device.person,
         thumbprint=device.thumbprint,
         name=device.name,
         session=device.session,
+        beside=tuple(one.key for one in state.vouchers if one.device == device.id),
     )
 
 

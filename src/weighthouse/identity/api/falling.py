@@ -3,9 +3,11 @@
 What counts is judged at every use (`vouchers`); this follows the log and writes down what is over: a key that was
 enrolled in a session that was somebody else's is ended, one that was confirmed there waits again, one that was let
 count again there is set aside again, and so is whatever such a key vouched for, each with its line. The sessions of a
-key that fell, and those that it signed in, end with it as foreign ones (`never_theirs`), so that votes and ballots
-given in them fall for good; so do those of a key that was enrolled, confirmed or let count again there, though it was
-ended or retired since: a thief covers up so. Read twice, it finds nothing more to do.
+key that fell end with it as foreign ones (`never_theirs`).
+
+What was done with a key falls by what stood when it was done (`key_past`), so that votes and ballots given then, and
+what was opened, fall for good: though the key counts by another word now, or was ended, retired or set aside since,
+and in whichever order the ends come: a thief covers up so. Read twice, it finds nothing more to do.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from contextlib import suppress
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.clock import Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import counting, drop_device, never_theirs, read_back
 from weighthouse.identity.api.ends import FOREIGN, KEY_FELL
-from weighthouse.identity.api.new_keys import at_once, without_guardian
-from weighthouse.identity.api.sessions import disowned, disowned_lately
+from weighthouse.identity.api.key_past import ENROL, FELL, Past, Pasts, is_said
+from weighthouse.identity.api.key_sessions import EnrolledKey, done_with, enrolled_by
+from weighthouse.identity.api.new_keys import without_guardian
+from weighthouse.identity.api.sessions import end_session, ended_by_another
 from weighthouse.identity.api.states import change_state, state_of
-from weighthouse.identity.api.vouchers import OPERATOR, stands, taken_back
+from weighthouse.identity.api.vouchers import stands, taken_back
 from weighthouse.identity.events import DeviceConfirmed, DeviceEnrolled, KeyFellBack, KeysRestored
 from weighthouse.identity.model import Device, PrincipalState, Voucher
 
@@ -32,8 +35,6 @@ KINDS = frozenset(
     {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"}
 )
 _ACTS = ("confirm", "restore", "beside")
-_OF_DEVICE = [audit.Lines(one, by="device") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
-_FELL = audit.Lines(KeyFellBack.KIND)
 ENROLLED = "it was enrolled in a session that was ended"
 _ENROLLED_IN = audit.Lines(DeviceEnrolled.KIND, by="session")
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
@@ -41,18 +42,19 @@ _BY_PERSON = [audit.Lines(one, by="by") for one in (DeviceConfirmed.KIND, KeysRe
 
 
 def fall(unit: Unit, entry: audit.Entry) -> None:
-    """Write down which keys fall with the end that this line tells of."""
+    """Write down which keys fall with the end that this line tells of, and take back what was done with them."""
     person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
     if not person:  # ended by its id alone, since its row was hidden
         return
     session = "" if "sessions" in entry.data else str(entry.data.get("session", ""))
     _end_enrolled(unit, person, by)
-    _disown_enrolled(unit, person, session, by)
     given = _given(unit, _BY_SESSION, session) if session else _given(unit, _BY_PERSON, person)
-    for one in sorted(_reached(unit, _whose(given))):
-        _fall_back(unit, one)
-    for line in given:
-        _disown_ended(unit, line)
+    doubted = {one for one in sorted(_reached(unit, _whose(given))) if _fall_back(unit, one)}
+    doubted |= _whose([line for line in given if not is_said(unit, line)])
+    if session and _ENROLLED_IN.any(unit, session) and ended_by_another(unit, session, person):
+        doubted.add(person)
+    for one in sorted(doubted):
+        _take_back(unit, one, by)
 
 
 def _given(unit: Unit, lines: list[audit.Lines], value: str) -> list[audit.Entry]:
@@ -79,48 +81,61 @@ def _end_enrolled(unit: Unit, person: str, by: str) -> None:
             drop_device(unit, person, one.id, ENROLLED, by=by, whose=FOREIGN, since=one.at)
 
 
-def _disown_enrolled(unit: Unit, person: str, session: str, by: str) -> None:
-    """Of a key that was enrolled in a disowned session and is over, what was done with it is disowned as well."""
-    lines = _ENROLLED_IN.of(unit, session) if session else ()
-    if not lines or not disowned(unit, person, session, unit.now):
-        return
-    for line in lines:
-        with suppress(WeighthouseError):  # a record that is not believed lets no key count
-            if line.data["principal"] == person and line.subject not in state_of(unit, person).devices:
-                never_theirs(unit, person, line.subject, line.at, by, over=True)
+def _take_back(unit: Unit, person: str, by: str) -> None:
+    """Disown what was done with any key of a person, while it rested on nothing but what is disowned by now: whatever
+    became of the key since, and in whichever order that was found out."""
+    pasts = Pasts(unit, person)
+    for past in pasts.all():
+        if past.doubted:
+            _disown_over(unit, past, pasts.end_of(past.enrolled.subject), by)
+            _disown_done(unit, past)
 
 
-def _disown_ended(unit: Unit, line: audit.Entry) -> None:
-    """Of a key that is over, what let it count is in the log alone. If that was said in a session which was somebody
-    else's, and nobody else said it, what was done with the key since is disowned as of one that falls."""
-    person, device = str(line.data["principal"]), str(line.data.get("device", ""))
-    if not device or at_once(unit.system) or _said(unit, line):
-        return
+def _disown_over(unit: Unit, past: Past, end: audit.Entry | None, by: str) -> None:
+    """Of a key that is over, and was never rightly its person's until then, all is disowned that it can have done."""
+    person, device = str(past.enrolled.data["principal"]), past.enrolled.subject
+    if past.stolen and not past.looked_at:
+        if device not in _listed(unit, person):
+            never_theirs(unit, person, device, past.enrolled.at, by, over=True)
+    elif end is not None and past.fell(end.index, end.at):
+        since = past.since(past.enrolled.at, unit.now)
+        never_theirs(unit, person, device, since, "system", reason=KEY_FELL, over=True)
+
+
+def _disown_done(unit: Unit, past: Past) -> None:
+    """Disown each session in which something was given with a key that did not rightly count just then."""
+    key = enrolled_by(past.enrolled)
+    for line in done_with(unit, key):
+        session = str(line.data["session"])
+        if not past.fell(line.index, line.at) or ended_by_another(unit, session, key.person):
+            continue
+        if session == key.session and past.vouched and key.id in _listed(unit, key.person):
+            _keep(unit, key, line)
+        end_session(unit, session, KEY_FELL, "system", of=key.person)
+
+
+def _keep(unit: Unit, key: EnrolledKey, line: audit.Entry) -> None:
+    """Let a key count on though the session that enrolled it is disowned for what was done with it there: whoever
+    vouches for it now has looked at it since, as when it falls and is confirmed anew."""
+
+    def kept(state: PrincipalState) -> PrincipalState:
+        return msgspec.structs.replace(state, fell=(*state.fell, key.id))
+
+    change_state(unit, key.person, kept)
+    session = (key.session,)
+    told = KeyFellBack(device=key.id, principal=key.person, act=ENROL, by=key.person, since=line.at, sessions=session)
+    _tell(unit, told)
+
+
+def _tell(unit: Unit, line: KeyFellBack) -> None:
+    unit.memo.setdefault((FELL, line.device), []).append(msgspec.structs.asdict(line))
+    audit.append(unit, line)
+
+
+def _listed(unit: Unit, person: str) -> tuple[str, ...]:
     with suppress(WeighthouseError):  # a record that is not believed lets no key count
-        state = state_of(unit, person)
-        if device in (*state.devices, *state.suspended):
-            return
-        if not any(_said(unit, one) for lines in _OF_DEVICE for one in lines.of(unit, device)):
-            since = _since(unit, device, line.at)
-            never_theirs(unit, person, device, since, "system", reason=KEY_FELL, over=True)
-
-
-def _since(unit: Unit, device: str, known: Millis) -> Millis:
-    """From when on a key that counts no more let somebody act: since the first word for it that does not stand.
-
-    Attack: confirm a key in two stolen sessions. When the first is ended the other still stands, so its voucher goes
-    and nothing that the key did is taken back yet; when the second is, the log alone knows when it began.
-    """
-    words = (one.at for lines in _OF_DEVICE for one in lines.of(unit, device) if not _said(unit, one))
-    waiting = (one for one in audit.on_its_way(unit, KeyFellBack.KIND) if one["device"] == device)
-    fell = (int(one.get("since", 0)) for one in (*waiting, *(line.data for line in _FELL.of(unit, device))))
-    return min([known, *words, *(one for one in fell if one)])
-
-
-def _said(unit: Unit, line: audit.Entry) -> bool:
-    """Whether who let a key count by this line was themselves, by all that is known."""
-    by, session = str(line.data["by"]), str(line.data.get("session", ""))
-    return by == OPERATOR or not disowned_lately(unit, by, session, line.at)
+        return state_of(unit, person).devices
+    return ()
 
 
 def _readable(unit: Unit, person: str) -> Iterable[Device]:
@@ -135,27 +150,30 @@ def _readable(unit: Unit, person: str) -> Iterable[Device]:
             continue
 
 
-def _fall_back(unit: Unit, person: str) -> None:
-    """Take the vouchers that stand no more out of a person's state, and what rests on them alone: the keys, and what
-    was done in the sessions that are bound to them since."""
+def _fall_back(unit: Unit, person: str) -> bool:
+    """Take the vouchers that stand no more out of a person's state, and what rests on them alone: the keys, and the
+    sessions that are bound to them since. Return whether there were any."""
     try:
         state = state_of(unit, person)
     except WeighthouseError:
-        return
+        return False
     fallen = [one for one in state.vouchers if not stands(unit, one)]
     if not fallen:
-        return
-    left = change_state(unit, person, lambda now: without(unit, now, fallen))
+        return False
+    left, pasts = change_state(unit, person, lambda now: without(unit, now, fallen)), Pasts(unit, person)
     lost = _lost(left, fallen)
     over = _over(unit, left, lost)
     told: set[tuple[str, str, str]] = {(one.device, one.act, one.by) for one in fallen if one.act != "beside"}
     told |= {(one, "beside", person) for one in (over | lost["beside"]) - {device for device, _, _ in told}}
     began = {one.device: one.at for one in sorted(fallen, key=lambda one: -one.at)}
-    for device, act, by in sorted(told):  # with when it began, for whoever ends what still lets it count
-        audit.append(unit, KeyFellBack(device=device, principal=person, act=act, by=by, since=began[device]))
+    since = {one: past.since(began[one], unit.now) if (past := pasts.of(one)) else began[one] for one in over}
+    for device, act, by in sorted(told):  # with when and where, for what still lets it count may fall later
+        where = sorted({one.session for one in fallen if (one.device, one.act, one.by) == (device, act, by)})
+        line = KeyFellBack(device=device, principal=person, act=act, by=by, since=began[device])
+        _tell(unit, msgspec.structs.replace(line, sessions=tuple(where), waits=device in over))
     for device in sorted(over):
-        since = _since(unit, device, began[device])
-        never_theirs(unit, person, device, since, "system", reason=KEY_FELL)
+        never_theirs(unit, person, device, since[device], "system", reason=KEY_FELL)
+    return True
 
 
 def _lost(left: PrincipalState, fallen: list[Voucher]) -> dict[str, set[str]]:

@@ -32,6 +32,9 @@ from weighthouse.identity.store import sessions as store
 # Kinds of any room whose line names the key that signed, with the field that names its person.
 SIGNED = {OpeningSigned.KIND: "principal", "access.VoteCast": "voter", "governance.BallotCast": "member"}
 _BY_DEVICE = {kind: audit.Lines(kind, by="device") for kind in SIGNED}
+# What is given without a signature, and by a key that counts or in whoever's name has it.
+_GIVEN = ("access.PolicyPublished", "runs.RunSubmitted", "weights.DestructionOrdered")
+_IN_SESSION = [audit.Lines(kind, by="session") for kind in _GIVEN]
 _BEGUN = audit.Lines(SessionStarted.KIND, by="key")
 _ENROLLED = audit.Lines(DeviceEnrolled.KIND)
 
@@ -52,11 +55,13 @@ def key_told(unit: Unit, person: str, device_id: str) -> EnrolledKey | None:
         lines = _ENROLLED.of(unit, device_id)
     except WeighthouseError:  # as below
         return None
-    for one in lines:
-        if one.data["principal"] == person:
-            mark, session = str(one.data["thumbprint"]), str(one.data.get("session", ""))
-            return EnrolledKey(id=device_id, person=person, thumbprint=mark, at=one.at, session=session)
-    return None
+    return next((enrolled_by(one) for one in lines if one.data["principal"] == person), None)
+
+
+def enrolled_by(line: audit.Entry) -> EnrolledKey:
+    """The key that this line of its enrolment tells of."""
+    person, mark, session = (str(line.data.get(one, "")) for one in ("principal", "thumbprint", "session"))
+    return EnrolledKey(id=line.subject, person=person, thumbprint=mark, at=line.at, session=session)
 
 
 def from_when(unit: Unit, since: Millis | None, *, ended: Millis | None = None) -> Millis:
@@ -89,6 +94,21 @@ def signed_in(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozen
     )
     enrolled = device.session if device.at >= since else ""
     return frozenset({str(one.data.get("session", "")) for one in lines} | {enrolled}) - {""}
+
+
+def done_with(unit: Unit, key: EnrolledKey) -> list[audit.Entry]:
+    """The lines of all that was given with a key that lasts: signed by it, or in a session that is bound to it."""
+    found = [
+        one for kind, person in SIGNED.items() for one in _BY_DEVICE[kind].of(unit, key.id) if _by(one, person, key)
+    ]
+    for begun in _BEGUN.of(unit, key.thumbprint):
+        if begun.data["principal"] == key.person:
+            found += [one for lines in _IN_SESSION for one in lines.of(unit, begun.subject)]
+    return [one for one in found if ids.is_id(str(one.data.get("session", "")), "ses")]
+
+
+def _by(line: audit.Entry, person: str, key: EnrolledKey) -> bool:
+    return bool(line.data[person] == key.person)
 
 
 def _bound(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozenset[str]:
