@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.identity.support import Lab
+from tests.identity.test_covered_words import restore
 from tests.identity.test_disowned_keys import caller, follow
 from tests.identity.test_fallen_keys import disowned
 from tests.identity.test_new_keys import grown
@@ -91,6 +92,49 @@ def test_a_week_is_counted_from_the_first_end_however_late_its_owner_hears_of_it
     strict.clock.advance(9 * DAY)
     assert ends(strict, key) == ""
     assert disowned(strict, session)
+
+
+@pytest.mark.parametrize("retired", [False, True], ids=["aside", "retired since"])
+@pytest.mark.parametrize("aside", ["not me", "freeze"])
+@pytest.mark.parametrize("days", [0, 10])
+def test_a_week_is_counted_from_when_the_key_was_set_aside(strict: Lab, days: int, aside: str, retired: bool) -> None:
+    """Attack: sign out, and let the owner stop everything first; a key that is aside was ended as stolen since now."""
+    key, thief, session = thawed(strict)
+    thief.sign_out()
+    for _ in range(2):
+        strict.clock.advance(DAY)
+        if aside == "not me":
+            strict.sign_in("dee").post("sessions/not-me")
+        else:
+            with begin(strict.system) as unit:
+                api.freeze(unit, "dee", "odd reads", "system")
+    strict.clock.advance(days * DAY + MINUTE)
+    if retired:
+        with begin(strict.system) as unit:
+            api.end_device_of(unit, "dee", key, "an old laptop", by=strict.person("dee"), retired=True)
+    follow(strict)
+    assert foreign(strict, session) == 0
+    assert ends(strict, key, "security") == "" and foreign(strict, session) == 1
+
+
+def test_who_let_a_key_count_again_begins_its_week_anew(strict: Lab) -> None:
+    """What was done ten days before it was set aside the last time is not taken back unless its owner says so."""
+    key, _, session = thawed(strict)
+    chi = grown(strict, "chi")
+    strict.clock.advance(DAY)
+    strict.sign_in("dee").post("sessions/not-me")
+    restore(strict, chi, strict.sign_in("chi"), "dee", key)
+    strict.clock.advance(9 * DAY)
+    strict.sign_in("dee").post("sessions/not-me")
+    assert ends(strict, key, "security") == "" and foreign(strict, session) == 0
+
+
+def test_a_stop_of_before_a_key_was_enrolled_begins_no_week_of_it(strict: Lab) -> None:
+    strict.sign_in("dee").post("sessions/not-me")
+    key, _, session = thawed(strict)
+    strict.clock.advance(9 * DAY)
+    strict.sign_in("dee").post("sessions/not-me")
+    assert ends(strict, key, "security") == "" and foreign(strict, session) == 0
 
 
 def test_a_thief_who_ends_the_key_in_the_session_that_acted_does_not_save_it(strict: Lab) -> None:

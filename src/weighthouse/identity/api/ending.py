@@ -4,6 +4,7 @@ Attack: open something with a stolen key, sign out, and end the key before its o
 this moment on, or by waiting until policy drops its account. Nothing that it did is taken back by that, and an end
 that answered "it is over" to its owner would keep it so. So no end stands in the way of a wider one: whoever may
 end a key as stolen may do so after any end of it, and what the first one left is taken back then, each with its line.
+A key that was set aside did nothing since, as one that was ended: a week is counted from whichever came first.
 One that would take back nothing more changes nothing, and says so.
 """
 
@@ -20,6 +21,7 @@ from weighthouse.core.errors import Conflict, NotFound, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import drop_device, key_as_known
 from weighthouse.identity.api.ends import FOREIGN, OWN
+from weighthouse.identity.api.key_past import aside_at
 from weighthouse.identity.api.key_sessions import EnrolledKey, from_when, sessions_with
 from weighthouse.identity.api.sessions import ended_by_another
 from weighthouse.identity.api.states import state_of
@@ -65,7 +67,8 @@ def end_device_of(
     reason = typed(reason)
     state = state_of(unit, person)
     if device_id in (*state.devices, *state.suspended):  # sealed, so it says whose it is though the row be gone
-        begins = 0 if retired else from_when(unit, since)
+        did = _aside(unit, person, device_id) or state.stopped if device_id in state.suspended else None
+        begins = 0 if retired else from_when(unit, since, ended=did)
     else:
         begins = _wider(unit, person, device_id, by, retired=retired, since=since)
     drop_device(unit, person, device_id, reason, by=by, whose=OWN if retired else FOREIGN, since=begins)
@@ -77,7 +80,7 @@ def _wider(unit: Unit, person: str, device_id: str, by: Caller, *, retired: bool
     if key is None:
         raise NotFound("identity.device_unknown", "There is no such device.", "Pick one from the list of devices.")
     first, told = _ends(unit, person, device_id)
-    begins = from_when(unit, since, ended=first)
+    begins = from_when(unit, since, ended=min(first, _aside(unit, person, device_id) or first))
     taken = [int(one.get("since", 0)) for one in told if one.get("whose") == FOREIGN]
     if retired or (taken and min(taken) <= begins and not _left(unit, key, begins, by)):
         raise Conflict(
@@ -86,6 +89,13 @@ def _wider(unit: Unit, person: str, device_id: str, by: Caller, *, retired: bool
             "If it was in other hands before, end it as stolen since an earlier moment.",
         )
     return begins
+
+
+def _aside(unit: Unit, person: str, device_id: str) -> Millis | None:
+    """When a key was set aside: since then it did nothing, so a week is counted from that. None if it is not told."""
+    with suppress(WeighthouseError):
+        return aside_at(unit, person, device_id)
+    return None
 
 
 def _ends(unit: Unit, person: str, device_id: str) -> tuple[Millis, list[Mapping[str, Any]]]:
