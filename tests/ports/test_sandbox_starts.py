@@ -24,7 +24,9 @@ from tests.ports.test_sandbox_ends import below, within
 
 from weighthouse.core.errors import Unavailable
 from weighthouse.runs.adapters import bubblewrap, contained
+from weighthouse.runs.adapters.held import Held
 from weighthouse.runs.model import Environment
+from weighthouse.runs.ports import SandboxSpec
 
 SPOKEN = "print('going', flush=True)\nimport time\nwhile True: time.sleep(1)"
 
@@ -45,9 +47,9 @@ class Stuck:
         patch.setattr(bubblewrap, "launch", launched)
         patch.setattr(bubblewrap, "_furnished", self._furnished)
 
-    def _furnished(self, *_: object) -> tuple[list[str], list[str], list[int]]:
-        descriptor = os.dup(self._reading)
-        return ["--perms", "0444", "--ro-bind-data", str(descriptor), "/tmp/stuck"], [], [descriptor]
+    def _furnished(self, _spec: SandboxSpec, _uid: int, held: Held) -> tuple[list[str], list[str]]:
+        descriptor = held.keep(os.dup(self._reading))
+        return ["--perms", "0444", "--ro-bind-data", str(descriptor), "/tmp/stuck"], []
 
     def start(self, bench: Bench, ends: float = 0.0) -> None:
         with pytest.raises(Unavailable) as refusal:
@@ -126,7 +128,7 @@ def test_a_report_that_nobody_gives_is_waited_for_no_longer_than_a_start_may_tak
     monkeypatch.setattr(contained, "START_LIMIT_S", 2)
     holder: list[subprocess.Popen[bytes]] = []
 
-    def launched(*_: object, **__: object) -> subprocess.Popen[bytes]:
+    def launched(_: object, __: object, owned: contextlib.ExitStack, *___: object, **____: object) -> contained.Pipes:
         apart = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)\nos._exit(0)"
         holder.append(
             subprocess.Popen(
@@ -134,6 +136,7 @@ def test_a_report_that_nobody_gives_is_waited_for_no_longer_than_a_start_may_tak
                 start_new_session=True,
             )
         )  # fmt: skip
+        owned.callback(contained._ended, holder[-1])
         return holder[-1]
 
     monkeypatch.setattr(bubblewrap, "launch", launched)

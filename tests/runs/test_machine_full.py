@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,25 @@ def test_a_run_waits_for_the_machine_and_starts_when_there_is_room(full: tuple[R
     assert world.until(run).state == "succeeded"
     assert world.output(run, "out") == ["started after all"]
     assert len([line for line in world.output(run, "lab") if "waits" in line]) == 1
+
+
+def open_files(seconds: float) -> int:
+    """The fewest that this server has had open within a while: what a try takes it gives back."""
+    end, fewest = time.monotonic() + seconds, 1 << 20
+    while time.monotonic() < end:
+        fewest = min(fewest, len(list(Path("/proc/self/fd").iterdir())))
+        time.sleep(0.01)
+    return fewest
+
+
+def test_a_run_that_waits_takes_no_more_with_each_try(full: tuple[RunsWorld, Path]) -> None:
+    world, mark = full
+    run = waiting(world)
+    before = open_files(1.5)
+    time.sleep(2)
+    assert open_files(1.5) <= before
+    mark.unlink()
+    assert world.until(run).state == "succeeded"
 
 
 def test_a_run_that_waits_for_the_machine_ends_when_it_is_stopped_or_rests_on_nothing(

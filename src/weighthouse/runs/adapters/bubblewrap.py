@@ -7,6 +7,7 @@ user namespace in which no further one can be made. Behind the namespaces stands
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -15,7 +16,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from weighthouse.core import canonical, durable
+from weighthouse.core import canonical
 from weighthouse.core.errors import Unavailable
 from weighthouse.core.leash import NO_CORE
 from weighthouse.runs.adapters import machine
@@ -67,37 +68,32 @@ class Bubblewrap:
         self.digest = "sha256:" + hashlib.sha256(binary.read_bytes()).hexdigest()
 
     def start(self, spec: SandboxSpec) -> Contained:
-        with asked_of_the_machine(), Held() as held:
-            return self._start(spec, held)
+        with asked_of_the_machine(), Held() as held, contextlib.ExitStack() as owned:
+            return self._start(spec, held, owned)
 
-    def _start(self, spec: SandboxSpec, held: Held) -> Contained:
+    def _start(self, spec: SandboxSpec, held: Held, owned: contextlib.ExitStack) -> Contained:
         identity = FIRST_UID + secrets.randbelow(1_000_000) if self._rooted else 0
         arguments = self._arguments(spec, held)
         order = guard_order(process_limits(spec.limits), identity, spec.workdir, spec.command, dict(spec.variables))
+        volume = make(spec, owned, own_user=not self._rooted, on_disk=self._on_disk)
         group = make_group(
-            self._groups, spec.limits, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
+            self._groups, spec.limits, owned, overhead_bytes=0, processes=spec.limits.processes + OWN_PROCESSES
         )
         # What a share of the processor does not hold is held to the one session that stands behind all others.
         one_session = sessions_share() and not (group and group.shares_processor)
         program = _program(one_session=one_session, shared_user=not self._rooted)
-        filtered = _passed(program)
-        data, own, texts = _furnished(spec, identity or NOBODY)
-        volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
+        filtered = held.passed(program)
+        data, own = _furnished(spec, identity or NOBODY, held)
         if volume is not None:
             data += ["--bind", str(volume.point), spec.out]
         inside = ["--seccomp", str(filtered), "--", spec.environment.python, "-I", "-S", GUARD_INSIDE, order]
         points = held.points(spec.folder / "points")
         spelled = held.spelled(arguments, points)
         # By descriptor, for the command line is what every run reads at /proc/1/cmdline.
-        passed = _passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *spelled, *own)))
-        try:
-            command = [str(self._binary), "--args", str(passed), *inside]
-            command = behind(command, points, own_user=not self._rooted, rights=False, processes=True)
-            descriptors = (passed, filtered, *texts, *held.descriptors)
-            process = launch(command, spec.folder, group, descriptors, volume=volume, ends=spec.ends)
-        finally:
-            for descriptor in (passed, filtered, *texts):
-                os.close(descriptor)
+        passed = held.passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *spelled, *own)))
+        command = [str(self._binary), "--args", str(passed), *inside]
+        command = behind(command, points, own_user=not self._rooted, rights=False, processes=True)
+        process = launch(command, spec.folder, owned, group, held.descriptors, volume=volume, ends=spec.ends)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
@@ -109,7 +105,7 @@ class Bubblewrap:
             host_version=os.uname().version,
             roots=frozenset(_tops(spec)),
         )
-        return Contained(process, expected, lambda: None, group, volume)
+        return Contained(process, expected, owned, group=group, volume=volume)
 
     def _arguments(self, spec: SandboxSpec, held: Held) -> list[str]:
         arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
@@ -161,25 +157,16 @@ def _program(*, one_session: bool, shared_user: bool) -> bytes:
     return syscalls.program(processor, one_session=one_session, shared_user=shared_user)
 
 
-def _furnished(spec: SandboxSpec, uid: int) -> tuple[list[str], list[str], list[int]]:
-    """Return the arguments that put our own files into /etc, those for /proc, and what both are read from."""
-    etc, proc, descriptors = ["--perms", "0755", "--dir", "/etc"], list[str](), list[int]()
+def _furnished(spec: SandboxSpec, uid: int, held: Held) -> tuple[list[str], list[str]]:
+    """Return the arguments that put our own files into /etc, and those for /proc."""
+    etc, proc = ["--perms", "0755", "--dir", "/etc"], list[str]()
     for arguments, files in (
         (etc, furniture.files(spec.name, uid).items()),
         (proc, machine.texts(spec.limits)),
     ):
         for path, text in files:
-            descriptors.append(_passed(text.encode()))
-            arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), path]
-    return etc, proc, descriptors
-
-
-def _passed(data: bytes) -> int:
-    """Return a descriptor that the sandbox's own program reads `data` from."""
-    descriptor = os.memfd_create("data", os.MFD_CLOEXEC)
-    durable.write(descriptor, data, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+            arguments += ["--perms", "0444", "--ro-bind-data", str(held.passed(text.encode())), path]
+    return etc, proc
 
 
 def _system(path: Path) -> list[str]:

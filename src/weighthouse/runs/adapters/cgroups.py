@@ -96,7 +96,7 @@ class Groups:
                 for file, value in (*wanted, *SHARES, SOCKETS, ("pids.max", str(processes))):
                     if (folder / file).exists():
                         (folder / file).write_text(value)
-        except OSError:
+        except BaseException:
             group.end()
             raise
         return group

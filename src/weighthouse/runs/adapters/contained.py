@@ -79,7 +79,8 @@ def _lacking(said: str) -> Unavailable:
 def launch(
     command: Sequence[str],
     folder: Path,
-    group: Group | None,
+    owned: contextlib.ExitStack,
+    group: Group | None = None,
     pass_fds: Sequence[int] = (),
     *,
     file_bytes: int = 0,
@@ -88,39 +89,50 @@ def launch(
 ) -> Pipes:
     """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment.
 
-    At `ends` it dies without us. With a `volume`, the program starts behind what makes it, and the volume is held
-    when this returns.
+    At `ends` it dies without us, and when `owned` is closed. With a `volume`, the program starts behind what makes
+    it, and the volume is held when this returns.
     """
     if volume is not None:
         command, pass_fds = volume.command(command), (*pass_fds, *volume.descriptors)
-    try:
-        process = subprocess.Popen(
-            leashed(command, group.join if group else (), file_bytes=file_bytes, ends=ends, meek=True),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            start_new_session=True,
-            cwd=folder,
-            pass_fds=tuple(pass_fds),
-        )
-    except OSError:
-        if group is not None:
-            group.end()
-        if volume is not None:
-            volume.close()
-        raise
+    process = subprocess.Popen(
+        leashed(command, group.join if group else (), file_bytes=file_bytes, ends=ends, meek=True),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        start_new_session=True,
+        cwd=folder,
+        pass_fds=tuple(pass_fds),
+    )
+    owned.callback(_ended, process)
     if volume is not None:
         volume.hold()
     return process
 
 
-def make_group(groups: Groups | None, limits: Limits, *, overhead_bytes: int, processes: int) -> Group | None:
-    """Return a control group for one run where this server may make one; raises `runs.sandbox_failed`."""
+def _ended(process: Pipes) -> None:
+    """End a process and close our ends of its pipes."""
+    process.kill()
+    process.wait(30)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def make_group(
+    groups: Groups | None, limits: Limits, owned: contextlib.ExitStack, *, overhead_bytes: int, processes: int
+) -> Group | None:
+    """Return a control group for one run, which `owned` ends, where this server may make one.
+
+    Raises `runs.sandbox_failed`.
+    """
     if groups is None:
         return None
     try:
-        return groups.make(limits, overhead_bytes=overhead_bytes, processes=processes)
+        group = groups.make(limits, overhead_bytes=overhead_bytes, processes=processes)
+        owned.callback(group.end)
+        return group
     except OSError as error:
         if error.errno in LACKING:
             raise _lacking(f"its control group ({error.strerror})") from None
@@ -139,13 +151,18 @@ def limited(group: Group | None) -> str:
 
 
 class Contained:
-    """The `Handle` of every driver (see ports.py)."""
+    """The `Handle` of every driver (see ports.py).
+
+    It takes over all that `owned` holds once the code may start; until then the start undoes it.
+    """
 
     def __init__(
         self,
         process: Pipes,
         expected: Expected,
-        end: Callable[[], None],
+        owned: contextlib.ExitStack,
+        *,
+        end: Callable[[], None] = lambda: None,
         group: Group | None = None,
         volume: Volume | None = None,
     ) -> None:
@@ -161,15 +178,17 @@ class Contained:
         self._facts: Facts | None = None
         assert process.stdin is not None
         os.set_blocking(process.stdin.fileno(), False)  # whoever is in there may have filled it, and reads nothing
-        self._readers = [threading.Thread(target=self._read, args=("err", process.stderr), daemon=True)]
-        self._readers[0].start()
-        try:
-            self._admit(expected)
-        except BaseException:
-            self.stop()
-            raise
-        self._readers.append(threading.Thread(target=self._read, args=("out", process.stdout), daemon=True))
-        self._readers[1].start()
+        self._readers: list[threading.Thread] = []
+        owned.callback(self._halt)
+        self._pump("err", process.stderr)
+        self._admit(expected)
+        self._pump("out", process.stdout)
+        self._owned = owned.pop_all()
+
+    def _pump(self, stream: Stream, pipe: IO[bytes] | None) -> None:
+        reader = threading.Thread(target=self._read, args=(stream, pipe), daemon=True)
+        reader.start()
+        self._readers.append(reader)
 
     def _admit(self, expected: Expected) -> None:
         """Wait for the guard's report, judge it, and only then let the submitted code start."""
@@ -229,7 +248,9 @@ class Contained:
         with pipe:
             while True:
                 wait = lines.wait(time.monotonic())
-                if not poll.poll(None if wait is None else wait * 1000 + 1):
+                if not poll.poll((LOOK_S if wait is None else min(wait, LOOK_S)) * 1000 + 1):
+                    if self._stopped.is_set():  # whoever else holds the other end open is no part of the run
+                        break
                     self._put(stream, lines.due(time.monotonic()))
                     continue
                 data = os.read(pipe.fileno(), READ_BYTES)
@@ -301,19 +322,15 @@ class Contained:
         self._process.kill()
 
     def stop(self) -> None:
+        self._owned.close()
+
+    def _halt(self) -> None:
+        """End what runs, and wait until nothing reads its pipes; what else the run has is undone after this."""
         self._stopped.set()
         if self._process.poll() is None:
             self.kill()  # first: what is asked of a runtime may take as long as whoever is in there likes
             self._end()
         self._process.wait(30)
-        for pipe in (self._process.stdin, self._process.stdout if len(self._readers) == 1 else None):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
         for reader in self._readers:
             reader.join(timeout=10)
         self._end()
-        if self._group is not None:
-            self._group.end()
-        if self._volume is not None:
-            self._volume.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from weighthouse.core import folders
+from weighthouse.core import durable, folders
 from weighthouse.core.errors import Unavailable
 from weighthouse.runs.adapters import cloning
 
@@ -23,11 +23,15 @@ _MARK = "held:"
 
 
 class Held:
-    """Descriptors for one start. In a command they stand as marks, so that its digest does not depend on numbers."""
+    """Descriptors that only a start needs, closed with it however it ends.
+
+    What is mounted stands in a command as a mark, so that its digest does not depend on numbers.
+    """
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
         self._descriptors: list[int] = []
+        self._read: list[int] = []
 
     def __enter__(self) -> Held:
         return self
@@ -37,7 +41,21 @@ class Held:
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        return tuple(self._descriptors)
+        """All that the command inherits."""
+        return (*self._descriptors, *self._read)
+
+    def keep(self, descriptor: int) -> int:
+        """Own a descriptor that the command reads by its number; return it."""
+        self._stack.callback(os.close, descriptor)
+        self._read.append(descriptor)
+        return descriptor
+
+    def passed(self, data: bytes) -> int:
+        """Return a descriptor that the command reads `data` from."""
+        descriptor = self.keep(os.memfd_create("data", os.MFD_CLOEXEC))
+        durable.write(descriptor, data, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return descriptor
 
     def path(self, path: Path) -> str:
         """Hold what lies at one of the server's own paths; return its mark."""

@@ -74,23 +74,25 @@ class Runsc:
         bundle, state = spec.folder / "bundle", spec.folder / "state"
         for folder in (bundle, bundle / "rootfs", bundle / POINTS, state):
             folder.mkdir(mode=0o700)
-        with asked_of_the_machine(), Held() as held:
-            return self._start(spec, bundle, state, held)
+        with asked_of_the_machine(), Held() as held, contextlib.ExitStack() as owned:
+            return self._start(spec, bundle, state, held, owned)
 
-    def _start(self, spec: SandboxSpec, bundle: Path, state: Path, held: Held) -> Contained:
-        volume = make(spec, own_user=not self._rooted, on_disk=self._on_disk)
+    def _start(
+        self, spec: SandboxSpec, bundle: Path, state: Path, held: Held, owned: contextlib.ExitStack
+    ) -> Contained:
+        volume = make(spec, owned, own_user=not self._rooted, on_disk=self._on_disk)
         document = self._document(spec, bundle, held)
         (bundle / "config.json").write_bytes(msgspec.json.encode(document))
         name = new_id("box")
         threads = spec.limits.processes * 4 + OWN_PROCESSES
-        group = make_group(self._groups, spec.limits, overhead_bytes=OWN_BYTES, processes=threads)
+        group = make_group(self._groups, spec.limits, owned, overhead_bytes=OWN_BYTES, processes=threads)
         command = [*self._command(state), "run", "--bundle", str(bundle), name]
         largest = 0 if group else memory_file(spec.limits)
         cloned = behind(
             command, held.points(bundle / POINTS), own_user=not self._rooted, rights=True, processes=False
         )
         process = launch(
-            cloned, spec.folder, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
+            cloned, spec.folder, owned, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
         )
         expected = Expected(
             runtime=self.name,
@@ -102,7 +104,7 @@ class Runsc:
             host_version=os.uname().version,
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
         )
-        return Contained(process, expected, lambda: self._end(state, name), group, volume)
+        return Contained(process, expected, owned, end=lambda: self._end(state, name), group=group, volume=volume)
 
     def _started_by(self) -> str:
         return "started by root" if self._rooted else "rootless"

@@ -5,6 +5,7 @@ Every run that starts here leaves `runs.Unsandboxed` in the log, and no class th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -25,7 +26,6 @@ class Unsandboxed:
     def start(self, spec: SandboxSpec) -> Contained:
         guard = Path(__file__).with_name("guard.py")
         order = guard_order({"CORE": NO_CORE}, 0, str(spec.folder), spec.command, dict(spec.variables))
-        process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, None, ends=spec.ends)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,
@@ -36,4 +36,6 @@ class Unsandboxed:
             host_version=os.uname().version,
             roots=frozenset(),
         )
-        return Contained(process, expected, lambda: None)
+        with contextlib.ExitStack() as owned:
+            process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, owned, ends=spec.ends)
+            return Contained(process, expected, owned)

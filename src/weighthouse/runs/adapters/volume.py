@@ -41,13 +41,20 @@ class Volume:
         self._own_user, self.on_disk = own_user, on_disk
         self.point = folder / VOLUME
         self.point.mkdir(mode=0o700, exist_ok=True)
-        self._image = _image(folder, limits) if on_disk else None
-        self.bytes = (
-            _length(self._image) if self._image is not None else min(limits.out_bytes, limits.memory_bytes // 2)
-        )
         self._files = limits.out_files
-        self._ours, self._theirs = socket.socketpair()
+        self._image: int | None = None
+        self.bytes = min(limits.out_bytes, limits.memory_bytes // 2)
         self.top: int | None = None
+        with contextlib.ExitStack() as owned:
+            self._start = owned.enter_context(contextlib.ExitStack())  # what only the start needs
+            if on_disk:
+                self._image = _image(folder, limits)
+                self._start.callback(os.close, self._image)
+                self.bytes = _length(self._image)
+            self._ours, self._theirs = socket.socketpair()
+            owned.enter_context(self._ours)
+            self._start.enter_context(self._theirs)
+            self._owned = owned.pop_all()
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -70,33 +77,29 @@ class Volume:
 
     def hold(self) -> None:
         """Take the top folder's descriptor from the program that was started; it holds the volume from then on."""
-        self._close_start()
+        self._start.close()
         self._ours.settimeout(ANSWER_S)
-        with contextlib.suppress(OSError):
-            _, held, _, _ = socket.recv_fds(self._ours, 1, 1)
-            self.top = held[0] if held else None
-        self._ours.close()
+        with contextlib.suppress(OSError), self._ours:
+            for held in socket.recv_fds(self._ours, 1, 1)[1]:
+                self._owned.callback(os.close, held)
+                self.top = held
 
     def close(self) -> None:
         """Let go of everything."""
-        self._close_start()
-        self._ours.close()
-        if self.top is not None:
-            os.close(self.top)
-            self.top = None
-
-    def _close_start(self) -> None:
-        self._theirs.close()
-        if self._image is not None:
-            os.close(self._image)
-            self._image = None
+        self.top = None
+        self._owned.close()
 
 
-def make(spec: SandboxSpec, *, own_user: bool, on_disk: bool) -> Volume | None:
-    """Return the volume that a specification asks for, None when it asks for none; raises `runs.out_of_space`."""
+def make(spec: SandboxSpec, owned: contextlib.ExitStack, *, own_user: bool, on_disk: bool) -> Volume | None:
+    """Return the volume that a specification asks for, which `owned` closes; None when it asks for none.
+
+    Raises `runs.out_of_space`.
+    """
     if not spec.out:
         return None
-    return Volume(spec.limits, folder=spec.folder, own_user=own_user, on_disk=on_disk and not own_user)
+    volume = Volume(spec.limits, folder=spec.folder, own_user=own_user, on_disk=on_disk and not own_user)
+    owned.callback(volume.close)
+    return volume
 
 
 def said(volume: Volume | None) -> str:
