@@ -7,7 +7,7 @@ driver judged that it is not the host (`runs.sandbox_is_host`). Contract suite: 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,10 @@ class Mount(msgspec.Struct, frozen=True):
     writable: bool = False
 
 
+def unasked() -> None:
+    """Nobody is asked whether the code may still start."""
+
+
 class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a sandbox is allowed to be. `folder` is private scratch of the driver (0700), never mounted."""
 
@@ -43,6 +47,11 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Where the run finds its volume, the one place of a fixed size that it may write to; empty for none."""
     ends: float = 0.0
     """When it is killed from outside, whatever this server does: a moment of `time.monotonic`; 0 for never."""
+    still: Callable[[], None] = unasked
+    """Asked while its report is waited for, and once more when nothing but a word keeps the code from starting.
+
+    What it raises ends the start there: the code never runs, and nothing of the sandbox is left.
+    """
 
 
 class Handle(Protocol):

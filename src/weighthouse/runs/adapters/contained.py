@@ -162,6 +162,7 @@ class Contained:
         expected: Expected,
         owned: contextlib.ExitStack,
         *,
+        still: Callable[[], None],
         end: Callable[[], None] = lambda: None,
         group: Group | None = None,
         volume: Volume | None = None,
@@ -181,7 +182,7 @@ class Contained:
         self._readers: list[threading.Thread] = []
         owned.callback(self._halt)
         self._pump("err", process.stderr)
-        self._admit(expected)
+        self._admit(expected, still)
         self._pump("out", process.stdout)
         self._owned = owned.pop_all()
 
@@ -190,10 +191,10 @@ class Contained:
         reader.start()
         self._readers.append(reader)
 
-    def _admit(self, expected: Expected) -> None:
-        """Wait for the guard's report, judge it, and only then let the submitted code start."""
+    def _admit(self, expected: Expected, still: Callable[[], None]) -> None:
+        """Wait for the guard's report, judge it, ask if the run is `still` wanted, and only then let code start."""
         try:
-            seen = msgspec.json.decode(self._report(), type=Seen)
+            seen = msgspec.json.decode(self._report(still), type=Seen)
         except msgspec.DecodeError:
             said = self._said()
             if any(text in said.lower() for text in LACKING_TEXTS):
@@ -210,9 +211,10 @@ class Contained:
                 f"The {expected.tier} sandbox was ended while it started.",
                 "Find out who ended it, the kernel for want of memory perhaps; then submit again.",
             )
+        still()  # as late as can be: a start may take long, and whoever ended the run meanwhile was answered with OK
         self._say(b"go\n")
 
-    def _report(self) -> bytes:
+    def _report(self, still: Callable[[], None]) -> bytes:
         """Read the guard's report; whoever else may hold that pipe open, no longer than a start may take."""
         assert self._process.stdout is not None
         pipe, said, end = self._process.stdout.fileno(), b"", time.monotonic() + START_LIMIT_S
@@ -226,6 +228,8 @@ class Contained:
                 said += data
             elif over:
                 return said
+            else:
+                still()
         if time.monotonic() >= end:
             self.kill()
         return said

@@ -8,6 +8,7 @@ no new privileges, and `--network=none`. Source: OCI runtime spec 1.2; gVisor us
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import subprocess
@@ -104,7 +105,8 @@ class Runsc:
             host_version=os.uname().version,
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
         )
-        return Contained(process, expected, owned, end=lambda: self._end(state, name), group=group, volume=volume)
+        end = functools.partial(self._end, state, name)
+        return Contained(process, expected, owned, still=spec.still, end=end, group=group, volume=volume)
 
     def _started_by(self) -> str:
         return "started by root" if self._rooted else "rootless"

@@ -38,4 +38,4 @@ class Unsandboxed:
         )
         with contextlib.ExitStack() as owned:
             process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, owned, ends=spec.ends)
-            return Contained(process, expected, owned)
+            return Contained(process, expected, owned, still=spec.still)

@@ -1,9 +1,10 @@
 """One run, from its folders to the last of its processes, in one thread. Guards the end: all is always undone.
 
 The order is the guard: the record is verified and access asked again, the way out is opened, the sandbox is judged
-from inside, and only then does submitted code start. In the loop, bytes are settled at every poll; a way that was
-cut ends the run at once, a person's stop, the end of time or of the server after a while to save (`ending`). If this
-loop itself is held up, the way starves and the run is killed (`watchdog`).
+from inside, it is asked once more whether the run goes on, and only then does submitted code start. In the loop,
+bytes are settled at every poll; a way that was cut ends the run at once, a person's stop, the end of time or of the
+server after a while to save (`ending`). If this loop itself is held up, the way starves and the run is killed
+(`watchdog`).
 """
 
 from __future__ import annotations
@@ -302,6 +303,7 @@ class Execution(threading.Thread):
             limits=limits_of(settings),
             out="/out",
             ends=time.monotonic() + (ticket.must_end - self._system.clock.now()) / SECOND + LATE_S,
+            still=lambda: self._still(ticket),
         )
 
     def _pause(self, ticket: Ticket) -> Callable[[], None]:
@@ -316,6 +318,11 @@ class Execution(threading.Thread):
             self._must_go_on(ticket)
 
         return pause
+
+    def _still(self, ticket: Ticket) -> None:
+        """Ask for all that the run rests on at this moment, however shortly before it was asked."""
+        self._ask_at = 0.0
+        self._must_go_on(ticket)
 
     def _must_go_on(self, ticket: Ticket) -> None:
         if self._over(ticket):
