@@ -32,7 +32,7 @@ class Lent:
         self.saves: dict[str, SaveTicket] = {}
 
     def begin(self, *roots: int) -> None:
-        self.process.begin(roots or [os.getpid()], self.held[2])
+        self.process.begin(roots or [os.getpid()], self.held[2], (os.geteuid(), os.getegid()))
 
     def begin_save(self, shards: int = 1) -> SaveTicket:
         """Begin a save as the registry does, with fresh keys sealed to the lender."""

@@ -68,6 +68,10 @@ class Handle(Protocol):
         """A descriptor of the top folder of the run's volume, until `stop`; what it holds is hostile."""
 
     @property
+    def owner(self) -> tuple[int, int]:
+        """The user and the group that the run's code is on this machine: to them belongs what is made for it."""
+
+    @property
     def overdue(self) -> bool:
         """Whether it was killed because `SandboxSpec.ends` had come."""
 

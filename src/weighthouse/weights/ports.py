@@ -103,8 +103,11 @@ class LenderBeside(Lender, Protocol):
     def given(self, folder: int) -> None:
         """Have it read what the run was given at /in; the descriptor stays the caller's."""
 
-    def begin(self, roots: Sequence[int], out: int | None) -> None:
-        """Answer the processes below `roots` from now on, nobody before; `out` is where they save."""
+    def begin(self, roots: Sequence[int], out: int | None, owner: tuple[int, int]) -> None:
+        """Answer the processes below `roots` from now on, nobody before; `out` is where they save.
+
+        What is saved there belongs to `owner`, the user and the group that the run is on this machine.
+        """
 
     def hide(self) -> None:
         """Let no path lead to socket and window any more."""

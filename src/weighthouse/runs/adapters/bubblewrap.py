@@ -105,7 +105,7 @@ class Bubblewrap:
             host_version=os.uname().version,
             roots=frozenset(_tops(spec)),
         )
-        return Contained(process, expected, owned, still=spec.still, group=group, volume=volume)
+        return Contained(process, expected, owned, still=spec.still, identity=identity, group=group, volume=volume)
 
     def _arguments(self, spec: SandboxSpec, held: Held) -> list[str]:
         arguments = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]

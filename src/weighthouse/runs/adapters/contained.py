@@ -153,7 +153,8 @@ def limited(group: Group | None) -> str:
 class Contained:
     """The `Handle` of every driver (see ports.py).
 
-    It takes over all that `owned` holds once the code may start; until then the start undoes it.
+    It takes over all that `owned` holds once the code may start; until then the start undoes it. `identity` is the
+    user that the code is on this machine, 0 for this server's own.
     """
 
     def __init__(
@@ -163,12 +164,14 @@ class Contained:
         owned: contextlib.ExitStack,
         *,
         still: Callable[[], None],
+        identity: int = 0,
         end: Callable[[], None] = lambda: None,
         group: Group | None = None,
         volume: Volume | None = None,
     ) -> None:
         self._process = process
         self._volume = volume
+        self.owner = (identity, identity) if identity else (os.geteuid(), os.getegid())
         self._end = end
         self._group = group
         self._shares_kernel = expected.filtered

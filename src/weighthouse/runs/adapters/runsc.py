@@ -106,7 +106,10 @@ class Runsc:
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
         )
         end = functools.partial(self._end, state, name)
-        return Contained(process, expected, owned, still=spec.still, end=end, group=group, volume=volume)
+        identity = NOBODY if self._rooted else 0  # rootless, that user inside is this server's own outside
+        return Contained(
+            process, expected, owned, still=spec.still, identity=identity, end=end, group=group, volume=volume
+        )
 
     def _started_by(self) -> str:
         return "started by root" if self._rooted else "rootless"

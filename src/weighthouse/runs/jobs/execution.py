@@ -155,7 +155,7 @@ class Execution(threading.Thread):
         """Put on record that the code has started, and feed its way."""
         weights.lend_outbox(self._system, self._run, handle.out)
         if self._lender is not None:
-            self._lender.begin((handle.pid,), handle.out)
+            self._lender.begin((handle.pid,), handle.out, handle.owner)
         marks = " ".join(mark(pid) for pid in (handle.pid, *way.handle.pids))
         facts = handle.facts
         self._unit(lambda unit: executing.started(unit, self._run, facts, way.proxy_digest, marks))

@@ -115,10 +115,10 @@ class LenderProcess:
         """Have it read what the run was given at /in; `folder` stays the caller's."""
         self._tell({"do": "in"}, [folder])
 
-    def begin(self, roots: Sequence[int], out: int | None) -> None:
-        """Answer the processes below `roots` from now on; what they save goes to the volume `out`."""
+    def begin(self, roots: Sequence[int], out: int | None, owner: tuple[int, int]) -> None:
+        """Answer the processes below `roots` from now on; what they save goes to the volume `out`, as `owner`'s."""
         self.hide()
-        self._tell({"do": "begin", "roots": list(roots)}, [] if out is None else [out])
+        self._tell({"do": "begin", "roots": list(roots), "owner": list(owner)}, [] if out is None else [out])
 
     def lend(self, ticket: LoadTicket) -> None:
         self._tell({"do": "load", "ticket": msgspec.to_builtins(ticket), "lasts": ticket.lease_until - ticket.now})

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from weighthouse.weights.adapters.lender.control import receive_order, send_answer
 from weighthouse.weights.adapters.lender.loads import Loan
 from weighthouse.weights.adapters.lender.peers import descends, peer
-from weighthouse.weights.adapters.lender.saves import Saving
+from weighthouse.weights.adapters.lender.saves import Place, Saving
 from weighthouse.weights.adapters.lender.serving import Serving
 from weighthouse_sdk import lending_frames as frames
 from weighthouse_sdk.checkpoint_binding import Recipient
@@ -43,7 +43,8 @@ class Lender:
         self._lock = threading.Lock()
         self._loans: dict[str, Loan] = {}
         self._saves: dict[str, Saving] = {}
-        self._out = self._in = -1
+        self._in = -1
+        self._place = Place(-1, -1, -1)
         self.roots: frozenset[int] = frozenset()
         self.known = threading.Event()
 
@@ -73,7 +74,7 @@ class Lender:
         (self._in,) = files
 
     def _begin(self, order: dict[str, Any], files: list[int]) -> None:
-        self._out = files[0] if files else -1
+        self._place = Place(files[0] if files else -1, *order["owner"])
         self.roots = frozenset(order["roots"])
         self.known.set()
 
@@ -85,9 +86,11 @@ class Lender:
 
     def _shards(self, save: str) -> int:
         """The folder of a version's shards: what this run saved lies in its volume, all else was given to it."""
-        if self._out >= 0:
+        if self._place.out >= 0:
             try:
-                own = os.open(save, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._out)
+                own = os.open(
+                    save, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._place.out
+                )
             except OSError:
                 pass
             else:
@@ -113,7 +116,7 @@ class Lender:
 
     def _save(self, order: dict[str, Any], _: list[int]) -> None:
         ticket = parse_save(order["ticket"])
-        saving = Saving(ticket, self._recipient, self._signer, lambda: self._out)
+        saving = Saving(ticket, self._recipient, self._signer, lambda: self._place)
         with self._lock:
             while len(self._saves) >= MOST_SAVES:
                 self._saves.pop(next(iter(self._saves))).fail()

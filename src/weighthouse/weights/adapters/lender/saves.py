@@ -2,7 +2,8 @@
 
 Every position of a shard is sealed once, whoever brings it how often; names, keys and places are the control plane's
 own. The files lie where the run can reach them until they are committed, which is why the manifest is signed here:
-what was altered since is not what was signed.
+what was altered since is not what was signed. They belong to the run as soon as they are made, so that it may remove
+what it has saved; which user that is, is told by whoever started it, and looked up nowhere.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -27,19 +29,38 @@ LARGEST = (1 << 53) - 1
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class Place(NamedTuple):
+    """The top folder of a run's volume, and the user and the group that the run is on this machine."""
+
+    out: int
+    uid: int
+    gid: int
+
+    def own(self, made: int) -> None:
+        """Give the run what was made for it, by its descriptor."""
+        try:
+            os.fchown(made, self.uid, self.gid)
+        except OSError as error:
+            why = f"What was saved cannot be given to the run: {error.strerror}."
+            raise FloeError("floe.unwritable", why, "Look at what /out of this run is.") from None
+
+
 class Shard:
     """One file that is being written."""
 
-    def __init__(self, place: int, binding: Binding, key: bytes, length: int, owner: tuple[int, int]) -> None:
+    def __init__(self, folder: int, binding: Binding, key: bytes, length: int, place: Place) -> None:
         self.binding = binding
         self.shape = floe.shape_of_plaintext(length)
         self.encryptor = floe.Encryptor(key, binding.aad())
         self.leaves: dict[int, bytes] = {}
         self.begun: set[int] = set()
-        self.descriptor = create_new(f"{binding.shard}.floe", place)
-        with suppress(OSError):
-            os.fchown(self.descriptor, *owner)
-        write_exactly(self.descriptor, memoryview(self.encryptor.header), 0)
+        self.descriptor = create_new(f"{binding.shard}.floe", folder)
+        try:
+            place.own(self.descriptor)
+            write_exactly(self.descriptor, memoryview(self.encryptor.header), 0)
+        except BaseException:
+            os.close(self.descriptor)
+            raise
 
     def size(self, position: int) -> int:
         """Plaintext bytes of the segment at `position`."""
@@ -51,9 +72,9 @@ class Saving:
     """A save that was begun by the control plane, and is written once."""
 
     def __init__(
-        self, ticket: SaveTicket, recipient: Recipient, signer: Ed25519PrivateKey, out: Callable[[], int]
+        self, ticket: SaveTicket, recipient: Recipient, signer: Ed25519PrivateKey, volume: Callable[[], Place]
     ) -> None:
-        self._ticket, self._signer, self._out = ticket, signer, out
+        self._ticket, self._signer, self._volume = ticket, signer, volume
         self._keys = {
             binding.shard: recipient.open(sealed, binding.aad())
             for binding, sealed in zip(ticket.bindings, ticket.sealed, strict=True)
@@ -73,11 +94,11 @@ class Saving:
             right = len(lengths) == len(self._ticket.bindings)
             if not right or any(type(each) is not int or not 0 <= each <= LARGEST for each in lengths):
                 raise CheckpointError("checkpoint.lent", "The lengths of the shards make no save.", "Use the SDK.")
-            owner = self._owner()
-            self._place = _folder(_folder(self._out(), self._ticket.save, owner, keep=True), "shards", owner)
+            volume = self._volume()
+            self._place = _folder(_folder(volume.out, self._ticket.save, volume, keep=True), "shards", volume)
             for binding, length in zip(self._ticket.bindings, lengths, strict=True):
                 self._made.append(f"{binding.shard}.floe")
-                self._shards.append(Shard(self._place, binding, self._keys[binding.shard], length, owner))
+                self._shards.append(Shard(self._place, binding, self._keys[binding.shard], length, volume))
 
     def check(self) -> None:
         """Refuse whoever joins a save that is not open."""
@@ -151,8 +172,7 @@ class Saving:
         descriptor = create_new(name, self._place)
         self._made.append(name)
         try:
-            with suppress(OSError):
-                os.fchown(descriptor, *self._owner())
+            self._volume().own(descriptor)
             write_exactly(descriptor, memoryview(b"".join(leaves)), 0)
             sync(descriptor)
         finally:
@@ -162,11 +182,6 @@ class Saving:
         return manifest.Shard(
             binding.shard, binding.index, binding.media, shape.length, shape.plain, header, root_of(leaves).hex()
         )
-
-    def _owner(self) -> tuple[int, int]:
-        """The run, whose volume it is."""
-        found = os.fstat(self._out())
-        return found.st_uid, found.st_gid
 
     def fail(self) -> None:
         """Remove what was written, unless the save is done; it cannot be gone on with."""
@@ -196,18 +211,21 @@ def _used() -> CheckpointError:
     return CheckpointError("checkpoint.lent", "This save was ended, or never begun.", "Begin a new save.")
 
 
-def _folder(parent: int, name: str, owner: tuple[int, int], *, keep: bool = False) -> int:
+def _folder(parent: int, name: str, volume: Place, *, keep: bool = False) -> int:
     """Make and open one folder, never through a link; the run owns what is in its volume, which it could fill."""
     try:
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
         made = os.open(name, _FOLDER, dir_fd=parent)
-        with suppress(OSError):
-            os.fchown(made, *owner)
-        return made
     except OSError as error:
         why = f"The folder {name} cannot be made: {error.strerror}."
         raise FloeError("floe.unwritable", why, "Leave the folder of a save to the lender.") from None
     finally:
         if not keep:
             os.close(parent)
+    try:
+        volume.own(made)
+    except BaseException:
+        os.close(made)
+        raise
+    return made
