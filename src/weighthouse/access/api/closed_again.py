@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from weighthouse.access.api.foreign import ender
+from weighthouse.access.api.foreign import ended, ender
 from weighthouse.access.api.holds import may_stand, stand
 from weighthouse.access.api.mandate import carries_still
 from weighthouse.access.api.seats import may_silence
@@ -66,19 +66,16 @@ def close_person(unit: Unit, person: str, until: Millis, by: str) -> None:
 
 
 def close_late(unit: Unit, opening: audit.Entry) -> None:
-    """Close again what this line opened, if it was known by then that it was opened by somebody else."""
-    _close(unit, str(opening.data[_OPENED[opening.kind]]), opening.kind, [opening], ender(unit, opening))
+    """Close again what this line opened, if its session, or one of what it rests on, was over by then."""
+    rests = [opening]
     if opening.kind == HoldLifted.KIND:
-        _close_carried(unit, opening)
-
-
-def _close_carried(unit: Unit, lift: audit.Entry) -> None:
-    """Close again what was lifted on looks or answers that have fallen before it was."""
-    for look in _LOOKS.of(unit, str(lift.data["hold"]), end=lift.index):
-        _close(unit, str(look.data["by"]), look.kind, [look], ender(unit, look))
-    digest = str(lift.data["authority"])
-    for ballot in _ANSWERS.of(unit, digest, end=lift.index) if digest else ():
-        _close(unit, str(ballot.data["member"]), ballot.kind, [ballot], ender(unit, ballot))
+        digest = str(opening.data["authority"])
+        rests += _LOOKS.of(unit, str(opening.data["hold"]), end=opening.index)
+        rests += _ANSWERS.of(unit, digest, end=opening.index) if digest else ()
+    for act in rests:
+        person = str(act.data[_OPENED[act.kind]])
+        if ended(unit, person, act):
+            _close(unit, person, act.kind, [act], ender(unit, act))
 
 
 def _close(unit: Unit, person: str, kind: str, lines: Iterable[audit.Entry], by: str) -> None:

@@ -31,6 +31,12 @@ _ENDED = audit.Lines("identity.SessionEnded")
 Concerns = Callable[[Request], bool]
 
 
+def ended(unit: Unit, person: str, act: audit.Entry) -> bool:
+    """Whether the very session of an act was ended from elsewhere. A stop of everything reaches back by its line."""
+    session = str(act.data.get("session", ""))
+    return bool(session) and identity.ended_by_another(unit, session, person)
+
+
 def ender(unit: Unit, act: audit.Entry) -> str:
     """Who ended the session in which this was done, by the log; the system, where that does not tell."""
     session = str(act.data.get("session", ""))

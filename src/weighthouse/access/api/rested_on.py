@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from weighthouse.access.api.foreign import ender
+from weighthouse.access.api.foreign import ended, ender
 from weighthouse.access.events import GrantStarted, PolicyPublished, PublicationFell, RequestSubmitted, VoteCast
 from weighthouse.audit import api as audit
 from weighthouse.core.clock import SECOND, Millis
@@ -56,7 +56,9 @@ def tell_person(unit: Unit, person: str, until: Millis, by: str) -> None:
 def tell_late(unit: Unit, published: audit.Entry) -> None:
     """Tell of this publication if what it rests on had fallen by then."""
     for act in _below(unit, published):
-        _tell(unit, str(act.data[_ACTS[act.kind]]), act.kind, [act], ender(unit, act))
+        person = str(act.data[_ACTS[act.kind]])
+        if ended(unit, person, act):
+            _tell(unit, person, act.kind, [act], ender(unit, act))
 
 
 def _below(unit: Unit, published: audit.Entry) -> list[audit.Entry]:

@@ -18,7 +18,7 @@ from weighthouse.core.work import Unit
 from weighthouse.identity.api.ends import FOREIGN, KEY_ENDED
 from weighthouse.identity.api.falling import fall
 from weighthouse.identity.api.key_sessions import SIGNED
-from weighthouse.identity.api.sessions import disowned, disowned_lately, end_session, ended_by_another, over_for_good
+from weighthouse.identity.api.sessions import end_session, ended_by_another, over_for_good
 from weighthouse.identity.api.vouchers import OPERATOR
 from weighthouse.identity.events import DeviceConfirmed, DeviceEnded, DeviceEnrolled, KeysRestored, SessionEnded
 
@@ -36,8 +36,7 @@ def late(unit: Unit, entry: audit.Entry) -> None:
         _signed(unit, entry, session)
         return
     person = str(entry.data["principal" if entry.kind == DeviceEnrolled.KIND else "by"])
-    asked = disowned if entry.kind == DeviceEnrolled.KIND else disowned_lately
-    if person != OPERATOR and asked(unit, person, session, entry.at):
+    if person != OPERATOR and ended_by_another(unit, session, person):
         ended = _SESSIONS.newest(unit, session)
         by = str(ended.data["by"]) if ended is not None else "system"
         fall(unit, msgspec.structs.replace(entry, data={"principal": person, "session": session, "by": by}))
