@@ -340,4 +340,3 @@ class Contained:
         self._process.wait(30)
         for reader in self._readers:
             reader.join(timeout=10)
-        self._end()

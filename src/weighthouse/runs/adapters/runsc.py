@@ -92,6 +92,8 @@ class Runsc:
         cloned = behind(
             command, held.points(bundle / POINTS), own_user=not self._rooted, rights=True, processes=False
         )
+        end = functools.partial(self._end, state, name)
+        owned.callback(end)  # last of what runs: killing what was launched does not always reach what it has started
         process = launch(
             cloned, spec.folder, owned, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
         )
@@ -105,7 +107,6 @@ class Runsc:
             host_version=os.uname().version,
             roots=SHOWN | {Path(mount["destination"]).parts[1] for mount in document["mounts"]},
         )
-        end = functools.partial(self._end, state, name)
         identity = NOBODY if self._rooted else 0  # rootless, that user inside is this server's own outside
         return Contained(
             process, expected, owned, still=spec.still, identity=identity, end=end, group=group, volume=volume
