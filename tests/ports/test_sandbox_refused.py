@@ -20,7 +20,7 @@ from tests.ports.test_sandbox_ends import within
 from tests.ports.test_sandbox_volume import images
 
 from weighthouse.core import canonical, folders
-from weighthouse.runs.adapters import contained, held, volume
+from weighthouse.runs.adapters import cgroups, contained, held, volume
 from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.model import MIB, Environment
 
@@ -54,22 +54,24 @@ STEPS: dict[str, tuple[object, str, bool]] = {
 
 
 class Here:
-    """Control groups that are plain folders, so that what makes and removes them is seen on every machine."""
+    """Control groups of this machine; where none may be made, plain folders, to see what makes and removes them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("memory", "pids"):
-            (folder / name).mkdir(parents=True)
-        self.groups = Groups((folder / "memory", folder / "pids"))
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        found = cgroups.find()
+        if found is None:
+            patch.setattr(Group, "join", ())
+            for name in ("memory", "pids"):
+                (folder / name).mkdir(parents=True)
+            found = Groups((folder / "memory", folder / "pids"))
+        self.groups = found
 
     def left(self) -> list[Path]:
-        return [path for base in self.folder.iterdir() for path in base.iterdir()]
+        return [path for base in self.groups._bases for path in base.glob(self.groups._name + "*")]
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
-    monkeypatch.setattr(Group, "join", ())
-    return Here(tmp_path / "groups")
+    return Here(tmp_path / "groups", monkeypatch)
 
 
 def starts() -> Iterator[Any]:
