@@ -102,7 +102,9 @@ class ForkServer:
 
     def _heard(self, limit_s: float) -> bytes:
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], limit_s)[0]:
+        ready = select.poll()  # not select(), which knows no descriptor beyond 1,023
+        ready.register(self._process.stdout, select.POLLIN)
+        if not ready.poll(limit_s * 1000):
             raise TimeoutError(f"the fork server said nothing within {limit_s} s")
         return bytes(self._process.stdout.readline()).strip()
 

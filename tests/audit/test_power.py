@@ -38,7 +38,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
     recording = RecordingOs(made)
     for module in (embedded, durable):
         monkeypatch.setattr(module, "os", recording)
-    monkeypatch.setattr(embedded, "_SYNC_EVERY_S", 0.05)  # several syncs in a test that may take less than a second
+    monkeypatch.setattr(embedded, "_SYNC_EVERY_S", 0.005)  # several syncs, however quick the machine is
     return made
 
 
