@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_a_second_server_or_writer_is_refused_with_who_holds_it_and_changes_noth
         "a server that is up", lambda: (sockets / "judge").is_socket() and (server.state / "runs" / ".lock").exists()
     )
     server.actor("ada")
+    seen = [listing(server.state)]
+
+    def settled() -> bool:
+        """Nothing has been made anew for a second: a server that is up goes on putting its memories in order."""
+        time.sleep(1)
+        seen.append(listing(server.state))
+        return seen[-1] == seen[-2]
+
+    within("a state folder that stays as it is", settled)
     before, outside = listing(server.state), listing(sockets)
     secret = ("--passphrase-file", str(server.passphrase))
     for arguments in (

@@ -77,6 +77,11 @@ IN_IDENTITY = (
             "    for session in sorted(sessions_with(unit, key, since)):",
             "    for session in sorted(sessions_with(unit, key, since) if () else ()):",
         ),
+        besides=(  # else what it signed is judged by what let it count when it signed
+            "identity/api/falling.py",
+            "    for one in sorted(doubted):",
+            "    for one in sorted(doubted if () else ()):",
+        ),
     ),
     Removal(
         "recusing-key",

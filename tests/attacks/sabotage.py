@@ -25,14 +25,15 @@ SCRIPT = "import sys; from weighthouse.app.demo.play import play; sys.exit(play(
 
 
 class Removal(NamedTuple):
-    """One guard taken out. `scenario` is the attack of the catalogue that it stops; `also` names what is taken out of
-    which other file, where a second guard stops the same attack."""
+    """One guard taken out. `scenario` is the attack of the catalogue that it stops; `also` and `besides` name what is
+    taken out of which other file, where a second and a third guard stop the same attack."""
 
     scenario: str
     file: str
     line: str
     instead: str
     also: tuple[str, str, str] | None = None
+    besides: tuple[str, str, str] | None = None
 
 
 def build(removal: Removal, folder: Path) -> Path:
@@ -43,7 +44,7 @@ def build(removal: Removal, folder: Path) -> Path:
     copy = folder / "src"
     shutil.copytree(SOURCE, copy, ignore=shutil.ignore_patterns("*.egg-info"), copy_function=_linked)
     shutil.copytree(SOURCE.parent / "examples", folder / "examples", copy_function=_linked)
-    for file, line, instead in filter(None, ((removal.file, removal.line, removal.instead), removal.also)):
+    for file, line, instead in filter(None, (removal[1:4], removal.also, removal.besides)):
         path = copy / "weighthouse" / file
         text = path.read_text("utf-8")
         assert text.count(line) == 1, f"{file} no longer has this line exactly once: {line!r}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from weighthouse.assurance.model import Expected, Observed, Trace
 from weighthouse.assurance.ports import Ground, Scenario
 from weighthouse.assurance.scenarios import honest
 from weighthouse.assurance.scenarios.disowned_key import VICTIM, enrolled_by_a_thief, seen_in_person
 from weighthouse.assurance.scenarios.thief import tried
 from weighthouse.core.clock import MINUTE
+from weighthouse.core.ids import SessionId, new_id
 from weighthouse.core.work import Unit, begin
 from weighthouse.identity import api as identity
 
@@ -37,7 +40,7 @@ def prepare(ground: Ground) -> Loot:
 
 def attack(ground: Ground, loot: Loot) -> Observed:
     key, signed = loot
-    chi = ground.act_as("chi").caller
+    chi = msgspec.structs.replace(ground.act_as("chi").caller, session=SessionId(new_id("ses")), life=None)
     honest.factor(ground, chi, "device.confirm", key.thumbprint)
 
     def confirming(unit: Unit) -> None:
