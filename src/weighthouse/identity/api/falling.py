@@ -18,6 +18,7 @@ from contextlib import suppress
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.devices import counting, drop_device, never_theirs, read_back
@@ -28,7 +29,7 @@ from weighthouse.identity.api.new_keys import without_guardian
 from weighthouse.identity.api.sessions import end_session, ended_by_another
 from weighthouse.identity.api.states import change_state, state_of
 from weighthouse.identity.api.vouchers import stands, taken_back
-from weighthouse.identity.events import DeviceConfirmed, DeviceEnrolled, KeyFellBack, KeysRestored
+from weighthouse.identity.events import DeviceConfirmed, DeviceEnrolled, KeyFellBack, KeysRestored, SessionEnded
 from weighthouse.identity.model import Device, PrincipalState, Voucher
 
 KINDS = frozenset(
@@ -37,6 +38,7 @@ KINDS = frozenset(
 _ACTS = ("confirm", "restore", "beside")
 ENROLLED = "it was enrolled in a session that was ended"
 _ENROLLED_IN = audit.Lines(DeviceEnrolled.KIND, by="session")
+_WORDS = [audit.Lines(one, by="device") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 _BY_PERSON = [audit.Lines(one, by="by") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 
@@ -47,6 +49,9 @@ def fall(unit: Unit, entry: audit.Entry) -> None:
     if not person:  # ended by its id alone, since its row was hidden
         return
     session = "" if "sessions" in entry.data else str(entry.data.get("session", ""))
+    said = entry.kind == SessionEnded.KIND and by != SYSTEM.principal
+    if said and entry.data.get("whose") == FOREIGN:
+        _ask_anew(unit, person, session, entry.index)
     _end_enrolled(unit, person, by)
     given = _given(unit, _BY_SESSION, session) if session else _given(unit, _BY_PERSON, person)
     doubted = {one for one in sorted(_reached(unit, _whose(given))) if _fall_back(unit, one)}
@@ -55,6 +60,26 @@ def fall(unit: Unit, entry: audit.Entry) -> None:
         doubted.add(person)
     for one in sorted(doubted):
         _take_back(unit, one, by)
+
+
+def _ask_anew(unit: Unit, person: str, session: str, index: int) -> None:
+    """Ask again by which session a key was enrolled that is kept since it fell, now that somebody says it was stolen.
+
+    Attack: have the session of who confirmed a stolen key ended first: the key falls, is kept by whoever vouches for
+    it, and the word of its own person, which comes later, would find nothing to ask. What was vouched for after that
+    word stays.
+    """
+    enrolled = {line.subject for line in _ENROLLED_IN.of(unit, session) if line.data["principal"] == person}
+    anew = {
+        one for one in enrolled if not any(word.index > index for lines in _WORDS for word in lines.of(unit, one))
+    }
+    with suppress(WeighthouseError):  # a record that is not believed lets no key count
+        if anew & set(state_of(unit, person).fell):
+            change_state(unit, person, lambda now: _without_fell(now, anew))
+
+
+def _without_fell(state: PrincipalState, devices: set[str]) -> PrincipalState:
+    return msgspec.structs.replace(state, fell=tuple(one for one in state.fell if one not in devices))
 
 
 def _given(unit: Unit, lines: list[audit.Lines], value: str) -> list[audit.Entry]:

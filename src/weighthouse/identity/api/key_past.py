@@ -15,8 +15,10 @@ from itertools import chain
 import msgspec
 
 from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.ends import FOREIGN
 from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.sessions import disowned_lately, ended_by_another
 from weighthouse.identity.api.vouchers import OPERATOR
@@ -28,6 +30,7 @@ from weighthouse.identity.events import (
     KeyFellBack,
     KeysRestored,
     PersonFrozen,
+    SessionEnded,
 )
 
 _ENROLLED = audit.Lines(DeviceEnrolled.KIND, by="principal")
@@ -37,6 +40,7 @@ _WORDS = {
 }
 _ASIDE = [audit.Lines(Disowned.KIND), audit.Lines(PersonFrozen.KIND)]
 _FELL = audit.Lines(KeyFellBack.KIND)
+_STOPS = audit.Lines(SessionEnded.KIND)
 _ENDED = audit.Lines(DeviceEnded.KIND)
 ENROL = "enrol"
 """What a `KeyFellBack` says whose key counts on, though what it did in the session that enrolled it fell."""
@@ -83,6 +87,11 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the key counted then, rightly or not."""
         words, grown, _ = self._stood(index, at)
         return bool(words) or grown is not None
+
+    def waited(self, index: int, at: Millis) -> bool:
+        """Whether it had fallen, or was set aside, before that line, and nobody had let it count again by then."""
+        words, grown, last = self._stood(index, at)
+        return last >= 0 and not words and grown is None
 
     def since(self, known: Millis, now: Millis) -> Millis:
         """From when on it has counted by nothing that stands: since the first word after the last that does, or since
@@ -152,12 +161,14 @@ class Pasts:
         own = unit.memo.get((FELL, device), ())
         told = [*fell, *((None, one) for one in (*waiting, *own))]
         words = list[Word]()
-        for act, lines in () if at_once(unit.system) else _WORDS.items():
-            for line in lines.of(unit, device):
+        for act, lines in _WORDS.items():
+            # Where a key counts at once, confirming gives it nothing; letting it count again does there, too.
+            for line in () if act == "confirm" and at_once(unit.system) else lines.of(unit, device):
                 stands = is_said(unit, line) and not any(_names(line, act, *one) for one in told)
                 words.append(Word(index=line.index, at=line.at, act=act, stands=stands))
         session = str(enrolled.data.get("session", ""))
-        kept = any(one["act"] == ENROL for _, one in told)  # that session fell with what this very key did in it
+        # That session fell with what this very key did in it, and nobody has said more against it.
+        kept = any(one["act"] == ENROL for _, one in told) and not _said_stolen(unit, session)
         aside = [one for one in self._aside if one > enrolled.index]
         return Past(
             enrolled=enrolled,
@@ -219,6 +230,13 @@ def aside_at(unit: Unit, person: str, device: str) -> Millis | None:
 def _set_aside(unit: Unit, person: str) -> list[audit.Entry]:
     """The lines with which every key of a person was set aside."""
     return [line for lines in _ASIDE for line in lines.of(unit, person)]
+
+
+def _said_stolen(unit: Unit, session: str) -> bool:
+    """Whether somebody, and not this program by itself, has ended a session as not its person's."""
+    return any(
+        one.data["by"] != SYSTEM.principal and one.data.get("whose") == FOREIGN for one in _STOPS.of(unit, session)
+    )
 
 
 def is_said(unit: Unit, line: audit.Entry) -> bool:

@@ -15,9 +15,11 @@ import msgspec
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.ends import FOREIGN, KEY_ENDED
+from weighthouse.identity.api.ends import FOREIGN, KEY_ENDED, KEY_FELL
 from weighthouse.identity.api.falling import fall
+from weighthouse.identity.api.key_past import Pasts
 from weighthouse.identity.api.key_sessions import SIGNED
+from weighthouse.identity.api.new_keys import at_once
 from weighthouse.identity.api.sessions import end_session, ended_by_another, over_for_good
 from weighthouse.identity.api.vouchers import OPERATOR
 from weighthouse.identity.events import DeviceConfirmed, DeviceEnded, DeviceEnrolled, KeysRestored, SessionEnded
@@ -42,10 +44,24 @@ def late(unit: Unit, entry: audit.Entry) -> None:
         fall(unit, msgspec.structs.replace(entry, data={"principal": person, "session": session, "by": by}))
 
 
+def _fell_under_way(unit: Unit, person: str, device: str, entry: audit.Entry) -> bool:
+    """Whether a key that signed counted by nothing any more in this line: what let it count fell under way."""
+    past = Pasts(unit, person).of(device)
+    if past is None:
+        return False
+    waited = past.waited(entry.index, entry.at) and not at_once(unit.system)
+    return waited or past.fell(entry.index, entry.at)
+
+
 def _signed(unit: Unit, entry: audit.Entry, session: str) -> None:
     """After the line of the end alone: what was signed before was looked at when the key was ended."""
     person, device = str(entry.data[SIGNED[entry.kind]]), str(entry.data.get("device", ""))
-    if not device or not over_for_good(unit, device) or ended_by_another(unit, session, person):
+    if not device or ended_by_another(unit, session, person):
+        return
+    if not over_for_good(unit, device):
+        if _fell_under_way(unit, person, device, entry):
+            with suppress(WeighthouseError):  # as below
+                end_session(unit, session, KEY_FELL, "system", of=person)
         return
     for ended in _DEVICES.of(unit, device, end=entry.index):
         stolen = ended.data.get("whose") == FOREIGN and ended.data["principal"] == person

@@ -13,7 +13,7 @@ import msgspec
 
 from weighthouse.audit import api as audit
 from weighthouse.core import ids
-from weighthouse.core.caller import Assurance, Caller
+from weighthouse.core.caller import SYSTEM, Assurance, Caller
 from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
@@ -358,8 +358,12 @@ owing.again(SessionEnded, audit.append, unsure=("version",))
 
 
 def _ended_anew(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
-    """Whether a session that is over is ended from elsewhere only now."""
-    return _from_elsewhere(session, reason, by) and not ended_by_another(unit, session.id, session.person)
+    """Whether a session that is over is ended from elsewhere only now, or in somebody's own words after it had only
+    ended with what it rested on: that says nothing against its key or browser, and they do."""
+    if not _from_elsewhere(session, reason, by):
+        return False
+    said = name_of(by) != SYSTEM.principal and reason not in ends.DECIDING
+    return (said and session.ended_reason in ends.ALONE) or not ended_by_another(unit, session.id, session.person)
 
 
 def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
