@@ -15,6 +15,7 @@ from weighthouse.audit import api as audit
 from weighthouse.core.clock import MINUTE
 from weighthouse.core.work import begin
 from weighthouse.identity import api
+from weighthouse.identity.api import overtaken
 from weighthouse.identity.events import OpeningSigned
 from weighthouse_sdk.client import Client, ProblemError
 
@@ -105,8 +106,29 @@ def test_where_keys_count_at_once_one_that_a_thief_let_count_again_is_judged_by_
     assert ends(strict, session) == ["own", "foreign"]
 
 
+def test_a_key_that_was_kept_and_retired_loses_what_it_did_once_its_enrolment_is_said_to_be_stolen(
+    strict: Lab,
+) -> None:
+    """Attack: retire the key between the two ends, so that there is none left to end with its enrolment."""
+    chi, hana, key = grown(strict, "chi"), grown(strict, "hana"), enrolled(strict, "dee")
+    thief = strict.sign_in("chi")
+    confirm(strict, chi, "dee", key, thief)
+    stolen = opened(strict, key, key[0])
+    confirm(strict, hana, "dee", key, hana[0])
+    taken_back(strict, "chi", name(thief))
+    elsewhere = opens(strict, key)
+    retire(strict, key)
+    follow(strict)
+    assert ends(strict, elsewhere) == ["own"]
+    taken_back(strict, "dee", stolen)
+    assert ends(strict, elsewhere) == ["own", "foreign"]
+
+
+@pytest.mark.parametrize("followed", [True, False], ids=["after the fall", "before the fall is written"])
 @pytest.mark.parametrize("vouched", ["by a thief alone", "rightly, too"])
-def test_the_line_of_an_act_by_a_key_that_fell_meanwhile_ends_its_session(strict: Lab, vouched: str) -> None:
+def test_the_line_of_an_act_by_a_key_that_fell_meanwhile_ends_its_session(
+    strict: Lab, vouched: str, followed: bool
+) -> None:
     """Attack: the key is judged and its act waits; what let the key count is ended and followed; the act commits. So
     its line comes after those of the end and of the fall."""
     chi, hana, key = grown(strict, "chi"), grown(strict, "hana"), enrolled(strict, "dee")
@@ -115,12 +137,16 @@ def test_the_line_of_an_act_by_a_key_that_fell_meanwhile_ends_its_session(strict
     if vouched == "rightly, too":
         confirm(strict, hana, "dee", key, hana[0])
     session = name(here)
-    taken_back(strict, "chi", name(thief))
+    with begin(strict.system) as unit:
+        api.end_session(unit, name(thief), "not mine", strict.person("chi"), of="chi")
+    if followed:
+        follow(strict)
     with begin(strict.system) as unit:  # as it is committed by a unit that had judged the key before
         late = OpeningSigned(
             device=key[1], principal="dee", act="person.thaw", about="eve", signed=unit.now, session=session
         )
         audit.append(unit, late)
     for _ in range(2):
-        follow(strict)
+        with begin(strict.system) as unit:  # its own line alone, which may be read while the fall waits for its own
+            overtaken.late(unit, strict.log("OpeningSigned")[-1])
     assert ends(strict, session) == (["foreign"] if vouched == "by a thief alone" else [])
