@@ -53,6 +53,7 @@ def test_one_factor_given_after_a_thief_began_is_spent_by_its_owner(lab: Lab, re
         thief._finish(begun, walk)
     assert error.value.code == "identity.factor_spent"
     assert lab.told("SignInFailed", "reason") == ["identity.factor_spent"]
+    assert thief.get("me")["principal"] == "ben", "a session goes on whose raising was refused"
     assert do(lab, owner, act("ada")) == "" and len(lab.log("ActConfirmed")) == 1
 
 

@@ -90,7 +90,8 @@ BITS, APART = 256, 16 * 4096
 PAGES = f"""
 import os, random
 BITS, APART = {BITS}, {APART}
-said = [random.Random(5).getrandbits(1) for _ in range(BITS)]
+draw = random.Random(5)
+said = [draw.getrandbits(1) for _ in range(BITS)]
 file = os.open('/data/notes', os.O_RDONLY)
 os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
 """
@@ -113,7 +114,7 @@ for at in range(BITS):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
     shown[at * APART]
     found.append(int(resource.getrusage(resource.RUSAGE_SELF).ru_majflt == before))
-print('exact', found == said, 'ones', sum(found))
+print(sum(one == other for one, other in zip(found, said, strict=True)), 'of', BITS, 'heard,', sum(found), 'ones')
 """
 )
 
@@ -145,7 +146,8 @@ def noted(
 def test_what_one_environment_has_read_is_forgotten_before_the_turn_of_another(noted: RunsWorld) -> None:
     """Attack: read a page of a shared file for each bit of the weights; who comes later asks which ones cost a read.
 
-    With `keep` the same is heard exactly, so that the test would notice if nothing could be heard at all.
+    With `keep` the same is heard but for a page or two that the kernel took back, as it does wherever memory is short:
+    so that the test would notice if nothing could be heard at all.
     """
     kept = noted.system.settings.text("runs.page_cache") == "keep"
     noted.grant("ada", "tern-train", TERN)
@@ -154,8 +156,8 @@ def test_what_one_environment_has_read_is_forgotten_before_the_turn_of_another(n
     reads = noted.until(noted.submit(FINDS, dataset="dataset/notes"))
     assert (writes.state, reads.state) == ("succeeded", "succeeded")
     (said,) = noted.output(reads, "out")
-    ones = noted.output(writes, "out")[0].split()[1]
-    assert said == (f"exact True ones {ones}" if kept else "exact False ones 0")
+    heard, ones = int(said.split()[0]), int(noted.output(writes, "out")[0].split()[1])
+    assert heard >= BITS - 8 if kept else said == f"{BITS - ones} of {BITS} heard, 0 ones"
     (told,) = [line for line in noted.output(reads, "lab") if "the last" in line]
     assert ("emptied" in told or "taken out" in told) != kept
     assert not [line for line in noted.output(writes, "lab") if "the last" in line]

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from weighthouse_sdk.client import headless
-from weighthouse_sdk.client.headless import AHEAD, REDIRECT, STEP_S, next_code, totp, walker
-from weighthouse_sdk.errors import SdkError
+from weighthouse_sdk.client.headless import AHEAD, FACTORS_TRIED, REDIRECT, STEP_S, afresh, next_code, totp, walker
+from weighthouse_sdk.client.http import SignedIn
+from weighthouse_sdk.errors import Refused, SdkError
 
 PAGE = '<form method="post" action="/tried"><input name="handle" value="h"><input name="code" required>'
 URL = "http://127.0.0.1:9/authorize"
@@ -71,3 +72,35 @@ def test_wrong_secrets_are_given_up_after_three_tries() -> None:
     with pytest.raises(SdkError, match="Not right") as refused:
         walker(provider(secret_of("theirs"), range(0), said), "ada", "password", secret_of("ours"))(URL)
     assert refused.value.code == "client.headless_refused" and len(said) == 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "tries"),
+    [
+        (["identity.factor_spent", ""], 2),
+        (["identity.factor_spent"] * FACTORS_TRIED, FACTORS_TRIED),
+        (["identity.denied", ""], 1),
+    ],
+)
+def test_of_two_factors_in_one_second_the_refused_one_is_given_again_in_a_later_one(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], tries: int
+) -> None:
+    """Two servers sign one person in within one second, and a provider tells when a factor was given in seconds."""
+    clock = [1000.25]
+    monkeypatch.setattr(headless.time, "time", lambda: clock[0])
+    monkeypatch.setattr(headless.time, "sleep", lambda wait: clock.append(clock.pop() + wait))
+    seconds: list[int] = []
+
+    def sign() -> SignedIn:
+        seconds.append(int(clock[0]))
+        if code := answers[len(seconds) - 1]:
+            raise Refused(code, "No.", "Begin again.", 401)
+        return SignedIn("ada", "s", 0, 2)
+
+    if answers[tries - 1]:
+        with pytest.raises(Refused) as refused:
+            afresh(sign)
+        assert refused.value.code == answers[tries - 1]
+    else:
+        assert afresh(sign).person == "ada"
+    assert seconds == [1000 + one for one in range(tries)]

@@ -184,8 +184,12 @@ class Client:
     def _finish(self, start: dict[str, Any], walk: Walk) -> SignedIn:
         for _ in range(3):
             params = walk(str(start["url"]))
-            self.token = ""
-            answer = self.post("token", {"transaction": start["transaction"], "params": params})
+            standing, self.token = self.token, ""
+            try:
+                answer = self.post("token", {"transaction": start["transaction"], "params": params})
+            except SdkError:
+                self.token = standing  # what it had goes on: only its raising was refused
+                raise
             if answer["status"] == "signed_in":
                 self.token = str(answer["token"])
                 session = answer["session"]
@@ -223,11 +227,11 @@ class Client:
 
         Later refusals that ask for a factor for an act are answered the same way.
         """
-        from weighthouse_sdk.client.headless import REDIRECT, walker
+        from weighthouse_sdk.client.headless import REDIRECT, afresh, walker
 
         walk = walker(self._http, account, password, totp_secret, code)
-        done = self.step_up(walk, REDIRECT, acts) if step_up else self.sign_in(walk, REDIRECT)
-        self.confirm = lambda asked: self.step_up(walk, REDIRECT, asked)
+        done = afresh(lambda: self.step_up(walk, REDIRECT, acts) if step_up else self.sign_in(walk, REDIRECT))
+        self.confirm = lambda asked: afresh(lambda: self.step_up(walk, REDIRECT, asked))
         return done
 
     def sign_out(self) -> str:
