@@ -58,12 +58,12 @@ def test_a_waiting_row_that_says_a_later_time_is_as_old_as_its_bytes(
     clock.advance(2 * MINUTE)
     for lab in (postgres_lab, other):
         assert late(lab) == "audit.log_late"
-        assert api.waited(lab.system) == 2 * MINUTE
+        assert waiting.waited(lab.system) == 2 * MINUTE
         with read(lab.system) as unit:
             assert api.backlog(unit).oldest == 2 * MINUTE
     postgres_lab.settle()
     for lab in (postgres_lab, other):
-        assert api.waited(lab.system) == 0
+        assert waiting.waited(lab.system) == 0
         lab.write(Opened())
 
 
@@ -71,12 +71,12 @@ def test_a_waiting_row_whose_bytes_are_edited_is_as_old_as_it_was_seen(
     postgres_lab: Lab, other: Lab, clock: ManualClock
 ) -> None:
     write(postgres_lab, Noted(number=1))
-    assert api.waited(other.system) == 0
+    assert waiting.waited(other.system) == 0
     for _ in range(4):
         postgres_lab.sql("UPDATE log_outbox SET at = :at, leaf = convert_to('{}', 'UTF8')", at=FUTURE)
         clock.advance(MINUTE // 2)
-        api.waited(other.system)
-    assert api.waited(other.system) == 2 * MINUTE
+        waiting.waited(other.system)
+    assert waiting.waited(other.system) == 2 * MINUTE
     assert late(other) == "audit.log_late"
 
 
@@ -86,10 +86,10 @@ def test_a_row_that_is_out_of_sight_for_a_moment_is_not_new(
     write(postgres_lab, Noted(number=1))
     postgres_lab.sql("UPDATE log_outbox SET at = :at", at=FUTURE)
     for _ in range(4):
-        api.waited(other.system)
+        waiting.waited(other.system)
         clock.advance(MINUTE // 4)
         run(postgres_lab, HIDE)
-        assert api.waited(other.system) > 0
+        assert waiting.waited(other.system) > 0
         clock.advance(MINUTE // 4)
         run(postgres_lab, SHOW)
     run(postgres_lab, HIDE)
@@ -101,13 +101,13 @@ def test_a_row_that_nobody_wrote_is_forgotten_soon_after_it_is_gone(
 ) -> None:
     lab = postgres_lab
     lab.sql("INSERT INTO log_outbox (xid, at, leaf, mac, lane, number) VALUES (1, 1, '{}', '', 'wri_x.1', 7)")
-    assert api.waited(other.system) == 0
+    assert waiting.waited(other.system) == 0
     clock.advance(2 * MINUTE)
-    assert api.waited(other.system) == 2 * MINUTE
+    assert waiting.waited(other.system) == 2 * MINUTE
     lab.sql("DELETE FROM log_outbox")
     assert late(other) == "audit.log_late", "one that is taken away and put there again is not new"
     clock.advance(2 * MINUTE + 1)
-    assert api.waited(other.system) == 0
+    assert waiting.waited(other.system) == 0
     other.write(Opened())
 
 
@@ -135,7 +135,7 @@ def test_lines_that_the_sequencer_never_takes_are_late_at_every_server(
         write(other, Noted(number=4))
         postgres_lab.settle()  # the log goes on with what is not starved
         for lab in (postgres_lab, other):
-            api.waited(lab.system)
+            waiting.waited(lab.system)
         clock.advance(MINUTE // 6)
     for lab in (postgres_lab, other):
         assert late(lab) == "audit.log_late"
@@ -152,10 +152,10 @@ def test_a_server_is_late_by_what_it_has_written_though_no_row_is_shown_to_it(
     write(lab, Noted(number=2))
     run(lab, HIDE)
     clock.advance(MINUTE // 2)
-    assert api.waited(lab.system) == MINUTE // 2, "the line was committed and has not come"
+    assert waiting.waited(lab.system) == MINUTE // 2, "the line was committed and has not come"
     run(lab, SHOW)
     lab.settle()
-    assert api.waited(lab.system) == 0
+    assert waiting.waited(lab.system) == 0
     lab.write(Opened())
 
 
@@ -168,9 +168,9 @@ def test_a_copy_of_a_line_in_the_log_hides_no_line_behind_it(
     write(postgres_lab, Noted(number=2))
     postgres_lab.sql("UPDATE log_outbox SET at = :at", at=FUTURE)
     postgres_lab.sql("INSERT INTO log_outbox OVERRIDING SYSTEM VALUE SELECT * FROM kept")
-    assert api.waited(other.system) == 0
+    assert waiting.waited(other.system) == 0
     clock.advance(MINUTE + 1)
-    assert api.waited(other.system) == MINUTE + 1
+    assert waiting.waited(other.system) == MINUTE + 1
     assert late(other) == "audit.log_late"
 
 

@@ -97,6 +97,7 @@ def test_the_drill_after_a_leak_leaves_the_thief_a_file_that_opens_nothing_new(d
     assert "2 data keys of 1 saves; 2 wrapped again, 0 saves" in drill.keys("rewrap", TERN)
     assert "2 data keys of 1 saves; 0 wrapped again" in drill.keys("rewrap", TERN)
     assert "2 data keys of 1 saves; 0 saves do not hold" in drill.keys("verify", TERN)
+    assert "2 data keys of 1 saves; 0 saves do not hold" in drill.keys("verify", TERN, "--stored")
     drill.keys("minimum", TERN, "2")
 
     fresh = drill.wrapped()
@@ -111,6 +112,15 @@ def test_the_drill_after_a_leak_leaves_the_thief_a_file_that_opens_nothing_new(d
     kinds = ("keys.PassphraseChanged", "keys.KekRotated", "weights.KeysRewrapped", "keys.KekMinimumRaised")
     assert [len(world.facts(kind)) for kind in kinds] == [1, 1, 1, 1]
     world.system.database.close()
+
+
+def test_what_is_stored_under_the_keys_is_read_when_that_is_asked_for(drill: Drill) -> None:
+    stored = drill.kept.root / "objects" / "versions" / drill.version / "shards"
+    shard = max(stored.iterdir(), key=lambda path: path.stat().st_size)
+    shard.write_bytes(shard.read_bytes()[:-1])
+    assert "1 saves; 0 saves do not hold" in drill.keys("verify", TERN), "the keys themselves open"
+    told = drill.keys("verify", TERN, "--stored", status=exits.CHECK_FAILED)
+    assert f"shard {shard.stem}: its length is not the signed one" in told and "1 saves do not hold" in told
 
 
 def test_a_restored_backup_is_taken_into_use_past_the_log(drill: Drill, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from tests.detect.conftest import Watched
 from tests.identity.test_fallen_keys import disowned
 from tests.identity.test_wider_ends import thawed
 from weighthouse.access.api.accounts import settle_accounts
+from weighthouse.core.caller import Caller
 from weighthouse.core.clock import MINUTE, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import WeighthouseError
-from weighthouse.core.work import begin
+from weighthouse.core.work import Unit, begin
 from weighthouse.detect import api as detect
 from weighthouse.policy import api as policy
 
@@ -63,7 +64,7 @@ def test_security_takes_back_what_a_stolen_key_of_a_leaver_opened(strict: Watche
     chi = strict.person("chi")
     with begin(strict.system, chi) as unit:
         assert detect.sessions_of(unit, chi, "dee") == []
-        assert session in [one.id for one in detect.ended_lately(unit, chi, "dee")]
+        assert session in [one.id for one in detect.ended_page(unit, chi, "dee", 50, None).items]
         assert detect.keys_of(unit, chi, "dee") == [] and detect.keys_aside(unit, chi, "dee") == []
     lines = len(strict.log("DeviceEnded"))
     assert refusal(strict, act, "dee", key if act == "key" else session) == ""
@@ -80,7 +81,11 @@ def test_nobody_is_taken_for_somebody_who_was_never_there(strict: Watched) -> No
     leaves(strict, "dee")
     assert refusal(strict, "key", "dee", "dev_" + "0" * 26) == "identity.device_unknown"
     assert refusal(strict, "session", "dee", "ses_" + "0" * 26) == "detect.no_such_session"
-    for look in (detect.sessions_of, detect.ended_lately, detect.keys_of, detect.keys_aside):
+
+    def ended(unit: Unit, caller: Caller, person: str) -> object:
+        return detect.ended_page(unit, caller, person, 50, None)
+
+    for look in (detect.sessions_of, ended, detect.keys_of, detect.keys_aside):
         with pytest.raises(WeighthouseError) as caught, begin(strict.system, chi) as unit:
             look(unit, chi, "nobody")
         assert caught.value.code == UNKNOWN

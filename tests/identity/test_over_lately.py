@@ -19,7 +19,7 @@ def over(lab: Lab, who: str = "ben") -> set[str]:
     listed = {str(one["id"]) for one in lab.sign_in(who).get("sessions/ended")["items"]}
     chi = lab.person("chi")
     with begin(lab.system, chi) as unit:
-        assert {str(one.id) for one in detect.ended_lately(unit, chi, who)} == listed
+        assert {str(one.id) for one in detect.ended_page(unit, chi, who, 200, None).items} == listed
     return listed
 
 

@@ -100,7 +100,7 @@ def test_weights_case_18_an_older_version_put_in_the_place_of_the_newest(world: 
 
     def newest() -> object:
         with world.unit(ada) as unit:
-            return weights.newest(unit, ada, TERN)
+            return weights.versions(unit, ada, TERN)[0]
 
     refused(world, newest, "weights.rolled_back", "weights.TamperFound")
     with world.unit(run) as unit:

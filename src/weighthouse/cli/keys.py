@@ -119,14 +119,15 @@ def rewrap(model: str, state: Path | None, passphrase_file: str | None) -> None:
 
 @command.command("verify")
 @click.argument("model")
+@click.option("--stored", is_flag=True, help="Read what is stored under them too: is it what was signed?")
 @_STATE
 @_SECRET
-def verify(model: str, state: Path | None, passphrase_file: str | None) -> None:
+def verify(model: str, stored: bool, state: Path | None, passphrase_file: str | None) -> None:
     """Try every wrapped data key of MODEL in its place; exit 6 if one does not open."""
     from weighthouse.weights import api as weights
 
     with _opened(passphrase_file, state, "keys verify") as system:
-        _tell(model, weights.verify_keys(system, model), "")
+        _tell(model, weights.verify_keys(system, model, stored=stored), "")
 
 
 @command.command("minimum")

@@ -28,11 +28,7 @@ def prepare(ground: Ground) -> str:
     with begin(ground.system) as unit:
         identity.freeze(unit, "eve", "Odd reads at night.", chi.caller)
     ground.later(SECOND)
-    signed = honest.opening(ground, "chi", "person.thaw", "eve")
-    honest.factor(ground, stolen, "person.thaw", "eve")
-    with begin(ground.system, stolen) as unit:
-        identity.thaw(unit, "eve", "It was all a mistake.", stolen, signed=signed)
-    ground.settle()
+    honest.thaw(ground, stolen, "eve")
     with begin(ground.system) as unit:
         identity.end_device(unit, stolen, chi.device, "an old laptop", retired=True)
     ground.settle()

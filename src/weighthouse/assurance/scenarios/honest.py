@@ -75,6 +75,15 @@ def confirmation(ground: Ground, actor: Actor, key: identity.Device) -> identity
     return identity.KeySignature(device=actor.device, at=at, value=base64.urlsafe_b64decode(value + "=="))
 
 
+def thaw(ground: Ground, caller: Caller, person: str) -> None:
+    """Thaw somebody frozen as whoever holds `caller`'s machine does: by a factor for it and a key's signature."""
+    signed = opening(ground, caller.principal, "person.thaw", person)
+    factor(ground, caller, "person.thaw", person)
+    with begin(ground.system, caller) as unit:
+        identity.thaw(unit, person, "It was all a mistake.", caller, signed=signed)
+    ground.settle()
+
+
 def vote(
     ground: Ground, person: str, request: access.Request, verdict: Literal["approve", "deny"] = "approve"
 ) -> access.Request:

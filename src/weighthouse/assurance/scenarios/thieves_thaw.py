@@ -25,11 +25,7 @@ def prepare(ground: Ground) -> str:
     with begin(ground.system) as unit:
         identity.freeze(unit, "eve", "Odd reads at night.", chi)
     ground.later(SECOND)
-    signed = honest.opening(ground, "chi", "person.thaw", "eve")
-    honest.factor(ground, chi, "person.thaw", "eve")
-    with begin(ground.system, chi) as unit:
-        identity.thaw(unit, "eve", "It was all a mistake.", chi, signed=signed)
-    ground.settle()
+    honest.thaw(ground, chi, "eve")
     return stolen
 
 

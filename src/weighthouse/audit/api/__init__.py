@@ -28,7 +28,7 @@ from weighthouse.audit.api.servers import EVERY as SAY_EVERY
 from weighthouse.audit.api.servers import answer, say
 from weighthouse.audit.api.status import condition
 from weighthouse.audit.api.tallying import Tally, since
-from weighthouse.audit.api.waiting import unsaid, waited
+from weighthouse.audit.api.waiting import unsaid
 from weighthouse.audit.api.waking import Ticking
 from weighthouse.audit.api.witnessing import ask_witnesses
 from weighthouse.audit.model import (
@@ -109,6 +109,5 @@ __all__ = [
     "tell_behind",
     "unsaid",
     "verify",
-    "waited",
     "watch_lines",
 ]

@@ -26,16 +26,10 @@ def sessions_of(unit: Unit, caller: Caller, person: str) -> list[identity.Sessio
     return identity.sessions_of(unit, _whose(unit, person))
 
 
-def ended_lately(unit: Unit, caller: Caller, person: str) -> list[identity.Session]:
-    """Return a person's sessions that are over, and of which something may live on. Raises as `sessions_of` does."""
-    access.require(unit, caller, "session.end", "lab")
-    return identity.ended_lately(unit, _whose(unit, person))
-
-
 def ended_page(
     unit: Unit, caller: Caller, person: str, limit: int, cursor: str | None
 ) -> paging.Page[identity.Session]:
-    """A page of `ended_lately`. Raises as `sessions_of` does."""
+    """A page of a person's sessions that are over, of which something may live on. Raises as `sessions_of` does."""
     access.require(unit, caller, "session.end", "lab")
     return identity.ended_page(unit, _whose(unit, person), limit, cursor)
 

@@ -26,7 +26,7 @@ from weighthouse.identity.api.devices import (
     verify_device_signature,
     waiting_keys,
 )
-from weighthouse.identity.api.directory import is_active, knew, people, person, person_for, teams_of
+from weighthouse.identity.api.directory import is_active, knew, people, person, person_for
 from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.ending import end_device, end_device_of
 from weighthouse.identity.api.ends import SIGNED_OUT
@@ -162,7 +162,6 @@ __all__ = [
     "sessions_of",
     "settle_accounts",
     "sign_out_address",
-    "teams_of",
     "thaw",
     "thumbprint_of",
     "tidy",

@@ -61,12 +61,6 @@ def people(unit: Unit) -> list[Person]:
     return [person(unit, entry) for entry in sorted(policy.current(unit).lab.people)]
 
 
-def teams_of(unit: Unit, principal: str) -> frozenset[str]:
-    """Return the teams of a person; empty for a workload, an unknown and an inactive person."""
-    entry = policy.current(unit).lab.people.get(principal)
-    return frozenset(entry.teams) if entry and entry.active else frozenset()
-
-
 def is_active(unit: Unit, principal: str) -> bool:
     """Whether this principal may count at all now: in the lab, active, not frozen; or a run that is alive.
 

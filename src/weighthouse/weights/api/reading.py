@@ -86,15 +86,6 @@ def versions_page(
     return cut.of(lambda pair: open_version(unit, pair[0]).version)
 
 
-def newest(unit: Unit, caller: Caller, model: str) -> Version:
-    """A model's newest version; refuses a database that was rolled back. NotFound `weights.no_version`."""
-    _may_know(unit, caller, model)
-    latest = _newest(unit, model)
-    if latest is None:
-        raise NotFound("weights.no_version", "This model has no version yet.", "Save one.")
-    return latest
-
-
 def _newest(unit: Unit, model: str) -> Version | None:
     found = store.newest(unit.conn, model)
     check_newest(unit, model, found[1] if found else 0)

@@ -17,7 +17,7 @@ from weighthouse.core.errors import Conflict, WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
-from weighthouse.weights.api.keeping import rewrap
+from weighthouse.weights.api.keeping import rewrap, verify_stored
 from weighthouse.weights.api.sealing import open_save, open_version
 from weighthouse.weights.events import KeysRewrapped
 from weighthouse.weights.model import COMMITTED, Save, ShardKey
@@ -57,12 +57,17 @@ def rewrap_all(system: System, model: str) -> Iterator[Looked]:
             yield looked
 
 
-def verify_keys(system: System, model: str) -> Iterator[Looked]:
-    """Try every wrapped data key of a model in its own place. Nothing is released and nothing changes."""
+def verify_keys(system: System, model: str, *, stored: bool = False) -> Iterator[Looked]:
+    """Try every wrapped data key of a model in its own place. Nothing is released and nothing changes.
+
+    With `stored`, every object of its committed versions is read as well and compared with the signed manifest.
+    """
     for save in _ids(system):
         try:
             with read(system) as unit:
-                looked = _tried(unit, model, save)
+                looked, committed = _tried(unit, model, save)
+            if stored and looked and committed:
+                looked = msgspec.structs.replace(looked, problem="; ".join(verify_stored(system, looked.version)))
         except WeighthouseError as error:
             looked = Looked(save, "", problem=f"{error.code}: {error.message}")
         if looked:
@@ -142,12 +147,13 @@ def _rewrap_open(unit: Unit, save: Save, listed: list[ShardKey]) -> int:
     return moved
 
 
-def _tried(unit: Unit, model: str, save_id: str) -> Looked | None:
+def _tried(unit: Unit, model: str, save_id: str) -> tuple[Looked | None, bool]:
+    """What was found at a save of this model, and whether it is a version."""
     save, state = open_save(unit, save_id)
     if save.model != model:
-        return None
+        return None, False
     if state == COMMITTED:
         open_version(unit, save.version)
     listed = store.find_keys(unit.conn, save_id)
     keys.tried(unit, resource=model, items=_items(save, listed))
-    return Looked(save.id, save.version, len(listed))
+    return Looked(save.id, save.version, len(listed)), state == COMMITTED
