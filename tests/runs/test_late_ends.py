@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from weighthouse.core.clock import SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.identity import api as identity
 from weighthouse.runs import api as runs
-from weighthouse.runs.adapters import contained
+from weighthouse.runs.adapters import contained, volume
 from weighthouse.runs.model import Facts
 from weighthouse.runs.ports import Ground
 
@@ -141,6 +141,23 @@ def test_a_start_whose_report_does_not_come_ends_as_soon_as_its_run_is_stopped(
         return real(handle, still)
 
     monkeypatch.setattr(contained.Contained, "_report", report)
+    run = submitted(lab)
+    assert waits.wait(60)
+    stop(lab, run)
+    assert lab.until(run, seconds=8).reason == "runs.stopped_by_person"
+    told_once(lab, run)
+
+
+def test_a_volume_that_is_long_in_the_making_keeps_nobody_waiting_who_stops_the_run(
+    lab: RunsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, real = threading.Event(), volume.Volume.command
+
+    def command(of: volume.Volume, inner: Sequence[str]) -> list[str]:
+        waits.set()
+        return ["/bin/sh", "-c", 'sleep 25; exec "$@"', "sh", *real(of, inner)]
+
+    monkeypatch.setattr(volume.Volume, "command", command)
     run = submitted(lab)
     assert waits.wait(60)
     stop(lab, run)

@@ -93,7 +93,7 @@ class Bubblewrap:
         passed = held.passed(b"".join(os.fsencode(each) + b"\0" for each in (*data, *spelled, *own)))
         command = [str(self._binary), "--args", str(passed), *inside]
         command = behind(command, points, own_user=not self._rooted, rights=False, processes=True)
-        process = launch(command, spec.folder, owned, group, held.descriptors, volume=volume, ends=spec.ends)
+        process = launch(command, spec, owned, group, held.descriptors, volume=volume)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,

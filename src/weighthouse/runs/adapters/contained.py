@@ -28,6 +28,7 @@ from weighthouse.runs.adapters import locks
 from weighthouse.runs.adapters.cgroups import Group, Groups
 from weighthouse.runs.adapters.volume import Volume
 from weighthouse.runs.model import Facts, Limits, Line, Seen, Stream
+from weighthouse.runs.ports import SandboxSpec
 from weighthouse.runs.rules.inside import Expected, judge
 from weighthouse.runs.rules.output import Lines
 
@@ -78,35 +79,34 @@ def _lacking(said: str) -> Unavailable:
 
 def launch(
     command: Sequence[str],
-    folder: Path,
+    spec: SandboxSpec,
     owned: contextlib.ExitStack,
     group: Group | None = None,
     pass_fds: Sequence[int] = (),
     *,
     file_bytes: int = 0,
     volume: Volume | None = None,
-    ends: float = 0.0,
 ) -> Pipes:
     """Start a driver's program on a leash, inside `group`, with pipes and nothing of this server's environment.
 
-    At `ends` it dies without us, and when `owned` is closed. With a `volume`, the program starts behind what makes
-    it, and the volume is held when this returns.
+    When the run's time ends it dies without us, and when `owned` is closed. With a `volume`, the program starts
+    behind what makes it, and the volume is held when this returns.
     """
     if volume is not None:
         command, pass_fds = volume.command(command), (*pass_fds, *volume.descriptors)
     process = subprocess.Popen(
-        leashed(command, group.join if group else (), file_bytes=file_bytes, ends=ends, meek=True),
+        leashed(command, group.join if group else (), file_bytes=file_bytes, ends=spec.ends, meek=True),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         start_new_session=True,
-        cwd=folder,
+        cwd=spec.folder,
         pass_fds=tuple(pass_fds),
     )
     owned.callback(_ended, process)
     if volume is not None:
-        volume.hold()
+        volume.hold(spec.still)
     return process
 
 

@@ -94,9 +94,7 @@ class Runsc:
         )
         end = functools.partial(self._end, state, name)
         owned.callback(end)  # last of what runs: killing what was launched does not always reach what it has started
-        process = launch(
-            cloned, spec.folder, owned, group, held.descriptors, file_bytes=largest, volume=volume, ends=spec.ends
-        )
+        process = launch(cloned, spec, owned, group, held.descriptors, file_bytes=largest, volume=volume)
         expected = Expected(
             runtime=self.name,
             tier=self.tier,

@@ -37,5 +37,5 @@ class Unsandboxed:
             roots=frozenset(),
         )
         with contextlib.ExitStack() as owned:
-            process = launch([sys.executable, "-I", "-S", str(guard), order], spec.folder, owned, ends=spec.ends)
+            process = launch([sys.executable, "-I", "-S", str(guard), order], spec, owned)
             return Contained(process, expected, owned, still=spec.still)

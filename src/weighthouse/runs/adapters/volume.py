@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,6 +30,7 @@ from weighthouse.runs.ports import SandboxSpec
 LEAST_FREE = 256 * MIB
 LEAST_BYTES = 32 * MIB  # below this a file system has no room for files
 ANSWER_S = 30.0
+LOOK_S = 1.0  # between two questions if a run that still starts is still wanted
 MAKE_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
@@ -75,14 +78,23 @@ class Volume:
         program = [sys.executable, "-I", "-S", volume_mount.__file__]
         return [*program, msgspec.json.encode(order).decode(), *command]
 
-    def hold(self) -> None:
-        """Take the top folder's descriptor from the program that was started; it holds the volume from then on."""
+    def hold(self, still: Callable[[], None]) -> None:
+        """Take the top folder's descriptor from the program that was started; it holds the volume from then on.
+
+        Meanwhile it is asked if the run is `still` wanted, which raises where it is not.
+        """
         self._start.close()
-        self._ours.settimeout(ANSWER_S)
-        with contextlib.suppress(OSError), self._ours:
-            for held in socket.recv_fds(self._ours, 1, 1)[1]:
-                self._owned.callback(os.close, held)
-                self.top = held
+        end, poll = time.monotonic() + ANSWER_S, select.poll()
+        poll.register(self._ours, select.POLLIN)
+        with self._ours:
+            while not poll.poll(LOOK_S * 1000):
+                if time.monotonic() >= end:
+                    return
+                still()
+            with contextlib.suppress(OSError):
+                for held in socket.recv_fds(self._ours, 1, 1)[1]:
+                    self._owned.callback(os.close, held)
+                    self.top = held
 
     def close(self) -> None:
         """Let go of everything."""
