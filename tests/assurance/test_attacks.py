@@ -67,6 +67,7 @@ ON_THE_STAGE = {
     "saved-lower",
     "cheaper-payer",
     "counted-commits",
+    "spelt-names",
     "keys-outside",
     "keys-in-run",
     "rolled-back-keys",

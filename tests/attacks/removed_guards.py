@@ -364,6 +364,12 @@ REMOVALS = (
     ),
     Removal("counted-commits", "weights/api/telling.py", "    if save.run:", "    if not save.run:"),
     Removal(
+        "spelt-names",
+        "weights/api/telling.py",
+        "    if version.run and not run_of(caller) and not _SHOWN.any(unit, version.id):",
+        "    if not version.run:",
+    ),
+    Removal(
         "emptied-database",
         "app/emptied.py",
         "    return home.memory.is_dir() and any(one.is_file() for one in home.memory.iterdir())",

@@ -41,7 +41,7 @@ NOTHING = {
     "asks, and others answer": "governance.MotionOpened",
     "cannot be taken back, so it took a factor and a key, or several people; its line says who": """
         audit.ClockConfirmed governance.HoldLifted governance.MotionClosed weights.CheckpointDestroyed
-        weights.LoadStarted weights.WeightsExported""",
+        weights.LoadStarted weights.TensorsShown weights.WeightsExported""",
 }
 
 

@@ -97,6 +97,18 @@ class LoadStarted(Event, frozen=True, kw_only=True):
     session: str = ""
 
 
+class TensorsShown(Event, frozen=True, kw_only=True):
+    """Names, shapes and texts that a run chose were shown outside of one for the first time; it paid for `bytes`."""
+
+    KIND: ClassVar[str] = "weights.TensorsShown"
+    SUBJECT: ClassVar[str] = "version"
+    version: str
+    model: str
+    run: str
+    person: str
+    bytes: int
+
+
 class ReadBudgetSpent(Event, frozen=True, kw_only=True):
     """A load or an export was refused because the read budget of 24 hours would be exceeded."""
 

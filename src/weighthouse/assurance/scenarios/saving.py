@@ -6,6 +6,7 @@ The run has an identity, a grant and a folder like any other; its files lie wher
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,18 @@ def written(ground: Ground, grant: str = "", model: str = "model/wren", environm
     return write(ground, begun(ground, grant, model, environment), grant, model)
 
 
-def write(ground: Ground, run: Caller, grant: str, model: str, size: int = 0) -> Saving:
-    """Begin a save of a run and write its files; `size` bytes in one tensor where it is given."""
+def write(
+    ground: Ground, run: Caller, grant: str, model: str, size: int = 0, tensors: Mapping[str, Any] | None = None
+) -> Saving:
+    """Begin a save of a run and write its files: these `tensors`, or one of `size` bytes, where they are given."""
     import numpy  # here, for it begins threads, and a server that is not attacked needs none of them
 
     keys = lent(ground, run)
     with begin(ground.system, run) as unit:
         ticket = weights.begin_save(unit, run, model=model, parent=None, shards=1)
     out = weights.outbox(ground.system, run.attributes["run"])
-    tensors: dict[str, Any] = {"embed": numpy.ones((300, 64), dtype="float32")}
-    if size:
-        tensors = {"embed": numpy.ones(size, dtype="uint8")}
+    usual = numpy.ones(size, dtype="uint8") if size else numpy.ones((300, 64), dtype="float32")
+    tensors = tensors or {"embed": usual}
     parsed = checkpoint.parse_save(msgspec.to_builtins(ticket))
     plan = checkpoint.plan_shards(tensors)
     folder = Path(f"/proc/self/fd/{out}") / ticket.save
