@@ -57,10 +57,14 @@ def open_save(unit: Unit, id_: str) -> tuple[Save, str]:
     found = store.find_save(unit.conn, id_)
     if found is None:
         raise NotFound("weights.no_save", "There is no such save.", "Begin a new save.")
-    save, state = found
+    body, state = found
+    try:
+        save = msgspec.json.decode(body, type=Save)
+    except msgspec.DecodeError:
+        tampered(id_, "weights.row_seal", f"The row of the save {id_} cannot be read.")
     public = unit.part(Signers).signer(PURPOSE).public
     if save.id != id_ or not verify_ed25519(public, save.certificate, encode(save.statement())):
-        tampered(id_, "weights.row_seal", "The row of this save is not the one that was written.")
+        tampered(id_, "weights.row_seal", f"The row of the save {id_} is not the one that was written.")
     return save, state
 
 
