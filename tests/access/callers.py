@@ -61,11 +61,14 @@ def _entitlement(name: str) -> str:
         f"resources: [model/{name}], environment: {place}, eligible: [staff], "
         f"duration: {{default: {longest}, longest: {longest}}}"
     )
-    rest = ", ".join(one for one in policy.ACTIONS if one != policy.IRREVERSIBLE)
+    rest = ", ".join(one for one in policy.ACTIONS if one not in policy.IRREVERSIBLE)
     return (
         f"  do-{name}: {{description: Everything., actions: [{rest}], approval: none, {common}{pinned}}}\n"
-        f"  end-{name}: {{description: The end., actions: [{policy.IRREVERSIBLE}], operation: [version], "
-        f"approval: {{second: {{team: others, count: 1}}}}, {common}}}\n"
+        + "".join(
+            f"  end-{pin}-{name}: {{description: The end., actions: [{action}], operation: [{pin}], "
+            f"approval: {{second: {{team: others, count: 1}}}}, {common}}}\n"
+            for action, pin in policy.IRREVERSIBLE.items()
+        )
     )
 
 
@@ -105,10 +108,11 @@ def _ends(lab: Lab) -> None:
     with begin(lab.system) as unit:
         identity.confirm_first_key(unit, "bob", device, mark=mark, reason="seen in person")
     for name in MODELS:
-        operation = {"version": "ver_1" if name == "pinned" else "ver_2"}
         span = MINUTE if name == "over" else 8 * HOUR
-        request = lab.ask("ada", f"end-{name}", f"model/{name}", duration=span, operation=operation)
-        lab.vote("bob", request.id)
+        for pin in policy.IRREVERSIBLE.values():
+            operation = {pin: "ver_1" if name == "pinned" else "ver_2"}
+            request = lab.ask("ada", f"end-{pin}-{name}", f"model/{name}", duration=span, operation=operation)
+            lab.vote("bob", request.id)
 
 
 def _grants(lab: Lab) -> None:
@@ -162,7 +166,7 @@ def answers() -> Iterator[tuple[str, str, str, api.Decision]]:
                             model,
                             name,
                             action,
-                            api.explain(unit, caller, action, f"model/{model}", version="ver_2"),
+                            api.explain(unit, caller, action, f"model/{model}", version="ver_2", newest="ver_2"),
                         )
         database.close()
 

@@ -63,7 +63,7 @@ def test_access_case_23_a_quorum_that_nobody_can_fill_today_is_refused_when_aske
 def test_training_is_narrower_than_taking_a_checkpoint_out(lab: Lab) -> None:
     with read(lab.system) as unit:
         ranked = [one.entitlement for one in api.advise(unit, lab.caller("ada"), "model/tern")]
-    assert ranked == ["tern-load", "tern-train", "tern-destroy", "tern-export", "weights-admin"]
+    assert ranked == ["tern-load", "tern-train", "tern-destroy", "tern-end", "tern-export", "weights-admin"]
 
 
 def test_access_case_25_nothing_but_asking_and_voting_makes_a_grant(lab: Lab) -> None:

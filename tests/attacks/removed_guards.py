@@ -93,7 +93,7 @@ REMOVALS = (
     Removal(
         "destroyed-under-hold",
         "access/model.py",
-        "        if action == IRREVERSIBLE and self.subject != person:",
+        "        if action in IRREVERSIBLE and self.subject != person:",
         "        if action in GOVERNING:",
     ),
     Removal(

@@ -45,7 +45,7 @@ def forbidden(question: policy.PolicyQuestion) -> set[str]:
         if not grant.operation_matches:
             found.add("operation")
     signed = thing.signed and question.action in KEYED
-    if not who.key and (signed or question.action in ("weights.export", "weights.destroy")):
+    if not who.key and (signed or question.action in ("weights.export", "weights.destroy", "weights.destroy_model")):
         found.add("key")
     if who.kind == "person":
         level, age = who.assurance_level, who.assurance_age

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from tests.weights.world import TERN, WREN, World, reopen
 
 from weighthouse.access import api as access
+from weighthouse.access.model import IRREVERSIBLE
 from weighthouse.core.canonical import encode
 from weighthouse.core.clock import DAY, HOUR, MINUTE, SECOND
 from weighthouse.core.errors import Denied, Invalid, WeighthouseError
@@ -293,8 +294,10 @@ def test_where_no_entitlement_names_it_nobody_destroys(world: World) -> None:
     lab = policy.parse(world.text, "lab.yaml")
     named = [one.id for one in lab.entitlements.values() if "weights.destroy" in one.actions]
     assert named == ["wren-destroy", "tern-destroy"]
+    assert policy.IRREVERSIBLE.keys() == IRREVERSIBLE
     assert policy.notes(lab) == [] and "weights.destroy" not in policy.IMPLIED
     start = world.text.index("  wren-destroy:")
     older = policy.parse(world.text[:start] + world.text[world.text.index("\nseparations:") :], "lab.yaml")
-    (note,) = policy.notes(older)
+    note, whole = policy.notes(older)
     assert "model/tern, model/wren: nobody can destroy" in note
+    assert "weights.destroy_model on model/tern, model/wren: nobody can end" in whole

@@ -6,7 +6,7 @@ the state, so that an edit of any field is another request.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -212,7 +212,14 @@ def _sealed(vote: Vote) -> dict[str, Any]:
 
 GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})  # as policy names them, a test compares
 HELD_ACTIONS: tuple[str, ...] = ("weights.export",)  # what a hold of the committee stops
-IRREVERSIBLE = "weights.destroy"  # as policy names it, a test compares
+IRREVERSIBLE: frozenset[str] = frozenset({"weights.destroy", "weights.destroy_model"})  # as policy, a test compares
+
+
+def named_version(facts: Mapping[str, Any]) -> Any:
+    """The version that an operation names, by which holds follow its lineage: one, or the newest of a whole model."""
+    return facts.get("version") or facts.get("newest") or ""
+
+
 # What only closes doors or only looks: a hold on a thing or on the lab must not keep security from acting.
 STILL_OPEN: frozenset[str] = frozenset(
     {
@@ -246,7 +253,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if action in GOVERNING and self.subject != person:
             return False  # whoever may hold a thing, or the lab, does not so hold the committee
-        if action == IRREVERSIBLE and self.subject != person:
+        if action in IRREVERSIBLE and self.subject != person:
             return True  # whatever a hold is about, what it is on must still be there when it is lifted
         if self.actions:
             return action in self.actions

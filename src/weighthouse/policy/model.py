@@ -28,6 +28,7 @@ ACTIONS: tuple[str, ...] = (
     "run.submit",
     "session.end",
     "weights.destroy",
+    "weights.destroy_model",
     "weights.export",
     "weights.load",
     "weights.save",
@@ -36,12 +37,13 @@ ACTIONS: tuple[str, ...] = (
 # unapproved.
 RELEASING: frozenset[str] = frozenset(
     {
-        "egress.connect", "policy.publish", "run.submit", "weights.destroy", "weights.export", "weights.load",
-        "weights.save",
+        "egress.connect", "policy.publish", "run.submit", "weights.destroy", "weights.destroy_model",
+        "weights.export", "weights.load", "weights.save",
     }
 )  # fmt: skip
-# What nothing brings back: by a grant for one named thing, which somebody else has approved, and under no hold.
-IRREVERSIBLE = "weights.destroy"
+# What nothing brings back: by a grant for one named thing, which somebody else has approved, and under no hold. Each
+# with what pins it: a version, or the newest version of a model, so that what goes is what its approvers saw.
+IRREVERSIBLE: dict[str, str] = {"weights.destroy": "version", "weights.destroy_model": "newest"}
 # What whoever has the other action may do as well, asked for by a name of its own: no lab file lists these. Names and
 # shapes are opened by the server and no key leaves, so a person may see them without a run.
 IMPLIED: dict[str, str] = {"weights.describe": "weights.load"}
@@ -49,8 +51,11 @@ IMPLIED: dict[str, str] = {"weights.describe": "weights.load"}
 CONTENT: tuple[str, ...] = ("weights.load", "weights.save")
 # What is done by a device key that counts: the same as Action::"keyed" of the rules.
 KEYED: frozenset[str] = frozenset(
-    {"run.submit", "weights.describe", "weights.destroy", "weights.export", "weights.load", "weights.save"}
-)
+    {
+        "run.submit", "weights.describe", "weights.destroy", "weights.destroy_model", "weights.export",
+        "weights.load", "weights.save",
+    }
+)  # fmt: skip
 # What the committee acts by. Nobody holds it back for a thing or for the lab: guards are not guarded by the guarded.
 GOVERNING: frozenset[str] = frozenset({"committee.hold", "committee.vote"})
 LAB_RESOURCE = "lab"

@@ -36,6 +36,7 @@ _DOES = {
     "session.end": "end other people's sessions",
     "weights.describe": "see names and shapes of tensors",
     "weights.destroy": "destroy versions",
+    "weights.destroy_model": "end a whole model",
     "weights.export": "take weights out of the lab",
     "weights.load": "load weights inside a run",
     "weights.save": "save new weights inside a run",

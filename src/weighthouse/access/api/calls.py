@@ -28,7 +28,7 @@ from weighthouse.policy import api as policy
 
 SECOND_WITHIN: Millis = 7 * DAY
 MOST = 50
-_OUT = (*HELD_ACTIONS, IRREVERSIBLE)
+_OUT = (*HELD_ACTIONS, *IRREVERSIBLE)
 _CALLED = audit.Lines("governance.HoldCalled")
 _EVERY_CALL = audit.Lines("governance.HoldCalled", by="")
 LATEST = 10  # of a clock that was set back meanwhile

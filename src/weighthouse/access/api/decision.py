@@ -25,6 +25,7 @@ from weighthouse.access.model import (
     Decision,
     Grant,
     Reason,
+    named_version,
 )
 from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules.advisor import advise
@@ -137,7 +138,7 @@ def judge(
     basis = bool(asker.teams & standing) and asker.kind == "person"
     best, problems = (None, ()) if basis else _best(unit, bundle, caller, asker.person, named, thing.id, context)
     key = None if keyed else _key(unit, bundle.lab, caller, action)
-    stop = stop_of(unit, sorted({action, named}), thing.id, asker.person, context.get("version"))
+    stop = stop_of(unit, sorted({action, named}), thing.id, asker.person, named_version(context))
     question = policy.PolicyQuestion(
         principal=msgspec.structs.replace(asker, key=action in policy.KEYED and key is None),
         action=action,

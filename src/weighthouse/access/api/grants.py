@@ -23,7 +23,7 @@ from weighthouse.access.api.stopping import stops
 from weighthouse.access.api.verifying import standing_of
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.events import GrantEnded
-from weighthouse.access.model import EndReason, Grant
+from weighthouse.access.model import EndReason, Grant, named_version
 from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules import wording
@@ -57,7 +57,7 @@ def valid_grant(unit: Unit, grant_id: str) -> Grant:
     if not grant.not_before <= unit.now < found.end:
         text = "The grant is not valid at this time; it has ended or not begun."
         _refuse(unit, bundle, grant_id, grant.person, grant.resource, "access.grant_expired", text)
-    version = grant.request.operation.get("version")
+    version = named_version(grant.request.operation)
     stop = whole_stop_of(unit, sorted(found.actions), grant.resource, grant.person, version)
     if stop is not None:
         text = "A hold stands against this; a hold beats every grant."

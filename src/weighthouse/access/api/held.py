@@ -11,7 +11,7 @@ from weighthouse.access.api.calls import whole_stop_of
 from weighthouse.access.api.facts import person_of
 from weighthouse.access.api.holds_on import first_of, holds_on
 from weighthouse.access.events import Denied as DeniedEvent
-from weighthouse.access.model import Hold, Request
+from weighthouse.access.model import Hold, Request, named_version
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
@@ -41,7 +41,7 @@ def check_open(unit: Unit, bundle: policy.Bundle, request: Request, action: str)
     request asks for."""
     if not request.actions:
         return
-    version = request.operation.get("version")
+    version = named_version(request.operation)
     stop = whole_stop_of(unit, request.actions, request.resource, request.person, version)
     if stop is not None:
         text = "A hold stands against all of this."

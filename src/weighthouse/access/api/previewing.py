@@ -12,7 +12,7 @@ from weighthouse.access.api.holds import may_stand
 from weighthouse.access.api.sealing import open_request
 from weighthouse.access.api.subjects import check_actions, check_subject
 from weighthouse.access.api.verifying import standing_of
-from weighthouse.access.model import Grant, Hold
+from weighthouse.access.model import Grant, Hold, named_version
 from weighthouse.access.store import grants as grant_rows
 from weighthouse.access.store import requests as request_rows
 from weighthouse.core.caller import Caller
@@ -65,7 +65,7 @@ def stopped_grants(unit: Unit, hold: Hold) -> list[Grant]:
         grant = standing.grant
         if grant is None or standing.problem or not grant.not_before <= unit.now < standing.end:
             continue
-        version = str(grant.request.operation.get("version", ""))
+        version = str(named_version(grant.request.operation))
         if any(would_stop(unit, hold, one, grant.resource, grant.person, version) for one in standing.actions):
             found.append(grant)
     return found
@@ -78,7 +78,7 @@ def stopped_requests(unit: Unit, hold: Hold) -> list[str]:
         asked = open_request(unit, row)
         if asked is None or not asked.actions:
             continue
-        version = str(asked.operation.get("version", ""))
+        version = str(named_version(asked.operation))
         if all(would_stop(unit, hold, one, asked.resource, asked.person, version) for one in asked.actions):
             found.append(str(asked.id))
     return found

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from weighthouse.access.api.about import CLASS, ENVIRONMENT, about, is_version, model_of
 from weighthouse.access.api.holds_on import every_hold, first_of, holds_on
 from weighthouse.access.api.requests import refuse
-from weighthouse.access.model import IRREVERSIBLE, Hold, Request
+from weighthouse.access.model import IRREVERSIBLE, Hold, Request, named_version
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Invalid
 from weighthouse.core.ids import is_id
@@ -21,7 +21,7 @@ from weighthouse.policy import api as policy
 
 # What is asked about one version, and about a data set or what was trained on it: a hold that names none of them
 # there would stop nothing.
-OF_VERSION = frozenset({"weights.load", "weights.describe", "weights.export", IRREVERSIBLE})
+OF_VERSION = frozenset({"weights.load", "weights.describe", "weights.export", *IRREVERSIBLE})
 OF_DATASET = OF_VERSION | {"run.submit", "catalogue.read"}
 
 
@@ -81,7 +81,7 @@ def holds_about(unit: Unit, resource: str) -> list[Hold]:
 
 def holds_against(unit: Unit, request: Request) -> list[Hold]:
     """Return the holds that stop something of what a request asks for, the newest first."""
-    found = about(unit, request.resource, request.operation.get("version"))
+    found = about(unit, request.resource, named_version(request.operation))
     standing = holds_on(unit, request.resource, request.person, found)
     against = [
         one

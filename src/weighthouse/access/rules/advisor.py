@@ -19,7 +19,7 @@ from weighthouse.core.clock import Millis
 DANGER: tuple[frozenset[str], ...] = (
     frozenset({"egress.connect", "weights.export"}),  # plaintext leaves
     frozenset({"policy.publish"}),  # the rules change by which keys are released
-    frozenset({"weights.destroy"}),  # nothing brings it back
+    frozenset({"weights.destroy", "weights.destroy_model"}),  # nothing brings it back
     frozenset({"weights.save"}),
     frozenset({"run.submit", "redteam.run"}),
 )

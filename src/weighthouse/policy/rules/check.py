@@ -112,20 +112,22 @@ def _entitlement(lab: Lab, entitlement: Entitlement, place: Place) -> None:
 
 def _irreversible(entitlement: Entitlement, place: Place) -> None:
     """Nobody destroys alone, or something else than was approved, or by a right given for another act."""
-    if IRREVERSIBLE not in entitlement.actions:
+    action = min(entitlement.actions & IRREVERSIBLE.keys(), default="")
+    if not action:
         return
+    pin = IRREVERSIBLE[action]
     lacks = (
         ["nothing beside it under 'actions'"] * (len(entitlement.actions) > 1)
-        + ["`operation: [version]`"] * (entitlement.operation != ("version",))
+        + [f"`operation: [{pin}]`"] * (entitlement.operation != (pin,))
         + ["`approval` by somebody else"] * (not entitlement.requires)
     )
     if lacks:
         refuse(
             "policy.lone_destroyer",
             place,
-            f"entitlement '{entitlement.id}' gives {IRREVERSIBLE}, which nothing brings back, and lacks: "
+            f"entitlement '{entitlement.id}' gives {action}, which nothing brings back, and lacks: "
             f"{', '.join(lacks)}.",
-            f"Write an entitlement of its own: `actions: [{IRREVERSIBLE}]`, `operation: [version]` and "
+            f"Write an entitlement of its own: `actions: [{action}]`, `operation: [{pin}]` and "
             "`approval: {steward: {team: …, count: 1}}`.",
         )
 
