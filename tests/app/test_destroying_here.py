@@ -42,3 +42,37 @@ def test_two_people_order_the_end_of_a_version_and_either_undoes_it() -> None:
         assert ben.client.post(f"{here}/undestroy", {"reason": "It is evidence."})["state"] == "committed"
         assert eve.client.get(here)["destruction"] is None
         saving.over(stage.ground, made)
+
+
+def test_three_people_order_the_end_of_a_model_one_undoes_it() -> None:
+    with Stage() as stage:
+        made = saving.written(stage.ground)
+        saving.commit(stage.ground, made)
+        saving.over(stage.ground, made)
+        eve, ben, chi = (stage.actor(name) for name in ("eve", "ben", "chi"))
+        body = {"model": "model/wren", "reason": "The contract over its data has ended."}
+        assert refused(eve.client.post, "weights/models/destroy", body) == "access.no_grant"
+        asked = {
+            "entitlement": "wren-end",
+            "resource": "model/wren",
+            "duration": 3_600_000,
+            "operation": {"newest": made.version},
+            "reason": body["reason"],
+        }
+        request = str(eve.client.post("requests", asked)["id"])
+        ben.approve(request)
+        assert refused(eve.client.post, "weights/models/destroy", body) == "access.no_grant", "one more is needed"
+        chi.approve(request)
+        order = eve.client.post("weights/models/destroy", body)
+        assert (order["state"], order["person"], sorted(order["approvers"])) == (
+            "being_destroyed",
+            "eve",
+            ["ben", "chi"],
+        )
+        assert refused(eve.client.post, "weights/models/destroy", body) == "weights.model_being_destroyed"
+        (shown,) = (one for one in eve.client.get("weights/models")["items"] if one["id"] == "model/wren")
+        assert (shown["state"], shown["destruction"]) == ("being_destroyed", order)
+        kept = ben.client.post("weights/models/undestroy", {**body, "reason": "It is evidence."})
+        assert kept == {"model": "model/wren", "state": "kept"}
+        (shown,) = (one for one in eve.client.get("weights/models")["items"] if one["id"] == "model/wren")
+        assert (shown["state"], shown["destruction"]) == ("kept", None)

@@ -15,6 +15,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.work import begin
 from weighthouse.detect import api as detect
 from weighthouse.detect import jobs
+from weighthouse.weights import api as weights
 
 RULE = "destruction-ordered"
 
@@ -52,3 +53,17 @@ def test_an_order_to_destroy_is_told_with_who_gave_it_and_the_command_that_undoe
     world.grant("ada", "tern-destroy", operation={"version": version.id})
     destroy(world, "ada", version.id)
     assert len(alerts(world)) == 2, "a second order is a second incident"
+
+
+def test_the_end_of_a_whole_model_is_told_the_same_way(world: World) -> None:
+    world.grant("ada", "tern-train")
+    version = world.save(world.run("ada"))
+    order = world.end("ada", version)
+    (told,) = alerts(world)
+    for said in (f"the key of {TERN}, with all its versions,", "ben", "chi", "final at "):
+        assert said in told.text, said
+    (command,) = re.findall(r"`weighthouse weights undestroy-model ([\w/]+)`", told.text)
+    chi = world.person("chi")
+    with begin(world.system, chi) as unit:
+        weights.undestroy_model(unit, chi, command, "We did not mean it.")
+    assert order.model == command and (told.severity, told.principal) == ("high", "ada")

@@ -34,7 +34,7 @@ NOTHING = {
     "only stops, or takes back": """
         access.HoldPlaced access.RequestWithdrawn governance.HoldCalled governance.HoldPlaced identity.DeviceEnded
         identity.Disowned identity.PersonFrozen identity.SessionEnded identity.SessionUsedElsewhere runs.StopAsked
-        weights.DestructionUndone""",
+        weights.DestructionUndone weights.ModelDestructionUndone""",
     "is over with the moment, or with the session itself": """
         access.Allowed identity.ActConfirmed identity.FactorSpent identity.FactorUsed identity.OpeningSigned
         identity.SessionStarted identity.StepUpDone""",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.weights.world import TERN, World
 
-from weighthouse.core.caller import SYSTEM
+from weighthouse.core.caller import SYSTEM, Caller
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Invalid, WeighthouseError
@@ -58,10 +58,30 @@ def test_weights_case_42_a_key_file_from_before_the_end_of_a_kek_brings_nothing_
     shutil.copy(world.state / "keys.sealed", backup)
     with world.unit(SYSTEM) as unit:
         keys.destroy(unit, SYSTEM, TERN)
-    refused(world, lambda: world.begin_load(run, version.id), "keys.destroyed")
+    everything_refused(world, run, version)
     shutil.copy(backup, world.state / "keys.sealed")
-    refused(world, lambda: world.begin_load(run, version.id), "keys.destroyed")
-    refused(world, lambda: world.begin_save(run), "keys.destroyed")
+    everything_refused(world, run, version)
+
+
+def everything_refused(world: World, run: Caller, version: weights.Version) -> None:
+    """The registry says so first; keys, asked by itself, says it again."""
+    with pytest.raises(WeighthouseError, match="destroyed on purpose"):
+        world.begin_load(run, version.id)
+    with pytest.raises(WeighthouseError, match="destroyed on purpose"):
+        world.begin_save(run)
+    context, blob = {"model": TERN, "version": version.id, "shard": "a"}, keys.Wrapped(TERN, 1, bytes(66))
+    recipient = world.lender(run).recipient
+
+    def made() -> object:
+        with world.unit(run) as unit:
+            return keys.new_data_keys(unit, run, resource=TERN, contexts=[context], recipient=recipient)
+
+    def opened() -> object:
+        with world.unit(run) as unit:
+            return keys.unwrap(unit, run, resource=TERN, items=[(blob, context)], recipient=recipient)
+
+    refused(world, made, "keys.destroyed")
+    refused(world, opened, "keys.destroyed")
 
 
 # RFC 7748, section 6.1, and https://cr.yp.to/ecdh.html: every encoding of a point of low order, high bit set or not.

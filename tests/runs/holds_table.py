@@ -31,6 +31,7 @@ from weighthouse.runs.api import executing, lasting
 from weighthouse.runs.events import RunSubmitted
 from weighthouse.runs.ports import Ground
 from weighthouse.weights import api as weights
+from weighthouse.weights.api import ending
 
 DATA = "dataset/stdlib"
 FINCH, DESTINATION = "model/finch", "x25519:" + "09" + "00" * 31
@@ -81,6 +82,16 @@ ROLES = """  finch-train:
     operation: [version]
     duration: {default: 8h, longest: 7d}
     approval: {steward: {team: weights-stewards, count: 1}}
+  finch-end:
+    name: End Finch
+    description: End the key of Finch.
+    actions: [weights.destroy_model]
+    resources: [model/finch]
+    environment: research
+    eligible: [training]
+    operation: [newest]
+    duration: {default: 8h, longest: 7d}
+    approval: {steward: {team: weights-stewards, count: 1}}
 """
 NEUTRAL = ("description: What comes of Wren.", "description: What came of Wren.")
 
@@ -103,7 +114,9 @@ class HoldsWorld(RunsWorld):
 
     def __init__(self, folder: Path, database: Database) -> None:
         super().__init__(database, ManualClock(1_790_000_000_000), folder, folder / "s", lab_text())
-        APPROVERS.update({"finch-asked": ("ben",), "finch-export": ("ben",), "finch-destroy": ("ben",)})
+        APPROVERS.update(
+            {"finch-asked": ("ben",), "finch-export": ("ben",), "finch-destroy": ("ben",), "finch-end": ("ben",)}
+        )
         self.grant("ada", "wren-train", WREN)
         self.grant("ada", "finch-train", FINCH)
         self.parent = self.save(self.run("ada", environment="research"), WREN)
@@ -221,6 +234,11 @@ def _finish(world: HoldsWorld) -> None:
             raise WeighthouseError("access.held", "undone at its end", "")
 
 
+def _whole(unit: Unit, world: HoldsWorld) -> None:
+    if ending.stop_of(unit, FINCH, "ada") is not None:
+        raise WeighthouseError("access.held", "refused, and undone at its end", "")
+
+
 def _save(unit: Unit, world: HoldsWorld) -> None:
     weights.begin_save(unit, world.trainer, model=FINCH, parent=None, shards=1)
 
@@ -237,6 +255,7 @@ POINTS: dict[str, Callable[[Any], None]] = {
     "export": _unit(lambda unit, w: weights.export(unit, w.person("ada"), w.child.id, DESTINATION), "ada"),
     "destroy": _unit(lambda unit, w: weights.destroy(unit, w.person("ada"), w.child.id, "It must go."), "ada"),
     "its end": _finish,
+    "model": _unit(_whole, "ada"),
     "publish": _unit(lambda unit, w: access.publish_policy(unit, w.person("dee"), w.after, "lab.yaml"), "dee"),
 }
 HELD = {"access.held", "runs.held"}
@@ -314,8 +333,8 @@ def table() -> str:
     wide = max(map(len, found))
     lines = [
         "Which hold stops what: every kind of hold, asked at every point that releases. `held` is refused, `-` goes on.",
-        "A run loaded a version of Wren and saved what came of it as Finch; the points are asked for Finch's version,",
-        "for a run on Finch that reads dataset/stdlib, and for the lab's policy. Made by `python -m tests.house.refresh`.",
+        "A run loaded a version of Wren and saved what came of it as Finch; asked for Finch's version, its whole end,",
+        "a run on it that reads dataset/stdlib, and the lab's policy. Made by `python -m tests.house.refresh`.",
         "",
         " ".join(("".ljust(wide), *(point.ljust(7) for point in POINTS))).rstrip(),
     ]

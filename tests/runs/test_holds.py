@@ -33,7 +33,9 @@ def test_every_answer_is_a_hold_or_none() -> None:
     assert {cell for row in cells().values() for cell in row.values()} == {"held", "-"}
 
 
-@pytest.mark.parametrize("point", ["submit", "start", "running", "load", "lease", "export", "destroy", "its end"])
+@pytest.mark.parametrize(
+    "point", ["submit", "start", "running", "load", "lease", "export", "destroy", "its end", "model"]
+)
 def test_a_hold_of_everything_stops_each_point_whatever_of_the_thing_it_is_on(point: str) -> None:
     found = cells()
     near = ["lab", "class:internal", "environment:research", "model/finch", "version of Finch itself"]
@@ -42,7 +44,7 @@ def test_a_hold_of_everything_stops_each_point_whatever_of_the_thing_it_is_on(po
 
 
 READING = {"submit", "start", "running"}
-ENDS = {"destroy", "its end"}  # which any hold stops
+ENDS = {"destroy", "its end", "model"}  # which any hold stops
 TRAINED = {"request", "load", "lease", "export"} | ENDS
 
 
@@ -66,4 +68,4 @@ def test_an_export_alone_is_stopped_by_a_hold_on_exports_wherever_it_is_placed()
     assert len(rows) == 8
     for row in rows:
         found = {point for point, cell in cells()[row].items() if cell == "held"}
-        assert found - {"destroy", "its end"} == {"request", "export"}, row
+        assert found - ENDS == {"request", "export"}, row

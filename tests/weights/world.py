@@ -56,6 +56,8 @@ APPROVERS = {
     "tern-export": ("ben", "chi", "gil"),
     "tern-destroy": ("ben", "chi"),
     "wren-destroy": ("ben",),
+    "tern-end": ("ben", "chi"),
+    "wren-end": ("ben", "chi"),
 }
 
 
@@ -232,6 +234,13 @@ class World:
         self.grant(person, role, version.model, operation={"version": version.id})
         with begin(self.system, caller) as unit:
             return weights.destroy(unit, caller, version.id, "A test: it must go.")
+
+    def end(self, person: str, newest: weights.Version) -> weights.ModelDestruction:
+        """Have the end of a version's whole model approved, and ordered by the person who asked for it."""
+        caller, role = self.person(person), newest.model.removeprefix("model/") + "-end"
+        self.grant(person, role, newest.model, operation={"newest": newest.id})
+        with begin(self.system, caller) as unit:
+            return weights.destroy_model(unit, caller, newest.model, "A test: all of it must go.")
 
     def destroyed(self, person: str, version: weights.Version) -> None:
         """Have a version destroyed for good: ordered, and its time waited for."""

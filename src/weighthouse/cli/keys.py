@@ -69,7 +69,7 @@ def status(state: Path | None, passphrase_file: str | None, fmt: str | None) -> 
     from weighthouse.weights import api as weights
 
     with _opened(passphrase_file, state, "keys status") as system, read(system) as unit:
-        told = keys.health(unit)
+        told, owed = keys.health(unit), keys.owed(unit)
         rows = [
             {
                 "model": kek.name,
@@ -82,6 +82,8 @@ def status(state: Path | None, passphrase_file: str | None, fmt: str | None) -> 
             for kek in keys.keks(unit, SYSTEM)
         ]
     listing(rows, _COLUMNS, fmt, empty="No model has a key yet: the first save makes one.")
+    for name in owed:
+        say(f"The key of {name} was destroyed, says the log; it lies in the key file still, and the server ends it.")
     say(told.detail)
     if not told.ok:
         click.get_current_context().exit(CHECK_FAILED)

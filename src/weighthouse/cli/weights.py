@@ -26,6 +26,7 @@ _MODELS = (
     Column("versions", "versions"),
     Column("newest", "newest"),
     Column("saved", "newest_at", "time"),
+    Column("state", "state", "state"),
 )
 _VERSIONS = (
     Column("id", "id"),
@@ -42,6 +43,14 @@ _VERSIONS = (
 _DESTRUCTION = (
     Column("version", "version"),
     Column("model", "model"),
+    Column("state", "state", "state"),
+    Column("ordered by", "person"),
+    Column("approved by", "approvers"),
+    Column("final", "final", "time"),
+)
+_ENDING = (
+    Column("model", "model"),
+    Column("newest", "newest"),
     Column("state", "state", "state"),
     Column("ordered by", "person"),
     Column("approved by", "approvers"),
@@ -206,6 +215,35 @@ def undestroy(ctx: click.Context, version: str, reason: str, fmt: str | None) ->
     """Undo the order to destroy VERSION: for who gave it, who approved it, or who may destroy it."""
     answer = connect(ctx).post(f"/weights/versions/{version}/undestroy", {"reason": reason})
     card(answer, (Column("model", "model"), *_VERSIONS), fmt)
+
+
+@command.command("destroy-model")
+@click.argument("model")
+@click.option("--reason", required=True, help="Why it goes; it stands in the log.")
+@output
+@click.pass_context
+def destroy_model(ctx: click.Context, model: str, reason: str, fmt: str | None) -> None:
+    """Order the destruction of the key of MODEL, with all its versions; it is final only after a time.
+
+    The approved request names the newest version: `--operation '{"newest": "VERSION"}'`. Any hold on the lab, the
+    model or what it was made from refuses it, now and at the end, and so does whoever uses it now. Nothing of it is
+    opened, saved or run meanwhile; `undestroy-model` undoes it.
+    """
+    connection = connect(ctx)
+    answer = fresh(connection, lambda: connection.post("/weights/models/destroy", {"model": model, "reason": reason}))
+    shown = answer if fmt == "json" else {**answer, "approvers": ", ".join(answer["approvers"])}
+    card(shown, _ENDING, fmt)
+
+
+@command.command("undestroy-model")
+@click.argument("model")
+@click.option("--reason", required=True, help="Why it stays; it stands in the log.")
+@output
+@click.pass_context
+def undestroy_model(ctx: click.Context, model: str, reason: str, fmt: str | None) -> None:
+    """Undo the order to destroy the key of MODEL: for who gave it, who approved it, or who may destroy it."""
+    answer = connect(ctx).post("/weights/models/undestroy", {"model": model, "reason": reason})
+    card(answer, _ENDING[:1] + _ENDING[2:3], fmt)
 
 
 @command.command("verify")

@@ -44,7 +44,7 @@ TITLES: dict[str, str] = {
     OUTPUT: "One person's runs say more than training needs",
     BULK: "One person read more weights than the work needs",
     OPENED: "What was opened in a session that was somebody else's is closed again",
-    DESTROYING: "A version of a model will be destroyed",
+    DESTROYING: "A version of a model, or a whole model, will be destroyed",
     PUBLISHED: "A policy text was published on what somebody else gave",
     WRITTEN: "Somebody writes the database against the control plane",
 }

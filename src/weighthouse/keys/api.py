@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import Caller
@@ -33,8 +35,8 @@ from weighthouse_sdk.checkpoint_binding import seal_key
 
 __all__ = [
     "Context", "Health", "KekInfo", "KeyService", "ReleasedKey", "Wrapped", "changed_passphrase", "current",
-    "destroy", "health", "keks", "new_data_keys", "retire", "rewrap", "rotate", "set_minimum", "settings", "tried",
-    "unwrap", "version_of",
+    "destroy", "health", "is_destroyed", "keks", "new_data_keys", "owed", "retire", "rewrap", "rotate",
+    "set_minimum", "settings", "tried", "unwrap", "version_of",
 ]  # fmt: skip
 
 Context = Mapping[str, Any]
@@ -165,7 +167,7 @@ def _refusals(purpose: str, model: str, count: int) -> Iterator[None]:
 
 def _not_destroyed(unit: Unit, kek: str) -> None:
     """A key file put back from a backup does not bring a destroyed KEK back: the log remembers its end."""
-    if _DESTROYED.any(unit, kek):
+    if is_destroyed(unit, kek):
         raise Denied(
             "keys.destroyed", f"The keys of '{kek}' were destroyed on purpose.", "Nothing can bring them back."
         )
@@ -202,6 +204,7 @@ def _rolled_back(kek: str, known: tuple[int, int], proven: tuple[int, int]) -> U
 
 def rewrap(unit: Unit, *, resource: str, items: Sequence[tuple[Wrapped, Context]]) -> list[Wrapped]:
     """Wrap data keys again under the current version of the KEK. Nothing leaves, so nobody is asked."""
+    _not_destroyed(unit, resource)
     _not_behind(unit, resource)
     encoded, _ = rules.encode_contexts(resource, [context for _, context in items])
     pairs = [(wrapped.blob, context) for (wrapped, _), context in zip(items, encoded, strict=True)]
@@ -263,17 +266,33 @@ def rotate(unit: Unit, caller: Caller, kek: str, *, past_log: bool = False) -> i
 def set_minimum(unit: Unit, caller: Caller, kek: str, version: int) -> None:
     """Refuse data keys wrapped under versions below `version` from now on."""
     _system_only(caller, kek)
+    _not_destroyed(unit, kek)
     _not_behind(unit, kek)
     _service(unit).set_minimum(kek, version)
     audit.append(unit, KekMinimumRaised(kek=kek, minimum=version))
 
 
-def destroy(unit: Unit, caller: Caller, kek: str) -> None:
-    """Destroy a KEK, after the entry that says so is durable: everything it wrapped is lost for good."""
+def destroy(unit: Unit, caller: Caller, kek: str, order: str = "") -> None:
+    """Destroy a KEK, after the entry that says so is durable: everything it wrapped is lost for good.
+
+    What a killed server did not come to, or a service that was away, is `owed`: a timer does it, and the log refuses.
+    """
     _system_only(caller, kek)
+    _not_destroyed(unit, kek)
     service = _service(unit)
-    audit.append(unit, KekDestroyed(kek=kek))
+    audit.append(unit, KekDestroyed(kek=kek, order=order))
     unit.after_commit(lambda: service.destroy(kek))
+
+
+def is_destroyed(unit: Unit, kek: str) -> bool:
+    """Whether the log says that a KEK was destroyed, whatever any key service holds."""
+    return _DESTROYED.any(unit, kek)
+
+
+def owed(unit: Unit) -> list[str]:
+    """The KEKs that were destroyed by the log and of which the key service has material still: a server was killed
+    between the two, or an older key file was put back."""
+    return [one.name for one in _service(unit).describe() if not one.destroyed and is_destroyed(unit, one.name)]
 
 
 def retire(unit: Unit, *, resource: str, version: str) -> None:
@@ -297,10 +316,14 @@ def _system_only(caller: Caller, kek: str) -> None:
 
 
 def keks(unit: Unit, caller: Caller) -> list[KekInfo]:
-    """Names and versions of all KEKs, for whoever may read evidence, or has the folder itself."""
+    """Names and versions of all KEKs, for whoever may read evidence, or has the folder itself; one that the log says
+    is destroyed is."""
     if caller.kind != "system":
         access.require(unit, caller, "evidence.read", "lab")
-    return _service(unit).describe()
+    return [
+        msgspec.structs.replace(one, destroyed=one.destroyed or is_destroyed(unit, one.name))
+        for one in _service(unit).describe()
+    ]
 
 
 def health(unit: Unit) -> Health:
@@ -310,7 +333,7 @@ def health(unit: Unit) -> Health:
         return told
     try:
         for name in {kek.name for kek in _service(unit).describe()} | set(policy.current(unit).lab.resources):
-            if not _DESTROYED.any(unit, name):
+            if not is_destroyed(unit, name):
                 _not_behind(unit, name)
     except Unavailable as error:
         return Health(False, told.provider, error.message)

@@ -69,6 +69,8 @@ class KekDestroyed(Event, frozen=True, kw_only=True):
     GRAVE: ClassVar[bool] = True
     SUBJECT: ClassVar[str] = "kek"
     kek: str
+    order: str = ""
+    """The order that it carries out; empty in lines from before there were any."""
 
 
 class PassphraseChanged(Event, frozen=True, kw_only=True):

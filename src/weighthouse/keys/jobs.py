@@ -1,14 +1,15 @@
-"""Rotation by the clock. Guards against a KEK that wraps more than it should because nobody remembered it."""
+"""What the clock does to KEKs: rotates them, so that none wraps more than it should because nobody remembered it, and
+destroys what the log says is destroyed, so that no kill and no key file put back keeps it."""
 
 from __future__ import annotations
 
 import logging
 
 from weighthouse.core.caller import SYSTEM
-from weighthouse.core.clock import DAY, HOUR, Millis
+from weighthouse.core.clock import DAY, HOUR, MINUTE, Millis
 from weighthouse.core.errors import Denied, Unavailable
 from weighthouse.core.jobs import Timer
-from weighthouse.core.work import System, begin
+from weighthouse.core.work import System, begin, read
 from weighthouse.keys import api
 from weighthouse.keys.model import KekInfo
 from weighthouse.keys.ports import KeyService
@@ -19,7 +20,12 @@ ROTATE_EVERY: Millis = 90 * DAY
 
 def rotate_due(system: System) -> int:
     """Rotate each KEK whose current version is older than 90 days; return how many. Repeating it changes nothing."""
-    return sum(_rotated(system, kek) for kek in system.part(KeyService).describe() if not kek.destroyed)
+    return sum(_rotated(system, kek) for kek in _living(system))
+
+
+def _living(system: System) -> list[KekInfo]:
+    with read(system, SYSTEM) as unit:
+        return [kek for kek in api.keks(unit, SYSTEM) if not kek.destroyed]
 
 
 def _rotated(system: System, kek: KekInfo) -> bool:
@@ -35,4 +41,14 @@ def _rotated(system: System, kek: KekInfo) -> bool:
     return due
 
 
-TIMERS = (Timer("keys-rotate", HOUR, rotate_due),)
+def mend(system: System) -> int:
+    """Destroy what is owed, at the start and every minute; return how many KEKs went. Their lines are in the log."""
+    with read(system) as unit:
+        owed = api.owed(unit)
+    for name in owed:
+        system.part(KeyService).destroy(name)
+        log.warning("the key of %s was destroyed, and lay in the key service still; it is destroyed now", name)
+    return len(owed)
+
+
+TIMERS = (Timer("keys-destroy", MINUTE, mend), Timer("keys-rotate", HOUR, rotate_due))

@@ -204,6 +204,40 @@ class DestructionUndone(Event, frozen=True, kw_only=True):
     """The hold that is why, where one is."""
 
 
+class ModelDestructionOrdered(Event, frozen=True, kw_only=True):
+    """The key of a model is to be destroyed at `final`, by the grant `grant`, with all up to its version `newest`;
+    nothing of it is opened or saved from now on."""
+
+    KIND: ClassVar[str] = "weights.ModelDestructionOrdered"
+    GRAVE: ClassVar[bool] = True
+    SUBJECT: ClassVar[str] = "model"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+    order: str
+    model: str
+    newest: str
+    person: str
+    session: str
+    approvers: tuple[str, ...]
+    grant: str
+    final: int
+    reason: str
+
+
+class ModelDestructionUndone(Event, frozen=True, kw_only=True):
+    """An order to destroy a model is over, and the model as it was: by a person, or by what `code` names."""
+
+    KIND: ClassVar[str] = "weights.ModelDestructionUndone"
+    SUBJECT: ClassVar[str] = "model"
+    PERSONAL: ClassVar[frozenset[str]] = frozenset({"reason"})
+    order: str
+    model: str
+    by: str
+    code: str
+    reason: str
+    hold: str = ""
+    """The hold that is why, where one is."""
+
+
 class CheckpointDestroyed(Event, frozen=True, kw_only=True):
     """The wrapped data keys of a version are gone; its ciphertext can never be opened again."""
 

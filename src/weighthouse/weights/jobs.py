@@ -7,4 +7,8 @@ from weighthouse.core.clock import HOUR, MINUTE
 from weighthouse.core.jobs import Timer
 from weighthouse.weights import api
 
-TIMERS = (Timer("weights-sweep", HOUR, api.sweep), Timer("weights-destroy", MINUTE, api.finish))
+TIMERS = (
+    Timer("weights-sweep", HOUR, api.sweep),
+    Timer("weights-destroy", MINUTE, api.finish),
+    Timer("weights-destroy-models", MINUTE, api.finish_models),
+)

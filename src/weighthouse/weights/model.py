@@ -29,8 +29,8 @@ settings = (
         "weights.destroy_grace_s",
         "int",
         0,
-        "Seconds from the order to destroy a version until it is final, in which it can be undone; of an order given "
-        "from now on. 0: seven days in production, ten minutes where the lab is only tried out.",
+        "Seconds from the order to destroy a version, or a model, until it is final, in which it can be undone; of "
+        "an order given from now on. 0: seven days in production, ten minutes where the lab is only tried out.",
         minimum=0,
         maximum=90 * 24 * 3600,
     ),
@@ -40,6 +40,8 @@ SAVE_LIFE: Millis = DAY
 STRICT_LEASE: Millis = MINUTE
 MAX_SHARDS = limits.SHARDS.most
 OPEN, COMMITTED, DOOMED, DESTROYED = "open", "committed", "being_destroyed", "destroyed"
+KEPT = "kept"
+"""The state of a model that is neither of the last two."""
 
 
 def setting(chosen: Settings, name: str) -> Value:
@@ -229,6 +231,34 @@ class Destruction(msgspec.Struct, frozen=True, kw_only=True):
     state: str = DOOMED
 
 
+class ModelDestruction(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to destroy the key of a model: who gave it, who approved it, and when it is final."""
+
+    order: str
+    model: str
+    newest: str
+    person: str
+    approvers: tuple[str, ...]
+    final: Millis
+    state: str = DOOMED
+
+
+class ModelOrder(ModelDestruction, frozen=True, kw_only=True):
+    """The same as its row keeps it, with the grant that it was given by."""
+
+    grant: str
+
+    def statement(self) -> dict[str, object]:
+        """What the row's seal covers."""
+        built: dict[str, object] = msgspec.to_builtins(self)
+        return {"type": "weighthouse/model-order/1", **built}
+
+    def shown(self) -> ModelDestruction:
+        """What others may know of it."""
+        fields = ModelDestruction.__struct_fields__
+        return ModelDestruction(**{name: getattr(self, name) for name in fields})
+
+
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of an export for whoever repeats it: its name. The bundle is made anew, or refused."""
 
@@ -247,3 +277,5 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     versions: int
     newest: str
     newest_at: Millis
+    state: str = KEPT
+    destruction: ModelDestruction | None = None

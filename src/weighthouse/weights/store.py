@@ -23,7 +23,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
 from weighthouse.core.keyset import ordered
 from weighthouse.core.paging import Place
-from weighthouse.weights.model import COMMITTED, OPEN, Save, ShardKey, Version
+from weighthouse.weights.model import COMMITTED, OPEN, ModelOrder, Save, ShardKey, Version
 
 saves = Table(
     "weights_save",
@@ -78,6 +78,42 @@ reads = Table(
     Column("day", BigInteger, primary_key=True, autoincrement=False),
     Column("bytes", BigInteger, nullable=False),
 )
+
+
+orders = Table(
+    "weights_model_order",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+)
+
+
+def add_order(connection: Connection, order: ModelOrder, seal: bytes) -> bool:
+    """Keep an order to destroy the key of a model; false when there is one, whoever gave it."""
+    made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    body = msgspec.json.encode(order).decode()
+    statement = made(orders).values(model=order.model, body=body, seal=seal)
+    statement = statement.on_conflict_do_nothing(index_elements=[orders.c.model])
+    return connection.execute(statement.returning(orders.c.model)).first() is not None
+
+
+def turn_order(connection: Connection, order: ModelOrder, seal: bytes, old: bytes) -> bool:
+    """Change an order's state where its seal is still `old`; false when somebody else was first."""
+    body = msgspec.json.encode(order).decode()
+    query = update(orders).where(orders.c.model == order.model, orders.c.seal == old)
+    return connection.execute(query.values(body=body, seal=seal)).rowcount == 1
+
+
+def find_order(connection: Connection, model: str) -> tuple[str, bytes] | None:
+    """Return (body, seal) of the order on a model; nothing of it may be believed before the seal is checked."""
+    row = connection.execute(select(orders.c.body, orders.c.seal).where(orders.c.model == model)).first()
+    return (str(row.body), bytes(row.seal)) if row else None
+
+
+def drop_order(connection: Connection, model: str) -> None:
+    """Forget the order on a model."""
+    connection.execute(delete(orders).where(orders.c.model == model))
 
 
 def add_save(connection: Connection, save: Save, listed: list[ShardKey]) -> None:
@@ -138,6 +174,11 @@ def drop_keys(connection: Connection, save: str) -> int:
     return connection.execute(delete(keys).where(keys.c.save == save)).rowcount
 
 
+def drop_keys_under(connection: Connection, kek: str) -> int:
+    """Remove the wrapped data keys of a model whose KEK is destroyed: whatever rows say that they are under it."""
+    return connection.execute(delete(keys).where(keys.c.kek == kek)).rowcount
+
+
 def close_save(connection: Connection, id_: str) -> bool:
     """Turn an open save into a committed one; false when it is not open any more (exactly one writer wins)."""
     query = update(saves).where(saves.c.id == id_, saves.c.state == OPEN)
@@ -195,6 +236,11 @@ def list_versions(connection: Connection, model: str, place: Place | None, limit
     return [(str(row.id), int(row.counter)) for row in rows]
 
 
+def version_ids(connection: Connection, model: str) -> list[str]:
+    """Ids of all versions of a model; nothing of them may be believed yet."""
+    return [str(row.id) for row in connection.execute(select(versions.c.id).where(versions.c.model == model))]
+
+
 def newest(connection: Connection, model: str) -> tuple[str, int] | None:
     """(id, counter) of a model's newest version according to the database."""
     query = select(versions.c.id, versions.c.counter).where(versions.c.model == model)
@@ -223,6 +269,13 @@ def leased(connection: Connection, principal: str) -> list[str]:
     """The versions that a reader has leases of."""
     query = select(leases.c.version).where(leases.c.principal == principal).distinct()
     return list(connection.execute(query).scalars())
+
+
+def leased_of(connection: Connection, model: str, now: Millis) -> int:
+    """How many leases of versions of a model have not ended."""
+    theirs = select(versions.c.id).where(versions.c.model == model)
+    query = select(func.count()).select_from(leases).where(leases.c.until > now, leases.c.version.in_(theirs))
+    return int(connection.execute(query).scalar_one())
 
 
 def live_leases(connection: Connection, now: Millis) -> list[str]:
@@ -278,9 +331,10 @@ def stale_saves(connection: Connection, before: Millis, limit: int = 100) -> lis
     return [str(row.id) for row in connection.execute(query.limit(limit))]
 
 
-def open_saves_of(connection: Connection, run: str) -> list[str]:
-    """Ids of open saves whose rows name a run; nothing of them may be believed yet."""
-    query = select(saves.c.id).where(saves.c.state == OPEN, saves.c.body.contains(f'"run":"{run}"', autoescape=True))
+def open_saves_of(connection: Connection, *, run: str = "", model: str = "") -> list[str]:
+    """Ids of open saves whose rows name a run, or a model; nothing of them may be believed yet."""
+    named = f'"run":"{run}"' if run else f'"model":"{model}"'
+    query = select(saves.c.id).where(saves.c.state == OPEN, saves.c.body.contains(named, autoescape=True))
     return [str(row.id) for row in connection.execute(query)]
 
 

@@ -11,16 +11,17 @@ from typing import Any
 
 from weighthouse.detect.model import DESTROYING, Incident
 
-KINDS = frozenset({"weights.DestructionOrdered"})
+KINDS = frozenset({"weights.DestructionOrdered", "weights.ModelDestructionOrdered"})
 
 
 def conclude(index: int, data: Mapping[str, Any]) -> Incident:
     """Return the incident that such an order is."""
-    version, person = str(data.get("version", "")), str(data.get("person", ""))
+    version, model, person = (str(data.get(name, "")) for name in ("version", "model", "person"))
     final = datetime.fromtimestamp(int(data["final"]) / 1000, UTC)
-    undo = f"weighthouse weights undestroy {version}"
+    what = f"{version} of {model}" if version else f"the key of {model}, with all its versions,"
+    undo = f"weighthouse weights undestroy {version}" if version else f"weighthouse weights undestroy-model {model}"
     text = (
-        f"{person} ordered {version} of {data.get('model')} to be destroyed, approved by "
+        f"{person} ordered {what} to be destroyed, approved by "
         f"{', '.join(map(str, data.get('approvers', ())))}. It is final at {final:%Y-%m-%d %H:%M} UTC. If they did "
         f"not both mean it, hold the model, or any of the approvers undoes it: `{undo}`."
     )

@@ -24,8 +24,8 @@ _PLACED = audit.Lines(told_by_access.HoldPlaced.KIND, by="hold")
 _LIFTED = audit.Lines(told_by_access.HoldLifted.KIND, by="hold")
 _DENIED, _NAMED = told_by_access.Denied.KIND, told_by_runs.ReferenceRefused.KIND
 _ENDED, _FAILED = told_by_runs.RunStopped.KIND, told_by_runs.RunFailed.KIND
-_UNDONE = told_by_weights.DestructionUndone.KIND
-_STOPPED = tuple(audit.Lines(kind, by="hold") for kind in (_DENIED, _NAMED, _ENDED, _FAILED, _UNDONE))
+_UNDONE, _KEPT = told_by_weights.DestructionUndone.KIND, told_by_weights.ModelDestructionUndone.KIND
+_STOPPED = tuple(audit.Lines(kind, by="hold") for kind in (_DENIED, _NAMED, _ENDED, _FAILED, _UNDONE, _KEPT))
 
 
 def show_hold(unit: Unit, caller: Caller, hold_id: str) -> HoldShown:
@@ -88,5 +88,6 @@ def _act(entry: audit.Entry) -> StoppedAct:
         _ENDED: ("run ended", data.get("run"), data.get("model")),
         _FAILED: ("run not started", data.get("run"), data.get("model")),
         _UNDONE: ("weights.destroy", "", data.get("version")),
+        _KEPT: ("weights.destroy_model", "", data.get("model")),
     }[entry.kind]
     return StoppedAct(index=entry.index, at=entry.at, what=str(what), by=str(by), about=str(about), kind=entry.kind)

@@ -21,6 +21,7 @@ GIVEN: dict[str, str] = {
     "identity.KeysRestored": "identity/api/vouchers.py",
     "identity.PersonThawed": "access/api/closed_again.py",
     "runs.RunSubmitted": "runs/api/lasting.py",
-    "weights.DestructionOrdered": "weights/api/destroying.py",
+    "weights.DestructionOrdered": "weights/api/ordering.py",
+    "weights.ModelDestructionOrdered": "weights/api/ordering.py",
 }
 """Kind of line, and the file that asks `identity.disowned`, or one of its halves."""

@@ -127,6 +127,7 @@ def _bound(unit: Unit, ticket: Ticket) -> dict[str, str]:
 
 def _model(unit: Unit, ticket: Ticket, _: str) -> access.Decision:
     order = ticket.order
+    weights.check_model(unit, order.model)  # nothing begins, or goes on, on a model that is about to end
     digest = canonical.digest(msgspec.to_builtins(order))
     facts = {"order": digest, "risk": order.risk, "egress_profile": order.egress_profile}
     return access.explain_without_key(unit, _person(unit, ticket), "run.submit", order.model, **facts)
@@ -137,6 +138,7 @@ def _parent(unit: Unit, ticket: Ticket, tier: str) -> access.Decision:
     model = weights.model_of(unit, ticket.order.parent)
     if not access.explain(unit, _person(unit, ticket), "catalogue.read", model).allowed:
         raise weights.no_version()
+    weights.check_model(unit, model)
     return access.explain(unit, _run(unit, ticket, tier), "weights.load", model, version=ticket.order.parent)
 
 

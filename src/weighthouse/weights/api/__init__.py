@@ -1,14 +1,16 @@
 """The face of the registry. Each function checks, decides, stores and appends to the log in one transaction.
 
 Producers `begin_save`, write ciphertext, have it taken over (`take`), `commit`; readers `begin_load` and `renew`;
-people list, follow lineage, see their read budget, `export`, `destroy` and `undestroy` by an approved operation; the
-runs room asks for folders.
+people list, follow lineage, see their read budget, `export`, and `destroy` or `undestroy` a version or a whole model,
+by an approved operation; the runs room asks for folders.
 """
 
 from weighthouse.weights.api.budgets import read_budget
 from weighthouse.weights.api.collecting import sweep
 from weighthouse.weights.api.describing import describe
 from weighthouse.weights.api.destroying import destroy, destruction, finish, undestroy
+from weighthouse.weights.api.ending import destroy_model, finish_models, model_destruction, undestroy_model
+from weighthouse.weights.api.ends import check_model
 from weighthouse.weights.api.exporting import export, export_once
 from weighthouse.weights.api.keeping import drop_outbox, inbox, lend_outbox, outbox, rewrap, verify_stored
 from weighthouse.weights.api.lent import extend, lend, lenders, look, open_lender, write
@@ -34,6 +36,7 @@ from weighthouse.weights.model import (
     Exported,
     Lease,
     LoadTicket,
+    ModelDestruction,
     ModelEntry,
     ParentRef,
     ReadBudget,
@@ -55,6 +58,7 @@ __all__ = [
     "LenderBeside",
     "LoadTicket",
     "Looked",
+    "ModelDestruction",
     "ModelEntry",
     "ObjectStore",
     "ParentRef",
@@ -66,15 +70,18 @@ __all__ = [
     "Version",
     "begin_load",
     "begin_save",
+    "check_model",
     "commit",
     "describe",
     "destroy",
+    "destroy_model",
     "destruction",
     "drop_outbox",
     "export",
     "export_once",
     "extend",
     "finish",
+    "finish_models",
     "inbox",
     "leases_stopped_by",
     "lend",
@@ -83,6 +90,7 @@ __all__ = [
     "lineage",
     "look",
     "lying",
+    "model_destruction",
     "model_of",
     "models",
     "no_version",
@@ -101,6 +109,7 @@ __all__ = [
     "take",
     "take_and_commit",
     "undestroy",
+    "undestroy_model",
     "verify_keys",
     "verify_stored",
     "version",

@@ -15,6 +15,7 @@ from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
+from weighthouse.weights.api import ends
 from weighthouse.weights.api.sealing import SEALED, open_save, open_version
 from weighthouse.weights.events import SaveLapsed
 from weighthouse.weights.model import DESTROYED, SAVE_LIFE, Save, Version
@@ -63,7 +64,7 @@ def drop_taken(system: System, run: str) -> bool:
     """
     done = True
     with read(system) as unit:
-        named = store.open_saves_of(unit.conn, run)
+        named = store.open_saves_of(unit.conn, run=run)
     for id_ in named:
         try:
             with read(system) as unit:
@@ -107,11 +108,14 @@ def _destroyed(system: System) -> None:
     for name in objects.names("versions"):
         with contextlib.suppress(WeighthouseError), read(system) as unit:
             found = open_version(unit, name).version
-            if found.state == DESTROYED:
+            if ends.is_over(unit, found):
                 _retire(system, found)
                 forget(objects, found.prefix, kept_prefix(found.id))
 
 
 def _retire(system: System, found: Version) -> None:
+    """Of a version by itself; with its whole model goes the key, which `keys` sees to."""
+    if found.state != DESTROYED:
+        return
     with begin(system) as unit:
         keys.retire(unit, resource=found.model, version=found.id)

@@ -15,24 +15,21 @@ from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import Caller
-from weighthouse.core.clock import DAY, MINUTE, SECOND, Millis
 from weighthouse.core.errors import Conflict, Denied, WeighthouseError
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import System, Unit, begin, read
-from weighthouse.identity import api as identity
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
-from weighthouse.weights.api import ends
+from weighthouse.weights.api import ends, ordering
 from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.loading import wrapped_keys
 from weighthouse.weights.api.sealing import open_version, seal
 from weighthouse.weights.events import CheckpointDestroyed, DestructionOrdered, DestructionUndone
-from weighthouse.weights.model import COMMITTED, DESTROYED, DOOMED, Destruction, Version, setting
+from weighthouse.weights.model import COMMITTED, DESTROYED, DOOMED, Destruction, Version
 from weighthouse.weights.ports import ObjectStore
 from weighthouse.weights.rules.paths import kept_prefix
 
 ACTION = "weights.destroy"
-USUAL, TRIED_OUT = 7 * DAY, 10 * MINUTE
 
 
 def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Destruction:
@@ -44,18 +41,11 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Destructio
     """
     sealed = open_version(unit, check_id(version, "ver"))
     found = sealed.version
-    if caller.kind != "person":
-        raise Denied("weights.destroy_by_person", "Only a person destroys a version; a run never does.", "Ask one.")
+    ordering.check_person(caller)
     decision = access.require(unit, caller, ACTION, found.model, version=found.id)
     visible.check(reason, "The reason")
     wrapped_keys(unit, sealed)
-    grant = access.valid_grant(unit, decision.grant or "")
-    if ends.was_used(unit, found.id, grant.id):
-        raise Conflict(
-            "weights.order_used",
-            "This approval was used for an order that was undone.",
-            "Ask for the destruction anew, so that its approvers decide knowing that.",
-        )
+    grant = ordering.approval(unit, ends.VERSIONS, found.id, decision)
     order = DestructionOrdered(
         order=new_id("dst"),
         version=found.id,
@@ -64,7 +54,7 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Destructio
         session=caller.session or "",
         approvers=tuple(vote.voter for vote in grant.votes),
         grant=grant.id,
-        final=unit.now + _grace(unit),
+        final=unit.now + ordering.grace(unit),
         reason=reason[:500],
     )
     _turn(unit, found, DOOMED)
@@ -78,26 +68,21 @@ def undestroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     Raises Denied, NotFound, Conflict `weights.destroyed`, `weights.not_being_destroyed`.
     """
     found = open_version(unit, check_id(version, "ver")).version
-    order = ends.open_order(unit, found.id)
-    theirs = order is not None and caller.kind == "person" and caller.principal in _two(order)
-    if not theirs:
+    order = ends.VERSIONS.open_on(unit, found.id)
+    if not ordering.is_one_of(caller, order):
         access.require(unit, caller, ACTION, found.model, version=found.id)
     visible.check(reason, "The reason")
-    if found.state == DESTROYED:
+    if ends.is_over(unit, found):
         raise ends.gone()
     if order is None:
-        raise Conflict(
-            "weights.not_being_destroyed",
-            "No order to destroy this version is open.",
-            "Nothing needs to be undone; after an order of this very moment, try again in a second.",
-        )
+        raise ordering.not_open("version")
     _undo(unit, order, found, by=caller.principal, reason=reason[:500])
     return msgspec.structs.replace(found, state=COMMITTED)
 
 
 def destruction(unit: Unit, version: str) -> Destruction | None:
     """The open order to destroy a version, for who may know of the version; None if there is none."""
-    order = ends.open_order(unit, version)
+    order = ends.VERSIONS.open_on(unit, version)
     if order is None:
         return None
     said = {name: order.data[name] for name in ("order", "version", "model", "person", "final")}
@@ -108,7 +93,7 @@ def finish(system: System) -> int:
     """Carry out every order whose time has come, or undo it if something stands against it now; return how many
     versions went. May be killed at any step and run again."""
     with read(system) as unit:
-        due = [order for order in ends.open_orders(unit) if order.data["final"] <= unit.sure]
+        due = [order for order in ends.VERSIONS.open(unit) if order.data["final"] <= unit.sure]
     gone = 0
     for order in due:
         with contextlib.suppress(WeighthouseError):  # the database may be away; the next turn asks again
@@ -118,7 +103,7 @@ def finish(system: System) -> int:
 
 def _finish(system: System, version: str) -> bool:
     with begin(system) as unit:
-        order = ends.open_order(unit, version)
+        order = ends.VERSIONS.open_on(unit, version)
         if order is None or order.data["final"] > unit.sure:
             return False
         try:
@@ -132,7 +117,7 @@ def _finish(system: System, version: str) -> bool:
         if stop is not None:
             _undo(unit, order, found, code="access.held", hold=stop.hold)
             return False
-        code = _against(unit, order, found)
+        code = ordering.against(unit, order, as_sealed=found.state == DOOMED)
         if code:
             _undo(unit, order, found, code=code)
             return False
@@ -140,25 +125,12 @@ def _finish(system: System, version: str) -> bool:
         return True
 
 
-def _against(unit: Unit, order: audit.Entry, found: Version) -> str:
-    """The code of what else than a hold stands against an order at its end; empty if nothing does."""
-    said = order.data
-    if identity.disclaimed(unit, said["person"], said["session"], order.at):
-        return "identity.session_ended"
-    if found.state != DOOMED:
-        return "weights.rolled_back"
-    return access.taken_back(unit, said["grant"])
-
-
 def _end(unit: Unit, order: audit.Entry, found: Version) -> None:
     """Drop the wrapped keys (crypto-shredding); its objects go once that is durable. Nothing brings it back."""
     store.drop_keys(unit.conn, found.save)
     _turn(unit, found, DESTROYED)
-    said = order.data
-    told = f"Ordered by {said['person']}, approved by {', '.join(said['approvers'])}."
-    audit.append(
-        unit, CheckpointDestroyed(version=found.id, model=found.model, reason=told, order=str(said["order"]))
-    )
+    why, order_id = ordering.told(order), str(order.data["order"])
+    audit.append(unit, CheckpointDestroyed(version=found.id, model=found.model, reason=why, order=order_id))
     keys.retire(unit, resource=found.model, version=found.id)
     unit.after_commit(lambda: forget(unit.part(ObjectStore), found.prefix, kept_prefix(found.id)))
 
@@ -199,10 +171,6 @@ def _turn(unit: Unit, found: Version, state: str) -> None:
         )
 
 
-def _two(order: audit.Entry) -> tuple[str, ...]:
-    return (str(order.data["person"]), *map(str, order.data["approvers"]))
-
-
 def _told(found: Version, order: DestructionOrdered) -> Destruction:
     return Destruction(
         order=order.order,
@@ -212,11 +180,3 @@ def _told(found: Version, order: DestructionOrdered) -> Destruction:
         approvers=order.approvers,
         final=order.final,
     )
-
-
-def _grace(unit: Unit) -> Millis:
-    chosen = setting(unit.system.settings, "weights.destroy_grace_s")
-    assert isinstance(chosen, int)
-    if chosen:
-        return chosen * SECOND
-    return USUAL if unit.system.settings.text("mode") == "production" else TRIED_OUT

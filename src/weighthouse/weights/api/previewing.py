@@ -6,7 +6,7 @@ from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.work import Unit
 from weighthouse.weights import store
-from weighthouse.weights.api import ends
+from weighthouse.weights.api import ending, ends
 from weighthouse.weights.api.destroying import ACTION
 from weighthouse.weights.events import LoadStarted
 
@@ -27,11 +27,21 @@ def leases_stopped_by(unit: Unit, hold: access.Hold) -> list[str]:
 
 
 def orders_stopped_by(unit: Unit, hold: access.Hold) -> list[str]:
-    """The versions whose destruction is ordered and would be undone at its end."""
-    return [
+    """The versions, and the models, whose destruction is ordered and would be undone at its end."""
+    versions = [
         str(order.data["version"])
-        for order in ends.open_orders(unit)
+        for order in ends.VERSIONS.open(unit)
         if access.would_stop(
             unit, hold, ACTION, order.data["model"], order.data["person"], str(order.data["version"])
         )
     ]
+    return [*versions, *(model for model, person in _models(unit) if _stops(unit, hold, model, person))]
+
+
+def _models(unit: Unit) -> list[tuple[str, str]]:
+    return [(str(order.data["model"]), str(order.data["person"])) for order in ends.MODELS.open(unit)]
+
+
+def _stops(unit: Unit, hold: access.Hold, model: str, person: str) -> bool:
+    named = ("", *ending.versions_of(unit, model))
+    return any(access.would_stop(unit, hold, ending.ACTION, model, person, version) for version in named)

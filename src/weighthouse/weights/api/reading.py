@@ -10,9 +10,11 @@ from weighthouse.core.ids import check_id
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 from weighthouse.weights import store
+from weighthouse.weights.api import ends
 from weighthouse.weights.api.classes import resource_of
+from weighthouse.weights.api.ending import model_destruction
 from weighthouse.weights.api.sealing import check_newest, open_version
-from weighthouse.weights.model import ModelEntry, Version
+from weighthouse.weights.model import KEPT, ModelEntry, Version
 
 MAX_LINEAGE = 1_000
 MAX_KNOWN = 10_000
@@ -51,7 +53,7 @@ def models(unit: Unit, caller: Caller) -> list[ModelEntry]:
     for id_, resource in sorted(policy.current(unit).lab.resources.items()):
         if resource.kind != "model" or not access.explain(unit, caller, "catalogue.read", id_).allowed:
             continue
-        latest = _newest(unit, id_)
+        latest, order = _newest(unit, id_), model_destruction(unit, id_)
         found.append(
             ModelEntry(
                 id=id_,
@@ -63,6 +65,8 @@ def models(unit: Unit, caller: Caller) -> list[ModelEntry]:
                 versions=counts.get(id_, 0),
                 newest=latest.id if latest else "",
                 newest_at=latest.at if latest else 0,
+                state=order.state if order else KEPT,
+                destruction=order,
             )
         )
     return found
@@ -83,7 +87,7 @@ def versions_page(
         _newest(unit, model)
     found = store.list_versions(unit.conn, model, place, limit + 1)
     cut = paging.page(found, limit, "versions", lambda pair: (pair[1],), place)
-    return cut.of(lambda pair: open_version(unit, pair[0]).version)
+    return cut.of(lambda pair: ends.shown(unit, open_version(unit, pair[0]).version))
 
 
 def _newest(unit: Unit, model: str) -> Version | None:
@@ -96,7 +100,7 @@ def version(unit: Unit, caller: Caller, id_: str) -> Version:
     """One version, checked whole."""
     found = open_version(unit, check_id(id_, "ver")).version
     _may_know(unit, caller, found.model)
-    return found
+    return ends.shown(unit, found)
 
 
 def lineage(unit: Unit, caller: Caller, id_: str) -> list[Version]:
@@ -113,5 +117,5 @@ def lineage(unit: Unit, caller: Caller, id_: str) -> list[Version]:
             )
         if not access.explain(unit, caller, "catalogue.read", parent.model).allowed:
             break
-        chain.append(parent)
+        chain.append(ends.shown(unit, parent))
     return chain

@@ -20,7 +20,7 @@ from weighthouse.core.work import Unit
 from weighthouse.keys import api as keys
 from weighthouse.policy import api as policy
 from weighthouse.weights import store
-from weighthouse.weights.api import lent
+from weighthouse.weights.api import ends, lent
 from weighthouse.weights.api.classes import class_of, person_of, resource_of, run_of
 from weighthouse.weights.api.collecting import forget
 from weighthouse.weights.api.lineage import check_class, check_opened, lowered
@@ -62,14 +62,13 @@ def begin_save(
 
     `recipient` is a raw X25519 key, `signer` a raw Ed25519 key, both made for this save alone; a run names none, its
     lender has them. A failed save is begun anew. Raises Denied (`weights.keys_in_run`, `weights.class_lowered`,
-    `weights.parent_unopened`), NotFound `weights.no_model`, Invalid `weights.bad_shards`, `weights.bad_signer`.
+    `weights.parent_unopened`), NotFound `weights.no_model`, Conflict `weights.model_destroyed`,
+    `weights.model_being_destroyed`, Invalid `weights.bad_shards`, `weights.bad_signer`.
     """
-    if not 0 < shards <= MAX_SHARDS:
-        raise Invalid("weights.bad_shards", f"A save has 1 to {MAX_SHARDS} shards.", "Make shards larger.")
-    if len(signer) != SIGNER_BYTES and not run_of(caller):
-        raise Invalid("weights.bad_signer", "The signer is not an Ed25519 public key of 32 bytes.", "Use the SDK.")
+    _check_asked(caller, shards, signer)
     resource_of(unit, model)
     access.require(unit, caller, "weights.save", model)
+    ends.check_model(unit, model)
     check_class(unit, caller, model)
     recipient, signer = lent.keys_for(unit, caller, model, recipient, signer)
     origin = _parent(unit, caller, model, parent) if parent is not None else None
@@ -98,6 +97,13 @@ def begin_save(
         for (shard, at, media), key in zip(objects, released, strict=True)
     )
     return _begun(unit, save, sealed)
+
+
+def _check_asked(caller: Caller, shards: int, signer: bytes) -> None:
+    if not 0 < shards <= MAX_SHARDS:
+        raise Invalid("weights.bad_shards", f"A save has 1 to {MAX_SHARDS} shards.", "Make shards larger.")
+    if len(signer) != SIGNER_BYTES and not run_of(caller):
+        raise Invalid("weights.bad_signer", "The signer is not an Ed25519 public key of 32 bytes.", "Use the SDK.")
 
 
 def _listed(objects: list[tuple[str, int, str]], released: list[keys.ReleasedKey]) -> list[ShardKey]:
@@ -150,6 +156,7 @@ def commit(unit: Unit, caller: Caller, save_id: str, envelope: bytes) -> Version
     check_class(unit, caller, save.model, save.id)  # of loads since it was begun as well
     if state != OPEN:
         return _again(unit, save, envelope)
+    ends.check_model(unit, save.model)
     if unit.now - save.begun > SAVE_LIFE:
         raise Conflict("weights.save_lapsed", "This save was begun more than a day ago.", "Begin a new save.")
     with refused(save):

@@ -18,7 +18,7 @@ from weighthouse.core.signing import Signers, equal, verify_ed25519
 from weighthouse.core.work import Unit
 from weighthouse.weights import store
 from weighthouse.weights.events import CheckpointSealed, HeadMoved, TamperFound
-from weighthouse.weights.model import Save, ShardKey, Version
+from weighthouse.weights.model import ModelOrder, Save, ShardKey, Version
 from weighthouse.weights.rules.manifests import open_manifest
 from weighthouse_sdk import manifest
 
@@ -50,6 +50,26 @@ def certifier(unit: Unit) -> bytes:
 def seal(unit: Unit, version: Version) -> bytes:
     """The code over a version row, made with a key outside the database."""
     return unit.part(Signers).mac(PURPOSE, encode(version.statement()))
+
+
+def seal_order(unit: Unit, order: ModelOrder) -> bytes:
+    """The code over the row of an order to destroy a model's key."""
+    return unit.part(Signers).mac(PURPOSE, encode(order.statement()))
+
+
+def open_order(unit: Unit, model: str) -> ModelOrder | None:
+    """The order on a model as its row has it, or None; Denied `weights.row_seal`."""
+    found = store.find_order(unit.conn, model)
+    if found is None:
+        return None
+    body, code = found
+    try:
+        order = msgspec.json.decode(body, type=ModelOrder)
+    except msgspec.DecodeError:
+        tampered(model, "weights.row_seal", "The row of the order to destroy this model cannot be read.")
+    if order.model != model or not equal(code, seal_order(unit, order)):
+        tampered(model, "weights.row_seal", "The row of the order to destroy this model is not the one written.")
+    return order
 
 
 def open_save(unit: Unit, id_: str) -> tuple[Save, str]:

@@ -10,7 +10,16 @@ from fastapi import APIRouter, Header, Query, Request
 from weighthouse.core import paging
 from weighthouse.core.door import Cursor, Limit, door
 from weighthouse.weights import api
-from weighthouse.weights.routes.bodies import BeginExport, BeginLoad, BeginSave, Commit, Destroy, Nothing, raw_key
+from weighthouse.weights.routes.bodies import (
+    BeginExport,
+    BeginLoad,
+    BeginSave,
+    Commit,
+    Destroy,
+    DestroyModel,
+    Nothing,
+    raw_key,
+)
 
 router = APIRouter(prefix="/api/v1/weights", tags=["weights"])
 Key = Annotated[str | None, Header(alias="Idempotency-Key")]
@@ -125,6 +134,22 @@ def destroy(request: Request, version: str, body: Destroy) -> dict[str, Any]:
     """Order the destruction of a version, under a grant for exactly that; it can be undone until it is final."""
     with door(request).enter(request) as (unit, caller):
         return _plain(api.destroy(unit, caller, version, body.reason))
+
+
+@router.post("/models/destroy")
+def destroy_model(request: Request, body: DestroyModel) -> dict[str, Any]:
+    """Order the destruction of a model's key, under a grant that names its newest version; it can be undone until it
+    is final."""
+    with door(request).enter(request) as (unit, caller):
+        return _plain(api.destroy_model(unit, caller, body.model, body.reason))
+
+
+@router.post("/models/undestroy")
+def undestroy_model(request: Request, body: DestroyModel) -> dict[str, Any]:
+    """Undo an order to destroy a model's key: for who gave it, who approved it, or who may destroy this model."""
+    with door(request).enter(request) as (unit, caller):
+        api.undestroy_model(unit, caller, body.model, body.reason)
+        return {"model": body.model, "state": "kept"}
 
 
 @router.post("/versions/{version}/undestroy")

@@ -69,6 +69,10 @@ class Destroy(Body):
     reason: Annotated[str, StringConstraints(min_length=3, max_length=500)]
 
 
+class DestroyModel(Destroy):
+    model: Slug
+
+
 class Nothing(Body):
     """An empty object."""
 
