@@ -76,6 +76,7 @@ ON_THE_STAGE = {
     "replayed-export",
     "lone-destroyer",
     "destroyed-under-hold",
+    "ended-under-hold",
     "child-of-held",
     "queued-before-hold",
 }

@@ -97,6 +97,12 @@ REMOVALS = (
         "        if action in GOVERNING:",
     ),
     Removal(
+        "ended-under-hold",
+        "weights/api/ending.py",
+        '    for version in ("", *versions_of(unit, model)):',
+        '    for version in ("",):',
+    ),
+    Removal(
         "twice-at-the-stroke",
         "keys/api.py",
         "    if earlier + given > limit:",

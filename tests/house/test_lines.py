@@ -19,6 +19,7 @@ SHOWN = {
     # Scenarios of the catalogue judge a theft on a stage of their own, which nobody edits behind them.
     "src/weighthouse/assurance/scenarios/destroyed_under_hold.py",
     "src/weighthouse/assurance/scenarios/disk_flood.py",
+    "src/weighthouse/assurance/scenarios/ended_under_hold.py",
     "src/weighthouse/assurance/scenarios/endless_body.py",
     "src/weighthouse/assurance/scenarios/frozen_guard.py",
     "src/weighthouse/assurance/scenarios/leaky_names.py",
