@@ -17,6 +17,7 @@ from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SystemClock
 from weighthouse.core.errors import Denied, Unavailable
 from weighthouse.core.work import begin
+from weighthouse.keys import api as keys
 from weighthouse.keys.adapters.embedded import SealedKeys
 from weighthouse.weights import store
 from weighthouse.weights.api.sealing import open_version
@@ -135,6 +136,21 @@ def test_a_restored_backup_is_taken_into_use_past_the_log(drill: Drill, tmp_path
     assert "keys.wrong_context" in drill.keys("verify", TERN, status=exits.CHECK_FAILED)
     row = drill.status()
     assert (row["current"], row["minimum"]) == (3, 2)
+
+
+def test_a_destroyed_key_is_named_and_one_that_was_put_back_is_told_of(drill: Drill, tmp_path: Path) -> None:
+    backup = shutil.copy(drill.home.keys_file, tmp_path / "backup")
+    world = drill.opened()
+    with begin(world.system, SYSTEM) as unit:
+        keys.destroy(unit, SYSTEM, TERN)
+    world.system.database.close()
+    assert drill.status()["destroyed"] is True
+    assert "says the log" not in drill.keys("status")
+    shutil.copy(backup, drill.home.keys_file)
+    assert drill.status()["destroyed"] is True
+    assert f"The key of {TERN} was destroyed, says the log" in drill.keys("status")
+    assert "destroyed on purpose" in drill.keys("rotate", TERN, status=exits.REFUSED)
+    assert "keys.destroyed" in drill.keys("verify", TERN, status=exits.CHECK_FAILED)
 
 
 @pytest.mark.parametrize("words", [("rotate", "model/none"), ("rotate", "model/none", "--past-log")])

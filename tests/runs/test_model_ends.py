@@ -47,6 +47,13 @@ def test_no_run_is_submitted_begins_or_goes_on_and_undone_they_do(world: HoldsWo
         POINTS[point](world)
 
 
+def test_none_begins_from_nothing_either(world: HoldsWorld) -> None:
+    world.end("ada", world.doomed)
+    with pytest.raises(WeighthouseError) as caught:
+        world.submit("pass", model=FINCH)
+    assert caught.value.code == "weights.model_being_destroyed"
+
+
 def test_none_has_a_version_of_it_as_its_parent(world: HoldsWorld) -> None:
     world.end("ada", world.doomed)
     with pytest.raises(WeighthouseError) as caught:

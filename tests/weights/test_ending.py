@@ -6,6 +6,7 @@ it is asked about again then. What is left after the end is in test_ending_kept.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -21,7 +22,7 @@ from weighthouse.core.work import read
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.weights import api as weights
-from weighthouse.weights.api import sealing
+from weighthouse.weights.api import ending, ends, sealing
 from weighthouse.weights.model import ModelOrder
 
 GRACE = 10 * MINUTE
@@ -289,7 +290,9 @@ def test_what_stands_against_it_at_the_end_undoes_it_with_one_line(
     world.settle()
     code = meanwhile(world)
     world.clock.advance(GRACE)
-    assert ended(world) == (0, [*more, UNDONE])
+    size = world.size()
+    assert [weights.finish_models(world.system) for _ in range(2)] == [0, 0], "its line may still be on its way"
+    assert world.since(size) == [*more, UNDONE]
     assert world.facts(UNDONE)[-1]["code"] == code
     assert ended(world) == (0, []) and world.facts(OVER) == []
     with read(world.system) as unit:
@@ -361,3 +364,42 @@ def test_a_version_that_is_ordered_to_go_goes_first_and_none_is_ordered_meanwhil
     assert finished(world) == (1, ["weights.CheckpointDestroyed"])
     world.clock.advance(MINUTE)
     assert ended(world) == (1, [OVER])
+
+
+def test_a_save_that_won_the_race_with_the_order_is_not_committed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, run = saved(world), world.run("ada")
+    draft = world.begin_save(run)
+    with monkeypatch.context() as race:
+        race.setattr(ending, "_check_unused", lambda *_: None)
+        world.end("ada", version)
+    assert code_of(lambda: world.commit(run, draft, draft.write({}))) == "weights.model_being_destroyed"
+
+
+def test_a_version_that_won_the_race_with_the_order_undoes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its approvers never saw it."""
+    version = saved(world)
+    world.end("ada", version)
+    with monkeypatch.context() as race:
+        race.setattr(ends, "check_model", lambda *_: None)
+        world.save(world.run("ada"), seed=2)
+    world.clock.advance(GRACE)
+    assert ended(world) == (0, [UNDONE])
+    assert world.facts(UNDONE)[-1]["code"] == "weights.newer_version"
+
+
+def test_a_model_that_a_policy_text_has_dropped_is_kept_by_its_people_and_by_nobody_else(world: World) -> None:
+    world.grant("ada", "wren-train", WREN)
+    version = world.save(world.run("ada", "research"), WREN)
+    world.end("ada", version)
+    text_ = re.sub(r"  wren-[a-z]+:\n(    .*\n)+", "", world.text)
+    text_ = re.sub(r"  model/wren:\n(    .*\n)+", "", text_)
+    digest = {"policy": policy.digest_of(text_)}
+    world.grant("dee", "policy-change", "lab", operation=digest, approvers=("chi", "gil", "hana"))
+    world.confirm("dee", "policy.publish", "lab", **digest)
+    with world.unit(world.person("dee")) as unit:
+        access.publish_policy(unit, world.person("dee"), text_, "lab.yaml")
+    assert code_of(lambda: keep(world, "eve", WREN)) == "weights.no_model"
+    keep(world, "ben", WREN)
+    assert [line["by"] for line in world.facts(UNDONE)] == ["ben"]

@@ -73,15 +73,14 @@ def undestroy_model(unit: Unit, caller: Caller, model: str, reason: str) -> None
 
     Raises Denied, NotFound, Conflict `weights.model_destroyed`, `weights.not_being_destroyed`.
     """
-    resource_of(unit, model)
     order = ends.MODELS.open_on(unit, model)
     if not ordering.is_one_of(caller, order):
+        resource_of(unit, model)  # its own people undo it though a policy text has dropped the model since
         access.require(unit, caller, ACTION, model, newest=_newest(unit, model))
     visible.check(reason, "The reason")
     if ends.is_model_over(unit, model):
         raise ends.model_gone(model)
-    waiting = [one["order"] for one in audit.on_its_way(unit, ModelDestructionUndone.KIND)]
-    if order is None or order.data["order"] in waiting:
+    if order is None or _just_undone(unit, order):
         raise ordering.not_open("model")
     _undo(unit, order, by=caller.principal, reason=reason[:500])
 
@@ -127,7 +126,7 @@ def finish_models(system: System) -> int:
 def _finish(system: System, model: str) -> bool:
     with begin(system) as unit:
         order = ends.MODELS.open_on(unit, model)
-        if order is None or order.data["final"] > unit.sure:
+        if order is None or order.data["final"] > unit.sure or _just_undone(unit, order):
             return False
         try:
             row = sealing.open_order(unit, model)
@@ -169,6 +168,11 @@ def _undo(
         order=said["order"], model=said["model"], by=by, code=code, reason=reason, hold=hold
     )
     audit.append(unit, line)
+
+
+def _just_undone(unit: Unit, order: audit.Entry) -> bool:
+    """Whether the line that undoes an order waits for the sequencer of PostgreSQL: it is not written twice."""
+    return any(one["order"] == order.data["order"] for one in audit.on_its_way(unit, ModelDestructionUndone.KIND))
 
 
 def _is_of(row: ModelOrder, order: audit.Entry) -> bool:
