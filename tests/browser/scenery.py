@@ -29,6 +29,7 @@ from weighthouse.detect.model import BULK, ELSEWHERE, Incident
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.runs import store as run_rows
+from weighthouse.runs.api.sealing import digest_of, seal
 from weighthouse.runs.model import Facts, Line, Order, Point, Ticket
 from weighthouse.weights import api as weights
 from weighthouse_sdk import checkpoint
@@ -164,7 +165,7 @@ def run(world: World, state: str, minutes: int) -> str:
             run=name, owner="ada", session="", grant=None, order=order, submitted=began, must_end=began + HOUR,
             tier="gvisor",
         )  # fmt: skip
-        run_rows.add(unit.conn, ticket, "sha256:" + "77" * 32, b"-")
+        run_rows.add(unit.conn, ticket, digest_of(order), seal(unit, ticket))
         done = {"failed": 120, "succeeded": 1000, "running": 437}[state]
         lines = [Line("out", f"step {step}  loss {3 - step / 180:.4f}  12.4 ktok/s") for step in range(0, 176, 5)]
         run_rows.add_lines(unit.conn, name, unit.now, lines)

@@ -63,7 +63,8 @@ def send(world: World, client: httpx.Client, files: Files | None = None, **chang
 def only(world: World) -> runs.Run:
     with read(world.system) as unit:
         (found,) = store.page(unit.conn, owner=None, place=None, limit=10)
-    return found
+    assert found.run is not None
+    return found.run
 
 
 def test_a_run_is_submitted_with_pasted_and_uploaded_code(world: World, ada: httpx.Client) -> None:
@@ -170,8 +171,8 @@ def test_the_example_and_an_earlier_order_fill_the_form(world: World, ada: httpx
     again = send(world, ada, more="model.py", more_code="WIDTH = 9\r\n")
     assert again.status_code == 303
     with read(world.system) as unit:
-        newest = store.page(unit.conn, owner=None, place=None, limit=1)[0]
-    assert newest.order.code["model.py"] == "WIDTH = 9\n"
+        newest = store.page(unit.conn, owner=None, place=None, limit=1)[0].run
+    assert newest is not None and newest.order.code["model.py"] == "WIDTH = 9\n"
 
 
 def running(world: World, ada: httpx.Client) -> str:

@@ -17,11 +17,14 @@ from weighthouse.core.settings import Setting
 
 State = Literal["queued", "preparing", "running", "succeeded", "failed", "stopped"]
 OPEN: frozenset[str] = frozenset({"queued", "preparing", "running"})
+ENDED: frozenset[str] = frozenset({"succeeded", "failed", "stopped"})
 
 # Why a run is asked to stop that leave it a while to save: they accuse nobody.
 GENTLE: frozenset[str] = frozenset({"runs.stopped_by_person"})
 GONE = "runs.row_gone"
 """Why a run ends whose row somebody took away."""
+UNTRUE = "runs.row_seal"
+"""Why a run ends, or never begins, whose row is not the one that this server wrote."""
 
 Stream = Literal["out", "err", "lab"]
 Risk = Literal["low", "high"]

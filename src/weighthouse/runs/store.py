@@ -1,9 +1,12 @@
-"""Tables of runs and their output. Guards the runner: a row is executed only if the seal over it holds."""
+"""Tables of runs and their output. Guards everybody from one row: what cannot be read takes no other row with it.
+
+Nothing that is returned here is believed yet; whether a row is the one that was submitted, `api/sealing.py` says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -26,7 +29,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.database import metadata
 from weighthouse.core.keyset import ordered
 from weighthouse.core.paging import Place
-from weighthouse.runs.model import GONE, OPEN, Facts, Line, LogLine, Order, Point, Run, Ticket
+from weighthouse.runs.model import ENDED, GONE, OPEN, Facts, Line, LogLine, Order, Point, Run, Ticket
 
 runs = Table(
     "runs_run",
@@ -112,68 +115,67 @@ def add(conn: Connection, ticket: Ticket, order_digest: str, seal: bytes) -> Non
     )
 
 
-def _run(row: Row[Any]) -> Run:
-    return Run(
-        id=row.id,
-        model=row.model,
-        owner=row.owner,
-        account=row.account,
-        grant=row.grant_id,
-        state=row.state,
-        order=msgspec.json.decode(row.order_text, type=Order),
-        order_digest=row.order_digest,
-        submitted=row.submitted,
-        started=row.started,
-        ended=row.ended,
-        must_end=row.must_end,
-        exit_status=row.exit_status,
-        reason=row.reason,
-        progress=row.progress,
-        loss_micro=row.loss_micro,
-        note=row.note,
-        facts=msgspec.json.decode(row.facts, type=Facts) if row.facts else None,
-        sent_bytes=row.sent_bytes,
-        stop_asked=row.stop_asked,
-    )
+MOST = 2**53
 
 
-def find(conn: Connection, run: str, *, lock: bool = False) -> Run | None:
-    """Return a run, None if there is none."""
+class Kept(NamedTuple):
+    """One row as it stands; what it tells is None where it cannot be read."""
+
+    id: str
+    run: Run | None
+    ticket: Ticket | None
+    seal: bytes
+
+
+def _kept(row: Row[Any]) -> Kept:
+    try:
+        run, ticket, seal = _read(row)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return Kept(str(row.id), None, None, b"")
+    return Kept(run.id, run, ticket, seal)
+
+
+def _read(row: Row[Any]) -> tuple[Run, Ticket, bytes]:
+    named = {*Run.__struct_fields__, *Ticket.__struct_fields__} - {"run", "grant", "order", "facts"}
+    fields = {name: getattr(row, name) for name in named}
+    fields |= {"run": row.id, "grant": row.grant_id}
+    fields["order"] = msgspec.json.decode(row.order_text, type=Order)
+    fields["facts"] = msgspec.json.decode(row.facts, type=Facts) if row.facts is not None else None
+    for value in row:
+        if isinstance(value, str):
+            value.encode()  # what is no text ends every answer that it would be part of
+        elif isinstance(value, int) and not -MOST < value < MOST:
+            raise ValueError(value)
+    if not isinstance(row.seal, bytes | memoryview):
+        raise TypeError(row.seal)
+    return msgspec.convert(fields, Run), msgspec.convert(fields, Ticket), bytes(row.seal)
+
+
+def find(conn: Connection, run: str, *, lock: bool = False) -> Kept | None:
+    """Return the row of a run, None if there is none."""
     query = select(runs).where(runs.c.id == run)
     row = conn.execute(query.with_for_update() if lock else query).first()
-    return _run(row) if row else None
+    return _kept(row) if row else None
 
 
 def ticket(conn: Connection, run: str) -> tuple[Ticket, bytes] | None:
-    """Return what the runner would execute and the seal over it, both as the row holds them."""
-    row = conn.execute(select(runs).where(runs.c.id == run)).first()
-    if row is None:
-        return None
-    found = Ticket(
-        run=row.id,
-        owner=row.owner,
-        account=row.account,
-        session=row.session,
-        grant=row.grant_id,
-        order=msgspec.json.decode(row.order_text, type=Order),
-        submitted=row.submitted,
-        must_end=row.must_end,
-        tier=row.tier,
-    )
-    return found, bytes(row.seal)
+    """Return what the row says was ordered and the seal over it, None if it says nothing."""
+    kept = find(conn, run)
+    return (kept.ticket, kept.seal) if kept is not None and kept.ticket is not None else None
 
 
-def page(conn: Connection, *, owner: str | None, place: Place | None, limit: int) -> list[Run]:
-    """Return runs from `place` on, newest first; of one owner, or of everybody."""
+def page(conn: Connection, *, owner: str | None, place: Place | None, limit: int) -> list[Kept]:
+    """Return rows from `place` on, newest first; of one owner, or of everybody."""
     query = ordered(select(runs), ((runs.c.id, True),), place)
     if owner is not None:
         query = query.where(runs.c.owner == owner)
-    return [_run(row) for row in conn.execute(query.limit(limit))]
+    return [_kept(row) for row in conn.execute(query.limit(limit))]
 
 
-def first_queued(conn: Connection) -> str | None:
-    """Return the run that has waited longest."""
-    return conn.execute(select(runs.c.id).where(runs.c.state == "queued").order_by(runs.c.id).limit(1)).scalar()
+def queued(conn: Connection) -> list[str]:
+    """Return the runs that wait, the one that has waited longest first. An id that is no text was never given."""
+    found = conn.execute(select(runs.c.id).where(runs.c.state == "queued").order_by(runs.c.id)).scalars()
+    return [run for run in found if isinstance(run, str)]
 
 
 def any_begun(conn: Connection) -> bool:
@@ -181,18 +183,20 @@ def any_begun(conn: Connection) -> bool:
     return conn.execute(select(runs.c.id).where(runs.c.state != "queued").limit(1)).first() is not None
 
 
-def open_runs(conn: Connection, **where: str) -> list[Run]:
-    """Return runs that have not ended, those whose columns equal `where`."""
+def open_runs(conn: Connection, **where: str) -> list[Kept]:
+    """Return the rows of runs that have not ended, those whose columns equal `where`."""
     query = select(runs).where(runs.c.state.in_(sorted(OPEN)))
     for name, value in where.items():
         query = query.where(runs.c[name] == value)
-    return [_run(row) for row in conn.execute(query.order_by(runs.c.id))]
+    return [_kept(row) for row in conn.execute(query.order_by(runs.c.id))]
 
 
-def change(conn: Connection, run: str, *, expect: Sequence[str], **values: object) -> bool:
-    """Update a run if its state is one of `expect`; return whether it was."""
-    done = conn.execute(update(runs).where(runs.c.id == run, runs.c.state.in_(tuple(expect))).values(**values))
-    return bool(done.rowcount)
+def change(conn: Connection, run: str, *, expect: Sequence[str] | None, **values: object) -> bool:
+    """Update a run if its state is one of `expect`, None being whatever it is; return whether it was."""
+    where = update(runs).where(runs.c.id == run)
+    if expect is not None:
+        where = where.where(runs.c.state.in_(tuple(expect)))
+    return bool(conn.execute(where.values(**values)).rowcount)
 
 
 def stop_of(conn: Connection, run: str) -> tuple[str, str, str]:
@@ -203,8 +207,8 @@ def stop_of(conn: Connection, run: str) -> tuple[str, str, str]:
 
 
 def processes(conn: Connection) -> list[tuple[str, str]]:
-    """Return (run, process mark) of every run that a server was executing."""
-    query = select(runs.c.id, runs.c.process).where(runs.c.state.in_(("preparing", "running")))
+    """Return (run, process mark) of every run that a server was executing: whatever neither waits nor has ended."""
+    query = select(runs.c.id, runs.c.process).where(runs.c.state.not_in(sorted({"queued", *ENDED})))
     return [(str(row[0]), str(row[1])) for row in conn.execute(query)]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,14 +12,14 @@ from weighthouse.access import api as access
 from weighthouse.audit import api as audit
 from weighthouse.core.errors import Denied, WeighthouseError
 from weighthouse.core.events import Event
-from weighthouse.core.signing import equal
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting, references
-from weighthouse.runs.api.submitting import seal
+from weighthouse.runs.api.sealing import marks_of, sealed_marks, stop_of, ticket_of, untrue
+from weighthouse.runs.api.telling import end_of, model_of
 from weighthouse.runs.events import (
     RefusedOften,
     RunFailed,
@@ -28,7 +29,7 @@ from weighthouse.runs.events import (
     Unsandboxed,
     VolumeFilled,
 )
-from weighthouse.runs.model import OPEN, Facts, Line, State, Ticket
+from weighthouse.runs.model import UNTRUE, Facts, Line, State, Ticket
 from weighthouse.runs.ports import Sandbox, Tokens
 from weighthouse.runs.rules.states import enough, outcome
 
@@ -36,14 +37,34 @@ END_BYTES = 8  # what a run tells by how it ends and when: status, duration, num
 LINE_BYTES = 4  # what a line tells by its stream and its time, though it were empty
 
 
-def waiting(unit: Unit) -> tuple[str, str] | None:
-    """Return the run that has waited longest and the environment of its model, None when none waits."""
-    run = store.first_queued(unit.conn)
-    found = store.find(unit.conn, run) if run else None
-    if found is None:
-        return None
-    listed = policy.current(unit).lab.resources.get(found.model)
-    return found.id, listed.environment if listed is not None and listed.environment else ""
+class Waiting(NamedTuple):
+    """The `first` run that waits with the environment of its model, and rows before it that are `untrue`."""
+
+    first: tuple[str, str] | None
+    untrue: list[str]
+
+
+def waiting(unit: Unit, going: Container[str]) -> Waiting:
+    """Return which run has waited longest, by orders that this server sealed. One that is `going` waits for nothing,
+    whatever its row says."""
+    bad: list[str] = []
+    for run in store.queued(unit.conn):
+        if run in going:
+            continue
+        ticket = ticket_of(unit, run)
+        if ticket is not None:
+            listed = policy.current(unit).lab.resources.get(ticket.order.model)
+            return Waiting((run, listed.environment if listed is not None and listed.environment else ""), bad)
+        bad.append(run)
+    return Waiting(None, bad)
+
+
+def refuse(unit: Unit, run: str) -> bool:
+    """End a run that waits under a row that is not believed; return whether it was one, and waited."""
+    if ticket_of(unit, run) is not None or not claim(unit, run, ""):
+        return False
+    end(unit, run, exit_status=None, failure=UNTRUE, sent_bytes=0)
+    return True
 
 
 def any_begun(unit: Unit) -> bool:
@@ -56,16 +77,20 @@ def claim(unit: Unit, run: str, process: str) -> bool:
     return store.change(unit.conn, run, expect=("queued",), state="preparing", process=process)
 
 
+def put_back(unit: Unit, run: str) -> None:
+    """Let a run wait again that was claimed and could not even be begun."""
+    store.change(unit.conn, run, expect=("preparing",), state="queued", process="")
+
+
 def admit(unit: Unit, run: str, sandbox: Sandbox) -> Ticket:
     """Verify everything a run rests on, at the moment it would start, and give it an identity of its own.
 
     Raises `runs.row_seal` for a row that this server did not write, `runs.lost_access` when the grant or the person
     is no longer there, `runs.sandbox_too_weak`, `runs.no_sandbox`, and what was refused of anything the order names.
     """
-    found = store.ticket(unit.conn, run)
-    if found is None or not equal(found[1], seal(unit, found[0])):
-        raise Denied("runs.row_seal", "The stored order is not the one that was submitted.", "Submit it again.")
-    ticket = found[0]
+    ticket = ticket_of(unit, run)
+    if ticket is None:
+        raise untrue()
     if ticket.grant is not None:
         access.valid_grant(unit, ticket.grant)
     code = lasting.lost(unit, ticket)
@@ -98,7 +123,7 @@ def started(unit: Unit, run: str, facts: Facts, proxy_digest: str, process: str)
         "state": "running",
         "started": unit.now,
         "facts": msgspec.json.encode(facts).decode(),
-        "process": process,
+        "process": sealed_marks(unit, run, process),
     }
     store.change(unit.conn, run, expect=("preparing",), **values)
     if facts.tier == "none":
@@ -130,18 +155,17 @@ def keep_output(unit: Unit, run: str, lines: Sequence[Line]) -> bool:
     return paid
 
 
-def volume_filled(unit: Unit, run: str, size: int) -> None:
+def volume_filled(unit: Unit, ticket: Ticket, size: int) -> None:
     """Put on record, and tell the run, that it has filled the place that it may write to."""
-    found = store.find(unit.conn, run)
-    if found is None:  # its end, which is near, says so
-        return
-    audit.append(unit, VolumeFilled(run=run, model=found.model, code="runs.volume_full", size_bytes=size))
-    keep_lines(unit, run, [Line("lab", "/out is full (runs.out_mib, runs.out_files); remove what has been saved")])
+    line = VolumeFilled(run=ticket.run, model=ticket.order.model, code="runs.volume_full", size_bytes=size)
+    audit.append(unit, line)
+    full = "/out is full (runs.out_mib, runs.out_files); remove what has been saved"
+    keep_lines(unit, ticket.run, [Line("lab", full)])
 
 
 def stop_asked(unit: Unit, run: str) -> str:
     """Return the code of what asked the run to stop, empty if nothing did."""
-    return store.stop_of(unit.conn, run)[0]
+    return stop_of(unit, run)[0]
 
 
 def end(
@@ -163,8 +187,8 @@ def end(
     unit.part(Tokens).drop(run)
     with contextlib.suppress(WeighthouseError):
         identity.end_workload(unit, run)
-    found = store.find(unit.conn, run, lock=True)
-    asked, by, text = store.stop_of(unit.conn, run)
+    store.find(unit.conn, run, lock=True)
+    asked, by, text = stop_of(unit, run)
     if lost and not asked:
         asked, by = lost, "system"
     state, reason = outcome(exit_status, asked, failure, out_of_time)
@@ -176,9 +200,12 @@ def end(
         "sent_bytes": sent_bytes,
     }
     access.refuse_for_good(unit, run)  # what is over stays over, whatever row of it is put back
-    if not store.change(unit.conn, run, expect=("preparing", "running"), **values) and found is not None:
-        return found.state
-    model = found.model if found is not None else ""
+    if not store.change(unit.conn, run, expect=("preparing", "running"), **values):
+        ended = end_of(unit, run)  # by the log: a row that says so hides no end
+        if ended is not None:
+            return ended[0]
+        store.change(unit.conn, run, expect=None, **values)
+    model = model_of(unit, run)
     if refused:
         audit.append(unit, RefusedOften(run=run, model=model, code="runs.too_many_refusals", refused=refused))
     fact: Event
@@ -194,19 +221,23 @@ def end(
 
 
 def orphans(unit: Unit) -> list[tuple[str, str]]:
-    """Return (run, process mark) of runs whose server is gone, for a runner that has just taken over."""
-    return store.processes(unit.conn)
+    """Return (run, marks of its processes) of runs whose server is gone, for a runner that has just taken over.
+
+    The marks are those that this server sealed: whoever writes the database would name anybody's process.
+    """
+    return [(run, marks_of(unit, run, kept)) for run, kept in store.processes(unit.conn)]
 
 
-def close_left(unit: Unit) -> None:
-    """Close the ways that a server left open whose runs are over: their last count is lost with it."""
-    for run in egress.left_open(unit):
-        found = store.find(unit.conn, run)
-        if found is None or found.state not in OPEN:
-            egress.close_lost(unit, run)
+def left_open(unit: Unit) -> list[str]:
+    """Return the runs whose ways a server left open, whatever their rows say."""
+    return egress.left_open(unit)
 
 
 def bury(unit: Unit, run: str) -> None:
-    """End the record of a run whose server died under it."""
+    """End the record of a run whose server died under it. One of which the log has the end is put right by that."""
     sent = egress.close_lost(unit, run)
-    end(unit, run, exit_status=None, failure="runs.server_died", sent_bytes=sent)
+    ended = end_of(unit, run)
+    if ended is None:
+        end(unit, run, exit_status=None, failure="runs.server_died", sent_bytes=sent)
+    else:
+        store.change(unit.conn, run, expect=None, state=ended[0], reason=ended[1])

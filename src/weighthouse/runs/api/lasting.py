@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from weighthouse.access import api as access
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
-from weighthouse.runs import store
 from weighthouse.runs.api import references
+from weighthouse.runs.api.sealing import ticket_of
 from weighthouse.runs.model import Ticket
 from weighthouse.runs.ports import Ground
 from weighthouse.weights import api as weights
@@ -60,9 +58,9 @@ def hold_against(unit: Unit, run: str, code: str) -> str:
     if code not in ("access.held", "runs.held"):
         return ""
     try:
-        found = store.ticket(unit.conn, run)
-        return next(filter(None, _holds(unit, found[0])), "") if found is not None else ""
-    except (WeighthouseError, msgspec.MsgspecError):
+        found = ticket_of(unit, run)
+        return next(filter(None, _holds(unit, found)), "") if found is not None else ""
+    except WeighthouseError:
         return ""
 
 

@@ -6,13 +6,18 @@ from weighthouse.access import api as access
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.runs import store
+from weighthouse.runs.api.sealing import believed
 from weighthouse.runs.model import Run
 from weighthouse.weights import api as weights
 
 
 def stopped_by(unit: Unit, hold: access.Hold) -> list[Run]:
-    """Return the open runs that this hold stands against: by their model, their data, what they load."""
-    return [run for run in store.open_runs(unit.conn) if _is_stopped(unit, hold, run)]
+    """Return the open runs that this hold stands against: by their model, their data, what they load.
+
+    A row that is not believed is none of them: such a run never begins, and one that goes on asks for itself.
+    """
+    found = filter(None, (believed(unit, kept) for kept in store.open_runs(unit.conn)))
+    return [run for run in found if _is_stopped(unit, hold, run)]
 
 
 def _is_stopped(unit: Unit, hold: access.Hold, run: Run) -> bool:

@@ -8,20 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
-from weighthouse.core import canonical
 from weighthouse.core.caller import Caller
 from weighthouse.core.clock import MINUTE, SECOND, Millis
 from weighthouse.core.errors import Denied, Invalid, NotFound
 from weighthouse.core.ids import new_id
-from weighthouse.core.signing import Signers
 from weighthouse.core.work import Unit
 from weighthouse.policy import api as policy
 from weighthouse.runs import store
 from weighthouse.runs.api import references
+from weighthouse.runs.api.sealing import believed, digest_of, seal, untrue
 from weighthouse.runs.events import RunSubmitted
 from weighthouse.runs.model import Environment, Order, Risk, Run, Ticket
 from weighthouse.runs.ports import Ground
@@ -67,7 +64,7 @@ def submit(
         wall_clock=wall_clock,
     )
     orders.check(order, unit.system.settings.integer("runs.wall_clock_s") * SECOND)
-    digest = canonical.digest(msgspec.to_builtins(order))
+    digest = digest_of(order)
     decision = access.require(
         unit, caller, "run.submit", model, order=digest, risk=risk, egress_profile=egress_profile
     )
@@ -107,18 +104,10 @@ def _queue(unit: Unit, ticket: Ticket, digest: str) -> Run:
         session=ticket.session,
     )
     audit.append(unit, fact)
-    run = store.find(unit.conn, ticket.run)
-    assert run is not None
+    run = believed(unit, store.find(unit.conn, ticket.run))
+    if run is None:  # a trigger has written another row than this one
+        raise untrue()
     return run
-
-
-def seal(unit: Unit, ticket: Ticket) -> bytes:
-    """Return the code that binds every field the runner acts on. Form 1 came without accounts and is never made."""
-    fields = msgspec.to_builtins(ticket)
-    if not ticket.account:
-        del fields["account"]
-    body = canonical.encode({"type": f"weighthouse/run/{2 if ticket.account else 1}", **fields})
-    return unit.part(Signers).mac("workload", body)
 
 
 def _fits(unit: Unit, order: Order) -> str:

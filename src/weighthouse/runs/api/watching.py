@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-
-import msgspec
 
 from weighthouse.access import api as access
 from weighthouse.audit import api as audit
@@ -12,18 +11,19 @@ from weighthouse.core import paging, visible
 from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 from weighthouse.core.ids import check_id
-from weighthouse.core.signing import equal
 from weighthouse.core.work import Unit
 from weighthouse.egress import api as egress
 from weighthouse.identity import api as identity
 from weighthouse.runs import store
 from weighthouse.runs.api import lasting
-from weighthouse.runs.api.submitting import seal
+from weighthouse.runs.api.sealing import believed, sealed_stop, stop_of, untrue
+from weighthouse.runs.api.telling import owner_of
 from weighthouse.runs.events import ForeignPeer, RunStopped, StopAsked
-from weighthouse.runs.model import GENTLE, OPEN, LogLine, Point, Run
+from weighthouse.runs.model import GENTLE, OPEN, UNTRUE, LogLine, Point, Run
 from weighthouse.runs.ports import Tokens
 
 access.declare(StopAsked, unsure=("kept",))
+log = logging.getLogger("weighthouse.runs")
 FOREIGN_PEER = "runs.foreign_peer"
 MAX_PAGE = 200
 MAX_LINES = 1000
@@ -52,9 +52,11 @@ def _own(unit: Unit, caller: Caller, found: Run) -> bool:
 
 
 def _visible(unit: Unit, caller: Caller, run: str) -> Run:
-    found = store.find(unit.conn, check_id(run, "run"))
+    kept = store.find(unit.conn, check_id(run, "run"))
+    found = believed(unit, kept)
     if found is None:
-        raise _not_there()
+        known = kept is not None and (_sees_all(unit, caller) or owner_of(unit, run) == caller.principal)
+        raise untrue() if known else _not_there()
     if (
         not _own(unit, caller, found)
         and not _sees_all(unit, caller)
@@ -65,7 +67,10 @@ def _visible(unit: Unit, caller: Caller, run: str) -> Run:
 
 
 def get(unit: Unit, caller: Caller, run: str) -> Run:
-    """Return one run: one's own, or any for whoever may read the log or stop runs. Raises `runs.no_run`."""
+    """Return one run: one's own, or any for whoever may read the log or stop runs.
+
+    Raises `runs.no_run`; `runs.row_seal` where the row is not believed, to the owner and those who may read the log.
+    """
     return _visible(unit, caller, run)
 
 
@@ -76,12 +81,16 @@ def page(unit: Unit, caller: Caller, *, limit: int = 50) -> list[Run]:
 
 def listing(unit: Unit, caller: Caller, *, cursor: str | None = None, limit: int = 50) -> paging.Page[Run]:
     """Return runs the caller may see, newest first; a page may be shorter than `limit`, and `next` says if more
-    follow."""
+    follow. A row that is not believed is left out, and told to the operator."""
     every = _sees_all(unit, caller)
     place = paging.place_of(cursor, "runs", (str,))
     found = store.page(unit.conn, owner=None if every else caller.principal, place=place, limit=limit + 1)
     cut = paging.page(found, limit, "runs", lambda run: (run.id,), place)
-    return paging.Page([run for run in cut.items if every or _own(unit, caller, run)], cut.next, cut.previous)
+    rows = [(kept, believed(unit, kept)) for kept in cut.items]
+    if bad := [kept.id[:40] for kept, run in rows if run is None]:
+        log.error("%s: rows that are not the ones that were submitted are in no list: %r", UNTRUE, bad[:5])
+    seen = [run for _, run in rows if run is not None and (every or _own(unit, caller, run))]
+    return paging.Page(seen, cut.next, cut.previous)
 
 
 def logs(unit: Unit, caller: Caller, run: str, after: int = 0, limit: int = MAX_LINES) -> list[LogLine]:
@@ -105,7 +114,7 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
     Raises `runs.no_run`, `runs.ended`, or access's refusal.
     """
     visible.check(reason, "The reason")
-    if caller.kind == "person" and not _is_sealed(unit, check_id(run, "run")):
+    if caller.kind == "person" and believed(unit, store.find(unit.conn, check_id(run, "run"))) is None:
         raise _stop_by_id(unit, caller, run)
     found = _visible(unit, caller, run)
     if not _own(unit, caller, found):
@@ -113,21 +122,7 @@ def stop(unit: Unit, caller: Caller, run: str, reason: str) -> Run:
     if found.state not in OPEN and access.refused_for_good(unit, run):
         raise Conflict("runs.ended", f"The run has ended already ({found.state}).", "None is needed.")
     _stop(unit, found, "runs.stopped_by_person", caller.principal, reason[:500])
-    stopped = store.find(unit.conn, run)
-    assert stopped is not None
-    return stopped
-
-
-def _is_sealed(unit: Unit, run: str) -> bool:
-    """Whether the row of a run is there and names the owner and the model for which it was submitted."""
-    found = store.find(unit.conn, run)
-    try:
-        kept = store.ticket(unit.conn, run)
-    except msgspec.MsgspecError:
-        return False
-    if found is None or kept is None or not equal(kept[1], seal(unit, kept[0])):
-        return False
-    return (found.owner, found.account, found.model) == (kept[0].owner, kept[0].account, kept[0].order.model)
+    return believed(unit, store.find(unit.conn, run)) or found
 
 
 def _stop_by_id(unit: Unit, caller: Caller, run: str) -> NotFound:
@@ -143,12 +138,13 @@ def _stop_by_id(unit: Unit, caller: Caller, run: str) -> NotFound:
 
 
 def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
-    asked_before = run.stop_asked and access.refused_for_good(unit, run.id)  # a row alone is not believed
-    if asked_before and (run.stop_asked not in GENTLE or code in GENTLE):
+    before = stop_of(unit, run.id)[0]
+    asked_before = before not in ("", UNTRUE) and access.refused_for_good(unit, run.id)
+    if asked_before and (before not in GENTLE or code in GENTLE):
         return  # a stop that leaves a while to save never delays one that does not
     # whatever becomes of the row, also of one that waits and is put back, and before any is asked to change
     access.refuse_for_good(unit, run.id, StopAsked(run=run.id, model=run.model, why=code, by=by, kept=False))
-    asked = {"stop_asked": code, "stopped_by": by, "stop_text": text}
+    asked = {"stop_asked": code, "stopped_by": by, "stop_text": sealed_stop(unit, run.id, code, by, text)}
     ended = {"state": "stopped", "ended": unit.now, "reason": code, **asked}
     if store.change(unit.conn, run.id, expect=("queued",), **ended):
         hold = lasting.hold_against(unit, run.id, code)
@@ -156,7 +152,7 @@ def _stop(unit: Unit, run: Run, code: str, by: str, text: str) -> None:
         audit.append(unit, line)
         return
     store.change(unit.conn, run.id, expect=("preparing", "running"), **asked)
-    kept = store.stop_of(unit.conn, run.id) == (code, by, text)
+    kept = stop_of(unit, run.id) == (code, by, text)
     audit.append(unit, StopAsked(run=run.id, model=run.model, why=code, by=by, kept=kept))
 
 
@@ -166,9 +162,11 @@ def look_again(unit: Unit, by: str, **where: str) -> int:
     Returns how many. What a fact of the log said is not repeated here but asked, for it may have been undone since.
     """
     stopped = 0
-    for run in store.open_runs(unit.conn, **where):
-        found = store.ticket(unit.conn, run.id)
-        code = lasting.lost(unit, found[0]) if found is not None else ""
+    for kept in store.open_runs(unit.conn, **where):
+        run = believed(unit, kept)
+        if run is None or kept.ticket is None:
+            continue  # such a row never begins, and what goes on under it asks for itself
+        code = lasting.lost(unit, kept.ticket)
         if code:
             _stop(unit, run, code, by, "")
             stopped += 1
@@ -177,10 +175,10 @@ def look_again(unit: Unit, by: str, **where: str) -> int:
 
 def workload_token(unit: Unit, run: str) -> tuple[str, Run]:
     """Return the token of a running workload. `run` must be what the broker's own listener vouched for."""
-    found = store.find(unit.conn, run) if run else None
+    found = believed(unit, store.find(unit.conn, run)) if run else None
     token = unit.part(Tokens).of(run)
     going = found is not None and found.state in ("preparing", "running")
-    if found is None or token is None or not going or found.stop_asked not in {"", *GENTLE}:
+    if found is None or token is None or not going or stop_of(unit, run)[0] not in {"", *GENTLE}:
         raise Unavailable("runs.not_running", "No such run is being executed here.", "Submit a new run.")
     return token, found
 
@@ -198,7 +196,7 @@ def report(
     Returns whether it was kept: a report is read by people outside, so the run's byte budget pays for it too.
     """
     run = caller.attributes.get("run", "") if caller.kind == "workload" else ""
-    found = store.find(unit.conn, run, lock=True) if run else None
+    found = believed(unit, store.find(unit.conn, run, lock=True)) if run else None
     if found is None:
         raise Denied("runs.not_a_workload", "Only a run may report its progress.", "Call this from inside a run.")
     if progress is not None and not 0 <= progress <= 1000:

@@ -184,7 +184,7 @@ class Execution(threading.Thread):
         while True:
             dog.turned()
             self._keep(handle.lines(poll))
-            self._look_at_volume(handle)
+            self._look_at_volume(ticket, handle)
             status = handle.wait(0)
             if handle.overdue:  # whatever else was cut while this server stood still
                 self._out_of_time = True
@@ -209,7 +209,7 @@ class Execution(threading.Thread):
             self._renew(ticket)
             self._look_at_leases()
 
-    def _look_at_volume(self, handle: Handle) -> None:
+    def _look_at_volume(self, ticket: Ticket, handle: Handle) -> None:
         """Tell once that the run's volume is full: asked of the file system, which nothing has to be walked for."""
         if self._full or handle.out is None:
             return
@@ -217,7 +217,7 @@ class Execution(threading.Thread):
         if room.f_bavail * room.f_frsize >= FULL_BYTES and room.f_favail > 0:
             return
         self._full = True
-        self._unit(lambda unit: executing.volume_filled(unit, self._run, room.f_blocks * room.f_frsize))
+        self._unit(lambda unit: executing.volume_filled(unit, ticket, room.f_blocks * room.f_frsize))
 
     def _look_at_leases(self) -> None:
         """Ask again, each second, for what the run is being lent at this moment."""

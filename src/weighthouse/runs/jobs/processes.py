@@ -22,9 +22,9 @@ def end_marked(text: str) -> bool:
     """Kill each process in a space-separated list of marks if it is still that process; return whether any was."""
     ended = False
     for one in text.split():
-        pid = int(one.split("/")[1])
-        if mark(pid) == one:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int(one.split("/")[1])
+            if mark(pid) == one:
                 os.kill(pid, signal.SIGKILL)
                 ended = True
     return ended
