@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from weighthouse.core import canonical, folders
+from weighthouse.core import canonical, disk, folders
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.settings import Settings
@@ -106,7 +106,10 @@ class ThisMachine:
         environment = self.environments()[0]
         self.check_private()  # each time: what is mounted where may have changed
         with self._lock:
-            self._sandbox = self._sandbox or choose(self._settings, environment)
+            try:
+                self._sandbox = self._sandbox or choose(self._settings, environment)
+            except OSError as error:  # a full disk is no reason to take a weaker driver, or none
+                raise disk.explained(error, [Path(tempfile.gettempdir())]) or error from None
             return self._sandbox
 
 

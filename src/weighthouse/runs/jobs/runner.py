@@ -42,7 +42,6 @@ class Runner:
         self._threads: dict[str, Execution] = {}
         self._owing: list[Execution] = []
         self._owed: dict[str, Callable[[str], None]] = {}
-        self._refused: set[str] = set()
         self._told = ""
         self._settle_at = 0.0
         self._turns = Turns(system, folder / ".turn")
@@ -153,7 +152,8 @@ class Runner:
         with read(self._system) as unit:
             first, untrue = executing.waiting(unit, self._threads)
         for run in untrue:
-            self._refuse(run)
+            if run not in self._owed:  # what could not be ended is tried again later, and never begins
+                self._refuse(run)
         if first is None:
             return None
         self._turns.make_ready(*first)
@@ -167,14 +167,12 @@ class Runner:
 
     def _refuse(self, run: str) -> None:
         """End a run whose row is not the one that was submitted, before anything of it is looked at further."""
-        if run in self._refused:
-            return  # it could not be ended; it never begins either
         try:
             with begin(self._system, SYSTEM) as unit:
                 executing.refuse(unit, run)
         except Exception:
             log.exception("%s waits under a row that is not what was submitted, and cannot be ended", run[:40])
-            self._refused.add(run)
+            self._owed[run] = self._refuse
 
     def stop(self) -> None:
         """End every run of this server and wait until nothing of them is left."""

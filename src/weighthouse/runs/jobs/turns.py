@@ -29,6 +29,7 @@ STUCK = (
     "waits: a run of another environment was executed before, and this server cannot empty the page cache "
     "(runs.page_cache); the operator starts it as root, or gives that up"
 )
+PASSES = ("runs.machine_full", "core.no_space", "core.disk_unusable")  # nothing is wrong with the order
 ANYBODY = b"v1 ?\n"
 FORGOT = {
     "whole": "the machine's page cache was emptied before this run: the last one was of another environment",
@@ -56,7 +57,7 @@ class Turns:
         """Forget what runs of another environment have read, once none is going. Outside of any unit: it may last.
 
         Raises Unavailable `core.no_space`, `core.disk_unusable` where whose turn it is cannot be kept, and
-        `runs.machine_full` where no sandbox could be tried: the run goes on waiting, and is told.
+        `runs.machine_full` and the like where no sandbox could be tried: the run goes on waiting, and is told.
         """
         try:
             shared = self._shared_kernel()
@@ -124,7 +125,7 @@ class Turns:
         try:
             return self._system.part(Ground).sandbox().tier != "gvisor"
         except WeighthouseError as error:
-            if error.code == "runs.machine_full":
+            if error.code in PASSES:
                 raise
             return False  # no sandbox at all: the run is not started, and is told why
 
