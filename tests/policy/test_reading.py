@@ -136,6 +136,7 @@ CHANGES = [
     ("actions: [audit.read, evidence.read]", "actions: [audit.read, policy.publish]", "weak_approval", ""),
     ("    environment: research\n    owner: training", "    environment: frontier\n    owner: training", "environment_mismatch", ""),
     ("    environment: frontier\n    owner: weights-stewards", "    environment: shared\n    owner: weights-stewards", "shared_model", ""),
+    ("  dataset/stdlib:\n", "  dataset/stdlib/more:\n    class: public\n    environment: shared\n    owner: training\n  dataset/stdlib:\n", "nested_dataset", "beside it"),
     ("  research:\n    name: Research", "  shared:\n    name: Shared", "reserved_name", ""),
     ("    teams: [weights-stewards]", "    teams: [audit]", "impossible_quorum", ""),
     ("    eligible: [training]\n    duration: {default: 2h", "    eligible: [training, security]\n    duration: {default: 2h", "impossible_quorum", ""),

@@ -121,8 +121,11 @@ class Ground(Protocol):
 
     def environments(self) -> list[Environment]: ...
 
-    def dataset(self, name: str) -> int | None:
-        """Return a descriptor of a data set's folder, None if it is not here. Whoever gets it closes it."""
+    def dataset(self, name: str, others: Sequence[str] = ()) -> int | None:
+        """Return a descriptor of a data set's folder, None if it is not here. Whoever gets it closes it.
+
+        Raises `runs.dataset_nested` where whoever sees it sees one of the `others`, too.
+        """
 
     def sandbox(self) -> Sandbox:
         """Return the strongest usable driver; raises `runs.no_sandbox`."""

@@ -54,6 +54,22 @@ def check(lab: Lab, places: Places) -> None:
         _possible(lab, entitlement, members, places["entitlement", entitlement.id])
 
 
+def check_nested(lab: Lab, places: Places) -> None:
+    """Refuse a data set inside another: whoever is given the outer one reads the inner one, which has a class, an
+    environment and holds of its own. Of texts that are kept the runner asks it."""
+    datasets = {resource.id for resource in lab.resources.values() if resource.kind == "dataset"}
+    for inner in sorted(datasets):
+        parts = inner.split("/")
+        outer = next((one for end in range(2, len(parts)) if (one := "/".join(parts[:end])) in datasets), None)
+        if outer is not None:
+            refuse(
+                "policy.nested_dataset",
+                places["resource", inner],
+                f"data set '{inner}' lies inside '{outer}', so whoever is given that reads it, too.",
+                f"Give it a folder and a name beside it, such as '{outer}-{parts[-1]}'.",
+            )
+
+
 def _outside_runs(cls: SensitivityClass, place: Place) -> None:
     """A person is in no sandbox and in no image, so a class that asks for one cannot also let them do without."""
     if not cls.outside_runs:

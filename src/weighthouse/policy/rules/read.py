@@ -23,7 +23,7 @@ from weighthouse.policy.model import (
     Team,
     VoteKind,
 )
-from weighthouse.policy.rules.check import Places, check
+from weighthouse.policy.rules.check import Places, check, check_nested
 from weighthouse.policy.rules.check_committee import check_committee
 from weighthouse.policy.rules.fields import Fields, entries
 from weighthouse.policy.rules.read_entitlements import read_entitlements, read_separations
@@ -75,6 +75,7 @@ def read_lab(text: str, name: str, *, now: Millis = 0, kept: bool = False) -> La
     )
     check(lab, places)
     if not kept:
+        check_nested(lab, places)
         check_committee(lab, places, now)
     return lab
 

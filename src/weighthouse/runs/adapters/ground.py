@@ -25,6 +25,7 @@ import msgspec
 from weighthouse.core import canonical, disk, folders
 from weighthouse.core.errors import Unavailable, WeighthouseError
 from weighthouse.core.ids import new_id
+from weighthouse.core.mounts import Mounts
 from weighthouse.core.settings import Settings
 from weighthouse.runs.adapters import cgroups, page_cache, shown
 from weighthouse.runs.adapters.bubblewrap import Bubblewrap
@@ -63,7 +64,30 @@ class ThisMachine:
     def environment(self, digest: str) -> Environment | None:
         return next((found for found in self.environments() if found.digest == digest), None)
 
-    def dataset(self, name: str) -> int | None:
+    def dataset(self, name: str, others: Sequence[str] = ()) -> int | None:
+        held = self._held(name)
+        if held is None or not others:
+            return held
+        mounts, seen = Mounts(), Path(f"/proc/self/fd/{held}").resolve()
+        for other in others:
+            place = self._place(other)
+            if place is not None and shown.below(place, seen, mounts):
+                os.close(held)
+                raise Unavailable(
+                    "runs.dataset_nested",
+                    f"Whoever is given '{name}' reads '{other}' as well, which is a data set of its own.",
+                    "Give each data set a folder beside the others.",
+                )
+        return held
+
+    def _place(self, name: str) -> Path | None:
+        """Where a data set is or would be; None where no folder of such is set."""
+        if name == "dataset/stdlib":
+            return Path(sysconfig.get_path("stdlib")).resolve()
+        folder = self._settings.path("runs.datasets")
+        return None if folder == Path() else folder / name.removeprefix("dataset/")
+
+    def _held(self, name: str) -> int | None:
         if name == "dataset/stdlib":
             return folders.hold_folder(Path(sysconfig.get_path("stdlib")).resolve())
         folder = self._settings.path("runs.datasets")

@@ -34,15 +34,15 @@ def check(private: Iterable[Path], rooms: Iterable[Path], shown: Iterable[Path])
     mounts, trees = Mounts(), list(shown)
     for place in private:
         for tree in trees:
-            if _below(place, tree, mounts):
+            if below(place, tree, mounts):
                 raise _shown(place, tree)
     for tree in trees:
         for room in rooms:
-            if _below(tree, room, mounts):
+            if below(tree, room, mounts):
                 raise _shown(room, tree)
 
 
-def _below(place: Path, tree: Path, mounts: Mounts) -> bool:
+def below(place: Path, tree: Path, mounts: Mounts) -> bool:
     """Return whether `place` is seen by whoever sees `tree`, what is mounted inside of it included."""
     place, tree = _real(place), _real(tree)
     top = _identity(tree)

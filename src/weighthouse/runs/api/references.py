@@ -142,6 +142,12 @@ def _parent(unit: Unit, ticket: Ticket, tier: str) -> access.Decision:
     return access.explain(unit, _run(unit, ticket, tier), "weights.load", model, version=ticket.order.parent)
 
 
+def other_datasets(unit: Unit, dataset: str) -> list[str]:
+    """Return every listed data set but this one: none of them may be seen by whoever is given this one."""
+    every = policy.current(unit).lab.resources.values()
+    return [one.id for one in every if one.kind == "dataset" and one.id != dataset]
+
+
 def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | access.Stop | str:
     order = ticket.order
     lab = policy.current(unit).lab
@@ -150,6 +156,8 @@ def _dataset(unit: Unit, ticket: Ticket, tier: str) -> access.Decision | access.
         return "which is not a listed data set"
     if listed.environment not in (SHARED, lab.resources[order.model].environment):
         return "which belongs to another environment than the model"
+    if any(one.startswith(f"{order.dataset}/") for one in other_datasets(unit, order.dataset)):
+        return "in which another data set lies that has a class, an environment and holds of its own"
     cls = lab.classes[listed.cls]  # its conditions hold here as the model's do: the run is given both
     if cls.sandbox != "any" and not enough(tier, cls.sandbox):
         return f"whose class asks for the {cls.sandbox} sandbox"

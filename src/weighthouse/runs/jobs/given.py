@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from weighthouse.core import folders
 from weighthouse.core.errors import Unavailable
-from weighthouse.core.work import System
+from weighthouse.core.work import System, read
+from weighthouse.runs.api import references
 from weighthouse.runs.model import Order
 from weighthouse.runs.ports import Ground, Mount
 from weighthouse.weights import api as weights
@@ -52,9 +53,12 @@ class Ways(NamedTuple):
 def give(system: System, order: Order, *, code: Path, ways: Ways, given: Given, pause: Callable[[], None]) -> None:
     """Open what an order names and add it to `given`; `code` is a folder to make.
 
-    `pause` is called during what may take long, and may raise. Raises `runs.ground_moved`, what weights raises.
+    `pause` is called during what may take long, and may raise. Raises `runs.ground_moved`, `runs.dataset_nested`,
+    what weights raises.
     """
-    dataset = system.part(Ground).dataset(order.dataset)
+    with read(system) as unit:
+        others = references.other_datasets(unit, order.dataset)
+    dataset = system.part(Ground).dataset(order.dataset, others)
     if dataset is None:
         raise Unavailable("runs.ground_moved", "This server no longer has what was ordered.", "Submit again.")
     given.add(dataset, "/data")

@@ -6,6 +6,7 @@ of an order. It works without JavaScript; the order itself is checked and decide
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -184,7 +185,7 @@ def _shown(
     lab = policy.current(unit).lab
     ground = unit.part(Ground)
     models = [one for one in lab.resources.values() if one.kind == "model" and _may(unit, caller, one.id)]
-    datasets = [one for one in lab.resources.values() if one.kind == "dataset" and ground.dataset(one.id) is not None]
+    datasets = [one for one in lab.resources.values() if one.kind == "dataset" and _here(ground, one.id)]
     longest = unit.system.settings.integer("runs.wall_clock_s") * SECOND // MINUTE
     return {
         "typed": typed,
@@ -199,6 +200,13 @@ def _shown(
         "most_files": MAX_FILES,
         "most_code": MAX_CODE,
     }
+
+
+def _here(ground: Ground, dataset: str) -> bool:
+    held = ground.dataset(dataset)
+    if held is not None:
+        os.close(held)
+    return held is not None
 
 
 def _may(unit: Unit, caller: Caller, model: str) -> bool:
