@@ -184,3 +184,14 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
         assert not state.exists()
     init(state)
     check_whole(state)
+
+
+def test_whatever_the_umask_is_nobody_else_writes_what_was_made_and_it_serves(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        init(tmp_path / "state")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
+    check_whole(tmp_path / "state")

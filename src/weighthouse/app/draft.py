@@ -26,6 +26,7 @@ from weighthouse.core.settings import Settings
 from weighthouse.core.work import System, begin
 
 NAME = ".making"
+OURS = 0o755
 _MOVES, _TOKEN = "moves", "token"
 _MARK = "init"
 
@@ -64,6 +65,7 @@ class Draft:
         names = sorted((path.name for path in self.inside.root.iterdir()), key=lambda name: name == self.home.keys)
         _write(self.folder / _MOVES, "\n".join(names))
         for path in sorted(self.inside.root.rglob("*"), reverse=True):
+            path.chmod(path.stat().st_mode & OURS)  # whatever the umask is: nobody else writes what a server believes
             _flush(path)
         for name in names:
             if name == self.home.keys:
