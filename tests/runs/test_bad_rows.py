@@ -41,13 +41,22 @@ VALUES = {
 }
 
 
+CASES = [
+    *(("sqlite_url", column) for column in store.runs.c.keys()),  # noqa: SIM118
+    *(("postgres_url", column) for column in ("model", "order_text", "facts", "state", "stop_asked", "process")),
+]
+
+
 @pytest.fixture
-def still(database: Database, clock: ManualClock, tmp_path: Path, short: Path) -> Iterator[RunsWorld]:
+def still(request: pytest.FixtureRequest, clock: ManualClock, tmp_path: Path, short: Path) -> Iterator[RunsWorld]:
     """A world in which no runner runs: each of its steps is taken by hand."""
+    database = Database(request.getfixturevalue(request.param))
+    database.create_all()
     made = RunsWorld(database, clock, tmp_path, short)
     made.grant("ada", "wren-train", WREN)
     yield made
     made.close()
+    database.close()
 
 
 def write(world: RunsWorld, run: str, column: str, value: str, other: str = "") -> bool:
@@ -96,7 +105,7 @@ def goes_on(world: RunsWorld, honest: str) -> None:
             executing.refuse(unit, run)
 
 
-@pytest.mark.parametrize("column", store.runs.c.keys())
+@pytest.mark.parametrize(("still", "column"), CASES, indirect=["still"])
 def test_no_value_in_any_column_of_a_waiting_run_hinders_a_stop_or_anybody_else(
     still: RunsWorld, column: str
 ) -> None:
@@ -112,7 +121,7 @@ def test_no_value_in_any_column_of_a_waiting_run_hinders_a_stop_or_anybody_else(
             write(still, one.id, "state", "'stopped'")
 
 
-@pytest.mark.parametrize("column", store.runs.c.keys())
+@pytest.mark.parametrize(("still", "column"), CASES, indirect=["still"])
 def test_no_value_in_any_column_of_a_run_that_goes_on_hides_its_end_or_hinders_a_restart(
     still: RunsWorld, short: Path, column: str
 ) -> None:
