@@ -15,6 +15,7 @@ from tests.runs.world import WREN, RunsWorld
 from weighthouse.core.clock import ManualClock
 from weighthouse.core.database import Database
 from weighthouse.core.errors import Unavailable
+from weighthouse.core.work import begin
 from weighthouse.runs.adapters import ground
 from weighthouse.runs.api import executing
 from weighthouse.runs.jobs import runner
@@ -83,3 +84,16 @@ def test_a_full_disk_lets_a_run_wait_and_tells_it_why(waits: RunsWorld, monkeypa
         assert waits.get(run).state == "queued"
     assert waits.until(run).state == "succeeded"
     assert len([line for line in waits.output(run, "lab") if "waits" in line]) == 1
+
+
+def test_a_run_that_cannot_be_buried_at_a_start_keeps_no_server_from_starting_and_is_buried_later(
+    waits: RunsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [waits.submit("pass") for _ in range(2)]
+    for run in left:
+        with begin(waits.system) as unit:
+            assert executing.claim(unit, run.id, "")
+    monkeypatch.setattr(executing, "bury", first(1, ValueError("?"), executing.bury))
+    waits.runner.start()
+    assert {waits.until(run).reason for run in left} == {"runs.server_died"}
+    assert waits.until(waits.submit("pass")).state == "succeeded"
