@@ -25,6 +25,7 @@ from weighthouse.identity import api as identity
 from weighthouse.identity.api.confirming import mark_confirmed
 from weighthouse.identity.api.devices import drop_device
 from weighthouse.identity.api.ends import ACCOUNT_GONE
+from weighthouse.identity.api.freezing import is_frozen
 from weighthouse.identity.jobs import followers as keys
 
 
@@ -65,7 +66,7 @@ class Open(Signed):
 
     def frozen(self, person: str) -> bool:
         with read(self.system) as unit:
-            return identity.is_frozen(unit, person)
+            return is_frozen(unit, person)
 
     def held(self) -> list[tuple[str, str]]:
         with read(self.system) as unit:

@@ -16,19 +16,19 @@ import hashlib
 from collections.abc import Iterable
 
 from weighthouse.access.api.foreign import ended, ender
-from weighthouse.access.api.holds import may_stand, stand
+from weighthouse.access.api.holds import may_stand, stand, was_placed
 from weighthouse.access.api.mandate import carries_still
 from weighthouse.access.api.seats import may_silence
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced, OpeningFell
 from weighthouse.access.model import Hold
-from weighthouse.access.ports import Refusals
-from weighthouse.access.store import holds as rows
 from weighthouse.audit import api as audit
 from weighthouse.core.caller import SYSTEM
 from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import HoldId, made_id
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
+from weighthouse.policy import api as policy
 
 WHY = "It was lifted in a session that was somebody else's, so it stands again."
 THAWED = "they were thawed in a session that was somebody else's"
@@ -42,13 +42,13 @@ _OPENED = {
 OPENED = frozenset(_OPENED)
 _BY_SESSION = {kind: audit.Lines(kind, by="session") for kind in _OPENED}
 _BY_PERSON = {kind: audit.Lines(kind, by=by) for kind, by in _OPENED.items()}
-_THAWS = audit.Lines("identity.PersonThawed")
+_THAWS, _FREEZES = audit.Lines("identity.PersonThawed"), audit.Lines("identity.PersonFrozen")
 _LIFTS = audit.Lines(HoldLifted.KIND, by="hold")
 _CARRIED = audit.Lines(HoldLifted.KIND, by="authority")
 _LOOKS = audit.Lines(HoldLookedAt.KIND, by="hold")
 _ANSWERS = audit.Lines("governance.BallotCast", by="digest")
 _PLACED = audit.Lines(HoldPlaced.KIND, by="hold")
-_FELL = audit.Lines(OpeningFell.KIND, by="opened")
+_FELL = {by: audit.Lines(OpeningFell.KIND, by=by) for by in ("opened", "hold")}
 
 
 def close_session(unit: Unit, person: str, session: str, by: str) -> None:
@@ -99,42 +99,78 @@ def _close(unit: Unit, person: str, kind: str, lines: Iterable[audit.Entry], by:
 
 
 def _hold(unit: Unit, lift: audit.Entry, opening: audit.Entry, by: str) -> None:
-    """Let a hold stand again, under an id of its own, which is the same whoever finds this."""
+    """Let a hold stand again, under an id of its own, which is the same whoever finds this.
+
+    Whether it stands by now, and what it stops, is read from the log. Attack: plant a row with that id, which anybody
+    can foretell, that says it was lifted, is on something else, or has other words.
+    """
     old = str(lift.data["hold"])
-    placed, refusals = _PLACED.newest(unit, old), unit.part(Refusals)
     new = HoldId(made_id("hld", hashlib.sha256(f"closed again\n{old}".encode()).digest()))
-    known = {one.id: one for one in rows.everything(unit.conn, str(lift.data["held"]))}
-    if placed is None or refusals.lifted(new) or new in known or ("again", new) in unit.memo:
+    if ("again", new) in unit.memo:
         return
     unit.memo["again", new] = True
-    reason = f"{WHY} {known[HoldId(old)].reason}"[:2_000] if HoldId(old) in known else WHY
-    hold = Hold(
+    if not was_placed(unit, new):
+        stand(unit, _again(unit, lift, new))
+    if not _told(unit, "hold", new):
+        _say(unit, opening, "hold", str(lift.data["held"]), by, again=True, hold=new)
+
+
+def _again(unit: Unit, lift: audit.Entry, new: HoldId) -> Hold:
+    """The hold that was lifted, as its line tells of it; where that is owed still, it stops everything."""
+    placed, subject = _PLACED.newest(unit, str(lift.data["hold"])), str(lift.data["held"])
+    actions = tuple(placed.data["actions"]) if placed is not None else ()
+    said = _reason(unit, placed) if placed is not None else ""
+    if subject in policy.current(unit).lab.people:  # who left the lab since is silenced by that
+        actions = may_stand(unit, SYSTEM, subject, actions)
+    return Hold(
         id=new,
-        subject=str(placed.data["held"]),
-        kind=placed.data["kind"],
-        reason=reason,
-        actions=may_stand(unit, SYSTEM, str(placed.data["held"]), tuple(placed.data["actions"])),
+        subject=subject,
+        kind=(placed or lift).data["kind"],
+        reason=f"{WHY} {said}".strip()[:2_000],
+        actions=actions,
         placed_by=SYSTEM.principal,
         at=unit.now,
     )
-    stand(unit, hold)
-    _say(unit, opening, "hold", hold.subject, by, again=True, hold=hold.id)
+
+
+def _reason(unit: Unit, line: audit.Entry) -> str:
+    """The reason that a line committed to; empty where its words are gone, or are not those."""
+    try:
+        said = audit.reveal(unit, line)["reason"]
+    except WeighthouseError:
+        return ""
+    return said if isinstance(said, str) else ""
 
 
 def _freeze(unit: Unit, thaw: audit.Entry, by: str) -> None:
-    """Freeze a person again whom nobody has frozen or thawed since; not a member without whom nothing is decided."""
+    """Freeze a person again whom nobody has frozen or thawed since, by the log; not a member without whom nothing is
+    decided. Attack: break or hide the person's row for this moment, so that they are frozen by all that it says."""
     person, newest = str(thaw.data["principal"]), _THAWS.newest(unit, str(thaw.data["principal"]))
-    if newest is None or newest.index != thaw.index or identity.is_frozen(unit, person) or _told(unit, thaw):
+    if newest is None or newest.index != thaw.index or ("frozen again", person) in unit.memo:
         return
-    again = may_silence(unit, person)
-    if again:
+    unit.memo["frozen again", person] = True
+    frozen = _frozen_since(unit, person, thaw)
+    if frozen not in ("", THAWED) or _told(unit, "opened", str(thaw.index)):
+        return
+    again = bool(frozen) or may_silence(unit, person)
+    if again and not frozen:
         identity.freeze(unit, person, THAWED, by)
     _say(unit, thaw, "person", person, by, again=again)
 
 
-def _told(unit: Unit, opening: audit.Entry) -> bool:
-    opened = str(opening.index)
-    return _FELL.any(unit, opened) or any(one["opened"] == opened for one in audit.on_its_way(unit, OpeningFell.KIND))
+def _frozen_since(unit: Unit, person: str, thaw: audit.Entry) -> str:
+    """Why a person was frozen since that thaw; `THAWED` if it was for that, though the change failed that told of it
+    and the line of the freeze was written alone. Empty if nobody froze them."""
+    lines = _FREEZES.of(unit, person, start=thaw.index)
+    if any(_reason(unit, one) in (THAWED, audit.OWED_WORDS[1]) for one in lines):
+        return THAWED
+    waiting = (one["principal"] for one in audit.on_its_way(unit, "identity.PersonFrozen"))
+    return "otherwise" if lines or person in waiting else ""
+
+
+def _told(unit: Unit, by: str, value: str) -> bool:
+    waiting = (one[by] for one in audit.on_its_way(unit, OpeningFell.KIND))
+    return _FELL[by].any(unit, value) or value in waiting
 
 
 def _say(unit: Unit, opening: audit.Entry, what: str, about: str, by: str, *, again: bool, hold: str = "") -> None:

@@ -27,13 +27,14 @@ from weighthouse.audit import api as audit
 from weighthouse.core import visible
 from weighthouse.core.caller import Assurance, Caller
 from weighthouse.core.canonical import digest
-from weighthouse.core.errors import Denied, Invalid, NotFound
+from weighthouse.core.errors import Denied, Invalid, NotFound, WeighthouseError
 from weighthouse.core.ids import HoldId, PrincipalId, check_id, new_id
 from weighthouse.core.work import Unit
 from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 HoldKind = Literal["security", "governance"]
+_PLACED = audit.Lines(HoldPlaced.KIND, by="hold")
 
 
 @stops
@@ -97,8 +98,8 @@ def may_stand(unit: Unit, caller: Caller, subject: str, actions: tuple[str, ...]
 def stand(unit: Unit, hold: Hold) -> None:
     """Store a hold whose placing was decided: the memory that a row cannot undo, its row, its line.
 
-    Where its row is there, as when another server found the same doubt first, it is remembered here, too; its line is
-    the other's, and follows by what is owed if that never comes.
+    Where the log tells of it, as when another server found the same doubt first, it is remembered here, too; row and
+    line are the other's. What a row says of an id that can be foretold is no sign of that. Attack: plant one.
     """
     line = HoldPlaced(
         hold=hold.id,
@@ -109,10 +110,23 @@ def stand(unit: Unit, hold: Hold) -> None:
         by=hold.placed_by,
     )
     place(unit, hold, line)
-    if any(one.id == hold.id for one in rows.everything(unit.conn, hold.subject)):
+    if _told(unit, hold.id):
         return
-    rows.add(unit.conn, hold)
+    rows.put(unit.conn, hold)
     audit.append(unit, line)
+
+
+def was_placed(unit: Unit, hold_id: str) -> bool:
+    """Whether the log tells that this hold was placed, or will in a moment."""
+    waiting = (one["hold"] for one in audit.on_its_way(unit, HoldPlaced.KIND))
+    return _PLACED.any(unit, hold_id) or hold_id in waiting
+
+
+def _told(unit: Unit, hold_id: str) -> bool:
+    try:
+        return was_placed(unit, hold_id)
+    except WeighthouseError:  # a log that cannot be read keeps nothing from being stopped
+        return False
 
 
 def _reason(reason: str) -> str:

@@ -198,10 +198,9 @@ def _mend(unit: Unit, id_: str, line: Event) -> None:
     if isinstance(line, GrantEnded):
         grants.end(unit.conn, id_, unit.now, line.why, line.by)
     elif isinstance(line, HoldPlaced):
-        known = {hold.id for hold in holds.everything(unit.conn, line.held)}
-        for hold in unit.part(Refusals).holds():
-            if hold.id == id_ and id_ not in known:
-                holds.add(unit.conn, hold)
+        hold = unit.part(Refusals).hold(id_)
+        if hold is not None:
+            holds.put(unit.conn, hold)
     elif isinstance(line, RequestDenied):
         requests.overrule(unit.conn, id_, "denied", line.by, unit.now)
     elif isinstance(line, Withdrawn):

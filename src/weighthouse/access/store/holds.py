@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import cast
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from weighthouse.access.model import Hold, HoldKind
 from weighthouse.access.store.tables import holds
@@ -56,8 +56,9 @@ def _actions(text: str) -> tuple[str, ...]:
         return ()
 
 
-def add(connection: Connection, hold: Hold) -> None:
-    """Insert a hold."""
+def put(connection: Connection, hold: Hold) -> None:
+    """Write the row of a hold that stands from now on, in place of whatever somebody planted under its id."""
+    connection.execute(delete(holds).where(holds.c.id == hold.id))
     connection.execute(
         insert(holds).values(
             id=hold.id,

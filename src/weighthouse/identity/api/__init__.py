@@ -30,7 +30,7 @@ from weighthouse.identity.api.directory import is_active, knew, people, person, 
 from weighthouse.identity.api.disowning import disown
 from weighthouse.identity.api.ending import end_device, end_device_of
 from weighthouse.identity.api.ends import SIGNED_OUT
-from weighthouse.identity.api.freezing import freeze, is_frozen, thaw
+from weighthouse.identity.api.freezing import freeze, thaw
 from weighthouse.identity.api.freshness import fresh_nonce
 from weighthouse.identity.api.keys_aside import gone_by_rule, keys_aside, restore_key
 from weighthouse.identity.api.lately import ended_lately, ended_page, lately, news
@@ -135,7 +135,6 @@ __all__ = [
     "gone_by_rule",
     "has_voice",
     "is_active",
-    "is_frozen",
     "is_of",
     "is_only_voice",
     "issue_workload",

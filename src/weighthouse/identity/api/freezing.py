@@ -68,7 +68,7 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
     No session and no device of before comes back with it: each key is let count again by itself (`keys_aside`). A
     person signs it (`openings`).
     """
-    if _stands_unfrozen(unit, principal):
+    if not is_frozen(unit, principal):
         raise Invalid("identity.not_frozen", "This person is not frozen.", "None is needed.")
     if isinstance(by, Caller) and by.kind == "person":  # the operator of the machine has no session to give one in
         require_opening(unit, by, Act(type="person.thaw", subject=principal), signed)
@@ -89,12 +89,9 @@ def thaw(unit: Unit, principal: str, reason: str, by: Caller | str, *, signed: K
 
 
 def is_frozen(unit: Unit, principal: str) -> bool:
-    """Whether a person cannot sign in now, frozen or with a record that is not believed."""
-    return not _stands_unfrozen(unit, principal)
-
-
-def _stands_unfrozen(unit: Unit, principal: str) -> bool:
+    """Whether a person cannot sign in now, frozen or with a record that is not believed: what a row says, which is
+    never a sign that somebody has frozen them."""
     try:
-        return state_of(unit, principal).frozen_at is None
+        return state_of(unit, principal).frozen_at is not None
     except Unauthenticated:
-        return False
+        return True
