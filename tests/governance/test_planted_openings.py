@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.governance.test_closed_again import doubt
+from tests.governance.conftest import LAB
+from tests.governance.test_closed_again import Open, doubt
 from tests.governance.test_under_way import racing
 from tests.governance.under_way import Racing
 from weighthouse.access import api as access
@@ -29,6 +30,7 @@ from weighthouse.core.errors import Unavailable
 from weighthouse.core.ids import HoldId, made_id, new_id
 from weighthouse.core.work import begin, read
 from weighthouse.identity.api import owing
+from weighthouse.policy import api as policy
 
 PLANTS = {
     "lifted": {"lifted": 2},
@@ -182,11 +184,13 @@ def test_a_doubt_stands_with_its_line_whatever_is_planted_under_its_id(
     assert rows(lab) == [("lab", "log", None)]
 
 
-def test_another_servers_row_and_line_of_a_hold_are_left_as_they_are(lab: Racing) -> None:
+@pytest.mark.parametrize("waits", [False, True], ids=["told", "waits"])
+def test_another_servers_row_and_line_of_a_hold_are_left_as_they_are(lab: Racing, waits: bool) -> None:
     """Two servers find one doubt; people have settled it by the time that the second comes."""
     hold = doubt(lab)
     (found,) = standing(lab)
-    lab.settle()
+    if not waits:
+        lab.settle()
     lab.sql("UPDATE access_hold SET lifted = 5 WHERE id = :id", id=hold)
     with begin(lab.system, SYSTEM) as unit:
         stand(unit, found)
@@ -255,9 +259,64 @@ def test_a_freeze_that_no_row_takes_is_remembered_and_told_once_it_is_written(la
 
 def test_who_was_frozen_for_another_reason_since_is_not_told_of(lab: Racing) -> None:
     thawed(lab)
+    lab.settle()
     lab.freeze("eve")
+    Open.follow(lab)  # on PostgreSQL its line waits still
     follow(lab)
     assert lab.frozen("eve") and lab.told() == []
+
+
+def test_it_is_told_once_though_the_line_that_tells_it_waits(lab: Racing) -> None:
+    lab.freeze("eve")
+    hold = security(lab)
+    thief = lab.begin_session("chi")
+    lab.lift("chi", hold)
+    lab.thaw("chi", "eve")
+    for how in ("security", "not me"):
+        lab.begin_session("chi")
+        lab.stop(how, "chi", thief)
+    lab.settle()
+    for follower in followers:
+        while audit.pump(lab.system, follower, limit=1):
+            pass
+    assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
+    assert [one["hold"] for one in lab.facts("access.HoldPlaced")] == [hold, again(hold)]
+
+
+def test_who_left_the_lab_since_keeps_nothing_else_from_being_closed(lab: Racing) -> None:
+    """Acts of the committee are held for nobody who is in no policy; what was held for them then stands again."""
+    lab.freeze("eve")
+    with begin(lab.system) as unit:
+        hold = access.place_hold(unit, lab.person("chi"), "ada", "bulk reads", actions=("committee.vote",)).id
+    thief = lab.begin_session("chi")
+    lab.lift("chi", hold)
+    lab.thaw("chi", "eve")
+    whole = LAB.read_text("utf-8")
+    ada = whole[whole.index("  ada:\n") : whole.index("  ben:\n")]
+    with begin(lab.system) as unit:
+        policy.store(unit, whole.replace(ada, "").replace("    manager: ada\n", ""), "lab.yaml")
+    lab.begin_session("chi")
+    lab.stop("security", "chi", thief)
+    follow(lab)
+    assert sorted(lab.told()) == [("hold", "ada", True), ("person", "eve", True)]
+    assert lab.frozen("eve") and [one.actions for one in standing(lab)] == [("committee.vote",)]
+
+
+@pytest.mark.parametrize("planted", ["made up", "of another"])
+def test_rows_that_silence_others_keep_no_member_from_being_held_again(lab: Racing, planted: str) -> None:
+    with begin(lab.system) as unit:
+        hold = access.place_hold(unit, lab.person("chi"), "hana", "bulk reads").id
+        other = access.place_hold(unit, lab.person("chi"), "ben", "odd reads").id
+    thief = lab.begin_session("chi")
+    lab.lift("chi", hold)
+    lab.begin_session("chi")
+    lab.stop("security", "chi", thief)
+    if planted == "made up":
+        plant(lab, new_id("hld"), "ivo", "security")
+    else:
+        lab.sql("UPDATE access_hold SET subject = 'ivo' WHERE id = :id", id=other)
+    follow(lab)
+    assert [one.actions for one in standing(lab) if one.subject == "hana"] == [()]
 
 
 def test_a_log_that_cannot_be_read_keeps_no_hold_from_standing(lab: Racing, monkeypatch: pytest.MonkeyPatch) -> None:

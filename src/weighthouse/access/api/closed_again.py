@@ -16,7 +16,8 @@ import hashlib
 from collections.abc import Iterable
 
 from weighthouse.access.api.foreign import ended, ender
-from weighthouse.access.api.holds import may_stand, stand, was_placed
+from weighthouse.access.api.holds import may_stand, stand
+from weighthouse.access.api.holds_on import was_placed
 from weighthouse.access.api.mandate import carries_still
 from weighthouse.access.api.seats import may_silence
 from weighthouse.access.events import HoldLifted, HoldLookedAt, HoldPlaced, OpeningFell

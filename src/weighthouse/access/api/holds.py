@@ -12,7 +12,7 @@ import msgspec
 
 from weighthouse.access.api.decision import authorise, explain
 from weighthouse.access.api.facts import index_of, member, person_of
-from weighthouse.access.api.holds_on import every_hold
+from weighthouse.access.api.holds_on import every_hold, was_placed
 from weighthouse.access.api.mandate import recount
 from weighthouse.access.api.owing import place
 from weighthouse.access.api.requests import refuse
@@ -34,7 +34,6 @@ from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 HoldKind = Literal["security", "governance"]
-_PLACED = audit.Lines(HoldPlaced.KIND, by="hold")
 
 
 @stops
@@ -114,12 +113,6 @@ def stand(unit: Unit, hold: Hold) -> None:
         return
     rows.put(unit.conn, hold)
     audit.append(unit, line)
-
-
-def was_placed(unit: Unit, hold_id: str) -> bool:
-    """Whether the log tells that this hold was placed, or will in a moment."""
-    waiting = (one["hold"] for one in audit.on_its_way(unit, HoldPlaced.KIND))
-    return _PLACED.any(unit, hold_id) or hold_id in waiting
 
 
 def _told(unit: Unit, hold_id: str) -> bool:

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from weighthouse.access.api.about import About
+from weighthouse.access.events import HoldPlaced
 from weighthouse.access.model import Hold
 from weighthouse.access.ports import Refusals
 from weighthouse.access.store import holds as rows
+from weighthouse.audit import api as audit
+from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import is_id
 from weighthouse.core.work import Unit
 
 NOTHING = About(frozenset())
+_PLACED = audit.Lines(HoldPlaced.KIND, by="hold")
 
 
 def holds_on(unit: Unit, resource: str, person: str, also: About = NOTHING) -> list[Hold]:
@@ -50,3 +54,21 @@ def every_hold(unit: Unit, subject: str | None = None) -> list[Hold]:
         if hold.lifted is None and not refusals.lifted(hold.id):
             found.setdefault(hold.id, hold)
     return list(found.values())
+
+
+def was_placed(unit: Unit, hold_id: str, subject: str = "") -> bool:
+    """Whether the log tells that this hold was placed, on `subject` if one is named, or will in a moment."""
+    waiting = (one for one in audit.on_its_way(unit, HoldPlaced.KIND) if one["hold"] == hold_id)
+    told = (*(one.data for one in _PLACED.of(unit, hold_id)), *waiting)
+    return any(subject in ("", one["held"]) for one in told)
+
+
+def is_told(unit: Unit, hold: Hold) -> bool:
+    """Whether a hold is more than its row: remembered outside the database, or told of by the log."""
+    kept = unit.part(Refusals).hold(hold.id)
+    if kept is not None:
+        return kept.subject == hold.subject
+    try:
+        return was_placed(unit, hold.id, hold.subject)
+    except WeighthouseError:  # nobody can tell
+        return True

@@ -24,7 +24,8 @@ def may_silence(unit: Unit, person: str, *, disowns: bool = False) -> bool:
     `disowns`, while those are too whose keys all fall with what this person vouched for.
 
     Judged under the lock under which the charter moves, so that two at one moment do not each leave the last one.
-    Attack: hold that lock, so that no member can ever be stopped. It is waited for a moment only.
+    Attack: hold that lock, so that no member can ever be stopped. It is waited for a moment only. Attack: make up the
+    rows of holds on others, so that only this one is left who must not be stopped; a row alone silences nobody here.
     """
     if policy.current(unit).lab.committee is None:
         return True
@@ -34,7 +35,7 @@ def may_silence(unit: Unit, person: str, *, disowns: bool = False) -> bool:
     if not stopped:
         return True
     briefly(unit, lambda: policy.current_locked(unit), lambda: policy.current(unit))
-    now = seating(unit)
+    now = seating(unit, told=True)
     if now.seats & {person} and person not in now.silenced and policy.stuck(_without(now, {person})):
         return False
     mute = {one for one in now.seats if not identity.has_voice(unit, one)}
