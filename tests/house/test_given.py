@@ -33,15 +33,15 @@ NOTHING = {
         weights.ExportRefused""",
     "only stops, or takes back": """
         access.HoldPlaced access.RequestWithdrawn governance.HoldCalled governance.HoldPlaced identity.DeviceEnded
-        identity.Disowned identity.PersonFrozen identity.SessionEnded identity.SessionUsedElsewhere runs.StopAsked
-        weights.DestructionUndone weights.ModelDestructionUndone""",
+        identity.Disowned identity.PersonFrozen identity.SessionEnded identity.SessionUsedElsewhere runs.StopAsked""",
     "is over with the moment, or with the session itself": """
         access.Allowed identity.ActConfirmed identity.FactorSpent identity.FactorUsed identity.OpeningSigned
         identity.SessionStarted identity.StepUpDone""",
     "asks, and others answer": "governance.MotionOpened",
     "cannot be taken back, so it took a factor and a key, or several people; its line says who": """
         audit.ClockConfirmed governance.HoldLifted governance.MotionClosed weights.CheckpointDestroyed
-        weights.LoadStarted weights.TensorsShown weights.WeightsExported""",
+        weights.DestructionUndone weights.ModelDestructionUndone weights.LoadStarted weights.TensorsShown
+        weights.WeightsExported""",
 }
 
 

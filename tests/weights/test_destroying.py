@@ -51,7 +51,9 @@ def destroy(world: World, person: str, version: str) -> weights.Destruction:
 
 
 def undestroy(world: World, person: str, version: str) -> weights.Version:
+    """Undo an order, with a second factor for exactly that."""
     caller = world.person(person)
+    world.confirm(person, "version.undestroy", version)
     with world.unit(caller) as unit:
         return weights.undestroy(unit, caller, version, "It must stay.")
 

@@ -212,8 +212,12 @@ def destroy(ctx: click.Context, version: str, reason: str, fmt: str | None) -> N
 @output
 @click.pass_context
 def undestroy(ctx: click.Context, version: str, reason: str, fmt: str | None) -> None:
-    """Undo the order to destroy VERSION: for who gave it, who approved it, or who may destroy it."""
-    answer = connect(ctx).post(f"/weights/versions/{version}/undestroy", {"reason": reason})
+    """Undo the order to destroy VERSION: for who gave it, who approved it, or who may destroy it.
+
+    It takes a second factor for exactly this, which you are asked for.
+    """
+    connection = connect(ctx)
+    answer = fresh(connection, lambda: connection.post(f"/weights/versions/{version}/undestroy", {"reason": reason}))
     card(answer, (Column("model", "model"), *_VERSIONS), fmt)
 
 

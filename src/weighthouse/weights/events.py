@@ -202,6 +202,8 @@ class DestructionUndone(Event, frozen=True, kw_only=True):
     reason: str
     hold: str = ""
     """The hold that is why, where one is."""
+    session: str = ""
+    """In which a person undid it, with a second factor for exactly that; not told in old lines."""
 
 
 class ModelDestructionOrdered(Event, frozen=True, kw_only=True):

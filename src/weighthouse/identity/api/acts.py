@@ -1,9 +1,9 @@
 """A second factor for the act. Guards what cannot be taken back from whoever holds a session but not its person.
 
 A factor given a minute ago proves that its person was there, not that they wanted this. So enrolling a key, voting,
-answering a motion, lifting a hold, publishing policy and thawing a person each take a factor given for exactly that:
-single-use, for this person, account and session, good for minutes. To place a hold or to freeze needs none: they only
-stop.
+answering a motion, lifting a hold, publishing policy, thawing a person and undoing an order to destroy each take a
+factor given for exactly that: single-use, for this person, account and session, good for minutes. To place a hold or
+to freeze needs none: they only stop.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ def destroy(unit: Unit, caller: Caller, version: str, reason: str) -> Destructio
 def undestroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
     """Undo an order before it is final: by who gave it, who approved it, or whoever may destroy this version.
 
-    Raises Denied, NotFound, Conflict `weights.destroyed`, `weights.not_being_destroyed`.
+    It opens again what two people closed, so it takes a second factor that was given for exactly this. Raises Denied,
+    NotFound, Conflict `weights.destroyed`, `weights.not_being_destroyed`, Unauthenticated `identity.act_unconfirmed`.
     """
     found = open_version(unit, check_id(version, "ver")).version
     order = ends.VERSIONS.open_on(unit, found.id)
@@ -76,7 +77,8 @@ def undestroy(unit: Unit, caller: Caller, version: str, reason: str) -> Version:
         raise ends.gone()
     if order is None:
         raise ordering.not_open("version")
-    _undo(unit, order, found, by=caller.principal, reason=reason[:500])
+    identity.require_act(unit, caller, identity.Act(type="version.undestroy", subject=found.id))
+    _undo(unit, order, found, by=caller.principal, reason=reason[:500], session=str(caller.session or ""))
     return msgspec.structs.replace(found, state=COMMITTED)
 
 
@@ -144,6 +146,7 @@ def _undo(
     code: str = "",
     reason: str = "",
     hold: str = "",
+    session: str = "",
 ) -> None:
     if found is not None and found.state == DOOMED:
         _turn(unit, found, COMMITTED)
@@ -158,6 +161,7 @@ def _undo(
             code=code,
             reason=reason,
             hold=hold,
+            session=session,
         ),
     )
 

@@ -154,6 +154,7 @@ def undestroy_model(request: Request, body: DestroyModel) -> dict[str, Any]:
 
 @router.post("/versions/{version}/undestroy")
 def undestroy(request: Request, version: str, body: Destroy) -> dict[str, Any]:
-    """Undo an order to destroy a version: for who gave it, who approved it, or who may destroy this version."""
+    """Undo an order to destroy a version, with a second factor for exactly that: for who gave it, who approved it, or
+    who may destroy this version."""
     with door(request).enter(request) as (unit, caller):
         return _plain(api.undestroy(unit, caller, version, body.reason))
