@@ -64,6 +64,7 @@ def test_the_end_of_a_whole_model_is_told_the_same_way(world: World) -> None:
         assert said in told.text, said
     (command,) = re.findall(r"`weighthouse weights undestroy-model ([\w/]+)`", told.text)
     chi = world.person("chi")
+    world.confirm("chi", "model.undestroy", command)
     with begin(world.system, chi) as unit:
         weights.undestroy_model(unit, chi, command, "We did not mean it.")
     assert order.model == command and (told.severity, told.principal) == ("high", "ada")

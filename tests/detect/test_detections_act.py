@@ -341,7 +341,7 @@ def test_a_hold_that_only_a_row_tells_of_answers_for_no_detection(watched: Watch
         placed_by=SYSTEM.principal, at=watched.clock.now(),
     )  # fmt: skip
     with begin(watched.system) as unit:
-        holds.add(unit.conn, planted)
+        holds.put(unit.conn, planted)
     for _ in range(2):  # once more, as after an answer that was cut off: then its own stands, and answers
         with begin(watched.system, SYSTEM) as unit:
             jobs._hold(unit, incident)

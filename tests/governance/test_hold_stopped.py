@@ -108,7 +108,7 @@ def test_of_two_holds_the_one_placed_first_has_stopped_it_whatever_a_row_says(wo
         id="hld_" + "0" * 26, subject=WREN, kind="security", reason="x", actions=(), placed_by="chi", at=1
     )  # type: ignore[arg-type]
     with begin(world.system) as unit:
-        rows.add(unit.conn, planted)
+        rows.put(unit.conn, planted)
     refused(world, "load")
     assert [shown(world, one)[0] for one in (first, second)] == [1, 0]
 

@@ -14,6 +14,7 @@ from weighthouse.core.database import Database
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import begin
 from weighthouse.governance import api as governance
+from weighthouse.identity import api as identity
 from weighthouse.weights import api as weights
 from weighthouse.weights import store
 
@@ -42,6 +43,8 @@ def test_no_run_is_submitted_begins_or_goes_on_and_undone_they_do(world: HoldsWo
     assert code_at(world, "start") == "runs.lost_access"
     assert code_at(world, "running") == "runs.lost_access"
     with begin(world.system, world.person("ben")) as unit:
+        undo = identity.Act(type="model.undestroy", subject=FINCH)
+        identity.factor_given(unit, world.person("ben"), [undo], method="test", at=unit.now)
         weights.undestroy_model(unit, world.person("ben"), FINCH, "It is needed.")
     for point in ("submit", "start", "running"):
         POINTS[point](world)

@@ -47,6 +47,7 @@ def end(world: World, person: str, model: str = TERN) -> weights.ModelDestructio
 
 def keep(world: World, person: str, model: str = TERN) -> None:
     caller = world.person(person)
+    world.confirm(person, "model.undestroy", model)
     with world.unit(caller) as unit:
         weights.undestroy_model(unit, caller, model, "It must stay.")
 

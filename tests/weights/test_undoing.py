@@ -84,3 +84,26 @@ def test_who_may_not_undo_it_is_told_so_and_asked_for_no_factor(any_world: World
     for who in ("gil", "eve"):
         code = code_of(lambda who=who: undo(any_world, stolen(any_world, who), ordered.id))
         assert code.startswith("access."), code
+
+
+def test_a_stolen_session_keeps_no_whole_model_either(any_world: World, version: weights.Version) -> None:
+    world = any_world
+    world.end("ada", version)
+    world.settle()
+
+    def kept(caller: Caller) -> None:
+        with world.unit(caller) as unit:
+            weights.undestroy_model(unit, caller, version.model, "It must stay.")
+
+    thief, size = stolen(world), world.size()
+    assert code_of(lambda: kept(thief)) == UNCONFIRMED
+    assert world.since(size) == ["identity.ActUnconfirmed"]
+    give(world, thief, version.model)
+    assert code_of(lambda: kept(thief)) == UNCONFIRMED, "a factor for a version of that name is none for a model"
+    with world.unit(thief) as unit:
+        act = identity.Act(type="model.undestroy", subject=version.model)
+        identity.factor_given(unit, thief, [act], method="test", at=unit.now)
+    kept(thief)
+    world.settle()
+    (told,) = world.facts("weights.ModelDestructionUndone")
+    assert (told["by"], told["session"]) == ("ben", thief.session)

@@ -245,8 +245,14 @@ def destroy_model(ctx: click.Context, model: str, reason: str, fmt: str | None) 
 @output
 @click.pass_context
 def undestroy_model(ctx: click.Context, model: str, reason: str, fmt: str | None) -> None:
-    """Undo the order to destroy the key of MODEL: for who gave it, who approved it, or who may destroy it."""
-    answer = connect(ctx).post("/weights/models/undestroy", {"model": model, "reason": reason})
+    """Undo the order to destroy the key of MODEL: for who gave it, who approved it, or who may destroy it.
+
+    It takes a second factor for exactly this, which you are asked for.
+    """
+    connection = connect(ctx)
+    answer = fresh(
+        connection, lambda: connection.post("/weights/models/undestroy", {"model": model, "reason": reason})
+    )
     card(answer, _ENDING[:1] + _ENDING[2:3], fmt)
 
 

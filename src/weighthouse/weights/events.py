@@ -238,6 +238,8 @@ class ModelDestructionUndone(Event, frozen=True, kw_only=True):
     reason: str
     hold: str = ""
     """The hold that is why, where one is."""
+    session: str = ""
+    """In which a person undid it, with a second factor for exactly that."""
 
 
 class CheckpointDestroyed(Event, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ _ELSEWHERE: dict[str, _Words] = {  # facts of any room, each of which names the 
     "detect.AlertAcknowledged": lambda data: f"Acknowledged the alert {data.get('alert')}.",
     "weights.DestructionOrdered": lambda data: f"Ordered the destruction of {data.get('version')}.",
     "weights.ModelDestructionOrdered": lambda data: f"Ordered the destruction of all of {data.get('model')}.",
+    "weights.ModelDestructionUndone": lambda data: f"Undid the order to destroy all of {data.get('model')}.",
     "weights.DestructionUndone": lambda data: f"Undid the order to destroy {data.get('version')}.",
     "weights.LoadStarted": lambda data: f"Was given keys of {data.get('version')} of {data.get('model')}.",
 }

@@ -26,6 +26,7 @@ _WORDS: dict[str, tuple[frozenset[str], str]] = {
     "committee.ballot": (frozenset({"ballot", "digest"}), "Answer '{ballot}' to the motion {subject} ({digest})."),
     "person.key": (frozenset(), "Let the key {subject} (person/key) count again, which was set aside."),
     "version.undestroy": (frozenset(), "Undo the order to destroy the version {subject}, so that it is kept."),
+    "model.undestroy": (frozenset(), "Undo the order to destroy the key of {subject}, so that it is kept."),
     "person.thaw": (frozenset(), "Let the frozen person {subject} in again."),
 }
 

@@ -18,6 +18,7 @@ from weighthouse.core.caller import Caller
 from weighthouse.core.errors import Conflict, Denied, WeighthouseError
 from weighthouse.core.ids import check_id, new_id
 from weighthouse.core.work import System, Unit, begin, read
+from weighthouse.identity import api as identity
 from weighthouse.keys import api as keys
 from weighthouse.weights import store
 from weighthouse.weights.api import ends, ordering

@@ -71,7 +71,9 @@ def destroy_model(unit: Unit, caller: Caller, model: str, reason: str) -> ModelD
 def undestroy_model(unit: Unit, caller: Caller, model: str, reason: str) -> None:
     """Undo an order before it is final: by who gave it, who approved it, or whoever may destroy this model.
 
-    Raises Denied, NotFound, Conflict `weights.model_destroyed`, `weights.not_being_destroyed`.
+    It opens again what several people closed, so it takes a second factor that was given for exactly this. Raises
+    Denied, NotFound, Conflict `weights.model_destroyed`, `weights.not_being_destroyed`, Unauthenticated
+    `identity.act_unconfirmed`.
     """
     order = ends.MODELS.open_on(unit, model)
     if not ordering.is_one_of(caller, order):
@@ -82,7 +84,8 @@ def undestroy_model(unit: Unit, caller: Caller, model: str, reason: str) -> None
         raise ends.model_gone(model)
     if order is None or _just_undone(unit, order):
         raise ordering.not_open("model")
-    _undo(unit, order, by=caller.principal, reason=reason[:500])
+    identity.require_act(unit, caller, identity.Act(type="model.undestroy", subject=model))
+    _undo(unit, order, by=caller.principal, reason=reason[:500], session=str(caller.session or ""))
 
 
 def model_destruction(unit: Unit, model: str) -> ModelDestruction | None:
@@ -160,12 +163,19 @@ def _end(unit: Unit, row: ModelOrder) -> None:
 
 
 def _undo(
-    unit: Unit, order: audit.Entry, *, by: str = "system", code: str = "", reason: str = "", hold: str = ""
+    unit: Unit,
+    order: audit.Entry,
+    *,
+    by: str = "system",
+    code: str = "",
+    reason: str = "",
+    hold: str = "",
+    session: str = "",
 ) -> None:
     said = order.data
     store.drop_order(unit.conn, str(said["model"]))
     line = ModelDestructionUndone(
-        order=said["order"], model=said["model"], by=by, code=code, reason=reason, hold=hold
+        order=said["order"], model=said["model"], by=by, code=code, reason=reason, hold=hold, session=session
     )
     audit.append(unit, line)
 

@@ -146,7 +146,8 @@ def destroy_model(request: Request, body: DestroyModel) -> dict[str, Any]:
 
 @router.post("/models/undestroy")
 def undestroy_model(request: Request, body: DestroyModel) -> dict[str, Any]:
-    """Undo an order to destroy a model's key: for who gave it, who approved it, or who may destroy this model."""
+    """Undo an order to destroy a model's key, with a second factor for exactly that: for its people, or whoever may
+    destroy this model."""
     with door(request).enter(request) as (unit, caller):
         api.undestroy_model(unit, caller, body.model, body.reason)
         return {"model": body.model, "state": "kept"}
