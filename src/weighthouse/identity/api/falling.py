@@ -7,30 +7,38 @@ key that fell end with it as foreign ones (`never_theirs`).
 
 What was done with a key falls by what stood when it was done (`key_past`), so that votes and ballots given then, and
 what was opened, fall for good: though the key counts by another word now, or was ended, retired or set aside since,
-and in whichever order the ends come: a thief covers up so. Read twice, it finds nothing more to do.
+and in whichever order the ends come: a thief covers up so. Read twice, it finds nothing more to do; so what a row hid
+at the first time is done at the next (`redoing`), and which keys there are to end is told by the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.caller import SYSTEM
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.devices import counting, drop_device, never_theirs, read_back
+from weighthouse.identity.api.devices import counting, drop_device, key_as_known, never_theirs
 from weighthouse.identity.api.ends import FOREIGN, KEY_FELL
 from weighthouse.identity.api.key_past import ENROL, FELL, Past, Pasts, is_said
 from weighthouse.identity.api.key_sessions import EnrolledKey, done_with, enrolled_by
-from weighthouse.identity.api.new_keys import without_guardian
-from weighthouse.identity.api.sessions import end_session, ended_by_another
-from weighthouse.identity.api.states import change_state, state_of
+from weighthouse.identity.api.learning import learn
+from weighthouse.identity.api.new_keys import let_wait, without_guardian
+from weighthouse.identity.api.redoing import carrying_out, disown, is_disowned, unread
+from weighthouse.identity.api.sessions import ended_by_another, over_for_good
+from weighthouse.identity.api.states import change_state, lock, state_of
 from weighthouse.identity.api.vouchers import stands, taken_back
-from weighthouse.identity.events import DeviceConfirmed, DeviceEnrolled, KeyFellBack, KeysRestored, SessionEnded
-from weighthouse.identity.model import Device, PrincipalState, Voucher
+from weighthouse.identity.events import (
+    DeviceConfirmed,
+    DeviceEnded,
+    DeviceEnrolled,
+    KeyFellBack,
+    KeysRestored,
+    SessionStarted,
+)
+from weighthouse.identity.model import PrincipalState, Voucher
 
 KINDS = frozenset(
     {"identity.SessionEnded", "identity.SessionUsedElsewhere", "identity.Disowned", "identity.PersonFrozen"}
@@ -38,21 +46,24 @@ KINDS = frozenset(
 _ACTS = ("confirm", "restore", "beside")
 ENROLLED = "it was enrolled in a session that was ended"
 _ENROLLED_IN = audit.Lines(DeviceEnrolled.KIND, by="session")
-_WORDS = [audit.Lines(one, by="device") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
+_STARTED = audit.Lines(SessionStarted.KIND)
+_ENDED_OF = audit.Lines(DeviceEnded.KIND, by="principal")
+_WORDS_FOR = [audit.Lines(one, by="principal") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 _BY_SESSION = [audit.Lines(one, by="session") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 _BY_PERSON = [audit.Lines(one, by="by") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 
 
 def fall(unit: Unit, entry: audit.Entry) -> None:
     """Write down which keys fall with the end that this line tells of, and take back what was done with them."""
-    person, by = str(entry.data["principal"]), str(entry.data.get("by") or entry.data["principal"])
-    if not person:  # ended by its id alone, since its row was hidden
-        return
+    carrying_out(unit, entry.index)
     session = "" if "sessions" in entry.data else str(entry.data.get("session", ""))
-    said = entry.kind == SessionEnded.KIND and by != SYSTEM.principal
-    if said and entry.data.get("whose") == FOREIGN:
-        _ask_anew(unit, person, session, entry.index)
-    _end_enrolled(unit, person, by)
+    person = str(entry.data["principal"]) or _whose_session(unit, session)
+    if not person:
+        return
+    by = str(entry.data.get("by") or person)
+    if entry.kind in KINDS:  # what this server has not heard of yet, no row need tell it
+        learn(unit.system, [entry])
+    _end_enrolled(unit, person, session, by)
     given = _given(unit, _BY_SESSION, session) if session else _given(unit, _BY_PERSON, person)
     doubted = {one for one in sorted(_reached(unit, _whose(given))) if _fall_back(unit, one)}
     doubted |= _whose([line for line in given if not is_said(unit, line)])
@@ -62,24 +73,10 @@ def fall(unit: Unit, entry: audit.Entry) -> None:
         _take_back(unit, one, by)
 
 
-def _ask_anew(unit: Unit, person: str, session: str, index: int) -> None:
-    """Ask again by which session a key was enrolled that is kept since it fell, now that somebody says it was stolen.
-
-    Attack: have the session of who confirmed a stolen key ended first: the key falls, is kept by whoever vouches for
-    it, and the word of its own person, which comes later, would find nothing to ask. What was vouched for after that
-    word stays.
-    """
-    enrolled = {line.subject for line in _ENROLLED_IN.of(unit, session) if line.data["principal"] == person}
-    anew = {
-        one for one in enrolled if not any(word.index > index for lines in _WORDS for word in lines.of(unit, one))
-    }
-    with suppress(WeighthouseError):  # a record that is not believed lets no key count
-        if anew & set(state_of(unit, person).fell):
-            change_state(unit, person, lambda now: _without_fell(now, anew))
-
-
-def _without_fell(state: PrincipalState, devices: set[str]) -> PrincipalState:
-    return msgspec.structs.replace(state, fell=tuple(one for one in state.fell if one not in devices))
+def _whose_session(unit: Unit, session: str) -> str:
+    """Whose a session is that was ended by its id alone, since its row was hidden."""
+    begun = _STARTED.newest(unit, session) if session else None
+    return str(begun.data["principal"]) if begun is not None else ""
 
 
 def _given(unit: Unit, lines: list[audit.Lines], value: str) -> list[audit.Entry]:
@@ -100,10 +97,37 @@ def _reached(unit: Unit, given: set[str]) -> set[str]:
     return found
 
 
-def _end_enrolled(unit: Unit, person: str, by: str) -> None:
-    for one in _readable(unit, person):
-        if taken_back(unit, state_of(unit, person), one) == "enrol":
-            drop_device(unit, person, one.id, ENROLLED, by=by, whose=FOREIGN, since=one.at)
+def _end_enrolled(unit: Unit, person: str, session: str, by: str) -> None:
+    """End the keys of a person that were enrolled in a session that was somebody else's: those that their record
+    lists, and those that the log says were enrolled in this one, whichever rows there are."""
+    try:
+        listed = state_of(unit, person)
+    except WeighthouseError:
+        unread(unit, person)
+        return
+    told = [one.id for one in _enrolled_in(unit, person, session)]
+    over = {*listed.devices, *listed.suspended, *(_ended(unit, person) if told else ())}
+    others = [one for one in told if one not in over and not over_for_good(unit, one)]
+    for one in (*listed.devices, *others):
+        key = key_as_known(unit, person, one)
+        if key is None:
+            unread(unit, person)
+        elif taken_back(unit, state_of(unit, person), key) == "enrol":
+            lock(unit, person)  # the timer may carry out the same line again just now
+            if one in others or one in state_of(unit, person).devices:
+                drop_device(unit, person, one, ENROLLED, by=by, whose=FOREIGN, since=key.at)
+
+
+def _enrolled_in(unit: Unit, person: str, session: str) -> list[EnrolledKey]:
+    """The keys that somebody enrolled in a session of a person, by the log."""
+    lines = _ENROLLED_IN.of(unit, session) if session else ()
+    return [enrolled_by(line) for line in lines if line.data["principal"] == person]
+
+
+def _ended(unit: Unit, person: str) -> set[str]:
+    """The keys of a person whose end the log tells."""
+    waiting = {str(one["device"]) for one in audit.on_its_way(unit, DeviceEnded.KIND)}
+    return waiting | {line.subject for line in _ENDED_OF.of(unit, person)}
 
 
 def _take_back(unit: Unit, person: str, by: str) -> None:
@@ -132,11 +156,11 @@ def _disown_done(unit: Unit, past: Past) -> None:
     key = enrolled_by(past.enrolled)
     for line in done_with(unit, key):
         session = str(line.data["session"])
-        if not past.fell(line.index, line.at) or ended_by_another(unit, session, key.person):
+        if not past.fell(line.index, line.at) or is_disowned(unit, key.person, session):
             continue
         if session == key.session and past.vouched and key.id in _listed(unit, key.person):
             _keep(unit, key, line)
-        end_session(unit, session, KEY_FELL, "system", of=key.person)
+        disown(unit, key.person, session, KEY_FELL, "system")
 
 
 def _keep(unit: Unit, key: EnrolledKey, line: audit.Entry) -> None:
@@ -163,28 +187,20 @@ def _listed(unit: Unit, person: str) -> tuple[str, ...]:
     return ()
 
 
-def _readable(unit: Unit, person: str) -> Iterable[Device]:
-    try:
-        devices = state_of(unit, person).devices
-    except WeighthouseError:  # a record that is not believed lets no key count
-        return
-    for one in devices:
-        try:
-            yield read_back(unit, one)
-        except WeighthouseError:
-            continue
-
-
 def _fall_back(unit: Unit, person: str) -> bool:
     """Take the vouchers that stand no more out of a person's state, and what rests on them alone: the keys, and the
-    sessions that are bound to them since. Return whether there were any."""
+    sessions that are bound to them since. Return whether there were any that are known."""
     try:
         state = state_of(unit, person)
     except WeighthouseError:
+        unread(unit, person)
+        for word in _given(unit, _WORDS_FOR, person):
+            let_wait(unit, str(word.data.get("device", "")))
         return False
-    fallen = [one for one in state.vouchers if not stands(unit, one)]
-    if not fallen:
+    if all(stands(unit, one) for one in state.vouchers):
         return False
+    lock(unit, person)  # the timer may carry out the same line again just now
+    fallen = [one for one in state_of(unit, person).vouchers if not stands(unit, one)]
     left, pasts = change_state(unit, person, lambda now: without(unit, now, fallen)), Pasts(unit, person)
     lost = _lost(left, fallen)
     over = _over(unit, left, lost)

@@ -23,6 +23,7 @@ from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Invalid, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api import ends
+from weighthouse.identity.api.redoing import unread
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.api.weeks import WEEK
 from weighthouse.identity.events import DeviceEnrolled, OpeningSigned, SessionStarted
@@ -54,6 +55,7 @@ def key_told(unit: Unit, person: str, device_id: str) -> EnrolledKey | None:
     try:
         lines = _ENROLLED.of(unit, device_id)
     except WeighthouseError:  # as below
+        unread(unit, person)
         return None
     return next((enrolled_by(one) for one in lines if one.data["principal"] == person), None)
 
@@ -89,7 +91,7 @@ def signed_in(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozen
     lines = (
         one
         for kind, person in SIGNED.items()
-        for one in _since(unit, _BY_DEVICE[kind], since, device.id)
+        for one in _since(unit, _BY_DEVICE[kind], since, device.id, device.person)
         if one.data[person] == device.person
     )
     enrolled = device.session if device.at >= since else ""
@@ -113,7 +115,7 @@ def _by(line: audit.Entry, person: str, key: EnrolledKey) -> bool:
 
 def _bound(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozenset[str]:
     longest = unit.system.settings.integer("identity.absolute_s") * SECOND
-    lines = _since(unit, _BEGUN, max(0, since - longest), device.thumbprint)
+    lines = _since(unit, _BEGUN, max(0, since - longest), device.thumbprint, device.person)
     told = {one.subject for one in lines if one.data["principal"] == device.person}
     rows = store.of_person(unit.conn, device.person, since=since)
     opened = (unseal(unit, "session", row.body, row.seal, Session) for row in rows)
@@ -121,10 +123,11 @@ def _bound(unit: Unit, device: Device | EnrolledKey, since: Millis) -> frozenset
     return frozenset(one for one in told | found if not _over_before(unit, one, since))
 
 
-def _since(unit: Unit, lines: audit.Lines, since: Millis, value: str) -> list[audit.Entry]:
+def _since(unit: Unit, lines: audit.Lines, since: Millis, value: str, person: str) -> list[audit.Entry]:
     try:
         return lines.of(unit, value, start=lines.since(unit, since, value))
     except WeighthouseError:  # nobody is kept from ending a key by what is wrong with the log
+        unread(unit, person)
         return []
 
 

@@ -15,6 +15,7 @@ from weighthouse.core.work import System
 from weighthouse.identity.api import ends, once
 from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.sessions import learn_device, learn_foreign
+from weighthouse.identity.api.vouchers import learn_said
 from weighthouse.identity.model import RUN
 
 _SESSIONS = {"identity.SessionEnded", "identity.SessionUsedElsewhere"}
@@ -46,6 +47,7 @@ def learn(system: System, entries: Sequence[audit.Entry]) -> None:
             versions[principal] = max(versions.get(principal, 0), int(data.get("version", 0)))
         if entry.kind in _SESSIONS or entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
             learn_foreign(system, entry)
+        learn_said(system, entry)
         if entry.kind == "identity.DeviceEnded":
             learn_device(system, entry)
         if entry.kind in _SESSIONS and entry.at + longest > now:

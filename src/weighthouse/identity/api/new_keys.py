@@ -13,6 +13,7 @@ import msgspec
 from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import System, Unit
+from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.vouchers import is_confirmed, is_watched
 from weighthouse.identity.model import Device, PrincipalState
 
@@ -29,9 +30,25 @@ def counts_from(unit: Unit, device: Device, state: PrincipalState, *, before: bo
     confirmed = device.id in state.confirmed if before else is_confirmed(unit, state, device.id)
     if at_once(unit.system) or confirmed:
         return device.at
+    return grows_at(unit, device, state, before=before)
+
+
+def grows_at(unit: Unit, device: Device, state: PrincipalState, *, before: bool = False) -> Millis | None:
+    """When a key counts by its age alone; None if it never does."""
     if device.id in state.first or not (before or is_watched(unit, state, device.id)):
         return None
-    return device.at + unit.system.settings.integer("identity.new_key_s") * SECOND
+    begins = device.at + unit.system.settings.integer("identity.new_key_s") * SECOND
+    return None if 0 < memory(unit.system).version(_waits(device.id)) < begins else begins
+
+
+def let_wait(unit: Unit, device: str) -> None:
+    """Let a key that has not grown up yet never do so by itself, whatever its person's record says: words for it may
+    have fallen, and the record that would say so cannot be read."""
+    memory(unit.system).raise_version(_waits(device), unit.sure)
+
+
+def _waits(device: str) -> str:
+    return f"waits {device}"
 
 
 def without_guardian(state: PrincipalState) -> PrincipalState:

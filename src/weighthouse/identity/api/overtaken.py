@@ -8,19 +8,18 @@ the session in which an ended key signs, after it was ended as stolen, ends as t
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core.errors import WeighthouseError
+from weighthouse.core import ids
 from weighthouse.core.work import Unit
 from weighthouse.identity.api.ends import FOREIGN, KEY_ENDED, KEY_FELL
 from weighthouse.identity.api.falling import fall
-from weighthouse.identity.api.key_past import Pasts
+from weighthouse.identity.api.key_past import Pasts, grows
 from weighthouse.identity.api.key_sessions import SIGNED
 from weighthouse.identity.api.new_keys import at_once
-from weighthouse.identity.api.sessions import end_session, ended_by_another, over_for_good
+from weighthouse.identity.api.redoing import carrying_out, disown, is_disowned
+from weighthouse.identity.api.sessions import ended_by_another, over_for_good
 from weighthouse.identity.api.vouchers import OPERATOR
 from weighthouse.identity.events import DeviceConfirmed, DeviceEnded, DeviceEnrolled, KeysRestored, SessionEnded
 
@@ -31,6 +30,7 @@ _SESSIONS, _DEVICES = audit.Lines(SessionEnded.KIND), audit.Lines(DeviceEnded.KI
 
 def late(unit: Unit, entry: audit.Entry) -> None:
     """Let this gift of a key fall, or end the session in which a key signed, if what it rests on was over by then."""
+    carrying_out(unit, entry.index)
     session = str(entry.data.get("session", ""))
     if not session:
         return
@@ -46,7 +46,9 @@ def late(unit: Unit, entry: audit.Entry) -> None:
 
 def _fell_under_way(unit: Unit, person: str, device: str, entry: audit.Entry) -> bool:
     """Whether a key that signed counted by nothing any more in this line: what let it count fell under way."""
-    past = Pasts(unit, person).of(device)
+    past = Pasts(unit, person, only=device).said(device)
+    if past is not None and past.grown_alone(entry.index, entry.at, grows(unit.system)):
+        past = Pasts(unit, person).of(device)  # which asks about the others as well, so for few votes alone
     if past is None:
         return False
     waited = past.waited(entry.index, entry.at) and not at_once(unit.system)
@@ -56,16 +58,14 @@ def _fell_under_way(unit: Unit, person: str, device: str, entry: audit.Entry) ->
 def _signed(unit: Unit, entry: audit.Entry, session: str) -> None:
     """After the line of the end alone: what was signed before was looked at when the key was ended."""
     person, device = str(entry.data[SIGNED[entry.kind]]), str(entry.data.get("device", ""))
-    if not device or ended_by_another(unit, session, person):
-        return
+    if not device or is_disowned(unit, person, session) or not ids.is_id(session, "ses"):
+        return  # what never was a session keeps nobody from reading on
     if not over_for_good(unit, device):
         if _fell_under_way(unit, person, device, entry):
-            with suppress(WeighthouseError):  # as below
-                end_session(unit, session, KEY_FELL, "system", of=person)
+            disown(unit, person, session, KEY_FELL, "system")
         return
     for ended in _DEVICES.of(unit, device, end=entry.index):
         stolen = ended.data.get("whose") == FOREIGN and ended.data["principal"] == person
         if stolen and entry.at >= int(ended.data.get("since", 0)):
-            with suppress(WeighthouseError):  # what never was a session keeps nobody from reading on
-                end_session(unit, session, KEY_ENDED, str(ended.data["by"]), of=person)
+            disown(unit, person, session, KEY_ENDED, str(ended.data["by"]))
             return

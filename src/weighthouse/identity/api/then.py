@@ -7,11 +7,11 @@ for its key until then and is not disowned since; later vouchers, and a key that
 
 from __future__ import annotations
 
-from weighthouse.core.clock import SECOND, Millis
+from weighthouse.core.clock import Millis
 from weighthouse.core.errors import Denied
 from weighthouse.core.work import Unit
-from weighthouse.identity.api.new_keys import at_once
-from weighthouse.identity.api.vouchers import is_confirmed, is_watched, stands
+from weighthouse.identity.api.new_keys import at_once, grows_at
+from weighthouse.identity.api.vouchers import is_confirmed, stands
 from weighthouse.identity.model import Device, PrincipalState
 
 
@@ -35,6 +35,7 @@ def _since(unit: Unit, device: Device, state: PrincipalState) -> Millis | None:
     found = [one.at for one in mine if stands(unit, one)]
     if not found and is_confirmed(unit, state, device.id):  # confirmed before it was kept by whom
         return device.at
-    if device.id not in state.first and is_watched(unit, state, device.id):
-        found.append(device.at + unit.system.settings.integer("identity.new_key_s") * SECOND)
+    grown = grows_at(unit, device, state)
+    if grown is not None:
+        found.append(grown)
     return min(found, default=None)

@@ -12,11 +12,19 @@ from __future__ import annotations
 
 import msgspec
 
-from weighthouse.core.work import Unit
+from weighthouse.audit import api as audit
+from weighthouse.core.caller import SYSTEM
+from weighthouse.core.errors import WeighthouseError
+from weighthouse.core.work import System, Unit
+from weighthouse.identity.api.ends import FOREIGN
+from weighthouse.identity.api.key_sessions import EnrolledKey
+from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.sessions import disowned, disowned_lately
+from weighthouse.identity.events import DeviceConfirmed, KeysRestored, SessionEnded
 from weighthouse.identity.model import Device, Origin, PrincipalState, Voucher
 
 OPERATOR = "system"
+_WORDS = [audit.Lines(one, by="device") for one in (DeviceConfirmed.KIND, KeysRestored.KIND)]
 
 
 def with_voucher(state: PrincipalState, *vouchers: Voucher) -> PrincipalState:
@@ -53,16 +61,46 @@ def is_watched(unit: Unit, state: PrincipalState, device: str) -> bool:
     return not watching or any(stands(unit, one) for one in watching)
 
 
-def taken_back(unit: Unit, state: PrincipalState, device: Device) -> str:
+def learn_said(system: System, entry: audit.Entry) -> None:
+    """Remember the line in which somebody, and not this program by itself, says that a session was a thief's."""
+    said = entry.kind == SessionEnded.KIND and entry.data["by"] != SYSTEM.principal
+    if said and entry.data.get("whose") == FOREIGN:
+        memory(system).raise_version(_said(entry.subject), entry.index + 1)
+
+
+def _said(session: str) -> str:
+    return f"said of {session}"
+
+
+def asked_anew(unit: Unit, session: str, device: str) -> bool:
+    """Whether somebody has said since the last word for a key that the session which enrolled it was stolen.
+
+    Attack: have the session of who confirmed a stolen key ended first: the key falls, is kept by whoever vouches for
+    it, and the word of its own person, which comes later, would find nothing to ask. That word is remembered outside
+    the database, so that no row need be there to be told of it; what was vouched for after it stays.
+    """
+    said = memory(unit.system).version(_said(session))
+    try:
+        return said > 0 and not any(lines.of(unit, device, start=said) for lines in _WORDS)
+    except WeighthouseError:  # a log in doubt lets no key count
+        return True
+
+
+def _asked(unit: Unit, state: PrincipalState, device: Device | EnrolledKey) -> bool:
+    """Whether the session that enrolled a key is asked still: not of one that fell, and never counts by itself."""
+    kept = device.id in state.fell and not asked_anew(unit, device.session, device.id)
+    return bool(device.session) and not kept
+
+
+def taken_back(unit: Unit, state: PrincipalState, device: Device | EnrolledKey) -> str:
     """By what a key signs nothing, "enrol" or "restore": the session that was somebody else's. Empty if by none.
 
-    Who lets a key count again has looked at it since: then its enrolment is not asked any more. Nor is it of one that
-    fell, which never counts by itself.
+    Who lets a key count again has looked at it since: then its enrolment is not asked any more.
     """
     restored = [one for one in state.vouchers if one.device == device.id and one.act == "restore"]
     if restored:
         return "" if any(stands(unit, one) for one in restored) else "restore"
-    asked = device.session and device.id not in state.fell
+    asked = _asked(unit, state, device)
     return "enrol" if asked and disowned(unit, device.person, device.session, device.at) else ""
 
 
@@ -75,8 +113,7 @@ def rests_on(unit: Unit, state: PrincipalState, device: Device) -> tuple[Origin,
         if stands(unit, one):
             first.setdefault(one.act, one)
     enrolled = Origin(by=device.person, session=device.session, at=device.at)
-    asked = bool(device.session) and device.id not in state.fell
-    found = list(first["restore"].origins) if "restore" in first else [enrolled] * asked
+    found = list(first["restore"].origins) if "restore" in first else [enrolled] * _asked(unit, state, device)
     grown = first.get("confirm") or first.get("beside")
     found += grown.origins if grown else ()
     return tuple(dict.fromkeys(one for one in found if one.by != OPERATOR))
