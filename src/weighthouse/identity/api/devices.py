@@ -25,13 +25,14 @@ from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience, outdated
 from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_FELL, KEY_RETIRED, OWN
-from weighthouse.identity.api.key_sessions import EnrolledKey, key_told, sessions_with
+from weighthouse.identity.api.key_sessions import EnrolledKey, ended_name, key_told, sessions_with, was_enrolled
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
     counts_from,
     without_guardian,
 )
+from weighthouse.identity.api.sealing import memory
 from weighthouse.identity.api.sessions import (
     end_mark,
     end_session,
@@ -103,7 +104,8 @@ def enrol_device(unit: Unit, caller: Caller, jwk: dict[str, str], name: str, *, 
     key = device_key(jwk)
     if proof is not None:
         _check_possession(unit, caller.principal, key.jwk, proof)
-    if store.device_of_key(unit.conn, thumbprint(key.jwk)) is not None:
+    taken = store.device_of_key(unit.conn, thumbprint(key.jwk)) is not None
+    if taken or was_enrolled(unit, thumbprint(key.jwk)):  # a row may be taken away, and the key be a stolen one
         raise Conflict("identity.device_taken", "This key is or was enrolled already.", "Make a fresh key.")
     require_act(unit, caller, Act(type="device.enrol", subject=thumbprint(key.jwk)))
     device = Device(
@@ -256,6 +258,7 @@ def drop_device(
     It is remembered by what it is, device and key, before any row is locked or written; what only follows from a
     policy, when nothing but the commit can still refuse that.
     """
+    known = key_as_known(unit, person, device_id)
     line = DeviceEnded(
         device=device_id,
         principal=person,
@@ -269,6 +272,8 @@ def drop_device(
     def keep() -> None:
         end_mark(unit, device_id, line.by)
         end_mark(unit, line.key, line.by)
+        if known is not None:
+            memory(unit.system).raise_version(ended_name(known.thumbprint), unit.now)
 
     if reason == ACCOUNT_GONE:
         unit.last_before_commit(keep)

@@ -26,7 +26,7 @@ from weighthouse.identity.api import ends
 from weighthouse.identity.api.redoing import unread
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.api.weeks import WEEK
-from weighthouse.identity.events import DeviceEnrolled, OpeningSigned, SessionStarted
+from weighthouse.identity.events import DeviceEnded, DeviceEnrolled, OpeningSigned, SessionStarted
 from weighthouse.identity.model import Device, Session
 from weighthouse.identity.store import sessions as store
 
@@ -37,7 +37,8 @@ _BY_DEVICE = {kind: audit.Lines(kind, by="device") for kind in SIGNED}
 _GIVEN = ("access.PolicyPublished", "runs.RunSubmitted", "weights.DestructionOrdered")
 _IN_SESSION = [audit.Lines(kind, by="session") for kind in _GIVEN]
 _BEGUN = audit.Lines(SessionStarted.KIND, by="key")
-_ENROLLED = audit.Lines(DeviceEnrolled.KIND)
+_ENROLLED, _MARKED = audit.Lines(DeviceEnrolled.KIND), audit.Lines(DeviceEnrolled.KIND, by="thumbprint")
+_OVER = audit.Lines(DeviceEnded.KIND, by="key")
 
 
 class EnrolledKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,27 @@ def key_told(unit: Unit, person: str, device_id: str) -> EnrolledKey | None:
         unread(unit, person)
         return None
     return next((enrolled_by(one) for one in lines if one.data["principal"] == person), None)
+
+
+def was_enrolled(unit: Unit, mark: str) -> bool:
+    """Whether a key is or was anybody's, whatever became of its row: by the memory outside the database, or by the
+    lines of its enrolment and its end. Raises as the log does where that is in doubt."""
+    if memory(unit.system).version(ended_name(mark)) > 0 or _MARKED.any(unit, mark) or _OVER.any(unit, mark):
+        return True
+    return any(one["thumbprint"] == mark for one in audit.on_its_way(unit, DeviceEnrolled.KIND))
+
+
+def enrolled_as(unit: Unit, mark: str) -> frozenset[str]:
+    """As which devices a key was enrolled, by the log; as one that nobody has where that is in doubt."""
+    try:
+        return frozenset(one.subject for one in _MARKED.of(unit, mark))
+    except WeighthouseError:
+        return frozenset({""})
+
+
+def ended_name(mark: str) -> str:
+    """What the memory outside the database calls a key that was enrolled and has ended, by its thumbprint."""
+    return f"ended key {mark}"
 
 
 def enrolled_by(line: audit.Entry) -> EnrolledKey:

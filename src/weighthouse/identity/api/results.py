@@ -17,6 +17,7 @@ from weighthouse.core.clock import Millis
 from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.ids import new_id
 from weighthouse.core.work import Unit
+from weighthouse.identity.api.key_sessions import enrolled_as
 from weighthouse.identity.api.moments import covers, everything, stopped
 from weighthouse.identity.api.sealing import mark, mark_of_origin, memory, seal, unseal
 from weighthouse.identity.api.sessions import distrusted, stopped_name
@@ -158,8 +159,9 @@ def assess(
     since = unit.now - HISTORY
     state = state_of(unit, person)
     adopted = state.adopted
-    enrolled = device_of_key(unit.conn, device)
-    if enrolled is not None and enrolled[0] not in state.devices:
+    row = device_of_key(unit.conn, device)
+    enrolled = {row[0]} if row is not None else enrolled_as(unit, device)
+    if enrolled - {*state.devices}:
         device = ""  # a key that was ended or set aside is nobody's known device, however often it has signed in
     history = []
     for learnt in _learnt(unit, person):

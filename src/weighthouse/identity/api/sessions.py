@@ -12,18 +12,32 @@ import secrets
 import msgspec
 
 from weighthouse.audit import api as audit
-from weighthouse.core import ids
 from weighthouse.core.caller import SYSTEM, Assurance, Caller
 from weighthouse.core.clock import LEAP_TOLERANCE, SECOND, Millis
-from weighthouse.core.errors import NotFound, Unauthenticated
+from weighthouse.core.errors import Unauthenticated
 from weighthouse.core.ids import PrincipalId, SessionId, new_id
 from weighthouse.core.work import System, Unit
 from weighthouse.identity.api import ends, moments, owing, weeks
-from weighthouse.identity.api.ends import ALIKE, CROWDED, KEY_ENDED, NOT_ME, End
+from weighthouse.identity.api.begun import announce, begun
+from weighthouse.identity.api.ends import ALIKE, ANEW, CROWDED, KEY_ENDED, NOT_ME, End
+from weighthouse.identity.api.key_sessions import ended_name
 from weighthouse.identity.api.moments import everything
-from weighthouse.identity.api.sealing import mark_of_origin, memory, seal, unseal
+from weighthouse.identity.api.sealing import memory, seal, unseal
 from weighthouse.identity.api.states import STANDS, change_state, lock, state_of, version_now
-from weighthouse.identity.events import SessionEnded, SessionStarted
+from weighthouse.identity.api.unseen import (
+    believed_session,
+    end_by_id,
+    foreign_name,
+    foreign_unseen,
+    is_said,
+    keep_said,
+    longest,
+    over_unseen,
+    takes_along,
+    unreadable,
+    unseen_end,
+)
+from weighthouse.identity.events import SessionEnded
 from weighthouse.identity.model import Binding, PrincipalState, Session
 from weighthouse.identity.store import sessions as store
 
@@ -86,7 +100,7 @@ def open_session(
     store.insert_session(
         unit.conn, session=session.id, secret=session.secret, person=person, ends=session.ends, body=body, seal=code
     )
-    _announce(unit, session)
+    announce(unit, session)
     return session, secret
 
 
@@ -99,25 +113,6 @@ def _list(unit: Unit, person: str, session: str) -> PrincipalState:
         return msgspec.structs.replace(state, sessions=sessions, epoch=max(state.epoch, least))
 
     return change_state(unit, person, listed)
-
-
-def _announce(unit: Unit, session: Session) -> None:
-    audit.append(
-        unit,
-        SessionStarted(
-            session=session.id,
-            principal=session.person,
-            binding=session.binding,
-            level=session.assurance.level,
-            method=session.assurance.method,
-            reasons=session.reasons,
-            origin=mark_of_origin(unit, session.address),
-            ends=session.ends,
-            address=session.address,
-            user_agent=session.user_agent,
-            key=session.key,
-        ),
-    )
 
 
 def rewrite(unit: Unit, session: Session, *, was: Session | None = None) -> None:
@@ -176,14 +171,14 @@ def drop(unit: Unit, person: str, ids: frozenset[str], *, epoch: int = 0) -> Non
     change_state(unit, person, without, mend=True)
 
 
-def close(unit: Unit, session: Session, reason: str, by: Caller | str, *, believed: bool = False) -> bool:
+def close(unit: Unit, session: Session, reason: str, by: Caller | str, *, believed: bool = False) -> End:
     """Mark one session as over in its row and outside the database. The clear address goes; the log keeps a mark.
 
-    Returns whether it was ended from elsewhere: then its key or browser is nothing that anybody knows any more.
+    Where it was ended from elsewhere, its key or browser is nothing that anybody knows any more.
     """
-    foreign = not believed and _from_elsewhere(session, reason, by)
-    write_end(unit, session, End(session=session.id, by=name_of(by), reason=reason, foreign=foreign, at=unit.now))
-    return foreign
+    end = _end_of(unit, session.id, session.person, reason, by, believed=believed)
+    write_end(unit, session, end)
+    return end
 
 
 def write_end(unit: Unit, session: Session, end: End) -> None:
@@ -211,7 +206,7 @@ def keep_end(unit: Unit, end: End, until: Millis, person: str, mark: str = "") -
     def keep() -> None:
         ends.remember(kept, end, until, unit)
         if end.foreign:
-            kept.raise_version(_foreign(end.session), unit.now)
+            kept.raise_version(foreign_name(end.session), unit.now)
             moments.remember(unit, _one_foreign(person))
         if end.distrusted and mark and not end.changed:
             moments.remember(unit, distrusted(mark))
@@ -252,7 +247,7 @@ def disclaimed(unit: Unit, person: str, session: str, at: Millis) -> bool:
     kept = memory(unit.system)
     if moments.stopped(unit, disowned_name(person), at):
         return True
-    return kept.version(_foreign(session)) > 0 if session else moments.stopped(unit, _one_foreign(person), at)
+    return kept.version(foreign_name(session)) > 0 if session else moments.stopped(unit, _one_foreign(person), at)
 
 
 def disowned(unit: Unit, person: str, session: str, at: Millis) -> bool:
@@ -279,10 +274,6 @@ def disowned_name(person: str) -> str:
     return f"disowned {person}"
 
 
-def _foreign(session: str) -> str:
-    return f"foreign {session}"
-
-
 def learn_foreign(system: System, entry: audit.Entry) -> None:
     """Remember what a line of another server says of it."""
     if entry.kind in ("identity.Disowned", "identity.PersonFrozen"):
@@ -290,7 +281,7 @@ def learn_foreign(system: System, entry: audit.Entry) -> None:
         memory(system).raise_version(disowned_name(person), entry.at)
         weeks.learn(system, person, entry.at)
     elif ends.told(entry).foreign:
-        memory(system).raise_version(_foreign(entry.subject), entry.at)
+        memory(system).raise_version(foreign_name(entry.subject), entry.at)
         memory(system).raise_version(_one_foreign(str(entry.data["principal"])), entry.at)
 
 
@@ -303,13 +294,13 @@ def distrusted(mark: str) -> str:
     return f"mark {mark}"
 
 
-def _from_elsewhere(session: Session, reason: str, by: Caller | str) -> bool:
-    """Whether a session was ended by another hand than its own. Signing out, and signing in anew, say nothing is
-    wrong, and neither do one session too many and a key that its owner retires; the end of a key as stolen, and "this
-    was not me", do."""
-    if reason == CROWDED:
+def _from_elsewhere(session: str, person: str, reason: str, by: Caller | str) -> bool:
+    """Whether a session was ended by another hand than its own. Signing out, and signing in anew at its browser,
+    whoever does, say nothing is wrong, and neither do one session too many and a key that its owner retires; the end
+    of a key as stolen, and "this was not me", do."""
+    if reason in (CROWDED, ANEW):
         return False
-    own = by.session == session.id if isinstance(by, Caller) else by == session.person
+    own = by.session == session if isinstance(by, Caller) else by == person
     return not own or reason in (KEY_ENDED, NOT_ME)
 
 
@@ -317,53 +308,63 @@ def end_session(unit: Unit, session_id: str, reason: str, by: Caller | str, *, o
     """End one session now, by its id. Ending one that is over changes nothing, unless it ended of itself or by its
     own hand and is ended from elsewhere now: a thief may have been first, and what was done in it is taken back.
 
-    `of` is whose it is, where the caller knows: then no row is needed. Otherwise `identity.session_unknown` is raised
-    for one whose row is gone or not believed; its id is condemned all the same, and the line written.
+    `of` is whose it is, where the caller knows: then no row is needed, for the log knows of what key it was; where
+    it does not, all others of the person end with it. Otherwise `identity.session_unknown` is raised for one whose
+    row is gone or not believed; its id is condemned all the same, and the line written.
     """
     session = believed_session(unit, session_id)
-    over = session is None and bool(of) and memory(unit.system).condemned(session_id)
-    if over and ended_by_another(unit, session_id, of):
-        return
-    if session is not None and session.ended is not None and not _ended_anew(unit, session, reason, by):
-        return
     person = session.person if session is not None else of
     if not person:
-        raise _end_by_id(unit, session_id, reason, by)
-    end = _unseen(unit, session_id, reason, by)
-    if session is not None:
-        end = msgspec.structs.replace(end, foreign=_from_elsewhere(session, reason, by))
-    foreign = end.foreign
-    keep_end(unit, end, session.ends if session else _longest(unit), person, session.device_mark if session else "")
-    line = SessionEnded(
-        session=session_id,
-        principal=person,
-        reason=reason,
-        by=name_of(by),
-        whose=ends.FOREIGN if foreign else ends.OWN,
-    )
+        raise end_by_id(unit, session_id, reason, by)
+    if _is_over(unit, session, session_id, person) and not _ended_anew(unit, session, session_id, person, reason, by):
+        return
+    told = begun(unit, session_id, person) if session is None else None
+    end = unseen_end(unit, session_id, reason, by)
+    if session is not None or told is not None:
+        end = msgspec.structs.replace(end, foreign=_from_elsewhere(session_id, person, reason, by))
+    mark = session.device_mark if session is not None else told.key if told is not None else ""
+    keep_end(unit, end, session.ends if session else longest(unit), person, mark)
+    line = SessionEnded(session=session_id, principal=person, reason=reason, by=name_of(by), whose=end.whose)
     if reason not in ends.FOLLOWS:
         owing.owe(unit, line, of=person)
-    if foreign and session is not None and reason not in (*ends.ALONE, *ends.FOLLOWS):
-        end_mark(unit, session.device_mark, by)
+    along = end.foreign and reason not in ends.ALONE
+    along = along and (session is not None or takes_along(unit, told, mark, reason))
+    if along and reason not in ends.FOLLOWS:
+        end_mark(unit, mark, by)
     drop(unit, person, frozenset({session_id}))
     if session is not None:
         write_end(unit, session, end)
     audit.append(unit, msgspec.structs.replace(line, version=version_now(unit, person)))
-    if foreign and session is not None and reason not in ends.ALONE:
-        _end_alike(unit, session, by)
+    if along:
+        _end_alike(unit, person, mark, by)
+    if end.foreign and _in_own_words(reason, by):
+        keep_said(unit, session_id)
 
 
 # The line alone, by which other servers hear of it; the row is written down by the timer `identity-tidy`.
 owing.again(SessionEnded, audit.append, unsure=("version",))
 
 
-def _ended_anew(unit: Unit, session: Session, reason: str, by: Caller | str) -> bool:
+def _is_over(unit: Unit, session: Session | None, session_id: str, person: str) -> bool:
+    if session is not None:
+        return session.ended is not None
+    return over_unseen(unit, session_id, person)
+
+
+def _ended_anew(
+    unit: Unit, session: Session | None, session_id: str, person: str, reason: str, by: Caller | str
+) -> bool:
     """Whether a session that is over is ended from elsewhere only now, or in somebody's own words after it had only
-    ended with what it rested on: that says nothing against its key or browser, and they do."""
-    if not _from_elsewhere(session, reason, by):
+    ended by what this program found out: that says less against its key or browser, and they do. Said again by
+    somebody, it is said once."""
+    if not _from_elsewhere(session_id, person, reason, by):
         return False
-    said = name_of(by) != SYSTEM.principal and reason not in ends.DECIDING
-    return (said and session.ended_reason in ends.ALONE) or not ended_by_another(unit, session.id, session.person)
+    before = ended_by_another(unit, session_id, person) if session else foreign_unseen(unit, session_id, person)
+    return not before or (_in_own_words(reason, by) and not is_said(unit, session_id, person))
+
+
+def _in_own_words(reason: str, by: Caller | str) -> bool:
+    return name_of(by) != SYSTEM.principal and reason not in ends.DECIDING
 
 
 def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
@@ -378,7 +379,7 @@ def end_mark(unit: Unit, mark: str, by: Caller | str) -> None:
 
 def foreign_since(unit: Unit, session_id: str, at: Millis) -> bool:
     """Whether a session was ended as somebody else's since that moment, by what is remembered here."""
-    return memory(unit.system).version(_foreign(session_id)) >= max(1, at)
+    return memory(unit.system).version(foreign_name(session_id)) >= max(1, at)
 
 
 def over_for_good(unit: Unit, mark: str) -> bool:
@@ -388,8 +389,11 @@ def over_for_good(unit: Unit, mark: str) -> bool:
 
 def learn_device(system: System, entry: audit.Entry) -> None:
     """Remember a device that was ended on another server, and its key."""
-    for mark in filter(None, (entry.subject, str(entry.data.get("key", "")))):
+    key = str(entry.data.get("key", ""))
+    for mark in filter(None, (entry.subject, key)):
         memory(system).raise_version(over_name(mark), entry.at)
+    if key:
+        memory(system).raise_version(ended_name(key), entry.at)
 
 
 def over_name(mark: str) -> str:
@@ -416,60 +420,26 @@ def is_over(unit: Unit, session: Session) -> bool:
     )
 
 
-def unreadable(unit: Unit, person: str) -> list[str]:
-    """The sessions that a person's sealed state lists and whose rows are gone, or not believed: whose key, browser or
-    account they are of nobody can tell, so they end with any."""
-    try:
-        listed = state_of(unit, person).sessions
-    except Unauthenticated:
-        return []
-    return [one for one in listed if believed_session(unit, one) is None]
-
-
-def _end_alike(unit: Unit, ended: Session, by: Caller | str) -> None:
-    """End the other sessions of the key or browser that `ended` was bound to: whoever had that one has them too. The
-    session of whoever says so goes on, for they hold it in their hands; to end a key ends that one as well."""
+def _end_alike(unit: Unit, person: str, mark: str, by: Caller | str) -> None:
+    """End the other sessions of the key or browser `mark`, or all where nobody can tell which it was: whoever had
+    that one has them too. The session of whoever says so goes on, for they hold it in their hands; to end a key ends
+    that one as well."""
     here = by.session if isinstance(by, Caller) else None
-    for row in _rows(unit, ended.person):
+    for row in _rows(unit, person):
         session = unseal(unit, "session", row.body, row.seal, Session)
-        if session is None or session.person != ended.person or session.ended is not None or session.id == here:
+        if session is None or session.person != person or session.ended is not None or session.id == here:
             continue
-        if session.device_mark == ended.device_mark:
+        if not mark or session.device_mark == mark:
             end_session(unit, session.id, ALIKE, by)
-    for hidden in unreadable(unit, ended.person):
+    for hidden in _hidden_of(unit, person, mark):
         if hidden != here:
-            end_session(unit, hidden, ALIKE, by, of=ended.person)
+            end_session(unit, hidden, ALIKE, by, of=person)
 
 
-def believed_session(unit: Unit, session_id: str) -> Session | None:
-    """The session of this very id if its row is believed: another's sealed body may have been put there."""
-    rows = store.by_ids(unit.conn, [session_id])
-    session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
-    return session if session is not None and session.id == session_id else None
-
-
-def _unseen(unit: Unit, session_id: str, reason: str, by: Caller | str) -> End:
-    """The end of a session whose row is not believed; whose it was may be anybody's."""
-    checked = ids.check_id(session_id, "ses")
-    return End(session=checked, by=name_of(by), reason=reason, foreign=reason != CROWDED, at=unit.now)
-
-
-def _longest(unit: Unit) -> int:
-    return unit.now + unit.system.settings.integer("identity.absolute_s") * SECOND
-
-
-def _end_by_id(unit: Unit, session_id: str, reason: str, by: Caller | str) -> NotFound:
-    kept = memory(unit.system)
-    unseen = _unseen(unit, session_id, reason, by)
-    line = SessionEnded(session=session_id, principal="", reason=reason, by=unseen.by, whose=unseen.whose)
-    lines = [] if kept.condemned(session_id) else [line]
-    ends.remember(kept, unseen, _longest(unit))
-    return NotFound(
-        "identity.session_unknown",
-        "There is no such session; one whose row is gone is over all the same.",
-        "Pick one from the list of sessions.",
-        record=lines,
-    )
+def _hidden_of(unit: Unit, person: str, mark: str) -> list[str]:
+    """The sessions of a person whose rows cannot be read, and that may be of this key or browser."""
+    told = ((one, begun(unit, one, person)) for one in unreadable(unit, person))
+    return [one for one, said in told if said is None or said.may_be_of(mark)]
 
 
 def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
@@ -480,7 +450,7 @@ def ended_by_another(unit: Unit, session_id: str, person: str) -> bool:
     says nothing of it is what it is remembered as, and another's if nobody remembers why, or if the row cannot be
     believed. What is remembered comes before what a row says: one of before another hand ended it may be put back.
     """
-    if memory(unit.system).version(_foreign(session_id)):
+    if memory(unit.system).version(foreign_name(session_id)):
         return True
     rows = store.by_ids(unit.conn, [session_id])
     session = unseal(unit, "session", rows[0].body, rows[0].seal, Session) if rows else None
@@ -518,7 +488,7 @@ def end_sessions_of_key(unit: Unit, person: str, key: str, by: str, *, reason: s
             continue
         if session.ended is None:
             end_session(unit, session.id, reason, by)
-    for hidden in unreadable(unit, person):
+    for hidden in _hidden_of(unit, person, key):
         end_session(unit, hidden, reason, by, of=person)
 
 
@@ -527,17 +497,17 @@ def end_sessions_of(
 ) -> int:
     """End every session of a person; return how many lived. The epoch rises, so that none can come back.
 
-    It is for all that there was: of sessions that ended before, and of sign-ins that are only begun, too, no key or
-    browser is known any more (`PrincipalState.stopped`). With `stops`, the caller has announced it (`stop_first`).
-    `believed` leaves what was done in those that live: they end for caution, and nothing is said against it.
+    It is for all that there was: for those whose rows are hidden, each with its line; and of sessions that ended
+    before, and of sign-ins that are only begun, no key or browser is known any more (`PrincipalState.stopped`). With
+    `stops`, the caller has announced it (`stop_first`). `believed` leaves what was done in those that live: they end
+    for caution, and nothing is said against it.
     """
     epoch = _end_epoch(unit, principal)
     for session in _living(unit, principal):
-        foreign = not believed and _from_elsewhere(session, reason, by)
-        end = End(session=session.id, by=name_of(by), reason=reason, foreign=foreign, at=unit.now)
+        end = _end_of(unit, session.id, principal, reason, by, believed=believed)
         keep_end(unit, end, session.ends, principal, session.device_mark)
+    told = _end_hidden(unit, principal, reason, by, believed=believed)
     lock(unit, principal)  # a session that is being opened now is seen, or sees this
-    count = 0
 
     def emptied(state: PrincipalState) -> PrincipalState:
         return msgspec.structs.replace(state, sessions=(), epoch=max(state.epoch + 1, epoch), stopped=unit.now)
@@ -545,20 +515,26 @@ def end_sessions_of(
     moments.note(unit, everything(principal))
     version = change_state(unit, principal, emptied, mend=True, stops=stops).version  # first, for the lines name it
     for session in _living(unit, principal):
-        foreign = close(unit, session, reason, by, believed=believed)
-        audit.append(
-            unit,
-            SessionEnded(
-                session=session.id,
-                principal=principal,
-                reason=reason,
-                by=name_of(by),
-                version=version,
-                whose=ends.FOREIGN if foreign else ends.OWN,
-            ),
-        )
-        count += 1
-    return count
+        told[session.id] = close(unit, session, reason, by, believed=believed)
+    for end in told.values():
+        line = SessionEnded(session=end.session, principal=principal, reason=reason, by=end.by, whose=end.whose)
+        audit.append(unit, msgspec.structs.replace(line, version=version))
+    return len(told)
+
+
+def _end_of(unit: Unit, session: str, person: str, reason: str, by: Caller | str, *, believed: bool) -> End:
+    foreign = not believed and _from_elsewhere(session, person, reason, by)
+    return End(session=session, by=name_of(by), reason=reason, foreign=foreign, at=unit.now)
+
+
+def _end_hidden(unit: Unit, person: str, reason: str, by: Caller | str, *, believed: bool) -> dict[str, End]:
+    """Remember, and return, the end of each session of a person whose row cannot be read just now."""
+    found = dict[str, End]()
+    for one in unreadable(unit, person):
+        told = begun(unit, one, person)
+        found[one] = _end_of(unit, one, person, reason, by, believed=believed)
+        keep_end(unit, found[one], told.ends if told else longest(unit), person, told.key if told else "")
+    return found
 
 
 def _living(unit: Unit, principal: str) -> list[Session]:

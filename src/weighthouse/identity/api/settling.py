@@ -29,10 +29,10 @@ from weighthouse.identity.api.sessions import (
     end_session,
     keep_end,
     over_for_good,
-    unreadable,
     write_end,
 )
 from weighthouse.identity.api.states import STATE_FORM, change_state, fresh_state, state_of
+from weighthouse.identity.api.unseen import unreadable
 from weighthouse.identity.events import AccountAdopted, DeviceEnded, DeviceEnrolled, SessionEnded, SessionStarted
 from weighthouse.identity.model import RUN, PrincipalState, Session
 from weighthouse.identity.store import devices as device_store

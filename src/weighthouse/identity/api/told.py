@@ -11,8 +11,8 @@ from weighthouse.audit import api as audit
 from weighthouse.core.clock import Millis
 from weighthouse.core.work import Unit
 from weighthouse.identity.api import ends
-from weighthouse.identity.api.sessions import believed_session
 from weighthouse.identity.api.states import state_of
+from weighthouse.identity.api.unseen import believed_session
 from weighthouse.identity.events import Disowned, PersonFrozen, SessionEnded, SessionStarted, SessionUsedElsewhere
 
 _STOPS = (audit.Lines(Disowned.KIND), audit.Lines(PersonFrozen.KIND))
