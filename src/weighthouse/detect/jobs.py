@@ -17,6 +17,7 @@ from weighthouse.core.errors import NotFound, WeighthouseError
 from weighthouse.core.jobs import Timer
 from weighthouse.core.work import System, Unit, begin
 from weighthouse.detect import api
+from weighthouse.detect.api import keys
 from weighthouse.detect.model import BULK, FROZEN, NEW_KEY, Alert, Attempt, Incident, Limits
 from weighthouse.detect.rules import (
     bulk,
@@ -186,14 +187,15 @@ def watch_seats(system: System) -> None:
 
 
 def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
-    """A further key for somebody who has one: how a thief stays. Their pages tell them; this tells security."""
+    """A further key for somebody who has one: how a thief stays. Their pages tell them; this tells security. It is
+    passed once, so no row is asked, which may be hidden just then: the log tells what there was."""
     device, person = facts.text(entry.data, "device"), facts.text(entry.data, "principal")
-    if not device or not _has_another(unit, person, device):
+    if not device or not keys.has_another(unit, person, device, entry.index):
         return
     incident = Incident(
         rule=NEW_KEY,
         key=f"{NEW_KEY}:{device}",
-        severity="high" if _from_afar(unit, person) else "low",
+        severity="high" if keys.from_afar(unit, person, entry) else "low",
         principal=person,
         session="",
         evidence=(entry.index,),
@@ -201,21 +203,6 @@ def on_enrolled(unit: Unit, entry: audit.Entry) -> None:
     )
     if not api.known(unit, incident):
         _act(unit, incident)
-
-
-def _from_afar(unit: Unit, person: str) -> bool:
-    """Whether a session of the person was opened from a country new to them."""
-    try:
-        return any(stopped.NEAR & set(one.reasons) for one in identity.sessions_of(unit, person))
-    except WeighthouseError:
-        return True
-
-
-def _has_another(unit: Unit, person: str, device: str) -> bool:
-    try:
-        return any(one.id != device for one in identity.devices_of(unit, person))
-    except WeighthouseError:  # a record that cannot be believed is no reason to say nothing
-        return True
 
 
 def on_read(unit: Unit, entry: audit.Entry) -> None:

@@ -50,7 +50,7 @@ def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attem
             session=text(data, "session"),
             principal=text(data, "principal"),
             level=whole(data, "level"),
-            strange=bool(STRANGE & _reasons(data)),
+            strange=bool(STRANGE & reasons(data)),
         )
     if kind == "identity.SignInFailed" and text(data, "account_mark"):
         return Attempt(
@@ -66,18 +66,19 @@ def attempt(index: int, at: Millis, kind: str, data: Mapping[str, Any]) -> Attem
 
 def turned_away(kind: str, data: Mapping[str, Any]) -> bool:
     """Whether somebody for whom the provider had vouched was turned away in the middle of a spray."""
-    return kind == DENIED and "spray" in _reasons(data) and bool(text(data, "principal"))
+    return kind == DENIED and "spray" in reasons(data) and bool(text(data, "principal"))
 
 
 def asked(index: int, at: Millis, data: Mapping[str, Any]) -> Asked | None:
     """Return what a demand for a second factor tells of that was made amid a spray: the first one was right."""
     network, principal = text(data, "origin"), text(data, "principal")
-    if "spray" not in _reasons(data) or not network or not principal:
+    if "spray" not in reasons(data) or not network or not principal:
         return None
     return Asked(index=index, at=at, network=network, principal=principal)
 
 
-def _reasons(data: Mapping[str, Any]) -> frozenset[str]:
+def reasons(data: Mapping[str, Any]) -> frozenset[str]:
+    """Return what the risk check said of a sign-in."""
     value = data.get("reasons")
     return frozenset(one for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else frozenset()
 
