@@ -116,8 +116,8 @@ IN_IDENTITY = (
     Removal(
         "outliving-device",
         "identity/api/devices.py",
-        "key=_key_of(unit, device_id),",
-        'key="another",',
+        "key = known.thumbprint if known is not None else",
+        'key = "another" if known is not None else',
         also=(  # else what the log tells of the key ends its sessions
             "identity/api/devices.py",
             "    if line.whose == FOREIGN:\n",

@@ -17,6 +17,7 @@ from weighthouse.core.errors import Conflict, Unavailable
 from weighthouse.core.work import begin
 from weighthouse.identity import api
 from weighthouse.identity.adapters.memory import FileMemory
+from weighthouse.identity.api import key_sessions
 from weighthouse.identity.jobs import learners
 from weighthouse.identity.ports import Memory
 from weighthouse_sdk.client import DeviceKey
@@ -63,6 +64,26 @@ def test_a_key_does_not_come_back_by_being_enrolled_anew(any_strict: Lab, ended:
         with pytest.raises(Conflict) as error:
             enrol(lab, who, stolen[0].key)
         assert error.value.code == "identity.device_taken"
+
+
+@pytest.mark.parametrize("lost", ["every line", "that of its enrolment"])
+def test_a_stolen_key_does_not_come_back_though_its_lines_were_lost_on_their_way(
+    strict: Lab, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Attack: take its lines away besides, before the log has them. The memory knows it, or the line of its end."""
+    stolen = enrolled(strict, "dee")
+    with begin(strict.system) as unit:
+        api.end_device_of(unit, "dee", stolen[1], "my laptop was stolen", by=strict.person("dee"))
+    hide(strict, "identity_device", "id", stolen[1])
+    nothing = audit.Lines("identity.PersonThawed")
+    monkeypatch.setattr(key_sessions, "_MARKED", nothing)
+    if lost == "every line":
+        monkeypatch.setattr(key_sessions, "_OVER", nothing)
+    else:
+        strict.system.bind(Memory, FileMemory(strict.folder / "another.memory", now=strict.clock.now()))
+    with pytest.raises(Conflict) as error:
+        enrol(strict, "dee", stolen[0].key)
+    assert error.value.code == "identity.device_taken"
 
 
 def test_a_key_whose_session_alone_was_ended_as_stolen_may_be_enrolled(strict: Lab) -> None:

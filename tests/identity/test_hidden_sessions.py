@@ -116,6 +116,22 @@ def test_a_browser_that_is_hidden_while_another_key_is_ended_costs_nobody_a_sess
 
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["its row there", "its row gone"])
+@pytest.mark.parametrize("retired", [True, False], ids=["retired", "as stolen"])
+def test_a_key_that_is_hidden_while_it_is_ended_costs_no_session_but_its_own(
+    strict: Lab, retired: bool, hidden: bool
+) -> None:
+    old, here = enrolled(strict, "dee"), strict.sign_in("dee")
+    sessions = name(old[0]), name(here)
+    back = hide(strict, "identity_device", "id", old[1]) if hidden else None
+    here.post(f"devices/{old[1]}/end", {"reason": "an old laptop", "retired": retired})
+    if back is not None:
+        back()
+    assert not alive(old[0]) and alive(here)
+    assert [disowned(strict, one, "dee") for one in sessions] == [not retired, False]
+    assert strict.told("DeviceEnded", "key") == [old[0].key.thumbprint]
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["its row there", "its row gone"])
 @pytest.mark.parametrize("by", ["its owner", "security"])
 def test_a_session_that_fell_with_a_key_and_is_gone_takes_its_twin_along_once_somebody_says_so(
     any_strict: Lab, by: str, hidden: bool
@@ -218,6 +234,29 @@ def test_a_detection_disowns_what_was_given_in_a_session_that_is_hidden(
     assert ends(lab, stolen) == ["foreign"] and ends(lab, out) == ["own"]
 
 
+def test_a_session_that_was_only_condemned_by_its_id_is_ended_with_everything_still(strict: Lab) -> None:
+    """Its row is hidden, and its person's state names it no more since they signed in elsewhere."""
+    session = name(strict.sign_in("chi"))
+    session_hidden(strict, session)
+    strict.sign_in("chi")
+    with begin(strict.system) as unit:
+        with pytest.raises(NotFound):
+            api.end_session(unit, session, "detect:bulk", SYSTEM)
+        assert api.end_sessions_of(unit, "chi", "detect:bulk", SYSTEM) == 2
+    assert said(strict, session) == [("system", "foreign")]
+
+
+def test_what_signed_out_and_is_hidden_stays_as_it_was_though_the_memory_is_lost(strict: Lab) -> None:
+    client = strict.sign_in("chi")
+    session = name(client)
+    client.sign_out()
+    session_hidden(strict, session)
+    strict.system.bind(Memory, FileMemory(strict.folder / "another.memory", now=strict.clock.now()))
+    with begin(strict.system) as unit:
+        assert api.end_sessions_of(unit, "chi", "detect:bulk", SYSTEM) == 0
+    assert said(strict, session) == [("chi", "own")]
+
+
 def test_what_was_done_in_a_hidden_session_that_is_ended_for_caution_stands(strict: Lab) -> None:
     thief = strict.sign_in("chi")
     session = name(thief)
@@ -252,6 +291,34 @@ def test_whoever_signs_in_at_a_browser_says_nothing_against_the_session_that_was
     assert said(strict, first) == [(other, "own"), ("ada", "foreign")]
 
 
+def test_what_ended_along_with_another_is_said_to_be_stolen_still_and_once(strict: Lab) -> None:
+    here = strict.sign_in("dee")
+    first, twin = name(here), name(strict.sign_in("dee", strict.client(key=here.key)))
+    for session in (first, twin, twin):
+        say(strict, "dee", session)
+        strict.system.bind(Memory, FileMemory(strict.folder / "another.memory", now=strict.clock.now()))
+    assert (said(strict, first), said(strict, twin)) == ([("ada", "foreign")], [("ada", "foreign")] * 2)
+
+
+def test_a_hidden_session_is_ended_with_everything_though_the_log_is_in_doubt(
+    strict: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = name(strict.sign_in("dee"))
+    session_hidden(strict, session)
+    in_doubt(monkeypatch, "since")
+    with begin(strict.system) as unit:
+        api.end_sessions_of(unit, "dee", "detect:bulk", SYSTEM)
+    monkeypatch.undo()
+    assert said(strict, session) == [("system", "foreign")] and disowned(strict, session, "dee")
+
+
+def in_doubt(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    def tampered(*_: object, **__: object) -> None:
+        raise Unavailable("audit.tampered", "An entry is missing.", "Restore it.")
+
+    monkeypatch.setattr(audit.Lines, asked, tampered)
+
+
 def test_what_is_said_twice_has_one_line_though_the_log_has_not_taken_the_first_yet(any_strict: Lab) -> None:
     lab = any_strict
     stolen = name(lab.sign_in("dee"))
@@ -277,11 +344,7 @@ def test_a_hidden_session_costs_no_others_when_a_key_is_retired_while_the_log_is
 ) -> None:
     old, here = enrolled(strict, "dee"), strict.sign_in("dee")
     session_hidden(strict, name(strict.sign_in("dee")))
-
-    def tampered(*_: object, **__: object) -> None:
-        raise Unavailable("audit.tampered", "An entry is missing.", "Restore it.")
-
-    monkeypatch.setattr(audit.Lines, "newest", tampered)
+    in_doubt(monkeypatch, "newest")
     with begin(strict.system) as unit:
         api.end_device_of(unit, "dee", old[1], "an old laptop", by=strict.person("dee"), retired=True)
     monkeypatch.undo()

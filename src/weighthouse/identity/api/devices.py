@@ -259,21 +259,22 @@ def drop_device(
     policy, when nothing but the commit can still refuse that.
     """
     known = key_as_known(unit, person, device_id)
+    key = known.thumbprint if known is not None else ""
     line = DeviceEnded(
         device=device_id,
         principal=person,
         reason=reason,
         by=name_of(by),
-        key=_key_of(unit, device_id),
+        key=key,
         whose=whose,
         since=since,
     )
 
     def keep() -> None:
         end_mark(unit, device_id, line.by)
-        end_mark(unit, line.key, line.by)
-        if known is not None:
-            memory(unit.system).raise_version(ended_name(known.thumbprint), unit.now)
+        end_mark(unit, key, line.by)
+        if key:
+            memory(unit.system).raise_version(ended_name(key), unit.now)
 
     if reason == ACCOUNT_GONE:
         unit.last_before_commit(keep)
@@ -298,7 +299,7 @@ def _end(unit: Unit, line: DeviceEnded, by: Caller | str = "") -> None:
 
     change_state(unit, person, without)
     store.end_device(unit.conn, device_id, unit.now)
-    if not line.key:  # hidden or edited: who knows which of the sessions are its
+    if not line.key:  # nor does the log tell what it was: who knows which of the sessions are its
         end_sessions_of(unit, person, KEY_ENDED, line.by)
     elif line.whose != FOREIGN:
         end_sessions_of_key(unit, person, line.key, line.by, reason=KEY_RETIRED if line.whose == OWN else KEY_ENDED)
@@ -347,13 +348,6 @@ def key_as_known(unit: Unit, person: str, device_id: str) -> Device | EnrolledKe
 
 
 owing.again(DeviceEnded, _end, unsure=("version",))
-
-
-def _key_of(unit: Unit, device_id: str) -> str:
-    try:
-        return read_back(unit, device_id).thumbprint
-    except WeighthouseError:
-        return ""
 
 
 def verify_device_signature(
