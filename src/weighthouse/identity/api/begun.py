@@ -73,6 +73,15 @@ def begun(unit: Unit, session: str, person: str) -> Begun | None:
     return next((found for one in told if (found := _read(one)).session == session and found.person == person), None)
 
 
+def can_tell(unit: Unit) -> bool:
+    """Whether the log can be read, so that what it does not tell of never began."""
+    try:
+        _STARTED.newest(unit, "")
+    except WeighthouseError:
+        return False
+    return True
+
+
 def begun_lately(unit: Unit, person: str) -> list[Begun]:
     """The sessions of a person that began and cannot have run out, by the log alone. Empty where that is in doubt."""
     longest = max(WEEK, unit.system.settings.integer("identity.absolute_s") * SECOND)

@@ -14,7 +14,7 @@ from weighthouse.core.clock import SECOND, Millis
 from weighthouse.core.errors import NotFound, Unauthenticated, WeighthouseError
 from weighthouse.core.work import Unit
 from weighthouse.identity.api import ends
-from weighthouse.identity.api.begun import Begun, begun_lately
+from weighthouse.identity.api.begun import Begun, begun_lately, can_tell
 from weighthouse.identity.api.ends import ACCOUNT_GONE, ALONE, CROWDED, DECIDING, FOREIGN, KEY_RETIRED, End
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.api.states import state_of
@@ -109,8 +109,8 @@ def takes_along(unit: Unit, begun: Begun | None, mark: str, reason: str) -> bool
     """Whether the end of a session without a row, for this reason, ends others of its key or browser: all others of
     its person, where nobody can tell which those are. What only follows from a policy or a retired key does not reach
     so far; nor does what only follows from a key if the session is so long over that its row was forgotten."""
-    if not mark and reason in (ACCOUNT_GONE, KEY_RETIRED):
-        return False
+    if not mark and (reason in (ACCOUNT_GONE, KEY_RETIRED) or (begun is None and can_tell(unit))):
+        return False  # what the log can tell, and does not, never was a session
     forgotten = begun is not None and begun.ends + WEEK < unit.now
     return not (forgotten and reason in DECIDING)
 
