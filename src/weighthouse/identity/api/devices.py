@@ -24,8 +24,8 @@ from weighthouse.identity.api import owing
 from weighthouse.identity.api.accounts import account_holds, vouched
 from weighthouse.identity.api.acts import require_act
 from weighthouse.identity.api.addressed import audience, outdated
-from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_FELL, KEY_RETIRED, OWN
-from weighthouse.identity.api.key_sessions import EnrolledKey, ended_name, key_told, sessions_with, was_enrolled
+from weighthouse.identity.api.ends import ACCOUNT_GONE, FOREIGN, KEY_ENDED, KEY_FELL, KEY_RETIRED, OWN, key_name
+from weighthouse.identity.api.key_sessions import EnrolledKey, key_told, sessions_with, was_enrolled
 from weighthouse.identity.api.new_keys import (
     at_once,
     check_grown,
@@ -274,7 +274,7 @@ def drop_device(
         end_mark(unit, device_id, line.by)
         end_mark(unit, key, line.by)
         if key:
-            memory(unit.system).raise_version(ended_name(key), unit.now)
+            memory(unit.system).raise_version(key_name(key), unit.now)
 
     if reason == ACCOUNT_GONE:
         unit.last_before_commit(keep)

@@ -117,3 +117,8 @@ def told(entry: Entry) -> End:
     by, whose = str(data["by"]), str(data.get("whose", ""))
     foreign = whose == FOREIGN if whose else by != data["principal"]
     return End(session=session, by=by, reason=UNSAID, foreign=foreign, at=entry.at)
+
+
+def key_name(mark: str) -> str:
+    """What the memory outside the database calls a key that was enrolled and has ended, by its thumbprint."""
+    return f"ended key {mark}"

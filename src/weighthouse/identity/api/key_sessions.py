@@ -64,7 +64,7 @@ def key_told(unit: Unit, person: str, device_id: str) -> EnrolledKey | None:
 def was_enrolled(unit: Unit, mark: str) -> bool:
     """Whether a key is or was anybody's, whatever became of its row: by the memory outside the database, or by the
     lines of its enrolment and its end. Raises as the log does where that is in doubt."""
-    if memory(unit.system).version(ended_name(mark)) > 0 or _MARKED.any(unit, mark) or _OVER.any(unit, mark):
+    if memory(unit.system).version(ends.key_name(mark)) > 0 or _MARKED.any(unit, mark) or _OVER.any(unit, mark):
         return True
     return any(one["thumbprint"] == mark for one in audit.on_its_way(unit, DeviceEnrolled.KIND))
 
@@ -75,11 +75,6 @@ def enrolled_as(unit: Unit, mark: str) -> frozenset[str]:
         return frozenset(one.subject for one in _MARKED.of(unit, mark))
     except WeighthouseError:
         return frozenset({""})
-
-
-def ended_name(mark: str) -> str:
-    """What the memory outside the database calls a key that was enrolled and has ended, by its thumbprint."""
-    return f"ended key {mark}"
 
 
 def enrolled_by(line: audit.Entry) -> EnrolledKey:

@@ -19,8 +19,9 @@ from weighthouse.core.errors import WeighthouseError
 from weighthouse.core.work import System, Unit, begin, read
 from weighthouse.identity.api.moments import KEPT
 from weighthouse.identity.api.sealing import memory
-from weighthouse.identity.api.sessions import believed_session, end_session, ended_by_another, foreign_since
+from weighthouse.identity.api.sessions import end_session, ended_by_another, foreign_since
 from weighthouse.identity.api.states import state_of
+from weighthouse.identity.api.unseen import believed_session
 
 logger = logging.getLogger("weighthouse.identity")
 _LINE, _UNREAD = "line that is carried out", "people of whom it could not be"

@@ -20,7 +20,6 @@ from weighthouse.core.work import System, Unit
 from weighthouse.identity.api import ends, moments, owing, weeks
 from weighthouse.identity.api.begun import announce, begun
 from weighthouse.identity.api.ends import ALIKE, ANEW, CROWDED, KEY_ENDED, NOT_ME, End
-from weighthouse.identity.api.key_sessions import ended_name
 from weighthouse.identity.api.moments import everything
 from weighthouse.identity.api.sealing import memory, seal, unseal
 from weighthouse.identity.api.states import STANDS, change_state, lock, state_of, version_now
@@ -393,7 +392,7 @@ def learn_device(system: System, entry: audit.Entry) -> None:
     for mark in filter(None, (entry.subject, key)):
         memory(system).raise_version(over_name(mark), entry.at)
     if key:
-        memory(system).raise_version(ended_name(key), entry.at)
+        memory(system).raise_version(ends.key_name(key), entry.at)
 
 
 def over_name(mark: str) -> str:

@@ -24,7 +24,6 @@ from weighthouse.identity.api.devices import drop_device, read_back
 from weighthouse.identity.api.ends import ACCOUNT_GONE, End
 from weighthouse.identity.api.sealing import memory, unseal
 from weighthouse.identity.api.sessions import (
-    believed_session,
     end_mark,
     end_session,
     keep_end,
@@ -32,7 +31,7 @@ from weighthouse.identity.api.sessions import (
     write_end,
 )
 from weighthouse.identity.api.states import STATE_FORM, change_state, fresh_state, state_of
-from weighthouse.identity.api.unseen import unreadable
+from weighthouse.identity.api.unseen import believed_session, unreadable
 from weighthouse.identity.events import AccountAdopted, DeviceEnded, DeviceEnrolled, SessionEnded, SessionStarted
 from weighthouse.identity.model import RUN, PrincipalState, Session
 from weighthouse.identity.store import devices as device_store
