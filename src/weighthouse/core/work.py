@@ -175,6 +175,7 @@ class Unit:
         self.refuses = False
         self.stands = ""  # what counts even if this unit fails: its caller is told so
         self._before: list[Callable[[], None]] = []
+        self._questions: list[Callable[[], None]] = []
         self._last: list[Callable[[], None]] = []
         self._after: list[Callable[[], object]] = []
         self._over: list[Callable[[bool | None], None]] = []
@@ -209,6 +210,13 @@ class Unit:
         """Run `act` inside this transaction, after all other work and before commit."""
         self._before.append(act)
 
+    def ask_last(self, question: Callable[[], None]) -> None:
+        """Ask `question` after every wait of this unit, before anything is kept outside; it raises to refuse.
+
+        Attack: have an act wait for a lock once it was decided, until the no to it was said and acknowledged.
+        """
+        self._questions.append(question)
+
     def last_before_commit(self, act: Callable[[], None]) -> None:
         """Run `act` when nothing but the commit itself could still refuse this unit: for what is kept outside."""
         self._last.append(act)
@@ -239,6 +247,9 @@ class Unit:
         """
         if self.actor is not None and self.actor.kind != "system" and not self.refuses:
             self.part(Revocation)(self, self.actor)
+        if not self.refuses:
+            for question in self._questions:
+                question()
 
     def _finish(self) -> None:
         for act in self._before:

@@ -284,9 +284,12 @@ def destroy(unit: Unit, caller: Caller, kek: str, order: str = "") -> None:
     unit.after_commit(lambda: service.destroy(kek))
 
 
-def is_destroyed(unit: Unit, kek: str) -> bool:
-    """Whether the log says that a KEK was destroyed, whatever any key service holds."""
-    return _DESTROYED.any(unit, kek)
+def is_destroyed(unit: Unit, kek: str, *, soon: bool = False) -> bool:
+    """Whether the log says that a KEK was destroyed, whatever any key service holds; with `soon` also if it will once
+    the sequencer of PostgreSQL has taken a line that was committed."""
+    if _DESTROYED.any(unit, kek):
+        return True
+    return soon and any(one["kek"] == kek for one in audit.on_its_way(unit, KekDestroyed.KIND))
 
 
 def owed(unit: Unit) -> list[str]:

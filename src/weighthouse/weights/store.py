@@ -111,6 +111,17 @@ def find_order(connection: Connection, model: str) -> tuple[str, bytes] | None:
     return (str(row.body), bytes(row.seal)) if row else None
 
 
+def lock_order(connection: Connection, model: str) -> bool:
+    """Let nobody else change the order on a model until this transaction is over; false when there is none."""
+    query = select(orders.c.model).where(orders.c.model == model)
+    return connection.execute(query.with_for_update()).first() is not None
+
+
+def lock_version(connection: Connection, id_: str) -> None:
+    """Let nobody else change a version until this transaction is over."""
+    connection.execute(select(versions.c.id).where(versions.c.id == id_).with_for_update()).first()
+
+
 def drop_order(connection: Connection, model: str) -> None:
     """Forget the order on a model."""
     connection.execute(delete(orders).where(orders.c.model == model))

@@ -27,6 +27,7 @@ from weighthouse.access.model import (
     Reason,
     named_version,
 )
+from weighthouse.access.ports import Refusals
 from weighthouse.access.rules import reasons as words
 from weighthouse.access.rules.advisor import advise
 from weighthouse.access.store import grants as grant_rows
@@ -64,7 +65,32 @@ def require(unit: Unit, caller: Caller, action: str, resource: str, **context: s
         ),
     )
     binding.bind(unit, caller, decision)
+    _until_commit(unit, caller, decision, context)
     return decision
+
+
+def _until_commit(unit: Unit, caller: Caller, decision: Decision, context: Context) -> None:
+    """Let a yes hold until the commit: refuse what was closed or held since, by the memory outside the database. A no
+    is said there before any row is locked or written.
+
+    Attack: lock a table that the act comes to after it was decided, until a hold or a revocation was acknowledged.
+    A unit that says a no itself is not asked about that.
+    """
+    if unit.read_only:
+        return
+    refusals = unit.part(Refusals)
+    known = refusals.holds()
+
+    def again() -> None:
+        if unit.stands:
+            return
+        closed = decision.grant is not None and refusals.closed(decision.grant)
+        if closed or {hold.id for hold in refusals.holds()} - {hold.id for hold in known}:
+            said = judge(unit, caller, decision.action, decision.resource, context, keyed=True)
+            if not said.allowed:
+                raise refusal(caller, said, context)
+
+    unit.ask_last(again)
 
 
 def explain(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
@@ -99,6 +125,7 @@ def authorise(unit: Unit, caller: Caller, action: str, resource: str, **context:
     decision = judge(unit, caller, action, resource, context)
     if not decision.allowed:
         raise refusal(caller, decision, context)
+    _until_commit(unit, caller, decision, context)
     return decision
 
 

@@ -69,7 +69,7 @@ def learn_said(system: System, entry: audit.Entry) -> None:
 
 
 def _said(session: str) -> str:
-    return f"said of {session}"
+    return f"line that says of {session}"
 
 
 def asked_anew(unit: Unit, session: str, device: str) -> bool:

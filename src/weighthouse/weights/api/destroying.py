@@ -106,8 +106,9 @@ def finish(system: System) -> int:
 
 def _finish(system: System, version: str) -> bool:
     with begin(system) as unit:
+        store.lock_version(unit.conn, version)  # first, so that nothing is waited for between questions and end
         order = ends.VERSIONS.open_on(unit, version)
-        if order is None or order.data["final"] > unit.sure:
+        if order is None or order.data["final"] > unit.sure or _just_undone(unit, order):
             return False
         try:
             found = open_version(unit, version).version
@@ -116,7 +117,7 @@ def _finish(system: System, version: str) -> bool:
                 audit.append(unit, line)
             _undo(unit, order, None, code=refusal.code)
             return False
-        stop = access.held_by(unit, ACTION, found.model, order.data["person"], found.id)
+        stop = _stop(unit, order, found)
         if stop is not None:
             _undo(unit, order, found, code="access.held", hold=stop.hold)
             return False
@@ -124,8 +125,18 @@ def _finish(system: System, version: str) -> bool:
         if code:
             _undo(unit, order, found, code=code)
             return False
+        unit.ask_last(lambda: ordering.check_still(unit, order, _stop(unit, order, found)))
         _end(unit, order, found)
         return True
+
+
+def _just_undone(unit: Unit, order: audit.Entry) -> bool:
+    """Whether the line that undoes an order waits for the sequencer of PostgreSQL: it is not written twice."""
+    return any(one["order"] == order.data["order"] for one in audit.on_its_way(unit, DestructionUndone.KIND))
+
+
+def _stop(unit: Unit, order: audit.Entry, found: Version) -> access.Stop | None:
+    return access.held_by(unit, ACTION, found.model, order.data["person"], found.id)
 
 
 def _end(unit: Unit, order: audit.Entry, found: Version) -> None:

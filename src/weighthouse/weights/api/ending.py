@@ -128,11 +128,12 @@ def finish_models(system: System) -> int:
 
 def _finish(system: System, model: str) -> bool:
     with begin(system) as unit:
+        store.lock_order(unit.conn, model)  # first, so that nothing is waited for between the questions and the end
         order = ends.MODELS.open_on(unit, model)
         if order is None or order.data["final"] > unit.sure or _just_undone(unit, order):
             return False
         try:
-            row = sealing.open_order(unit, model)
+            row, newest = sealing.open_order(unit, model), _newest(unit, model)
         except Denied as refusal:  # its line is written here once, and the order is over with it
             for line in refusal.record:
                 audit.append(unit, line)
@@ -145,10 +146,11 @@ def _finish(system: System, model: str) -> bool:
             _undo(unit, order, code="access.held", hold=stop.hold)
             return False
         code = ordering.against(unit, order, as_sealed=row is not None and _is_of(row, order))
-        code = code or ("weights.newer_version" if _newest(unit, model) != order.data["newest"] else "")
+        code = code or ("weights.newer_version" if newest != order.data["newest"] else "")
         if code or row is None:
             _undo(unit, order, code=code)
             return False
+        unit.ask_last(lambda: ordering.check_still(unit, order, stop_of(unit, model, order.data["person"])))
         _end(unit, row)
         return True
 
@@ -173,11 +175,23 @@ def _undo(
     session: str = "",
 ) -> None:
     said = order.data
-    store.drop_order(unit.conn, str(said["model"]))
+    _drop(unit, str(said["model"]))
     line = ModelDestructionUndone(
         order=said["order"], model=said["model"], by=by, code=code, reason=reason, hold=hold, session=session
     )
     audit.append(unit, line)
+
+
+def _drop(unit: Unit, model: str) -> None:
+    """Take the row of an order away that was not carried out, whatever somebody made of it; raises `weights.turned`
+    where its end came first. That turns the row, so who waited for it here sees what became of it."""
+    try:
+        row = sealing.open_order(unit, model) if store.lock_order(unit.conn, model) else None
+    except Denied:  # it says nothing of what was ordered
+        row = None
+    if (row is not None and row.state == DESTROYED) or keys.is_destroyed(unit, model, soon=True):
+        raise _turned()
+    store.drop_order(unit.conn, model)
 
 
 def _just_undone(unit: Unit, order: audit.Entry) -> bool:
@@ -192,9 +206,9 @@ def _is_of(row: ModelOrder, order: audit.Entry) -> bool:
 
 
 def _newest(unit: Unit, model: str) -> str:
-    """The newest version; refuses a database that was rolled back. Empty where there is none."""
+    """The newest version; refuses a database that was rolled back or counted anew. Empty where there is none."""
     found = store.newest(unit.conn, model)
-    sealing.check_newest(unit, model, found[1] if found else 0)
+    sealing.check_newest(unit, model, found)
     return found[0] if found else ""
 
 

@@ -77,6 +77,17 @@ def against(unit: Unit, order: audit.Entry, *, as_sealed: bool) -> str:
     return access.taken_back(unit, said["grant"])
 
 
+def check_still(unit: Unit, order: audit.Entry, stop: access.Stop | None) -> None:
+    """Raise Conflict `weights.turned` for an end against which something was said while it was under way: it is asked
+    about again at the timer's next turn, and undone then."""
+    if stop is not None or against(unit, order, as_sealed=True):
+        raise Conflict(
+            "weights.turned",
+            "Something was said against this end while it was under way.",
+            "Nothing needs to be done; it is asked about again within a minute.",
+        )
+
+
 def grace(unit: Unit) -> Millis:
     """How long an order that is given now can be undone."""
     chosen = setting(unit.system.settings, "weights.destroy_grace_s")

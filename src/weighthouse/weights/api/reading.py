@@ -92,7 +92,7 @@ def versions_page(
 
 def _newest(unit: Unit, model: str) -> Version | None:
     found = store.newest(unit.conn, model)
-    check_newest(unit, model, found[1] if found else 0)
+    check_newest(unit, model, found)
     return open_version(unit, found[0]).version if found else None
 
 

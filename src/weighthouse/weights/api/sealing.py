@@ -134,12 +134,23 @@ def _check_log(unit: Unit, version: Version) -> None:
             tampered(version.id, "weights.rolled_back", "The log names another manifest for this version.")
 
 
-def check_newest(unit: Unit, model: str, counter: int) -> None:
-    """Refuse a database whose newest version of a model is older than the one the log names (a rollback)."""
+def check_newest(unit: Unit, model: str, found: tuple[str, int] | None) -> None:
+    """Refuse a database whose newest version (id, counter) of a model is older than the one the log names, as after a
+    rollback, or another. One newer than the log, which may follow on PostgreSQL, is opened whole: attack, count
+    the rows anew, so that what was approved for an older version seems to be about the newest.
+    """
     entry = _MOVED.newest(unit, model)
-    if entry is not None and entry.data["counter"] > counter:
-        said = f"The log names version {entry.data['counter']} of '{model}', the database only {counter}."
+    id_, counter = found or ("", 0)
+    logged = int(entry.data["counter"]) if entry is not None else 0
+    if logged > counter:
+        said = f"The log names version {logged} of '{model}', the database only {counter}."
         tampered(model, "weights.rolled_back", said)
+    if entry is not None and logged == counter and entry.data["version"] != id_:
+        tampered(model, "weights.rolled_back", f"The log names another version {logged} of '{model}'.")
+    if logged < counter:
+        version = open_version(unit, id_).version
+        if (version.model, version.counter) != (model, counter):
+            tampered(model, "weights.row_seal", f"The newest row of '{model}' is not the one that was written.")
 
 
 def tampered(what: str, code: str, why: str) -> NoReturn:
