@@ -16,6 +16,7 @@ CODE, MODEL = "access.held", "model/wren"
 
 
 def prepare(ground: Ground) -> Saving:
+    ground.later(15 * MINUTE)  # nobody destroys what is in use, and the lab's own leases have run out by then
     held = saving.written(ground)
     saving.commit(ground, held)
     saving.over(ground, held)
