@@ -22,6 +22,8 @@ from tests.weights.test_replayed_exports import Exported
 from tests.weights.world import TERN, World
 
 from weighthouse.access import api as access
+from weighthouse.access.model import HoldCall
+from weighthouse.access.ports import Refusals
 from weighthouse.core.clock import MINUTE, SECOND, ManualClock
 from weighthouse.core.database import Database
 from weighthouse.identity import api as identity
@@ -86,15 +88,22 @@ def freeze(world: World, person: str) -> None:
         identity.freeze(unit, person, "Odd reads.", "chi")
 
 
+def call(world: World) -> None:
+    """The chair calls for a hold, which is remembered before any lock is waited for, and stops by itself."""
+    called = HoldCall(id="cal_1", model=TERN, member="gil", at=world.clock.now())
+    world.system.part(Refusals).call(called)
+
+
 NOES: dict[str, Callable[[World, str], object]] = {
     "hold": lambda world, _: hold(world),
     "lab": lambda world, _: hold(world, "lab"),
     "revoke": revoke,
 }
+CALLED: dict[str, Callable[[World, str], object]] = {**NOES, "call": lambda world, _: call(world)}
 
 
 @pytest.mark.parametrize("table", ["keys_release", "weights_read"])
-@pytest.mark.parametrize("no", NOES)
+@pytest.mark.parametrize("no", CALLED)
 def test_an_export_under_way_gives_no_bundle_after_the_no_was_said(world: World, no: str, table: str) -> None:
     export = Exported(world)
     world.settle()
@@ -106,7 +115,7 @@ def test_an_export_under_way_gives_no_bundle_after_the_no_was_said(world: World,
             bundles.append(weights.export(unit, eve, export.version.id, export.destination))
 
     before, size = len(world.facts("weights.WeightsExported")), world.size()
-    code = meanwhile(world, f"LOCK TABLE {table} IN EXCLUSIVE MODE", asked, lambda: NOES[no](world, export.grant))
+    code = meanwhile(world, f"LOCK TABLE {table} IN EXCLUSIVE MODE", asked, lambda: CALLED[no](world, export.grant))
     assert code == ("access.grant_ended" if no == "revoke" else "access.held")
     assert len(world.facts("weights.WeightsExported")) == before
     assert world.since(size).count("access.Denied") == 1

@@ -15,6 +15,8 @@ from weighthouse.access.api.verifying import Standing, standing_of
 from weighthouse.access.events import Allowed
 from weighthouse.access.events import Denied as DeniedEvent
 from weighthouse.access.model import (
+    HELD_ACTIONS,
+    IRREVERSIBLE,
     WORKLOAD_ACCOUNT,
     WORKLOAD_ENVIRONMENT,
     WORKLOAD_GRANT,
@@ -40,6 +42,7 @@ from weighthouse.identity import api as identity
 from weighthouse.policy import api as policy
 
 Context = dict[str, str | int | bool]
+CALLED_OFF = frozenset({*HELD_ACTIONS, *IRREVERSIBLE})
 
 
 def require(unit: Unit, caller: Caller, action: str, resource: str, **context: str | int | bool) -> Decision:
@@ -74,7 +77,8 @@ def _until_commit(unit: Unit, caller: Caller, decision: Decision, context: Conte
     is said there before any row is locked or written.
 
     Attack: lock a table that the act comes to after it was decided, until a hold or a revocation was acknowledged.
-    A unit that says a no itself is not asked about that.
+    A unit that says a no itself is not asked about that. What members of the committee stop by calls, which no list
+    of holds tells of, is rare, and is asked about again in any case.
     """
     if unit.read_only:
         return
@@ -85,7 +89,8 @@ def _until_commit(unit: Unit, caller: Caller, decision: Decision, context: Conte
         if unit.stands:
             return
         closed = decision.grant is not None and refusals.closed(decision.grant)
-        if closed or {hold.id for hold in refusals.holds()} - {hold.id for hold in known}:
+        held = {hold.id for hold in refusals.holds()} - {hold.id for hold in known}
+        if closed or held or decision.action in CALLED_OFF:
             said = judge(unit, caller, decision.action, decision.resource, context, keyed=True)
             if not said.allowed:
                 raise refusal(caller, said, context)
